@@ -1,0 +1,34 @@
+"""Freshet: a GitHub App that keeps the lineage of dbt projects current. This is the walk through it, file by file.
+
+One push, from end to end::
+
+    GitHub ── POST /api/webhooks/github ──▶ github/webhook   bytes → HMAC over the raw bytes → a signed delivery
+                                            events           pure: payload → a small typed event
+                                            handlers         delivery + queued extractions, one transaction → 202
+                                            store            PostgreSQL: the queue, the outbox, the lineages
+                                            worker           claims: fair between installations, lease + heartbeat
+                                            refresh          the whole path in one short function, stage by stage:
+                                              github/source    fetch exactly the pushed sha into a bare mirror
+                                              project          pure: which files dbt reads, which packages, which warehouse
+                                              dbt/docker       container A (network, only when there are packages): dbt deps
+                                                               container B (no network): dbt parse → manifest.json
+                                              manifest         pure: bytes → resources
+                                              lineage          pure: resources → nodes and edges, and what changed
+                                            worker           COPY into PostgreSQL, switch the lineage, end: one transaction
+                                            report           pure: result or error → title, summary, annotations
+                                            outbox           the check run on GitHub becomes what the extraction is
+    people, programs ── GET ──────────────▶ web              JSON, server-sent events, pages
+
+What else there is: `reconcile` looks at repositories that were installed; `jobs` holds the records that all of the above pass around;
+`ports` says what the flow needs of the outside worlds, and the folders `github`, `dbt`, `store` and `web` each are one of those worlds.
+`config` alone reads the environment, `main` alone puts the parts together, `cli` and `__main__` are the command line.
+
+Imports go down only, and a test sees to it::
+
+    errors, log                                  the standard library, structlog
+    project; jobs → events; manifest → lineage → report     pure: no await, no clock, no environment
+    ports                                        Protocols over the above
+    handlers, refresh → worker, reconcile, outbox   the flow
+    github/  dbt/  store/  web/                  the edges: never each other
+    config, main, cli, __main__                  everything; nobody imports them
+"""

@@ -1,0 +1,161 @@
+"""The one tree of errors: what was being done, why it stopped, what to do next, and whether trying again may help.
+
+Every error that can end an extraction or a request derives from `FreshetError`. `str(error)` is for logs, `user_text` for people.
+Facts (paths, exit codes, limits) are attributes, never parsed out of a message again.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class FreshetError(Exception):
+    """Something stopped.
+
+    `doing` says what was being done ("fetching octo/shop at 1a2b3c4"), `reason` why it stopped, `next_step` what the reader can do.
+    """
+
+    retryable: ClassVar[bool] = False
+    title: ClassVar[str] = "Something went wrong in Freshet"
+
+    def __init__(self, doing: str, reason: str, next_step: str = "") -> None:
+        super().__init__(f"{doing}: {reason}")
+        self.doing = doing
+        self.reason = reason
+        self.next_step = next_step
+
+    @property
+    def user_text(self) -> str:
+        """Full sentences for a check run or a page."""
+        text = f"While {self.doing}: {self.reason.rstrip('.')}."
+        return f"{text} {self.next_step}" if self.next_step else text
+
+
+class ConfigurationError(FreshetError):
+    """A setting is missing, unknown or unusable; the message names the variable."""
+
+    title = "The configuration cannot be used"
+
+
+class NotConfiguredError(FreshetError):
+    """The GitHub App's credentials are not set, so nothing can be asked of GitHub."""
+
+    title = "No GitHub App is configured"
+
+
+class ProjectError(FreshetError):
+    """What stands in the repository cannot be extracted: the owner of the project has to act."""
+
+    title = "The dbt project could not be read"
+
+
+class NoProjectError(ProjectError):
+    """The commit holds no `dbt_project.yml` where one is looked for."""
+
+    title = "No dbt project found"
+
+
+class TreeTooBigError(ProjectError):
+    """What dbt would read goes over a bound on files or bytes."""
+
+    title = "The project is too big"
+
+
+class DbtError(ProjectError):
+    """dbt itself said no. `output` is dbt's own message, `log` its whole (bounded) log."""
+
+    title = "dbt could not parse the project"
+
+    def __init__(self, doing: str, output: str, log: str = "") -> None:
+        super().__init__(doing, "dbt stopped with the message below", "Mend it and push again: every push is extracted.")
+        self.output = output
+        self.log = log
+        self.place: tuple[str, int | None] | None = None
+        """File of the repository and line that dbt's message names, once somebody who knows the files has looked."""
+
+
+class ManifestError(ProjectError):
+    """dbt ended well, but what it left is not a manifest that we can read."""
+
+    title = "dbt's manifest cannot be read"
+
+
+class ContainerOutOfMemoryError(ProjectError):
+    """The engine killed a container that went over its memory limit."""
+
+    title = "dbt ran out of memory"
+
+
+class ContainerTimedOutError(ProjectError):
+    """A container was stopped because its time was over."""
+
+    title = "dbt took too long"
+
+
+class OutputTooBigError(ProjectError):
+    """A container wrote more than we take."""
+
+    title = "dbt's output is too big"
+
+
+class SuspendedError(FreshetError):
+    """The installation is suspended: GitHub refuses its tokens until it is not."""
+
+    title = "The installation is suspended"
+
+
+class GoneError(FreshetError):
+    """GitHub does not (or no longer) let the App see the thing: uninstalled, removed or deleted."""
+
+    title = "GitHub no longer shows this repository to the App"
+
+
+class CommitGoneError(GoneError):
+    """The commit is not in the repository any more, as after a forced push."""
+
+    title = "The commit is gone"
+
+
+class UnavailableError(FreshetError):
+    """Something that we depend on is away or overloaded; it may be back. `retry_after_s` when it said so."""
+
+    retryable = True
+    title = "A service that Freshet needs is away"
+
+    def __init__(self, doing: str, reason: str, next_step: str = "", *, retry_after_s: float | None = None) -> None:
+        super().__init__(doing, reason, next_step)
+        self.retry_after_s = retry_after_s
+
+
+class GitHubUnavailableError(UnavailableError):
+    """GitHub answered with a server error, a rate limit, or not at all."""
+
+    title = "GitHub is away"
+
+
+class EngineUnavailableError(UnavailableError):
+    """The Docker engine does not answer, or refused for reasons of its own."""
+
+    title = "The Docker engine is away"
+
+
+class DatabaseUnavailableError(UnavailableError):
+    """PostgreSQL does not answer."""
+
+    title = "The database is away"
+
+
+class RunnerImageError(UnavailableError):
+    """The runner image is missing or was not built from `Dockerfile.dbt`."""
+
+    title = "The runner image cannot be used"
+
+
+class RejectedError(FreshetError):
+    """GitHub refused a request of ours as wrong (4xx): a mistake of ours, trying again does not help. `status` is HTTP's."""
+
+    title = "GitHub refused a request"
+
+    def __init__(self, doing: str, reason: str, *, status: int) -> None:
+        super().__init__(doing, reason)
+        self.status = status
