@@ -1,0 +1,43 @@
+"""PostgreSQL: the queue, the outbox, and the lineages.
+
+`pool` is the only door to the driver, `sql` reads the named statements of `queries/`, `migrate` brings a database up to date,
+`embedded` runs a PostgreSQL of our own, `wake` turns NOTIFY into events of the loop; then one file per noun. `Store` binds the nouns
+to the pool or, inside `transaction()`, to one connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from app.store.check_runs import CheckRuns
+from app.store.connections import Connections
+from app.store.deliveries import Deliveries
+from app.store.extractions import Extractions
+from app.store.installations import Installations
+from app.store.lineages import Lineages
+from app.store.pool import Database
+
+
+class Store:
+    """All nouns over one database."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self.deliveries = Deliveries(db)
+        self.installations = Installations(db)
+        self.connections = Connections(db)
+        self.extractions = Extractions(db)
+        self.lineages = Lineages(db)
+        self.check_runs = CheckRuns(db)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Store]:
+        """Bind the nouns to one transaction: all of it happens, or nothing."""
+        async with self._db.transaction() as db:
+            yield Store(db)
+
+    async def check(self) -> str:
+        """Return one line about the database. Raises DatabaseUnavailableError."""
+        version: str = await self._db.value("SHOW server_version")
+        return f"PostgreSQL {version}"

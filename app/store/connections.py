@@ -1,0 +1,50 @@
+"""Connections: the dbt projects that are followed."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from app.jobs import Connection
+from app.store import rows
+from app.store.pool import Database
+from app.store.sql import statements
+
+SQL = statements("connections")
+
+
+class Connections:
+    """Connections by our id."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def of_repository(self, repository_id: int) -> list[Connection]:
+        """Return the connections of a repository, which is locked until the end of the transaction."""
+        await self._db.execute(SQL["lock_repository"], repository_id)
+        return [rows.connection(row) for row in await self._db.rows(SQL["of_repository"], repository_id)]
+
+    async def create(self, repository_id: int, project_dir: str | None) -> Connection:
+        """Make a connection; `project_dir` None leaves it to the first extraction to find the project."""
+        await self._db.value(SQL["create"], repository_id, project_dir)
+        return (await self.of_repository(repository_id))[-1]
+
+    async def move_head(self, connection_id: str, sha: str) -> None:
+        """Note the newest commit of the followed branch."""
+        await self._db.execute(SQL["move_head"], UUID(connection_id), sha)
+
+    async def found_project(self, connection_id: str, project_dir: str, project_name: str | None) -> None:
+        """Note where the project is and what it calls itself."""
+        await self._db.execute(SQL["found_project"], UUID(connection_id), project_dir, project_name)
+
+    async def get(self, connection_id: str) -> Connection | None:
+        """Return a connection that can be seen."""
+        found = await self._db.rows(SQL["visible"], UUID(connection_id), None, None, None, None, None, 1)
+        return rows.connection(found[0]) if found else None
+
+    async def page(
+        self, *, owner: str | None, repository: str | None, q: str | None, after: tuple[str, str] | None, limit: int
+    ) -> list[Connection]:
+        """Return connections by repository name; `after` is the (name, id) of the last one of the page before."""
+        name, last_id = (after[0], UUID(after[1])) if after else (None, None)
+        found = await self._db.rows(SQL["visible"], None, owner, repository, q, name, last_id, limit)
+        return [rows.connection(row) for row in found]

@@ -1,0 +1,86 @@
+"""Extractions: the queue and its history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from app.jobs import Extraction, Problem, Stage, StageTime, Status
+from app.store import rows
+from app.store.pool import Database
+from app.store.sql import statements
+
+SQL = statements("extractions")
+
+
+class Extractions:
+    """Extractions by our id. `worker` is the name of the process that has claimed one: without its claim it can change nothing."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def enqueue(self, connection_id: str, branch: str, sha: str, trigger: str) -> str:
+        """Queue a commit in the place of older ones of its branch; return the id, that of the active one if there is one already."""
+        key = UUID(connection_id), branch, sha
+        await self._db.execute(SQL["supersede"], *key)
+        found = await self._db.value(SQL["enqueue"], *key, trigger) or await self._db.value(SQL["active_id"], *key)
+        return str(found)
+
+    async def claim(self, worker: str, lease: timedelta) -> Extraction | None:
+        """Take the next extraction, None when there is none to take."""
+        async with self._db.transaction() as tx:
+            await tx.execute(SQL["lock_claims"])
+            claimed = await tx.value(SQL["claim"], worker, lease)
+            return await Extractions(tx).get(str(claimed)) if claimed else None
+
+    async def renew(self, worker: str, lease: timedelta) -> set[str]:
+        """Renew the leases of a worker and return the ids that are still its own."""
+        return {str(row["id"]) for row in await self._db.rows(SQL["renew"], worker, lease)}
+
+    async def requeue_expired(self) -> int:
+        """Queue again what dead workers left."""
+        return await self._db.execute(SQL["requeue_expired"])
+
+    async def hand_back(self, extraction_id: str, worker: str) -> None:
+        """Queue an extraction again as if it had not been claimed."""
+        await self._db.execute(SQL["hand_back"], UUID(extraction_id), worker)
+
+    async def retry(self, extraction_id: str, worker: str, delay: timedelta) -> None:
+        """Queue an extraction again, for later."""
+        await self._db.execute(SQL["retry"], UUID(extraction_id), worker, delay)
+
+    async def enter_stage(self, extraction_id: str, worker: str, stage: Stage, stages: Sequence[StageTime]) -> bool:
+        """Note that a stage began; False when the claim is lost."""
+        return await self._db.execute(SQL["enter_stage"], UUID(extraction_id), worker, stage, rows.to_json(stages)) == 1
+
+    async def finish(
+        self,
+        extraction_id: str,
+        worker: str,
+        status: Status,
+        stages: Sequence[StageTime],
+        *,
+        problem: Problem | None = None,
+        result: dict[str, object] | None = None,
+    ) -> bool:
+        """End an extraction; False when the claim is lost."""
+        values = rows.to_json(stages), rows.to_json(problem), rows.to_json(result or {})
+        return await self._db.execute(SQL["finish"], UUID(extraction_id), worker, status, *values) == 1
+
+    async def cancel_queued(self, installation_id: int, repository_ids: Sequence[int] | None = None) -> None:
+        """Cancel what is queued for an installation, or for some repositories of it."""
+        await self._db.execute(SQL["cancel_installation"], installation_id, None if repository_ids is None else list(repository_ids))
+
+    async def get(self, extraction_id: str) -> Extraction | None:
+        """Return an extraction that can be seen."""
+        row = await self._db.row(SQL["by_id"], UUID(extraction_id))
+        return None if row is None else rows.extraction(row)
+
+    async def active(self, *, after: int | None, limit: int) -> list[Extraction]:
+        """Return queued and running extractions, oldest first; `after` is the number of the last one of the page before."""
+        return [rows.extraction(row) for row in await self._db.rows(SQL["active"], after, limit)]
+
+    async def of_connection(self, connection_id: str, *, before: int | None = None, limit: int) -> list[Extraction]:
+        """Return the history of a connection, newest first; `before` is the number of the last one of the page before."""
+        return [rows.extraction(row) for row in await self._db.rows(SQL["of_connection"], UUID(connection_id), before, limit)]

@@ -1,0 +1,85 @@
+"""Lineages: content-addressed nodes, and the set of them that each commit has."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import asyncpg
+
+from app.jobs import Extraction
+from app.lineage import Lineage, Node
+from app.ports import LineageHead, StoredNode
+from app.store.pool import Database
+from app.store.sql import statements
+
+SQL = statements("lineages")
+COLUMNS = ("connection_id", "hash", "unique_id", "resource_type", "name", "package_name", "upstream", "content")
+
+
+class Lineages:
+    """Lineages by connection and commit."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def current_fingerprints(self, connection_id: str) -> dict[str, tuple[bytes, frozenset[str]]] | None:
+        """Return the connection's lineage as unique_id → (hash, upstream), None while it has none.
+
+        The connection stays locked until the end of the transaction, so that what is compared is what is replaced.
+        """
+        lineage_id = await self._db.value(SQL["lock_connection"], UUID(connection_id))
+        if lineage_id is None:
+            return None
+        found = await self._db.rows(SQL["fingerprints"], lineage_id)
+        return {row["unique_id"]: (row["hash"], frozenset(row["upstream"])) for row in found}
+
+    async def save(self, extraction: Extraction, lineage: Lineage) -> bool:
+        """Store the lineage of an extraction's commit; True when the connection was switched to it.
+
+        To be called in a transaction that has the connection locked. Rows are written for new nodes only.
+        """
+        key = UUID(extraction.connection_id)
+        hashes = [node.hash for node in lineage.nodes]
+        ids = await self._node_ids(key, hashes)
+        missing = {node_hash: node for node_hash, node in zip(hashes, lineage.nodes, strict=True) if node_hash not in ids}
+        if missing:
+            await self._db.copy("nodes", COLUMNS, (_record(key, node_hash, node) for node_hash, node in missing.items()))
+            ids |= await self._node_ids(key, list(missing))
+        lineage_id = await self._db.value(
+            SQL["save"],
+            key,
+            UUID(extraction.id),
+            extraction.sha,
+            extraction.branch,
+            lineage.project_name,
+            lineage.dbt_version,
+            lineage.adapter_type,
+            lineage.manifest_schema,
+            [ids[node_hash] for node_hash in hashes],
+        )
+        return await self._db.execute(SQL["switch"], UUID(extraction.id), lineage_id) == 1
+
+    async def head(self, connection_id: str, sha: str | None = None) -> LineageHead | None:
+        """Return what stands above the nodes: of the connection's lineage, or of one commit that was extracted."""
+        if sha is None:
+            row = await self._db.row(SQL["current"], UUID(connection_id))
+        else:
+            row = await self._db.row(SQL["at_sha"], UUID(connection_id), sha)
+        return None if row is None else _head(row)
+
+    async def nodes(self, lineage_id: int) -> list[StoredNode]:
+        """Return the nodes of a lineage by unique_id."""
+        found = await self._db.rows(SQL["nodes"], lineage_id)
+        return [StoredNode(row["unique_id"], row["content"], tuple(row["upstream"])) for row in found]
+
+    async def _node_ids(self, key: UUID, hashes: list[bytes]) -> dict[bytes, int]:
+        return {row["hash"]: row["id"] for row in await self._db.rows(SQL["known_nodes"], key, hashes)}
+
+
+def _record(key: UUID, node_hash: bytes, node: Node) -> tuple[object, ...]:
+    names = node.unique_id, node.resource_type, node.name, node.package_name
+    return key, node_hash, *names, list(node.upstream), node.content.decode()
+
+
+def _head(row: asyncpg.Record) -> LineageHead:
+    return LineageHead(**dict(row.items()))

@@ -1,0 +1,31 @@
+-- name: claim
+-- The next check run that GitHub does not show as it is; whoever dies over it loses it after the lease.
+UPDATE check_runs k SET lease_until = now() + interval '1 minute'
+FROM (
+  SELECT k.extraction_id FROM check_runs k
+  WHERE k.sent < k.revision AND k.abandoned IS NULL AND k.due_at <= now() AND (k.lease_until IS NULL OR k.lease_until < now())
+  ORDER BY k.due_at LIMIT 1 FOR UPDATE SKIP LOCKED
+) due
+WHERE k.extraction_id = due.extraction_id
+RETURNING k.extraction_id, k.github_id, k.revision, k.in_doubt, k.attempts;
+
+-- name: doubt
+UPDATE check_runs SET in_doubt = true WHERE extraction_id = $1;
+
+-- name: created
+UPDATE check_runs SET github_id = $2, in_doubt = false WHERE extraction_id = $1;
+
+-- name: sent
+-- What changes within half a second is told together.
+UPDATE check_runs SET sent = $2, attempts = 0, lease_until = NULL, due_at = now() + interval '500 milliseconds' WHERE extraction_id = $1;
+
+-- name: postpone
+UPDATE check_runs SET attempts = attempts + 1, lease_until = NULL, due_at = now() + $2::interval WHERE extraction_id = $1;
+
+-- name: abandon
+UPDATE check_runs SET abandoned = $2, lease_until = NULL WHERE extraction_id = $1;
+
+-- name: next_due
+-- Seconds until there is something to do, NULL when there is nothing.
+SELECT extract(epoch FROM min(greatest(due_at, coalesce(lease_until, due_at))) - now())::float8
+FROM check_runs WHERE sent < revision AND abandoned IS NULL;

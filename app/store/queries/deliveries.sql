@@ -1,0 +1,2 @@
+-- name: record
+INSERT INTO deliveries (id, event) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING;

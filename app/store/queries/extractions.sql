@@ -1,0 +1,93 @@
+-- name: supersede
+-- A newer commit of the branch takes the place of those that have not begun.
+UPDATE extractions SET status = 'superseded', finished_at = now()
+WHERE connection_id = $1 AND branch = $2 AND status = 'queued' AND sha <> $3;
+
+-- name: enqueue
+INSERT INTO extractions (connection_id, branch, sha, trigger) VALUES ($1, $2, $3, $4)
+ON CONFLICT (connection_id, branch, sha) WHERE status IN ('queued', 'running') DO NOTHING
+RETURNING id;
+
+-- name: active_id
+SELECT id FROM extractions WHERE connection_id = $1 AND branch = $2 AND sha = $3 AND status IN ('queued', 'running');
+
+-- name: lock_claims
+-- Claims are made one after the other, so that each sees what the one before has taken.
+SELECT pg_advisory_xact_lock(1181971316);
+
+-- name: claim
+-- The oldest of the installation that has the fewest running; never two of one connection at a time.
+WITH running AS (
+  SELECT c.id AS connection_id, r.installation_id
+  FROM extractions e JOIN connections c ON c.id = e.connection_id JOIN repositories r ON r.id = c.repository_id
+  WHERE e.status = 'running'
+), next AS (
+  SELECT e.id
+  FROM extractions e JOIN connections c ON c.id = e.connection_id JOIN repositories r ON r.id = c.repository_id
+  WHERE e.status = 'queued' AND e.due_at <= now()
+    AND NOT EXISTS (SELECT FROM running WHERE running.connection_id = e.connection_id)
+  ORDER BY (SELECT count(*) FROM running WHERE running.installation_id = r.installation_id), e.number
+  LIMIT 1
+)
+UPDATE extractions e
+SET status = 'running', worker = $1, lease_until = now() + $2::interval, attempt = e.attempt + 1,
+    started_at = coalesce(e.started_at, now()), stage = NULL, stages = '[]'
+FROM next WHERE e.id = next.id
+RETURNING e.id;
+
+-- name: renew
+UPDATE extractions SET lease_until = now() + $2::interval WHERE worker = $1 AND status = 'running' RETURNING id;
+
+-- name: requeue_expired
+-- Their worker died: somebody else takes them.
+UPDATE extractions SET status = 'queued', worker = NULL, lease_until = NULL, stage = NULL
+WHERE status = 'running' AND lease_until < now();
+
+-- name: hand_back
+UPDATE extractions SET status = 'queued', worker = NULL, lease_until = NULL, stage = NULL, attempt = attempt - 1, due_at = now()
+WHERE id = $1 AND worker = $2 AND status = 'running';
+
+-- name: retry
+UPDATE extractions SET status = 'queued', worker = NULL, lease_until = NULL, stage = NULL, due_at = now() + $3::interval
+WHERE id = $1 AND worker = $2 AND status = 'running';
+
+-- name: enter_stage
+UPDATE extractions SET stage = $3, stages = $4 WHERE id = $1 AND worker = $2 AND status = 'running';
+
+-- name: finish
+UPDATE extractions
+SET status = $3, stage = NULL, stages = $4, problem = $5, result = $6, finished_at = now(), worker = NULL, lease_until = NULL
+WHERE id = $1 AND worker = $2 AND status = 'running';
+
+-- name: cancel_installation
+-- Nobody can be told of these any more: running ones end by themselves when GitHub refuses.
+UPDATE extractions e SET status = 'cancelled', finished_at = now()
+FROM connections c JOIN repositories r ON r.id = c.repository_id
+WHERE c.id = e.connection_id AND e.status = 'queued' AND r.installation_id = $1 AND ($2::bigint[] IS NULL OR r.id = ANY($2));
+
+-- name: by_id
+SELECT e.*, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private
+FROM extractions e
+JOIN connections c ON c.id = e.connection_id
+JOIN repositories r ON r.id = c.repository_id AND r.removed_at IS NULL
+JOIN installations i ON i.id = r.installation_id AND i.deleted_at IS NULL
+WHERE e.id = $1;
+
+-- name: active
+SELECT e.*, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private
+FROM extractions e
+JOIN connections c ON c.id = e.connection_id
+JOIN repositories r ON r.id = c.repository_id AND r.removed_at IS NULL
+JOIN installations i ON i.id = r.installation_id AND i.deleted_at IS NULL
+WHERE e.status IN ('queued', 'running') AND ($1::bigint IS NULL OR e.number > $1)
+ORDER BY e.number
+LIMIT $2;
+
+-- name: of_connection
+SELECT e.*, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private
+FROM extractions e
+JOIN connections c ON c.id = e.connection_id
+JOIN repositories r ON r.id = c.repository_id
+WHERE e.connection_id = $1 AND ($2::bigint IS NULL OR e.number < $2)
+ORDER BY e.number DESC
+LIMIT $3;

@@ -1,0 +1,42 @@
+-- name: lock_connection
+-- Two extractions of one connection store their nodes one after the other.
+SELECT lineage_id FROM connections WHERE id = $1 FOR UPDATE;
+
+-- name: known_nodes
+SELECT hash, id FROM nodes WHERE connection_id = $1 AND hash = ANY($2::bytea[]);
+
+-- name: save
+INSERT INTO lineages (connection_id, extraction_id, sha, branch, project_name, dbt_version, adapter_type, manifest_schema, node_ids)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+ON CONFLICT (connection_id, sha) DO UPDATE
+SET extraction_id = excluded.extraction_id, branch = excluded.branch, project_name = excluded.project_name,
+    dbt_version = excluded.dbt_version, adapter_type = excluded.adapter_type, manifest_schema = excluded.manifest_schema,
+    node_ids = excluded.node_ids, extracted_at = now()
+RETURNING id;
+
+-- name: switch
+-- Only the followed branch moves the lineage, and an older extraction never takes it back.
+UPDATE connections c SET lineage_id = $2, lineage_number = e.number
+FROM extractions e, repositories r
+WHERE c.id = e.connection_id AND r.id = c.repository_id AND e.id = $1
+  AND e.branch = coalesce(c.branch, r.default_branch, e.branch)
+  AND (c.lineage_number IS NULL OR c.lineage_number < e.number);
+
+-- name: fingerprints
+SELECT n.unique_id, n.hash, n.upstream FROM lineages l, unnest(l.node_ids) AS member (id) JOIN nodes n ON n.id = member.id
+WHERE l.id = $1;
+
+-- name: current
+SELECT l.id, l.sha, l.branch, l.project_name, l.dbt_version, l.adapter_type, l.manifest_schema, l.extracted_at
+FROM connections c JOIN lineages l ON l.id = c.lineage_id
+WHERE c.id = $1;
+
+-- name: at_sha
+SELECT id, sha, branch, project_name, dbt_version, adapter_type, manifest_schema, extracted_at
+FROM lineages WHERE connection_id = $1 AND sha = $2;
+
+-- name: nodes
+SELECT n.unique_id, n.content, n.upstream
+FROM lineages l, unnest(l.node_ids) WITH ORDINALITY AS member (id, position) JOIN nodes n ON n.id = member.id
+WHERE l.id = $1
+ORDER BY member.position;

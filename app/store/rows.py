@@ -1,0 +1,70 @@
+"""From rows to the records of `jobs.py`, and from records to JSON columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from app.jobs import Connection, Extraction, Problem, Repository, StageTime
+
+
+def repository(row: asyncpg.Record) -> Repository:
+    """Read the columns `repository_id`, `full_name`, `installation_id`, `default_branch`, `private`."""
+    return Repository(row["repository_id"], row["full_name"], row["installation_id"], row["default_branch"], row["private"])
+
+
+def connection(row: asyncpg.Record) -> Connection:
+    """Read a row of the statements of `connections.sql`."""
+    return Connection(
+        id=str(row["id"]),
+        repository=repository(row),
+        project_dir=row["project_dir"],
+        branch=row["branch"],
+        created_at=row["created_at"],
+        project_name=row["project_name"],
+        head_sha=row["head_sha"],
+        lineage_sha=row["lineage_sha"],
+        extracted_at=row["extracted_at"],
+    )
+
+
+def extraction(row: asyncpg.Record) -> Extraction:
+    """Read a row of the statements of `extractions.sql`."""
+    return Extraction(
+        id=str(row["id"]),
+        number=row["number"],
+        connection_id=str(row["connection_id"]),
+        repository=repository(row),
+        branch=row["branch"],
+        sha=row["sha"],
+        project_dir=row["project_dir"],
+        status=row["status"],
+        trigger=row["trigger"],
+        created_at=row["created_at"],
+        stage=row["stage"],
+        stages=msgspec.json.decode(row["stages"], type=tuple[StageTime, ...]),
+        attempt=row["attempt"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        problem=None if row["problem"] is None else msgspec.json.decode(row["problem"], type=Problem),
+        result=msgspec.json.decode(row["result"], type=dict[str, Any]),
+    )
+
+
+def to_json(value: Sequence[StageTime] | Problem | dict[str, object] | None) -> str | None:
+    """Return the text of a jsonb column; the character that PostgreSQL cannot hold is replaced."""
+    if value is None:
+        return None
+    text = msgspec.json.encode(value).decode()
+    return msgspec.json.encode(_scrubbed(msgspec.json.decode(text))).decode() if "\\u0000" in text else text
+
+
+def _scrubbed(value: object) -> object:
+    if isinstance(value, str):
+        return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    if isinstance(value, list):
+        return [_scrubbed(item) for item in value]
+    return {key: _scrubbed(item) for key, item in value.items()} if isinstance(value, dict) else value
