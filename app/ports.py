@@ -1,0 +1,285 @@
+"""What the flow needs of the outside worlds, as Protocols: the edges (`github/`, `dbt/`, `store/`) implement them, `main.py` wires them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from app.jobs import Connection, Extraction, Problem, Repository, Stage, StageTime, Status
+from app.lineage import Lineage
+from app.project import Entry, Member
+
+TarStream = AsyncIterator[bytes]
+"""An uncompressed tar archive in chunks of any size, ending with its two zero blocks."""
+
+
+# -- git -------------------------------------------------------------------------------------------------------------
+
+
+class SourceTree(Protocol):
+    """One commit of a repository, readable until its context is left."""
+
+    sha: str
+    entries: Sequence[Entry]
+
+    async def read(self, oids: Sequence[str]) -> Mapping[str, bytes]:
+        """Return the contents of blobs by object id. The caller bounds their sizes by `entries`."""
+
+    def members(self, members: Sequence[Member]) -> TarStream:
+        """Stream tar entries (headers and contents, without the archive's end) of the given files."""
+
+
+class Sources(Protocol):
+    """Where commits come from."""
+
+    def open(self, repository: Repository, sha: str) -> AbstractAsyncContextManager[SourceTree]:
+        """Fetch exactly `sha`. Raises GoneError, CommitGoneError or GitHubUnavailableError."""
+
+
+# -- dbt -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DbtJob:
+    """What a container is told: one dbt project inside a source tree."""
+
+    extraction_id: str
+    label: str
+    """For people: `octo/shop at 1a2b3c4`."""
+    project_dir: str
+    """Relative to the repository's root, `""` for the root itself."""
+    profile: str
+    target: str
+    adapter_type: str
+    install_locally: bool = False
+    """True when `dbt deps` has local packages only: it then runs in the parse container, without a network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a container cost; None where the engine did not tell."""
+
+    seconds: float
+    cpu_seconds: float | None = None
+    peak_memory_bytes: int | None = None
+
+
+class PackageTree(Protocol):
+    """The installed packages of one extraction: an opaque tar archive that a container wrote and only a container reads."""
+
+    size_bytes: int
+
+    def stream(self) -> AsyncIterator[bytes]:
+        """Return the archive in chunks."""
+
+    def close(self) -> None:
+        """Give back the disk that it takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What `dbt parse` left."""
+
+    manifest: bytes
+    log: str
+    usage: Usage
+    image: str
+
+
+class Runner(Protocol):
+    """Runs dbt where it can do no harm."""
+
+    async def install_packages(self, job: DbtJob, tree: TarStream) -> PackageTree:
+        """`dbt deps` with a network. `tree` as of `parse`. Raises as `parse` does."""
+
+    async def parse(self, job: DbtJob, tree: TarStream, packages: PackageTree | None) -> Parsed:
+        """`dbt parse` without a network.
+
+        `tree` streams tar entries without the archive's end (see `SourceTree.members`). Raises DbtError, ContainerOutOfMemoryError,
+        ContainerTimedOutError, OutputTooBigError, or EngineUnavailableError and RunnerImageError (to be tried again).
+        """
+
+    async def adapters(self) -> frozenset[str]:
+        """Adapter types that the runner image holds. Raises RunnerImageError or EngineUnavailableError."""
+
+
+# -- GitHub ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A repository as GitHub describes it now: `sha` and `paths` are those of the default branch's newest commit."""
+
+    repository: Repository
+    sha: str | None
+    """None while the repository has no commit."""
+    paths: Sequence[str]
+    """Paths of all files of that commit (as far as GitHub lists them)."""
+
+
+class GitHub(Protocol):
+    """GitHub's REST API as far as the flow uses it.
+
+    All raise GitHubUnavailableError (try again), GoneError, SuspendedError, NotConfiguredError or RejectedError.
+    """
+
+    async def head(self, repository: Repository) -> Head:
+        """Describe the default branch's newest commit."""
+
+    async def branch_head(self, repository: Repository, branch: str) -> str | None:
+        """Return the sha of a branch, None when there is no such branch."""
+
+    async def find_check_run(self, repository: Repository, sha: str, external_id: str) -> int | None:
+        """Return the id of our check run with this `external_id`, None when GitHub has none."""
+
+    async def create_check_run(self, repository: Repository, body: Mapping[str, Any]) -> int:
+        """Create a check run and return its id. Not idempotent: look with `find_check_run` before trying again."""
+
+    async def update_check_run(self, repository: Repository, check_run_id: int, body: Mapping[str, Any]) -> None:
+        """Update a check run. Annotations are appended to those it has."""
+
+
+# -- the store -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A repository that GitHub is to be asked about, for the `attempts`-th time."""
+
+    repository: Repository
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRunDue:
+    """A check run that GitHub does not show as it is. `in_doubt`: it may exist without our knowing its id."""
+
+    extraction_id: str
+    github_id: int | None
+    revision: int
+    in_doubt: bool
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class LineageHead:
+    """What stands above the nodes of a lineage."""
+
+    id: int
+    sha: str
+    branch: str
+    project_name: str | None
+    dbt_version: str
+    adapter_type: str | None
+    manifest_schema: str
+    extracted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredNode:
+    """A node as it is read: `content` is the text of its JSON object."""
+
+    unique_id: str
+    content: str
+    upstream: tuple[str, ...]
+
+
+class Deliveries(Protocol):
+    """See `store/deliveries.py`; likewise below."""
+
+    async def record(self, delivery_id: str, event: str) -> bool: ...
+
+
+class Installations(Protocol):
+    async def install(self, installation_id: int, account: str, account_type: str) -> None: ...
+    async def uninstall(self, installation_id: int) -> None: ...
+    async def add_repository(self, added: Repository) -> None: ...
+    async def remove_repositories(self, installation_id: int, repository_ids: Sequence[int]) -> None: ...
+    async def see(self, pushed: Repository) -> bool: ...
+    async def claim_look(self) -> Look | None: ...
+    async def look_done(self, repository_id: int, default_branch: str | None, again_at: datetime | None) -> None: ...
+
+
+class Connections(Protocol):
+    async def of_repository(self, repository_id: int) -> list[Connection]: ...
+    async def create(self, repository_id: int, project_dir: str | None) -> Connection: ...
+    async def move_head(self, connection_id: str, sha: str) -> None: ...
+    async def found_project(self, connection_id: str, project_dir: str, project_name: str | None) -> None: ...
+    async def get(self, connection_id: str) -> Connection | None: ...
+    async def page(
+        self, *, owner: str | None, repository: str | None, q: str | None, after: tuple[str, str] | None, limit: int
+    ) -> list[Connection]: ...
+
+
+class Extractions(Protocol):
+    async def enqueue(self, connection_id: str, branch: str, sha: str, trigger: str) -> str: ...
+    async def claim(self, worker: str, lease: timedelta) -> Extraction | None: ...
+    async def renew(self, worker: str, lease: timedelta) -> set[str]: ...
+    async def requeue_expired(self) -> int: ...
+    async def hand_back(self, extraction_id: str, worker: str) -> None: ...
+    async def retry(self, extraction_id: str, worker: str, delay: timedelta) -> None: ...
+    async def enter_stage(self, extraction_id: str, worker: str, stage: Stage, stages: Sequence[StageTime]) -> bool: ...
+    async def finish(
+        self,
+        extraction_id: str,
+        worker: str,
+        status: Status,
+        stages: Sequence[StageTime],
+        *,
+        problem: Problem | None = None,
+        result: dict[str, object] | None = None,
+    ) -> bool: ...
+    async def cancel_queued(self, installation_id: int, repository_ids: Sequence[int] | None = None) -> None: ...
+    async def get(self, extraction_id: str) -> Extraction | None: ...
+    async def active(self, *, after: int | None, limit: int) -> list[Extraction]: ...
+    async def of_connection(self, connection_id: str, *, before: int | None = None, limit: int) -> list[Extraction]: ...
+
+
+class Lineages(Protocol):
+    async def current_fingerprints(self, connection_id: str) -> dict[str, tuple[bytes, frozenset[str]]] | None: ...
+    async def save(self, extraction: Extraction, lineage: Lineage) -> bool: ...
+    async def head(self, connection_id: str, sha: str | None = None) -> LineageHead | None: ...
+    async def nodes(self, lineage_id: int) -> list[StoredNode]: ...
+
+
+class CheckRuns(Protocol):
+    async def claim(self) -> CheckRunDue | None: ...
+    async def doubt(self, extraction_id: str) -> None: ...
+    async def created(self, extraction_id: str, github_id: int) -> None: ...
+    async def sent(self, extraction_id: str, revision: int) -> None: ...
+    async def postpone(self, extraction_id: str, delay: timedelta) -> None: ...
+    async def abandon(self, extraction_id: str, why: str) -> None: ...
+    async def next_due_s(self) -> float | None: ...
+
+
+class Store(Protocol):
+    """The nouns, on the pool or (inside `transaction`) on one connection."""
+
+    @property
+    def deliveries(self) -> Deliveries: ...
+    @property
+    def installations(self) -> Installations: ...
+    @property
+    def connections(self) -> Connections: ...
+    @property
+    def extractions(self) -> Extractions: ...
+    @property
+    def lineages(self) -> Lineages: ...
+    @property
+    def check_runs(self) -> CheckRuns: ...
+
+    def transaction(self) -> AbstractAsyncContextManager[Store]: ...
+    async def check(self) -> str: ...
+
+
+class Bell(Protocol):
+    """Rings when there may be something to do. Missing a ring is harmless: whoever waits also looks from time to time."""
+
+    async def wait(self, timeout_s: float) -> None:
+        """Return at the next ring since the last call, or after `timeout_s`."""
+
+    def ring(self) -> None:
+        """Wake who waits."""
