@@ -1,0 +1,128 @@
+"""The commands that are not the service: the same stages on one project, and a look at what the service needs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import orjson
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from app import main
+from app.config import Settings
+from app.errors import DbtError, FreshetError
+from app.github.local import LocalSource
+from app.jobs import Stage
+from app.lineage import Lineage
+from app.refresh import Commit, Enter, Refreshed, refresh
+from app.report import STAGE_WORDS
+from app.store import Store, migrate, pool
+from app.web.health import outcome
+
+
+async def extract(settings: Settings, source: str, project_dir: str | None, json_file: Path | None) -> int:
+    """Run the pipeline on a directory or a git URL, show how it goes, and print what was found."""
+    console = Console(stderr=True)
+    wanted = None if project_dir is None else project_dir.strip("/").removeprefix("./").removeprefix(".")
+    async with main.docker_runner(settings) as runner, LocalSource(source, settings.work_dir) as local:
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+            enter = _shown(progress, console)
+            try:
+                commit = Commit("cli", local.repository, local.sha, wanted)
+                refreshed = await refresh(commit, local, runner, enter)
+            except DbtError as error:
+                progress.stop()
+                _print_dbt_error(console, error)
+                return 1
+            except FreshetError as error:
+                progress.stop()
+                console.print(error.user_text, style="red", highlight=False, markup=False)
+                return 1
+    found = refreshed.lineage
+    if json_file:
+        document = orjson.dumps(_document(local.repository.full_name, local.sha, refreshed), option=orjson.OPT_INDENT_2)
+        if str(json_file) == "-":
+            sys.stdout.buffer.write(document + b"\n")
+            return 0
+        json_file.write_bytes(document)
+    _print_found(Console(), commit.label, refreshed, found)
+    return 0
+
+
+async def migrate_database(settings: Settings) -> int:
+    """Bring the database up to date."""
+    async with main.database(settings) as dsn, pool.connect(dsn) as db:
+        applied = await migrate.migrate(db)
+    print("\n".join(f"applied {name}" for name in applied) or "The database is up to date.")
+    return 0
+
+
+async def doctor(settings: Settings) -> int:
+    """Check each dependency; 1 when one fails."""
+    works = []
+    for name, check in (("database", _check_database), ("Docker", _check_docker), ("GitHub credentials", _check_github)):
+        well, line = await outcome(lambda check=check: check(settings))  # type: ignore[misc]
+        print(f"{'ok' if well else 'not ok'}: {name}: {line}")
+        works.append(well)
+    return 0 if all(works) else 1
+
+
+async def _check_database(settings: Settings) -> str:
+    async with main.database(settings) as dsn, pool.connect(dsn) as db:
+        return await Store(db).check()
+
+
+async def _check_docker(settings: Settings) -> str:
+    async with main.docker_runner(settings) as runner:
+        return await runner.check()
+
+
+async def _check_github(settings: Settings) -> str:
+    async with main.github(settings) as (client, _):
+        return await client.check()
+
+
+def _shown(progress: Progress, console: Console) -> Enter:
+    task = progress.add_task("Starting", total=None)
+
+    async def enter(stage: Stage) -> None:
+        progress.update(task, description=STAGE_WORDS[stage])
+        if not console.is_terminal:
+            console.print(STAGE_WORDS[stage])
+
+    return enter
+
+
+def _print_dbt_error(console: Console, error: DbtError) -> None:
+    console.print(error.output.strip(), highlight=False, markup=False)
+    if error.place:
+        path, line = error.place
+        console.print(f"in {path}{f', line {line}' if line else ''}", style="bold", highlight=False, markup=False)
+    console.print("dbt could not parse the project.", style="red")
+
+
+def _print_found(console: Console, label: str, refreshed: Refreshed, found: Lineage) -> None:
+    table = Table("resource", "count", title=f"{found.project_name} · {label} · dbt {found.dbt_version} · {found.adapter_type}")
+    for kind, count in found.counts().items():
+        table.add_row(kind.replace("_", " "), f"{count:,}")
+    table.add_row("edges", f"{found.edge_count:,}")
+    console.print(table)
+    console.print(f"Parsed for {refreshed.adapter_type}: {refreshed.layout.warehouse.evidence}.", highlight=False, markup=False)
+
+
+def _document(repository: str, sha: str, refreshed: Refreshed) -> dict[str, object]:
+    found = refreshed.lineage
+    return {
+        "repository": repository,
+        "project_dir": refreshed.layout.project_dir,
+        "project_name": found.project_name,
+        "sha": sha,
+        "dbt_version": found.dbt_version,
+        "adapter_type": found.adapter_type,
+        "manifest_schema": found.manifest_schema,
+        "nodes": [orjson.Fragment(node.content) for node in found.nodes],
+        "edges": [{"upstream": upstream, "downstream": node.unique_id} for node in found.nodes for upstream in node.upstream],
+    }

@@ -1,0 +1,156 @@
+"""The only reader of the environment: every variable, its default and what makes it unusable. `contract.md` of the docs describes them."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    HttpUrl,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.errors import ConfigurationError
+
+OWN_PREFIXES = ("FRESHET_", "EXTRACTION_")
+"""Variables that begin so can only be meant for us: an unknown one is a mistake in a name."""
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)([bkmg]?)b?", re.IGNORECASE)
+_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+SMALLEST_MEMORY_BYTES = 256 << 20
+
+
+def _size(value: object) -> object:
+    """Read Docker's way to write sizes: `512m`, `2g`, a number of bytes."""
+    if not isinstance(value, str):
+        return value
+    found = _SIZE.fullmatch(value.strip())
+    if not found:
+        msg = "is not a size such as 512m or 2g"
+        raise ValueError(msg)
+    return int(float(found[1]) * _UNITS[found[2].lower()])
+
+
+def _url(value: str) -> str:
+    TypeAdapter(HttpUrl).validate_python(value)
+    return value.rstrip("/")
+
+
+def _listed(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Url = Annotated[str, AfterValidator(_url)]
+Listed = Annotated[list[str], NoDecode, BeforeValidator(_listed)]
+Size = Annotated[int, BeforeValidator(_size), Field(ge=SMALLEST_MEMORY_BYTES)]
+
+
+class Settings(BaseSettings):
+    """One field per environment variable, in lower case."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+
+    database_url: SecretStr | None = None
+    freshet_data_dir: Path = Path(".freshet")
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 3001
+    backend_url: Url | None = None
+    github_app_id: Annotated[int, Field(gt=0)] | None = None
+    github_private_key: SecretStr | None = None
+    github_private_key_path: Path | None = None
+    github_webhook_secret: SecretStr | None = None
+    github_client_id: str | None = None
+    github_client_secret: SecretStr | None = None
+    github_api_url: Url = "https://api.github.com"
+    github_server_url: Url = "https://github.com"
+    freshet_api_tokens: Annotated[list[SecretStr], NoDecode, BeforeValidator(_listed)] = []
+    docker_host: str | None = None
+    docker_cert_path: Path | None = None
+    docker_tls_verify: str | None = None
+    dbt_docker_image: Annotated[str, Field(min_length=1)] = "dbt-runner:latest"
+    dbt_docker_images: Listed = []
+    dbt_work_dir: Path | None = None
+    dbt_cpus: Annotated[float, Field(gt=0)] = 2.0
+    dbt_memory: Size = 2 << 30
+    dbt_timeout: Annotated[float, Field(gt=0)] = 600.0
+    dbt_pids: Annotated[int, Field(ge=16)] = 256
+    dbt_deps_network: Annotated[str, Field(min_length=1)] = "bridge"
+    dbt_package_hub_url: Url | None = None
+    extraction_concurrency: Annotated[int, Field(ge=1, le=256)] = Field(default_factory=lambda: os.cpu_count() or 1)
+
+    @field_validator("github_webhook_secret", "github_client_secret", "github_private_key", "database_url")
+    @classmethod
+    def _not_empty(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().strip():
+            msg = "is empty: unset it, or give it a value"
+            raise ValueError(msg)
+        return value
+
+    @model_validator(mode="after")
+    def _whole_app(self) -> Self:
+        """An App's identity is given as a whole, or not at all."""
+        if self.github_private_key and self.github_private_key_path:
+            msg = "GITHUB_PRIVATE_KEY and GITHUB_PRIVATE_KEY_PATH are both set: unset one of them"
+            raise ValueError(msg)
+        given = {
+            "GITHUB_APP_ID": self.github_app_id,
+            "GITHUB_PRIVATE_KEY or GITHUB_PRIVATE_KEY_PATH": self.github_private_key or self.github_private_key_path,
+            "GITHUB_WEBHOOK_SECRET": self.github_webhook_secret,
+        }
+        missing = [name for name, value in given.items() if value is None]
+        if missing and len(missing) < len(given):
+            msg = f"{', '.join(missing)} is not set, but other settings of the GitHub App are"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def public_url(self) -> str:
+        """Where GitHub and people reach us."""
+        return self.backend_url or f"http://{self.host}:{self.port}"
+
+    @property
+    def work_dir(self) -> Path:
+        """Scratch and caches of extractions."""
+        return self.dbt_work_dir or self.freshet_data_dir / "work"
+
+    @property
+    def private_key_pem(self) -> SecretStr | None:
+        """The App's private key. Raises ConfigurationError when its file cannot be read."""
+        if self.github_private_key_path is None:
+            # One line with \n in it is how many people keep a key in an environment file.
+            key = self.github_private_key
+            return SecretStr(key.get_secret_value().replace("\\n", "\n")) if key else None
+        try:
+            return SecretStr(self.github_private_key_path.read_text())
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError("reading the configuration", f"GITHUB_PRIVATE_KEY_PATH: {error}") from error
+
+
+def read() -> Settings:
+    """Read the environment. Raises ConfigurationError that names every variable that is unknown or unusable."""
+    known = {name.upper() for name in Settings.model_fields}
+    unknown = sorted(name for name in os.environ if name.startswith(OWN_PREFIXES) and name not in known)
+    complaints = [f"{name} is not a variable of Freshet" for name in unknown]
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        complaints += [_complaint(detail) for detail in error.errors(include_input=False, include_url=False)]
+        raise ConfigurationError("reading the configuration", "; ".join(complaints)) from None
+    if complaints:
+        raise ConfigurationError("reading the configuration", "; ".join(complaints))
+    return settings
+
+
+def _complaint(detail: Any) -> str:
+    message = detail["msg"].removeprefix("Value error, ")
+    name = str(detail["loc"][0]).upper() if detail["loc"] else ""
+    return f"{name}: {message[0].lower()}{message[1:]}" if name else message

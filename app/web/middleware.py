@@ -1,0 +1,72 @@
+"""Around every request: errors become problem documents, and one line goes to the log (without the query, which may hold secrets)."""
+
+from __future__ import annotations
+
+import time
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from app import log
+from app.errors import FreshetError, GoneError, NotConfiguredError, UnavailableError
+from app.web.problems import Problem, of_status
+
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'",
+}
+
+logger = log.get(__name__)
+
+
+@web.middleware
+async def access_log(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Log method, path, status and milliseconds."""
+    began = time.perf_counter()
+    status = 500
+    try:
+        response = await handler(request)
+        status = response.status
+        return response
+    finally:
+        quiet = request.path in ("/livez", "/readyz")
+        write = logger.debug if quiet else logger.info
+        write("request", method=request.method, path=request.path, status=status, ms=round(1000 * (time.perf_counter() - began), 1))
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn whatever is raised into a problem document: nobody outside sees a traceback."""
+    try:
+        response = await handler(request)
+    except Problem as problem:
+        response = problem.response()
+    except web.HTTPException as error:
+        if error.status < 400:  # noqa: PLR2004 - a redirect
+            raise
+        allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+        response = of_status(error.status, (error.text or "") if error.status == 413 else "", allow).response()  # noqa: PLR2004
+    except FreshetError as error:
+        response = _of(error).response()
+    except Exception:
+        logger.exception("request crashed", path=request.path)
+        response = of_status(500, "The cause is in the service's log.").response()
+    if not response.prepared:
+        for name, value in SECURITY_HEADERS.items():
+            response.headers.setdefault(name, value)
+    return response
+
+
+def _of(error: FreshetError) -> Problem:
+    if isinstance(error, UnavailableError):
+        headers = {"Retry-After": str(max(1, round(error.retry_after_s or 5)))}
+        logger.warning("request refused", reason=str(error))
+        return Problem(503, error.title, error.user_text, headers=headers)
+    status = getattr(error, "status", None) or (
+        404 if isinstance(error, GoneError) else 503 if isinstance(error, NotConfiguredError) else 500
+    )
+    if status >= 500:  # noqa: PLR2004
+        logger.warning("request failed", reason=str(error))
+    return Problem(status, error.title, error.user_text)

@@ -1,0 +1,102 @@
+"""What callers send: ids, cursors, limits and bodies, each refused with the field's name when it is not usable."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TypeVar
+from uuid import UUID
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from app.jobs import Connection, Extraction
+from app.web.keys import STORE
+from app.web.problems import Problem, not_found
+
+Model = TypeVar("Model", bound=BaseModel)
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 200
+
+
+async def connection(request: web.Request) -> Connection:
+    """Return the connection that the path names. Raises Problem 404."""
+    found = await request.app[STORE].connections.get(_uuid(request, "connection"))
+    if found is None:
+        raise not_found("connection")
+    return found
+
+
+async def extraction(request: web.Request) -> Extraction:
+    """Return the extraction that the path names. Raises Problem 404."""
+    found = await request.app[STORE].extractions.get(_uuid(request, "extraction"))
+    if found is None:
+        raise not_found("extraction")
+    return found
+
+
+def limit(request: web.Request) -> int:
+    """Return `limit`, between 1 and `MAX_LIMIT`."""
+    text = request.query.get("limit", str(DEFAULT_LIMIT))
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_LIMIT):
+        raise invalid("limit", f"is a number from 1 to {MAX_LIMIT}")
+    return int(text)
+
+
+def text(request: web.Request, name: str) -> str | None:
+    """Return a text parameter, None when it is absent or empty."""
+    value = request.query.get(name)
+    if value and "\0" in value:
+        raise invalid(name, "holds a NUL character")
+    return value or None
+
+
+def cursor(request: web.Request, parts: int) -> list[str] | None:
+    """Return the parts of a `cursor` that `next_cursor` made."""
+    value = request.query.get("cursor")
+    if not value:
+        return None
+    try:
+        found = orjson.loads(base64.urlsafe_b64decode(value.encode("ascii", "strict")))
+    except (binascii.Error, ValueError) as error:
+        raise invalid("cursor", "is not one that an answer gave") from error
+    if not (isinstance(found, list) and len(found) == parts and all(isinstance(part, str) and "\0" not in part for part in found)):
+        raise invalid("cursor", "is not one that an answer gave")
+    return found
+
+
+def next_cursor(*parts: str) -> str:
+    """Return an opaque cursor."""
+    return base64.urlsafe_b64encode(orjson.dumps(parts)).decode()
+
+
+async def body(request: web.Request, model: type[Model]) -> Model:
+    """Read a JSON body; an empty one is an empty object. Raises Problem 400 with the field named."""
+    content = await request.read()
+    try:
+        return model.model_validate_json(content or b"{}")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "body"
+        raise invalid(field, first["msg"]) from error
+
+
+def invalid(field: str, what: str) -> Problem:
+    """Return the answer to a value that cannot be used."""
+    return Problem(400, "The request cannot be understood", f"`{field}`: {what}", field=field)
+
+
+def uuid(value: str, field: str) -> str:
+    """Return a UUID in its usual form. Raises Problem 400 that names the field."""
+    try:
+        return str(UUID(value))
+    except ValueError as error:
+        raise invalid(field, "is not one that an answer gave") from error
+
+
+def _uuid(request: web.Request, what: str) -> str:
+    try:
+        return str(UUID(request.match_info["id"]))
+    except ValueError as error:
+        raise not_found(what) from error
