@@ -1,0 +1,54 @@
+# One command for a newcomer: "make test". Everything below prepares what it needs by itself.
+# UV names the uv command for the two targets that write lock files.
+PYTHON_IN_VENV := .venv/bin/python
+UV ?= uv
+DBT_MINOR ?= 1.11
+LOCK_FLAGS := --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help setup python test unit lint demo demo-serve bench lock lock-dbt clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Python packages, a Docker engine, the runner image
+	@deploy/setup.sh python engine image
+
+python:
+	@deploy/setup.sh python
+
+test: setup ## Every test, with a real database and real containers
+	$(PYTHON_IN_VENV) -m tests.run
+
+unit: python ## The tests of pure code, in seconds
+	$(PYTHON_IN_VENV) -m pytest tests/unit
+
+lint: python ## Style and types
+	$(PYTHON_IN_VENV) -m ruff check
+	$(PYTHON_IN_VENV) -m ruff format --check
+	$(PYTHON_IN_VENV) -m mypy
+
+demo: setup ## The whole path on a sample project, without GitHub
+	$(PYTHON_IN_VENV) -m demo
+
+demo-serve: setup ## The same, and then the pages stay up to look at
+	$(PYTHON_IN_VENV) -m demo --serve
+
+bench: setup ## How long extractions take, beside the obvious script
+	$(PYTHON_IN_VENV) -m tests.bench
+
+lock: ## Write requirements.lock anew from pyproject.toml
+	$(UV) pip compile $(LOCK_FLAGS) --generate-hashes --group dev pyproject.toml -o requirements.lock
+
+lock-dbt: ## Write deploy/dbt/DBT_MINOR.txt anew, for another runner image
+	@new=$$(mktemp) && \
+	echo 'dbt-core==$(DBT_MINOR).*' | cat - deploy/dbt/adapters.in | \
+	  $(UV) pip compile $(LOCK_FLAGS) - -o $$new >/dev/null && \
+	{ echo '# What dbt $(DBT_MINOR) runs with: every version that it and any adapter of adapters.in may pull in, pinned.'; \
+	  echo '# Dockerfile.dbt installs dbt-core and the adapters that it was asked for under these constraints.'; \
+	  echo '# Made by "make lock-dbt DBT_MINOR=$(DBT_MINOR)".'; \
+	  cat $$new; } > deploy/dbt/$(DBT_MINOR).txt && rm $$new
+
+clean: ## Remove what can be made again (not the images, not .freshet)
+	rm -rf .venv .cache .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -not -path './.freshet/*' -prune -exec rm -rf {} +

@@ -1,0 +1,205 @@
+#!/usr/bin/env bash
+# Prepares a machine for Freshet. Every step looks first and does nothing when it was done before.
+#
+#   deploy/setup.sh [python|engine|image]...      all three, in this order, when none is named
+#
+#   python   .venv with the locked dependencies (PYTHON chooses the interpreter)
+#   engine   a Docker engine that answers; root on Debian: installs and starts one when there is none
+#   image    the runner image dbt-runner:latest (BASE_IMAGE chooses its base)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+readonly default_base=python:3.11-slim-bookworm own_base=freshet-base:bookworm image=dbt-runner
+readonly pull_timeout_s=120 engine_timeout_s=60
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin  # dockerd lives there, and not every user's PATH has it
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/freshet-setup.XXXXXX")
+trap 'rm -rf "$scratch"' EXIT
+
+say() { printf '%s\n' "setup: $*"; }
+die() { printf '%s\n' "setup: $*" >&2; exit 1; }
+
+# Runs a talkative command; shows the end of what it said only when it fails.
+quietly() {
+  "$@" >"$scratch/log" 2>&1 </dev/null && return 0
+  tail -n 15 "$scratch/log" >&2
+  return 1
+}
+
+if command -v sha256sum >/dev/null; then sha256=(sha256sum); else sha256=(shasum -a 256); fi
+
+may_install() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
+
+apt_install() {
+  export DEBIAN_FRONTEND=noninteractive
+  quietly apt-get update -qq || return 1
+  quietly apt-get install -y -qq --no-install-recommends "$@"
+}
+
+# --- python ---------------------------------------------------------------------------------------
+
+is_new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
+
+find_python() {
+  local candidate
+  for candidate in ${PYTHON:-} python3.11 python3.12 python3.13 python3.14 python3 /usr/bin/python3; do
+    if is_new_enough "$candidate"; then printf '%s\n' "$candidate"; return 0; fi
+  done
+  return 1
+}
+
+need_python() {
+  python=$(find_python) && return 0
+  may_install || die "Python 3.11 or newer is missing: install it (Debian: 'apt-get install python3 python3-venv') and run this again."
+  say "installing Python with apt-get (half a minute)"
+  apt_install python3 python3-venv || die "apt-get could not install Python (its last words are above)."
+  python=$(find_python) || die "Debian's Python is older than 3.11: install a newer one and name it in PYTHON."
+}
+
+need_venv_module() {
+  "$python" -c 'import ensurepip, venv' >/dev/null 2>&1 && return 0
+  local package
+  package=$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
+  may_install || die "$python cannot make virtual environments: run 'apt-get install $package' as root, then this again."
+  say "installing $package with apt-get (half a minute)"
+  apt_install "$package" || die "apt-get could not install $package (its last words are above)."
+}
+
+python_step() {
+  local wanted stamp=.venv/.freshet-setup
+  wanted=$("${sha256[@]}" requirements.lock pyproject.toml)
+  if is_new_enough .venv/bin/python && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then return 0; fi
+  if ! is_new_enough .venv/bin/python || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+    need_python
+    need_venv_module
+    quietly "$python" -m venv --clear .venv || die "$python could not make .venv (its last words are above)."
+  fi
+  say "installing the locked Python packages into .venv (about a minute the first time)"
+  export PIP_DISABLE_PIP_VERSION_CHECK=1
+  quietly .venv/bin/python -m pip install --no-deps --require-hashes -r requirements.lock \
+    || die "pip could not install requirements.lock (its last words are above): is a package index reachable?"
+  quietly .venv/bin/python -m pip install --no-deps -e . \
+    || die "pip could not install Freshet itself into .venv (its last words are above)."
+  printf '%s\n' "$wanted" >"$stamp"
+}
+
+# --- engine ---------------------------------------------------------------------------------------
+
+engine_answers() { docker version >/dev/null 2>"$scratch/docker"; }
+
+last_words() { tail -n 3 "$1" | tr '\n' ' '; }
+
+wait_for_engine() {  # pid of dockerd, or nothing when somebody else started it
+  local second
+  for ((second = 0; second < engine_timeout_s; second++)); do
+    engine_answers && return 0
+    [ -z "${1:-}" ] || kill -0 "$1" 2>/dev/null || return 1
+    sleep 1
+  done
+  return 1
+}
+
+install_engine() {
+  command -v dockerd >/dev/null && command -v docker >/dev/null && return 0
+  may_install || die "No Docker engine answers and none is installed: install Docker, start it, or name a remote engine in DOCKER_HOST."
+  say "installing Docker with apt-get (about a minute)"
+  apt_install docker.io iptables ca-certificates || die "apt-get could not install docker.io (its last words are above)."
+}
+
+start_engine() {
+  if [ -d /run/systemd/system ]; then
+    quietly systemctl start docker || die "systemd could not start Docker: see 'journalctl -u docker'."
+    wait_for_engine || die "Docker was started by systemd but does not answer: $(last_words "$scratch/docker")"
+    say "started Docker with systemd; it stays"
+    return 0
+  fi
+  local log=/var/log/freshet-dockerd.log
+  touch "$log" 2>/dev/null || log=$(mktemp "${TMPDIR:-/tmp}/freshet-dockerd.XXXXXX")
+  setsid nohup dockerd >"$log" 2>&1 </dev/null &
+  if ! wait_for_engine $!; then
+    kill $! 2>/dev/null || true
+    die "dockerd did not come up; the end of $log says: $(last_words "$log")"
+  fi
+  say "started a Docker engine; it stays when this ends, process $!, log in $log"
+}
+
+need_named_engine() {
+  command -v docker >/dev/null || die "The docker command is missing: install Docker's client to reach the engine at $DOCKER_HOST."
+  engine_answers || die "The Docker engine that DOCKER_HOST names ($DOCKER_HOST) does not answer: start it, or unset DOCKER_HOST."
+}
+
+engine_step() {
+  if [ -n "${DOCKER_HOST:-}" ]; then need_named_engine; return 0; fi
+  if command -v docker >/dev/null; then
+    engine_answers && return 0
+    if grep -qi 'permission denied' "$scratch/docker"; then
+      die "$(id -un) may not use Docker's socket: add the user to the group docker and log in again."
+    fi
+  fi
+  if [ "$(id -u)" != 0 ]; then
+    die "No Docker engine answers: start it (as root: 'systemctl start docker' or 'dockerd'), install Docker, or name a remote engine in DOCKER_HOST."
+  fi
+  install_engine
+  engine_answers || start_engine
+}
+
+# --- image ----------------------------------------------------------------------------------------
+
+# Stands for everything that the image is made of; the image carries it as a label.
+context_hash() {
+  { printf '%s\n' "${BASE_IMAGE:-}"
+    find Dockerfile.dbt deploy/dbt app/dbt/runner -type f ! -path '*/__pycache__/*' -exec "${sha256[@]}" {} + | sort
+  } | "${sha256[@]}" | cut -d' ' -f1
+}
+
+image_exists() { docker image inspect "$1" >/dev/null 2>&1; }
+
+label_of() { docker image inspect --format '{{index .Config.Labels "io.freshet.context"}}' "$1" 2>/dev/null || true; }
+
+pull_default_base() {
+  image_exists "$default_base" && return 0
+  say "asking the registry for $default_base (up to half a minute)"
+  local limit=()
+  ! command -v timeout >/dev/null || limit=(timeout "$pull_timeout_s")
+  ${limit[@]+"${limit[@]}"} docker pull -q "$default_base" >/dev/null 2>&1 </dev/null
+}
+
+choose_base() {
+  base=${BASE_IMAGE:-$default_base}
+  if [ -n "${BASE_IMAGE:-}" ] || pull_default_base; then return 0; fi
+  base=$own_base
+  image_exists "$own_base" && return 0
+  say "no registry answered: making $own_base from Debian's packages instead (about a minute)"
+  deploy/base-image.sh "$own_base" || die "The runner image needs a base: $default_base from a registry, or the one above."
+}
+
+image_step() {
+  [ -f app/dbt/runner/__main__.py ] || die "app/dbt/runner/__main__.py is missing: this checkout is not complete."
+  engine_answers || die "No Docker engine answers: run 'deploy/setup.sh engine' first."
+  local wanted base minor previous
+  wanted=$(context_hash)
+  minor=$(sed -n 's/^ARG DBT_VERSION=\([0-9]*\.[0-9]*\).*/\1/p' Dockerfile.dbt | head -n 1)
+  if [ "$(label_of "$image:latest")" = "$wanted" ] && [ "$(label_of "$image:$minor")" = "$wanted" ]; then return 0; fi
+  choose_base
+  say "building $image:latest with dbt $minor on $base (about a minute the first time)"
+  previous=$(docker image inspect --format '{{.Id}}' "$image:latest" 2>/dev/null || true)
+  quietly docker build -f Dockerfile.dbt --build-arg BASE_IMAGE="$base" ${PIP_INDEX_URL:+--build-arg PIP_INDEX_URL} \
+    --label io.freshet.context="$wanted" -t "$image:latest" -t "$image:$minor" . \
+    || die "docker build of the runner image did not finish (its last words are above)."
+  # The image that this one replaces; refused by Docker, and kept, while anything still uses it.
+  [ -z "$previous" ] || docker image rm "$previous" >/dev/null 2>&1 || true
+}
+
+# --- which steps ----------------------------------------------------------------------------------
+
+main() {
+  [ $# -gt 0 ] || set -- python engine image
+  local step
+  for step in "$@"; do
+    case $step in
+      python | engine | image) "${step}_step" ;;
+      *) die "usage: deploy/setup.sh [python|engine|image]..." ;;
+    esac
+  done
+}
+
+main "$@"
