@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import sys
 from pathlib import Path
 
@@ -10,10 +11,10 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from app import main
+from app import config, main
 from app.config import Settings
 from app.errors import DbtError, FreshetError
-from app.github.local import LocalSource
+from app.github.local import local_source
 from app.jobs import Stage
 from app.lineage import Lineage
 from app.refresh import Commit, Enter, Refreshed, refresh
@@ -25,13 +26,12 @@ from app.web.health import outcome
 async def extract(settings: Settings, source: str, project_dir: str | None, json_file: Path | None) -> int:
     """Run the pipeline on a directory or a git URL, show how it goes, and print what was found."""
     console = Console(stderr=True)
-    wanted = None if project_dir is None else project_dir.strip("/").removeprefix("./").removeprefix(".")
-    async with main.docker_runner(settings) as runner, LocalSource(source, settings.work_dir) as local:
+    async with main.docker_runner(settings) as runner, local_source(source, config.environment(), settings.work_dir) as local:
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
         with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
             enter = _shown(progress, console)
             try:
-                commit = Commit("cli", local.repository, local.sha, wanted)
+                commit = Commit("cli", local.repository, local.sha, _project_dir(local.directory, project_dir))
                 refreshed = await refresh(commit, local, runner, enter)
             except DbtError as error:
                 progress.stop()
@@ -83,6 +83,14 @@ async def _check_docker(settings: Settings) -> str:
 async def _check_github(settings: Settings) -> str:
     async with main.github(settings) as (client, _):
         return await client.check()
+
+
+def _project_dir(directory: str | None, wanted: str | None) -> str | None:
+    """Return the project's place in the repository from that of the path given; None leaves it to be found."""
+    if directory is None and wanted is None:
+        return None
+    joined = posixpath.normpath(posixpath.join(directory or "", wanted or "."))
+    return "" if joined == "." else joined
 
 
 def _shown(progress: Progress, console: Console) -> Enter:

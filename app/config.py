@@ -150,6 +150,11 @@ def read() -> Settings:
     return settings
 
 
+def environment() -> dict[str, str]:
+    """Return the user's own environment, for git on the command line: their proxies, keys and git configuration are in it."""
+    return dict(os.environ)
+
+
 def _complaint(detail: Any) -> str:
     message = detail["msg"].removeprefix("Value error, ")
     name = str(detail["loc"][0]).upper() if detail["loc"] else ""

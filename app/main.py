@@ -115,8 +115,7 @@ async def docker_runner(settings: Settings) -> AsyncIterator[DockerRunner]:
 async def github(settings: Settings) -> AsyncIterator[tuple[GitHubClient, AppAuth]]:
     """Yield the client of GitHub's API and the App's identity."""
     async with ApiClient(settings.github_api_url) as api:
-        key = settings.private_key_pem
-        auth = AppAuth(api, settings.github_app_id, key.get_secret_value() if key else None)
+        auth = AppAuth(settings.github_app_id, settings.private_key_pem, api)
         yield GitHubClient(api, auth), auth
 
 

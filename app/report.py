@@ -81,7 +81,7 @@ def place(output: str, project_dir: str, paths: Collection[str]) -> tuple[str, i
     known = {*paths, posixpath.join(project_dir, PROJECT_FILE)}
     for match in _FILE.finditer(output):
         name = posixpath.normpath(match[0])
-        found = next((path for path in (posixpath.join(project_dir, name), name) if path in known), None)
+        found = next((path for path in (posixpath.normpath(posixpath.join(project_dir, name)), name) if path in known), None)
         if found is None:
             endings = [path for path in known if path.endswith("/" + name)]
             found = endings[0] if len(endings) == 1 else None
@@ -161,6 +161,8 @@ def _summary(extraction: Extraction) -> str:
     parts = []
     if extraction.problem:
         parts.append(_problem_text(extraction.problem))
+    if extraction.status == "cancelled":
+        parts.append("It was cancelled before it ended. Re-run it to extract this commit all the same.")
     if extraction.status == "superseded":
         parts.append("A newer commit of this branch arrived before this one's turn: its check run has the lineage.")
     if extraction.status == "succeeded":

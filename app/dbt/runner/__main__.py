@@ -1,0 +1,69 @@
+"""The program inside a runner image: one job in on standard input, one result out on standard output, nothing kept.
+
+Standard input is one tar archive: `job.json` first, then the repository's files below `src/`, perhaps `packages.tar`. Standard output
+is one line of JSON (see `freshet_result`) and after it the bytes that it announces. What dbt has to say goes to standard error.
+`app/dbt/command.py` is the other end. Runs on the Python of any supported dbt (3.8 and later), with the standard library and dbt only.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import time
+
+import freshet_result
+
+STARTED = time.monotonic()
+# Before dbt is imported: from here on nothing but `RESULTS` reaches the result, whatever dbt, git or a library prints.
+RESULTS = freshet_result.claim_stdout()
+
+import freshet_dbt  # noqa: E402 - imports dbt, before the job is read: a container can be started ahead of its job
+import freshet_tree  # noqa: E402
+
+
+def main() -> None:
+    """Read the job, do it, write the result. Ends with status 0 whenever a result was written, also when dbt said no."""
+    gc.freeze()
+    stages = {"start": time.monotonic() - STARTED}
+    tree = freshet_tree.Tree()
+    # The wait for a job is not part of any stage.
+    job = tree.read_job(sys.stdin.buffer)
+    try:
+        since = time.monotonic()
+        tree.unpack()
+        stages["unpack"] = time.monotonic() - since
+        path = COMMANDS[job["command"]](job, tree, stages)
+    except freshet_dbt.Refusal as refusal:
+        freshet_result.write_refusal(RESULTS, refusal.kind, str(refusal), stages)
+    except OSError as error:
+        if not freshet_tree.is_full(error):
+            raise
+        freshet_result.write_refusal(RESULTS, "space", str(error), stages)
+    else:
+        freshet_result.write_file(RESULTS, path, stages, freshet_dbt.version(), freshet_dbt.warnings())
+
+
+def deps(job: dict, tree: freshet_tree.Tree, stages: dict) -> str:
+    """Install the packages and return the path of an archive of what was installed."""
+    freshet_dbt.invoke("deps", job, stages, network=True)
+    return tree.pack_new_files()
+
+
+def parse(job: dict, tree: freshet_tree.Tree, stages: dict) -> str:
+    """Parse the project and return the path of its manifest."""
+    if job.get("install_locally"):
+        freshet_dbt.invoke("deps", job, stages)
+    freshet_dbt.invoke("parse", job, stages)
+    return os.path.join(freshet_dbt.TARGET, "manifest.json")
+
+
+COMMANDS = {"deps": deps, "parse": parse}
+
+if __name__ == "__main__":
+    main()
+    RESULTS.flush()
+    # dbt's threads and a manifest of a million objects take seconds to take down; the container is thrown away.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

@@ -1,0 +1,98 @@
+"""Files in and out: the archive on standard input is laid out below /work, what `dbt deps` added is packed again."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import tarfile
+from typing import BinaryIO, Iterator
+
+WORK = "/work"
+SOURCE = os.path.join(WORK, "src")
+JOB, PACKAGES = "job.json", "packages.tar"
+
+
+class Tree:
+    """What came in."""
+
+    def __init__(self) -> None:
+        self._seen = {}  # type: dict[str, int]
+        self._made = set()  # type: set[str]
+
+    def read_job(self, stream: BinaryIO) -> dict:
+        """Return the job, the archive's first member. Waits until there is one."""
+        self._archive = tarfile.open(fileobj=stream, mode="r|")
+        first = self._archive.next()
+        if first is None or first.name != JOB:
+            raise SystemExit("the archive does not begin with " + JOB)
+        return json.load(self._archive.extractfile(first))
+
+    def unpack(self) -> None:
+        """Lay out the rest of the archive. Modification times are kept: dbt's partial parsing trusts them."""
+        os.makedirs(SOURCE, exist_ok=True)
+        for member in _members(self._archive):
+            if member.name == PACKAGES:
+                with tarfile.open(fileobj=self._archive.extractfile(member), mode="r|") as packages:
+                    for inner in _members(packages):
+                        self._put(packages, inner)
+            elif member.isreg():
+                path = self._put(self._archive, member)
+                self._seen[path] = os.stat(path).st_ino
+
+    def pack_new_files(self) -> str:
+        """Return the path of an archive of what is below `src/` and did not come with the job: packages and dbt's lock file.
+
+        By comparison, since where packages go can be an expression in `dbt_project.yml`.
+        """
+        path = os.path.join(WORK, PACKAGES)
+        with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+            for file in _walk(SOURCE):
+                if self._seen.get(file) != os.lstat(file).st_ino or os.path.basename(file) == "package-lock.yml":
+                    archive.add(file, os.path.relpath(file, WORK), recursive=False)
+        return path
+
+    def _put(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> str:
+        path = os.path.join(WORK, member.name)
+        if not path.startswith(SOURCE + "/") or ".." in member.name.split("/"):
+            raise SystemExit("the archive holds a path outside of the sources: %r" % member.name)
+        parent = os.path.dirname(path)
+        if parent not in self._made:
+            os.makedirs(parent, exist_ok=True)
+            self._made.add(parent)
+        if member.isdir():
+            os.makedirs(path, exist_ok=True)
+        elif member.issym():
+            os.symlink(member.linkname, path)
+        elif member.isreg():
+            with open(path, "wb") as target:
+                shutil.copyfileobj(archive.extractfile(member), target)
+            os.utime(path, (member.mtime, member.mtime))
+        return path
+
+
+def is_full(error: OSError) -> bool:
+    """Tell whether an error says that the file system in memory is full."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Yield the members in turn. A TarFile keeps every header that it has read, and its own iterator reads past the archive's end."""
+    while True:
+        member = archive.next()
+        if member is None:
+            return
+        archive.members = []
+        yield member
+
+
+def _walk(top: str) -> Iterator[str]:
+    """Yield files, symbolic links and empty directories; git's own files are of no use to dbt."""
+    for directory, names, files in os.walk(top):
+        links = [name for name in names if os.path.islink(os.path.join(directory, name))]
+        names[:] = sorted(name for name in names if name != ".git" and name not in links)
+        for name in sorted(files + links):
+            yield os.path.join(directory, name)
+        if not names and not files and not links and directory != top:
+            yield directory

@@ -1,0 +1,21 @@
+"""Everything that talks to GitHub, and to git. Nothing here knows of dbt, of the database or of our own pages.
+
+Inwards:
+
+* `webhook` takes deliveries: bytes, size, signature, headers; only then anything is parsed.
+
+Outwards, REST:
+
+* `answers` reads GitHub's answers: which status means that the thing is gone, suspended, to be tried again, or our mistake (pure)
+* `api` sends one request to one host, with time limits, redirects that keep their method, and no token for anybody else
+* `auth` is the App: its JWT, and one narrow installation token per repository and purpose
+* `client` is what the flow asks for (`app.ports.GitHub`): branch heads and check runs
+
+Outwards, git:
+
+* `git` runs one git process with an environment of our own and leaves nothing of it behind
+* `tree` reads one commit: its listing, its blobs, and the tar entries that go into a container
+* `mirror` is the bare repository that keeps what was fetched of one repository
+* `source` fetches exactly one commit from GitHub (`app.ports.Sources`)
+* `local` does the same for the command line: a directory or any git URL
+"""

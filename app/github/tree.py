@@ -1,0 +1,189 @@
+"""One commit of a bare repository: its listing, its blobs, and the tar entries that go into a container.
+
+Contents are only ever streamed from `git cat-file --batch`, https://git-scm.com/docs/git-cat-file#_batch_output.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tarfile
+import tempfile
+from asyncio.subprocess import Process
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from app.errors import TreeTooBigError, UnavailableError
+from app.github.git import Git
+from app.project import Entry, Member
+
+CHUNK_BYTES = 128 << 10
+READ_BYTES = 64 << 20
+"""Most that `read` keeps in memory at once."""
+ROOT = "src/"
+USER_ID = 10001
+"""The user of the runner image."""
+MTIME_BASE = 1_000_000_000
+BLOCK = tarfile.BLOCKSIZE
+
+
+class CommitTree:
+    """A commit (or a bare tree) in the repository at `git_dir`; implements `app.ports.SourceTree`."""
+
+    def __init__(self, git: Git, git_dir: str, sha: str, entries: Sequence[Entry], label: str) -> None:
+        self.sha = sha
+        self.entries = entries
+        self.damaged = False
+        """True when something that was listed could not be read."""
+        self._git = git
+        self._git_dir = git_dir
+        self._label = label
+        self._streams: list[AsyncGenerator[bytes, None]] = []
+
+    async def read(self, oids: Sequence[str]) -> Mapping[str, bytes]:
+        """Return the contents of blobs by object id. Raises TreeTooBigError over `READ_BYTES`."""
+        found: dict[str, bytes] = {}
+        total = 0
+        async with self._blobs(list(dict.fromkeys(oids))) as blobs:
+            for oid in dict.fromkeys(oids):
+                size = await blobs.begin()
+                total += size
+                if total > READ_BYTES:
+                    raise TreeTooBigError(f"reading {self._label}", f"its configuration files are over {READ_BYTES >> 20} MiB")
+                found[oid] = await blobs.take(size)
+                await blobs.end()
+        return found
+
+    def members(self, members: Sequence[Member]) -> AsyncIterator[bytes]:
+        """Stream tar entries of the given files, named below `src/`, without the archive's end."""
+        stream = self._members(members)
+        self._streams.append(stream)
+        return stream
+
+    async def close(self) -> None:
+        """End streams that were not read to their end."""
+        for stream in self._streams:
+            await stream.aclose()
+
+    async def _members(self, members: Sequence[Member]) -> AsyncGenerator[bytes, None]:
+        buffer = bytearray()
+        async with self._blobs([member.oid for member in members]) as blobs:
+            for member in members:
+                size = await blobs.begin()
+                if member.size < size:
+                    content = cut(await blobs.take(member.size))
+                    await blobs.skip(size - member.size)
+                    buffer += header(member.path, member.oid, len(content)) + content + padding(len(content))
+                else:
+                    buffer += header(member.path, member.oid, size)
+                    async for chunk in blobs.chunks(size):
+                        buffer += chunk
+                        if len(buffer) >= CHUNK_BYTES:
+                            yield bytes(buffer)
+                            buffer.clear()
+                    buffer += padding(size)
+                await blobs.end()
+                if len(buffer) >= CHUNK_BYTES:
+                    yield bytes(buffer)
+                    buffer.clear()
+        if buffer:
+            yield bytes(buffer)
+
+    @asynccontextmanager
+    async def _blobs(self, oids: Sequence[str]) -> AsyncIterator[_Blobs]:
+        # From a file, not a pipe: nobody has to write while the answers are read.
+        with tempfile.TemporaryFile() as wanted:
+            wanted.write("".join(f"{oid}\n" for oid in oids).encode())
+            wanted.seek(0)
+            arguments = ("--git-dir", self._git_dir, "cat-file", "--batch", "--buffer")
+            async with self._git.started(*arguments, stdin=wanted) as process:
+                try:
+                    yield _Blobs(process)
+                except (asyncio.IncompleteReadError, LookupError) as error:
+                    self.damaged = True
+                    raise UnavailableError(f"reading {self._label}", "git's copy of it is damaged") from error
+
+
+class _Blobs:
+    """The answers of `git cat-file --batch`, in the order of the questions."""
+
+    def __init__(self, process: Process) -> None:
+        assert process.stdout is not None  # noqa: S101 - it was asked for
+        self._stdout = process.stdout
+
+    async def begin(self) -> int:
+        """Return the size of the next blob in bytes. Raises LookupError when it is not there."""
+        line = (await self._stdout.readuntil(b"\n")).split()
+        if len(line) != 3 or line[1] != b"blob":  # noqa: PLR2004 - oid, type, size
+            raise LookupError(line)
+        return int(line[2])
+
+    async def take(self, size: int) -> bytes:
+        return await self._stdout.readexactly(size)
+
+    async def chunks(self, size: int) -> AsyncIterator[bytes]:
+        while size:
+            chunk = await self._stdout.read(min(size, CHUNK_BYTES))
+            if not chunk:
+                raise asyncio.IncompleteReadError(b"", size)
+            size -= len(chunk)
+            yield chunk
+
+    async def skip(self, size: int) -> None:
+        async for _ in self.chunks(size):
+            pass
+
+    async def end(self) -> None:
+        await self._stdout.readexactly(1)
+
+
+async def list_entries(git: Git, git_dir: str, commit: str) -> list[Entry]:
+    """Return all blobs of a commit: https://git-scm.com/docs/git-ls-tree. Raises GitError."""
+    listing = await git.run("--git-dir", git_dir, "ls-tree", "-r", "-z", "--long", "--full-tree", commit)
+    return await asyncio.to_thread(parse_listing, listing)
+
+
+def parse_listing(listing: bytes) -> list[Entry]:
+    """Return the entries of `ls-tree -r -z --long`. Submodules, and paths that are not UTF-8, are left out."""
+    entries = []
+    for line in listing.split(b"\0"):
+        facts, _, path = line.partition(b"\t")
+        if not path:
+            continue
+        mode, kind, oid, size = facts.decode("ascii").split()
+        if kind != "blob":
+            continue
+        try:
+            entries.append(Entry(path.decode(), mode, oid, int(size)))
+        except UnicodeDecodeError:
+            continue
+    return entries
+
+
+def header(path: str, oid: str, size: int) -> bytes:
+    """Return the tar header of a regular file, with pax records where its name needs them."""
+    info = tarfile.TarInfo(ROOT + path)
+    info.size = size
+    info.mode = 0o644
+    info.uid = info.gid = USER_ID
+    info.mtime = mtime(oid)
+    return info.tobuf(tarfile.PAX_FORMAT)
+
+
+def mtime(oid: str) -> int:
+    """Return a time that changes when the content does: dbt's partial parsing trusts the times of YAML files."""
+    return MTIME_BASE + int(oid[:7], 16)
+
+
+def padding(size: int) -> bytes:
+    """Return the zeros that fill the last block."""
+    return bytes(-size % BLOCK)
+
+
+def cut(content: bytes) -> bytes:
+    r"""Return the beginning of a longer file up to its last line end.
+
+    >>> cut(b"id,name\n1,a\n2,")
+    b'id,name\n1,a\n'
+    """
+    end = content.rfind(b"\n") + 1
+    return content[:end] if end else content

@@ -1,0 +1,302 @@
+"""The queue, the outbox and the lineages, on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import pytest
+
+from app.jobs import Connection, Extraction, Problem, Repository, StageTime
+from app.lineage import Lineage, Node
+from app.store import Store, migrate, pool, wake
+
+LEASE = timedelta(seconds=60)
+SHAS = [f"{number:040x}" for number in range(1, 600)]
+
+
+async def connection(store: Store, repository_id: int = 7, installation_id: int = 3) -> Connection:
+    repository = Repository(repository_id, f"octo/shop{repository_id}", installation_id, "main")
+    await store.installations.see(repository)
+    return await store.connections.create(repository_id, "")
+
+
+async def claimed(store: Store) -> Extraction:
+    extraction = await store.extractions.claim("w1", LEASE)
+    assert extraction is not None
+    return extraction
+
+
+def lineage(*unique_ids: str, description: str = "") -> Lineage:
+    nodes = tuple(Node(key, "model", key.split(".")[-1], "shop", b'{"unique_id": "%s"}' % key.encode(), (), description.encode()) for key in unique_ids)
+    return Lineage("shop", "1.11.16", "duckdb", "v12", nodes)
+
+
+async def store_lineage(store: Store, extraction: Extraction, of: Lineage) -> bool:
+    async with store.transaction() as tx:
+        await tx.lineages.current_fingerprints(extraction.connection_id)
+        switched = await tx.lineages.save(extraction, of)
+        await tx.extractions.finish(extraction.id, "w1", "succeeded", [])
+    return switched
+
+
+async def statuses(store: Store, of: Connection) -> dict[str, str]:
+    return {extraction.sha: extraction.status for extraction in await store.extractions.of_connection(of.id, limit=100)}
+
+
+async def test_a_burst_of_pushes_collapses_to_the_newest_commit(store: Store) -> None:
+    project = await connection(store)
+    for sha in SHAS[:5]:
+        await store.extractions.enqueue(project.id, "main", sha, "push")
+    await store.extractions.enqueue(project.id, "other", SHAS[9], "push")
+    found = await statuses(store, project)
+    assert [found[sha] for sha in SHAS[:5]] == ["superseded"] * 4 + ["queued"]
+    assert found[SHAS[9]] == "queued"
+
+
+async def test_a_push_during_a_running_extraction_is_not_lost(store: Store) -> None:
+    project = await connection(store)
+    await store.extractions.enqueue(project.id, "main", SHAS[0], "push")
+    running = await claimed(store)
+    await store.extractions.enqueue(project.id, "main", SHAS[1], "push")
+    assert await store.extractions.claim("w1", LEASE) is None, "never two of one connection at a time"
+    await store.extractions.finish(running.id, "w1", "succeeded", [])
+    assert (await claimed(store)).sha == SHAS[1]
+
+
+async def test_the_same_commit_is_queued_once_while_it_is_active(store: Store) -> None:
+    project = await connection(store)
+    first = await store.extractions.enqueue(project.id, "main", SHAS[0], "push")
+    assert await store.extractions.enqueue(project.id, "main", SHAS[0], "api") == first
+    running = await claimed(store)
+    assert await store.extractions.enqueue(project.id, "main", SHAS[0], "api") == first
+    await store.extractions.finish(running.id, "w1", "failed", [], problem=Problem("t", "m"))
+    assert await store.extractions.enqueue(project.id, "main", SHAS[0], "api") != first
+
+
+async def test_a_backlog_of_one_installation_does_not_delay_another(store: Store) -> None:
+    for number in range(50):
+        project = await connection(store, 100 + number, installation_id=1)
+        await store.extractions.enqueue(project.id, "main", SHAS[0], "push")
+    await claimed(store)
+    late = await connection(store, 900, installation_id=2)
+    await store.extractions.enqueue(late.id, "main", SHAS[0], "push")
+    assert (await claimed(store)).connection_id == late.id
+
+
+async def test_many_workers_never_share_an_extraction(store: Store) -> None:
+    for number in range(20):
+        project = await connection(store, 100 + number)
+        await store.extractions.enqueue(project.id, "main", SHAS[0], "push")
+    found = await asyncio.gather(*(store.extractions.claim(f"w{number}", LEASE) for number in range(25)))
+    ids = [extraction.id for extraction in found if extraction]
+    assert len(ids) == len(set(ids)) == 20
+
+
+async def test_what_a_dead_worker_left_is_taken_by_another_and_its_words_no_longer_count(store: Store) -> None:
+    project = await connection(store)
+    await store.extractions.enqueue(project.id, "main", SHAS[0], "push")
+    dead = await store.extractions.claim("dead", timedelta(seconds=-1))
+    assert dead is not None
+    assert await store.extractions.requeue_expired() == 1
+    again = await claimed(store)
+    assert (again.id, again.attempt) == (dead.id, 2)
+    assert not await store.extractions.finish(dead.id, "dead", "succeeded", [])
+    assert not await store.extractions.enter_stage(dead.id, "dead", "parsing", [])
+    assert (await statuses(store, project))[SHAS[0]] == "running"
+
+
+async def test_what_is_handed_back_counts_as_not_tried(store: Store) -> None:
+    project = await connection(store)
+    await store.extractions.enqueue(project.id, "main", SHAS[0], "push")
+    await store.extractions.hand_back((await claimed(store)).id, "w1")
+    assert (await claimed(store)).attempt == 1
+
+
+async def test_stages_problems_and_results_come_back_as_they_were(store: Store) -> None:
+    project = await connection(store)
+    await store.extractions.enqueue(project.id, "main", SHAS[0], "push")
+    running = await claimed(store)
+    times = [StageTime("cloning", datetime.now(UTC), datetime.now(UTC)), StageTime("parsing", datetime.now(UTC))]
+    assert await store.extractions.enter_stage(running.id, "w1", "parsing", times)
+    shown = await store.extractions.get(running.id)
+    assert shown is not None
+    assert (shown.stage, list(shown.stages)) == ("parsing", times)
+    problem = Problem("title", "message with a \0 NUL", path="models/a.sql", line=3)
+    await store.extractions.finish(running.id, "w1", "failed", times, problem=problem, result={"nodes": 3})
+    ended = await store.extractions.get(running.id)
+    assert ended is not None
+    assert ended.problem is not None
+    assert (ended.problem.message, ended.problem.line) == ("message with a \N{REPLACEMENT CHARACTER} NUL", 3)
+    assert ended.result == {"nodes": 3}
+
+
+async def test_an_unchanged_node_is_stored_once(store: Store, db: pool.Database) -> None:
+    project = await connection(store)
+    for sha, of in ((SHAS[0], lineage("model.shop.a", "model.shop.b")), (SHAS[1], lineage("model.shop.a", "model.shop.c"))):
+        await store.extractions.enqueue(project.id, "main", sha, "push")
+        assert await store_lineage(store, await claimed(store), of)
+    assert await db.value("SELECT count(*) FROM nodes") == 3
+    head = await store.lineages.head(project.id)
+    assert head is not None
+    assert head.sha == SHAS[1]
+    assert [node.unique_id for node in await store.lineages.nodes(head.id)] == ["model.shop.a", "model.shop.c"]
+    before = await store.lineages.head(project.id, SHAS[0])
+    assert before is not None
+    assert [node.unique_id for node in await store.lineages.nodes(before.id)] == ["model.shop.a", "model.shop.b"]
+
+
+async def test_only_the_followed_branch_moves_the_lineage(store: Store) -> None:
+    project = await connection(store)
+    for branch, sha, switches in (("main", SHAS[0], True), ("feature/ünï", SHAS[1], False)):
+        await store.extractions.enqueue(project.id, branch, sha, "push")
+        assert await store_lineage(store, await claimed(store), lineage("model.shop.a")) is switches
+    head = await store.lineages.head(project.id)
+    assert head is not None
+    assert head.sha == SHAS[0]
+    assert await store.lineages.head(project.id, SHAS[1]) is not None
+
+
+async def test_an_older_extraction_that_ends_late_does_not_take_the_lineage_back(store: Store) -> None:
+    project = await connection(store)
+    await store.extractions.enqueue(project.id, "main", SHAS[0], "push")
+    old = await claimed(store)
+    await store.extractions.finish(old.id, "w1", "failed", [], problem=Problem("t", "m"))
+    await store.extractions.enqueue(project.id, "main", SHAS[1], "push")
+    assert await store_lineage(store, await claimed(store), lineage("model.shop.a"))
+    assert not await store_lineage(store, old, lineage("model.shop.b"))
+    head = await store.lineages.head(project.id)
+    assert head is not None
+    assert head.sha == SHAS[1]
+
+
+async def test_what_waits_for_its_next_try_is_still_active_and_can_be_superseded(store: Store) -> None:
+    project = await connection(store)
+    first = await store.extractions.enqueue(project.id, "main", SHAS[0], "push")
+    await store.extractions.retry((await claimed(store)).id, "w1", timedelta(hours=1))
+    assert await store.extractions.claim("w1", LEASE) is None
+    assert await store.extractions.enqueue(project.id, "main", SHAS[0], "api") == first
+    await store.extractions.enqueue(project.id, "main", SHAS[1], "push")
+    assert (await statuses(store, project))[SHAS[0]] == "superseded"
+
+
+async def test_a_lineage_never_half_switched(store: Store) -> None:
+    project = await connection(store)
+    await store.extractions.enqueue(project.id, "main", SHAS[0], "push")
+    running = await claimed(store)
+    with pytest.raises(RuntimeError, match="died"):
+        async with store.transaction() as tx:
+            await tx.lineages.current_fingerprints(project.id)
+            await tx.lineages.save(running, lineage("model.shop.a"))
+            raise RuntimeError("died")
+    assert await store.lineages.head(project.id) is None
+
+
+async def test_every_change_of_an_extraction_is_due_in_the_outbox(store: Store, db: pool.Database) -> None:
+    project = await connection(store)
+    extraction_id = await store.extractions.enqueue(project.id, "main", SHAS[0], "push")
+    due = await store.check_runs.claim()
+    assert due is not None
+    assert (due.extraction_id, due.github_id, due.in_doubt) == (extraction_id, None, False)
+    assert await store.check_runs.claim() is None, "one publisher has it"
+    await store.check_runs.created(extraction_id, 99)
+    running = await claimed(store)
+    await store.check_runs.sent(extraction_id, due.revision)
+    await db.execute("UPDATE check_runs SET due_at = now()")
+    due = await store.check_runs.claim()
+    assert due is not None, "it began to run while its creation was sent"
+    assert due.github_id == 99
+    await store.check_runs.sent(extraction_id, due.revision)
+    await db.execute("UPDATE check_runs SET due_at = now()")
+    assert await store.check_runs.claim() is None
+    await store.extractions.finish(running.id, "w1", "failed", [], problem=Problem("t", "m"))
+    assert await store.check_runs.claim() is not None
+
+
+async def test_a_superseded_one_is_told_too(store: Store) -> None:
+    project = await connection(store)
+    old = await store.extractions.enqueue(project.id, "main", SHAS[0], "push")
+    due = await store.check_runs.claim()
+    assert due is not None
+    await store.check_runs.sent(old, due.revision)
+    assert await store.check_runs.next_due_s() is None
+    await store.extractions.enqueue(project.id, "main", SHAS[1], "push")
+    assert await store.check_runs.next_due_s() is not None
+
+
+async def test_what_is_uninstalled_or_removed_is_hidden_and_no_late_push_brings_it_back(store: Store) -> None:
+    project = await connection(store, 7)
+    other = await connection(store, 8)
+    await store.installations.remove_repositories(3, [8])
+    assert await store.connections.get(other.id) is None
+    assert not await store.installations.see(Repository(8, "octo/shop8", 3, "main"))
+    assert await store.connections.get(project.id) is not None
+    await store.installations.uninstall(3)
+    assert await store.connections.get(project.id) is None
+    assert not await store.installations.see(Repository(7, "octo/shop7", 3, "main"))
+
+
+async def test_a_rename_is_followed_by_the_id(store: Store) -> None:
+    project = await connection(store)
+    assert await store.installations.see(Repository(7, "newname/store", 3, "trunk"))
+    found = await store.connections.get(project.id)
+    assert found is not None
+    assert (found.repository.full_name, found.followed_branch) == ("newname/store", "trunk")
+
+
+async def test_lists_are_filtered_and_paged(store: Store) -> None:
+    for number in range(5):
+        await connection(store, 10 + number)
+    await store.installations.see(Repository(50, "Acme/Store", 4, "main"))
+    await store.connections.create(50, "transform")
+
+    async def names(after: tuple[str, str] | None = None, limit: int = 50, **filters: str) -> Sequence[str]:
+        wanted = {"owner": None, "repository": None, "q": None} | filters
+        return [found.repository.full_name for found in await store.connections.page(after=after, limit=limit, **wanted)]
+
+    assert await names() == ["Acme/Store", *(f"octo/shop{10 + number}" for number in range(5))]
+    assert await names(owner="acme") == await names(repository="acme/store") == await names(q="TRANSFORM") == ["Acme/Store"]
+    page = await store.connections.page(owner=None, repository=None, q=None, after=None, limit=2)
+    assert await names(after=(page[-1].repository.full_name, page[-1].id), limit=2) == ["octo/shop11", "octo/shop12"]
+    assert await names(q="100%_") == []
+
+
+async def test_a_delivery_is_new_once(store: Store) -> None:
+    assert await store.deliveries.record("d1", "push")
+    assert not await store.deliveries.record("d1", "push")
+
+
+async def test_migrating_twice_changes_nothing_and_a_newer_database_is_refused(db: pool.Database) -> None:
+    assert await migrate.migrate(db) == []
+    await db.execute("INSERT INTO migrations (name) VALUES ('9999_from_the_future')")
+    with pytest.raises(Exception, match="9999_from_the_future"):
+        await migrate.migrate(db)
+
+
+async def test_a_notification_wakes_and_a_lost_connection_is_made_again(dsn: str, store: Store, db: pool.Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wake, "RECONNECT_S", 0.05)
+    project = await connection(store)
+    async with wake.listening(dsn) as waker:
+        with waker.bell("freshet_queue") as bell:
+            await bell.wait(5)
+            for sha in SHAS[:2]:
+                began = asyncio.get_running_loop().time()
+                await store.extractions.enqueue(project.id, "main", sha, "push")
+                await bell.wait(30)
+                assert asyncio.get_running_loop().time() - began < 20
+                listeners = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()"
+                await db.rows(listeners)
+                await bell.wait(30)
+
+
+async def test_a_database_that_is_away_is_one_error(dsn: str) -> None:
+    async with pool.connect(dsn, size=1) as db:
+        killer = await asyncpg.connect(dsn)
+        await killer.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()")
+        await killer.close()
+        assert await db.value("SELECT 1") == 1, "the pool replaces what was lost"
+    with pytest.raises(Exception, match="DATABASE_URL"):
+        async with pool.connect("postgresql://nobody@127.0.0.1:1/none"):
+            pass

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import pytest
+
+from app import config
+from app.errors import ConfigurationError
+
+APP = {"GITHUB_APP_ID": "12", "GITHUB_PRIVATE_KEY": "-----BEGIN", "GITHUB_WEBHOOK_SECRET": "s"}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in config.Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    return monkeypatch
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    settings = config.read()
+    assert (settings.host, settings.port, settings.public_url) == ("127.0.0.1", 3001, "http://127.0.0.1:3001")
+    assert (settings.dbt_cpus, settings.dbt_memory, settings.dbt_timeout, settings.dbt_pids) == (2, 2 << 30, 600, 256)
+    assert (settings.dbt_docker_image, settings.dbt_deps_network) == ("dbt-runner:latest", "bridge")
+    assert settings.work_dir == settings.freshet_data_dir / "work"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "eighty"),
+        ("PORT", "70000"),
+        ("DBT_MEMORY", "lots"),
+        ("DBT_MEMORY", "1m"),
+        ("DBT_CPUS", "0"),
+        ("DBT_TIMEOUT", "-1"),
+        ("EXTRACTION_CONCURRENCY", "0"),
+        ("BACKEND_URL", "freshet.example"),
+        ("GITHUB_API_URL", "ftp//x"),
+        ("GITHUB_APP_ID", "my-app"),
+        ("DATABASE_URL", ""),
+        ("FRESHET_API_TOKEN", "a typing mistake"),
+        ("EXTRACTION_CONCURENCY", "4"),
+    ],
+)
+def test_what_cannot_be_used_stops_the_start_and_is_named(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
+    environment.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=name):
+        config.read()
+
+
+def test_an_empty_webhook_secret_is_an_error(environment: pytest.MonkeyPatch) -> None:
+    for name, value in (APP | {"GITHUB_WEBHOOK_SECRET": " "}).items():
+        environment.setenv(name, value)
+    with pytest.raises(ConfigurationError, match="GITHUB_WEBHOOK_SECRET: is empty"):
+        config.read()
+
+
+@pytest.mark.parametrize("missing", APP)
+def test_half_an_app_is_an_error_that_names_the_other_half(environment: pytest.MonkeyPatch, missing: str) -> None:
+    for name, value in APP.items():
+        if name != missing:
+            environment.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=missing):
+        config.read()
+
+
+def test_no_complaint_repeats_a_secret(environment: pytest.MonkeyPatch) -> None:
+    for name, value in (APP | {"GITHUB_PRIVATE_KEY": "hunter2", "GITHUB_PRIVATE_KEY_PATH": "/nowhere", "PORT": "x"}).items():
+        environment.setenv(name, value)
+    with pytest.raises(ConfigurationError) as caught:
+        config.read()
+    assert "hunter2" not in str(caught.value)
+    assert "hunter2" not in repr(caught.value.__cause__)
+
+
+def test_tokens_and_keys_do_not_print(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("FRESHET_API_TOKENS", "alpha, beta")
+    settings = config.read()
+    assert [token.get_secret_value() for token in settings.freshet_api_tokens] == ["alpha", "beta"]
+    assert "alpha" not in repr(settings)
+
+
+def test_a_private_key_on_one_line_and_in_a_file(environment: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    for name, value in (APP | {"GITHUB_PRIVATE_KEY": "a\\nb"}).items():
+        environment.setenv(name, value)
+    key = config.read().private_key_pem
+    assert key is not None
+    assert key.get_secret_value() == "a\nb"
+    environment.delenv("GITHUB_PRIVATE_KEY")
+    environment.setenv("GITHUB_PRIVATE_KEY_PATH", str(tmp_path_factory.mktemp("keys") / "missing.pem"))
+    with pytest.raises(ConfigurationError, match="GITHUB_PRIVATE_KEY_PATH"):
+        _ = config.read().private_key_pem

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app import events
+from app.events import Installed, Ping, Push, RepositoriesChanged, Uninstalled, UnreadableEventError
+
+SHA = "1a2b3c4d5e6f708192a3b4c5d6e7f80910111213"
+
+
+def payload(**changes: Any) -> bytes:
+    repository = {"id": 7, "full_name": "octo/shop", "private": True, "default_branch": "main", "owner": {"login": "octo"}}
+    push = {"ref": "refs/heads/main", "before": "0" * 40, "after": SHA, "repository": repository, "installation": {"id": 3}, "commits": []}
+    return json.dumps({**push, **changes}).encode()
+
+
+def test_a_push_names_repository_branch_and_commit() -> None:
+    event = events.parse("push", payload(ref="refs/heads/feature/ünï"))
+    assert isinstance(event, Push)
+    assert (event.repository.id, event.repository.installation_id, event.branch, event.after) == (7, 3, "feature/ünï", SHA)
+    assert not event.deleted
+
+
+def test_a_push_of_a_tag_is_not_acted_upon() -> None:
+    assert events.parse("push", payload(ref="refs/tags/v1")) is None
+
+
+def test_a_push_that_deletes_a_branch_says_so() -> None:
+    event = events.parse("push", payload(after=events.ZERO_SHA))
+    assert isinstance(event, Push)
+    assert event.deleted
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"after": "not a sha; rm -rf"}, "$.after"),
+        ({"after": None}, "$.after"),
+        ({"installation": {}}, "$.installation"),
+        ({"repository": {"id": "7", "full_name": "octo/shop"}}, "$.repository.id"),
+        ({"repository": {"id": 7, "full_name": "../../etc/passwd"}}, "$.repository.full_name"),
+    ],
+)
+def test_an_unreadable_push_names_the_field(changes: dict[str, Any], field: str) -> None:
+    with pytest.raises(UnreadableEventError, match="push") as caught:
+        events.parse("push", payload(**changes))
+    assert field in str(caught.value)
+
+
+def test_installation_events() -> None:
+    installation = {"id": 3, "account": {"login": "octo", "type": "Organization"}}
+    repositories = [{"id": 7, "full_name": "octo/shop", "private": False}]
+    created = events.parse("installation", json.dumps({"action": "created", "installation": installation, "repositories": repositories}).encode())
+    assert isinstance(created, Installed)
+    assert [(r.id, r.full_name, r.private) for r in created.repositories] == [(7, "octo/shop", False)]
+    deleted = events.parse("installation", json.dumps({"action": "deleted", "installation": installation}).encode())
+    assert deleted == Uninstalled(3)
+    changed = {"action": "added", "installation": installation, "repositories_added": repositories, "repositories_removed": [{"id": 9}]}
+    event = events.parse("installation_repositories", json.dumps(changed).encode())
+    assert isinstance(event, RepositoriesChanged)
+    assert ([r.id for r in event.added], event.removed) == ([7], (9,))
+
+
+def test_events_that_we_do_not_act_on_are_none() -> None:
+    assert events.parse("check_suite", b'{"action": "requested"}') is None
+    assert events.parse("installation", b'{"action": "suspend", "installation": {"id": 3, "account": {"login": "octo"}}}') is None
+    assert isinstance(events.parse("ping", b'{"zen": "Keep it logically awesome."}'), Ping)
+
+
+@given(st.binary(max_size=200), st.sampled_from(["push", "installation", "installation_repositories", "ping"]))
+def test_no_bytes_crash_the_reader(content: bytes, name: str) -> None:
+    try:
+        events.parse(name, content)
+    except UnreadableEventError as error:
+        assert error.status == 400

@@ -1,0 +1,73 @@
+"""Imports go down only: the table of `app/__init__.py`, by machine."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LEVELS = [
+    {"app.errors", "app.log"},
+    {"app.project", "app.jobs"},
+    {"app.events", "app.manifest"},
+    {"app.lineage"},
+    {"app.report"},
+    {"app.ports"},
+    {"app.handlers", "app.refresh"},
+    {"app.worker", "app.reconcile", "app.outbox"},
+    {"app.github", "app.dbt", "app.store", "app.web"},
+    {"app.config"},
+    {"app.main"},
+    {"app.cli"},
+    {"app.__main__"},
+]
+PURE = ["project", "jobs", "events", "manifest", "lineage", "report"]
+EDGES = LEVELS[8]
+
+
+def room(module: str) -> str:
+    return ".".join(module.split(".")[:2])
+
+
+def level(module: str) -> int:
+    return next(index for index, modules in enumerate(LEVELS) if room(module) in modules)
+
+
+def modules() -> list[tuple[str, Path]]:
+    files = [path for path in sorted((ROOT / "app").rglob("*.py")) if "runner" not in path.parts and path != ROOT / "app" / "__init__.py"]
+    return [(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"), path) for path in files]
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"app.{alias.name}" for alias in node.names} if node.module == "app" else {node.module}
+    return found
+
+
+@pytest.mark.parametrize(("module", "path"), modules(), ids=lambda value: value if isinstance(value, str) else "")
+def test_a_module_imports_only_what_stands_below_it(module: str, path: Path) -> None:
+    for imported in imports(path):
+        if not imported.startswith("app.") or room(imported) == room(module):
+            continue
+        assert level(imported) < level(module), f"{module} imports {imported}"
+        assert not (room(imported) in EDGES and room(module) in EDGES), f"{module} imports {imported}: edges do not know each other"
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_pure_modules_neither_wait_nor_look_around(name: str) -> None:
+    tree = ast.parse((ROOT / "app" / f"{name}.py").read_text())
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef | ast.Await)]
+    assert not imports(ROOT / "app" / f"{name}.py") & {"os", "time", "asyncio", "random", "subprocess", "pathlib", "socket"}
+    calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    assert not calls & {"datetime.now", "datetime.utcnow", "open", "uuid4"}
+
+
+def test_only_config_reads_the_environment() -> None:
+    readers = {module for module, path in modules() if {"environ", "getenv"} & {getattr(n, "attr", "") for n in ast.walk(ast.parse(path.read_text()))}}
+    assert readers == {"app.config"}
