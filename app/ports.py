@@ -13,7 +13,7 @@ from app.lineage import Lineage
 from app.project import Entry, Member
 
 TarStream = AsyncIterator[bytes]
-"""An uncompressed tar archive in chunks of any size, ending with its two zero blocks."""
+"""Entries of an uncompressed tar archive in chunks of any size, without the archive's end: whoever takes them may add entries."""
 
 
 # -- git -------------------------------------------------------------------------------------------------------------
