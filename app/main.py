@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 
 from aiohttp import web
 
-from app import handlers, log, outbox, reconcile
+from app import config, handlers, log, outbox, reconcile
 from app.config import Settings
 from app.dbt.docker import DockerRunner
 from app.dbt.engine import connect
@@ -32,6 +32,7 @@ from app.worker import Worker
 SHUTDOWN_S = 5.0
 """Open requests get this long to end; streams end at once."""
 OUTBOX_TASKS = 2
+TIDY_S = 3600.0
 STORE_POOL_SPARE = 8
 """Database connections beyond those of running extractions."""
 
@@ -137,8 +138,17 @@ async def _github(web_app: web.Application) -> AsyncIterator[None]:
     async with github(settings) as (client, auth):
         web_app[keys.GITHUB] = client
         web_app[keys.CHECKS]["GitHub credentials"] = client.check
-        web_app[SOURCES] = GitSources(settings.github_server_url, settings.work_dir, auth.fetch_token)
-        yield
+        sources = GitSources(
+            settings.github_server_url,
+            settings.work_dir,
+            auth.fetch_token,
+            refused=auth.forget_token,
+            names=client.full_name,
+            environ=config.environment(),
+        )
+        with contextlib.closing(sources):
+            web_app[SOURCES] = sources
+            yield
 
 
 async def _docker(web_app: web.Application) -> AsyncIterator[None]:
@@ -160,6 +170,7 @@ async def _background(web_app: web.Application) -> AsyncIterator[None]:
     with contextlib.ExitStack() as bells:
         tasks = [asyncio.create_task(run(bells.enter_context(waker.bell(channel))), name=label) for label, run, channel in jobs]
         tasks.append(asyncio.create_task(web_app[RUNNER].sweep(), name="sweep"))
+        tasks.append(asyncio.create_task(_tidy(web_app[SOURCES]), name="tidy"))
         for task in tasks:
             task.add_done_callback(lambda done: _died(web_app, done))
         try:
@@ -168,6 +179,13 @@ async def _background(web_app: web.Application) -> AsyncIterator[None]:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _tidy(sources: GitSources) -> None:
+    """Keep the mirrors packed and within their bounds."""
+    while True:
+        await asyncio.sleep(TIDY_S)
+        await sources.tidy()
 
 
 def _died(web_app: web.Application, task: asyncio.Task[None]) -> None:

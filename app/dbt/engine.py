@@ -41,9 +41,7 @@ async def connect(host: str | None = None, *, tls_verify: bool = False, cert_pat
         raise ConfigurationError(DOING, f"`DOCKER_HOST` is {url!r}", "Use unix:///PATH, tcp://HOST:PORT or https://HOST:PORT.")
     timeout = aiohttp.ClientTimeout(total=CALL_TIMEOUT_S, sock_connect=10)
     # As with the docker command, HTTP_PROXY does not apply: aiohttp reads it only when asked to.
-    docker = aiodocker.Docker(url="unix://localhost" if url.startswith("unix://") else url, connector=connector, timeout=timeout)
-    if url.startswith("unix://"):
-        docker.docker_host = "unix://localhost"
+    docker = aiodocker.Docker("unix://localhost" if url.startswith("unix://") else url, connector=connector, timeout=timeout)
     docker._connection_info = url  # noqa: SLF001 - what its error messages name
     try:
         yield docker

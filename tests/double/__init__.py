@@ -1,0 +1,58 @@
+"""A stateful GitHub over real HTTP and real git, for integration tests, end-to-end tests and the demo.
+
+Nothing is patched: the App under test is pointed at :attr:`GitHubDouble.api_url` and :attr:`GitHubDouble.server_url`
+and cannot tell. From the outside in:
+
+``double``           the control API that tests hold: installing the App, its webhooks, its check runs; built on
+``pushes``           repositories and pushes, and on
+``lifecycle``        start, stop, and what was recorded
+``server``           the aiohttp application: middlewares for recording, faults, errors, rate limits and ETags, and all routes
+``apps``             ``/app…``: the App itself, its hook, its installations, installation tokens
+``repos``            ``/repos/…``: repositories, branches, commits, references, trees
+``check_runs``       ``/repos/…/check-runs``; ``check_rules`` holds what GitHub accepts in one, as pure functions
+``smart_http``       ``/{owner}/{name}.git``: git's own ``http-backend`` behind GitHub's authentication
+``events``           payloads of webhooks; ``hookshot`` signs, sends and remembers them
+``views``            GitHub's JSON for users, repositories, commits, check runs (``links``: its many URLs)
+``rest``             what REST handlers share; ``errors`` is GitHub's JSON for what went wrong
+``auth``             App JWTs, installation tokens, who may see what
+``git``              bare repositories through git's plumbing
+``faults``           what can go wrong between the App and GitHub
+``schema``           GitHub's own schema (githubkit's models) applied to requests, answers and events
+``state``            the dataclasses that all of these share
+"""
+
+from tests.double.double import GitHubDouble
+from tests.double.faults import Answer, Delay, LostAnswer, Reset
+from tests.double.git import Content, Executable, Submodule, Symlink
+from tests.double.state import (
+    App,
+    CheckRun,
+    Delivery,
+    Installation,
+    RecordedRequest,
+    Repository,
+    Token,
+    TokenForm,
+    Transition,
+)
+
+__all__ = [
+    "Answer",
+    "App",
+    "CheckRun",
+    "Content",
+    "Delay",
+    "Delivery",
+    "Executable",
+    "GitHubDouble",
+    "Installation",
+    "LostAnswer",
+    "RecordedRequest",
+    "Repository",
+    "Reset",
+    "Submodule",
+    "Symlink",
+    "Token",
+    "TokenForm",
+    "Transition",
+]

@@ -1,0 +1,155 @@
+"""Who is calling, and what they may see.
+
+App JWTs: https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token-jwt-for-a-github-app
+Installation tokens: https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/generating-an-installation-access-token-for-a-github-app
+"""
+
+from __future__ import annotations
+
+import secrets
+import string
+from base64 import b64decode
+from binascii import Error as Base64Error
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+import jwt
+
+from tests.double.errors import ApiError
+from tests.double.state import App, Installation, Json, Repository, State, Token, TokenForm
+
+JWT_LIFETIME_S = 600
+JWT_LEEWAY_S = 5
+_LEVELS = {"read": 1, "write": 2, "admin": 3}
+_PUBLIC = {"metadata": "read", "contents": "read", "checks": "read"}
+_ALPHABET = string.ascii_letters + string.digits
+_LONG_TOKEN_LENGTH = 520
+
+
+def verify_app_jwt(app: App, authorization: str | None, now: datetime) -> None:
+    """Check that a request comes from the App; raise ApiError in GitHub's words when it does not."""
+    scheme, _, token = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise ApiError(401, "A JSON web token could not be decoded")
+    checks = {"verify_exp": False, "verify_iat": False, "verify_nbf": False, "verify_iss": False, "verify_aud": False}
+    try:
+        claims = jwt.decode(token, app.public_key_pem, algorithms=["RS256"], options=checks)  # type: ignore[arg-type]
+    except jwt.InvalidTokenError as error:
+        raise ApiError(401, "A JSON web token could not be decoded") from error
+    check_claims(app, claims, now.timestamp())
+
+
+def check_claims(app: App, claims: Json, now_s: float) -> None:
+    """Check the claims of a JWT whose signature is good."""
+    issued_at, expires_at = claims.get("iat"), claims.get("exp")
+    if str(claims.get("iss")) not in (str(app.id), app.client_id):
+        raise ApiError(404, "Integration not found")
+    if not isinstance(issued_at, int) or issued_at > now_s + JWT_LEEWAY_S:
+        raise ApiError(401, "'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued")
+    if not isinstance(expires_at, int) or expires_at <= now_s:
+        raise ApiError(
+            401,
+            "'Expiration time' claim ('exp') must be a numeric value representing the future time at which the assertion expires",
+        )
+    if expires_at > now_s + JWT_LIFETIME_S:
+        raise ApiError(401, "'Expiration time' claim ('exp') is too far in the future")
+
+
+def new_token_value(app_id: int, form: TokenForm, count: int) -> str:
+    """Return a token of 40 or of 520 characters; ``count`` tokens were made before it.
+
+    https://github.blog/changelog/ announced the long form: opaque, with dots, and longer than any column of 255.
+    """
+    if form == "short" or (form == "alternate" and count % 2 == 0):
+        return "ghs_" + _random(36)
+    head = f"ghs_{app_id}_{_random(20)}."
+    return head + _random(_LONG_TOKEN_LENGTH - len(head) - 87) + "." + _random(86)
+
+
+def _random(length: int) -> str:
+    """Return that many letters and digits."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+
+
+def issue_token(state: State, installation: Installation, body: Json) -> Token:
+    """Make an installation token, narrowed to what the body of the request asks for."""
+    wanted = _wanted_repositories(state, installation, body)
+    token = Token(
+        value=new_token_value(state.app.id, state.token_form, len(state.tokens)),
+        expires_at=state.now() + timedelta(seconds=state.token_lifetime_s),
+        permissions=_wanted_permissions(installation, body.get("permissions")),
+        installation_id=installation.id,
+        repository_ids=wanted,
+    )
+    state.tokens[token.value] = token
+    return token
+
+
+def _wanted_repositories(state: State, installation: Installation, body: Json) -> frozenset[int] | None:
+    """Return the ids that the body names, None when it names none."""
+    names, ids = body.get("repositories"), body.get("repository_ids")
+    if not names and not ids:
+        return None
+    by_name = {repository.name.lower(): repository.id for repository in state.installed(installation)}
+    wanted = {by_name.get(str(name).lower()) for name in names or []} | set(ids or [])
+    if not wanted <= set(by_name.values()):
+        raise ApiError(422, "There is at least one repository that does not exist or is not accessible to the parent installation.")
+    return frozenset(id_ for id_ in wanted if id_ is not None)
+
+
+def _wanted_permissions(installation: Installation, wanted: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the permissions that the body names, all granted ones when it names none; metadata always comes along."""
+    granted = installation.permissions
+    if not wanted:
+        return dict(granted)
+    if any(not allows(granted, name, level) for name, level in wanted.items()):
+        raise ApiError(422, "The permissions requested are not granted to this installation.")
+    return {"metadata": "read", **wanted}
+
+
+def allows(permissions: Mapping[str, str], name: str, level: str) -> bool:
+    """Say whether permissions include one at that level; ``write`` includes ``read``."""
+    return _LEVELS.get(permissions.get(name, ""), 0) >= _LEVELS.get(level, 99)
+
+
+def find_token(state: State, authorization: str | None) -> Token | None:
+    """Return the token of a request, None for an anonymous one; a 401 for one that is unknown or has expired."""
+    if not authorization:
+        return None
+    value = _token_value(authorization)
+    token = state.tokens.get(value)
+    if token is None or token.expires_at <= state.now():
+        raise ApiError(401, "Bad credentials")
+    return token
+
+
+def _token_value(authorization: str) -> str:
+    """Return the token in a header: ``Bearer`` and ``token`` for REST, ``Basic`` with any user name for git."""
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return value.strip()
+    try:
+        return b64decode(value, validate=True).decode().partition(":")[2]
+    except (Base64Error, UnicodeDecodeError):
+        return ""
+
+
+def permissions_on(state: State, token: Token | None, repository: Repository) -> Mapping[str, str] | None:
+    """Return what a token may do with a repository, None when it must not learn that the repository exists."""
+    public = None if repository.private else _PUBLIC
+    if token is None:
+        return public
+    if token.user is not None:
+        role = token.roles.get(repository.id)
+        return public if role is None else {**_PUBLIC, "contents": "read" if role == "pull" else "write"}
+    if _reaches(state, token, repository):
+        return {**(public or {}), **token.permissions}
+    return public
+
+
+def _reaches(state: State, token: Token, repository: Repository) -> bool:
+    """Say whether a repository is among those of an installation token."""
+    installation = state.installations.get(token.installation_id or 0)
+    if installation is None or installation.suspended_at is not None:
+        return False
+    return repository in state.installed(installation) and (token.repository_ids is None or repository.id in token.repository_ids)

@@ -1,0 +1,144 @@
+"""The App on accounts, its webhooks and its check runs: what the users of the App do and see."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Literal
+
+from tests.double import events
+from tests.double.pushes import Pushes
+from tests.double.state import AccountType, CheckRun, Delivery, Installation, Repository, Role, Token
+
+POLL_S = 0.02
+
+
+class GitHubDouble(Pushes):
+    """A GitHub with one App, listening on 127.0.0.1 between ``async with`` and its end.
+
+    ``api_prefix`` is where REST is served ("" for the root, as on api.github.com; the default is that of GitHub
+    Enterprise Server); git is always at the root. ``tree_limit`` is the number of entries after which a recursive
+    tree is truncated, ``rate_limit`` the number of requests an installation has.
+    """
+
+    async def install(
+        self,
+        account: str,
+        repositories: Literal["all"] | Sequence[Repository] = "all",
+        *,
+        account_type: AccountType = "Organization",
+    ) -> Installation:
+        """Install the App on an account, on all of its repositories or on some, and deliver ``installation``."""
+        chosen = None if repositories == "all" else {repository.id for repository in repositories}
+        owner = replace(self.state.account(account), type=account_type)
+        self.state.accounts[account] = owner
+        permissions = dict(self.app.permissions)
+        installed = Installation(next(self.state.ids), owner, chosen, permissions, self.state.now())
+        self.state.installations[installed.id] = installed
+        await self._tell_of_installation("created", installed)
+        return installed
+
+    async def uninstall(self, installation: Installation) -> None:
+        """Remove an installation and its tokens, and deliver ``installation``."""
+        reached = self.state.installed(installation)
+        del self.state.installations[installation.id]
+        self._revoke(installation)
+        await self._hookshot.deliver(events.installation(self.state, "deleted", installation, reached))
+
+    async def suspend(self, installation: Installation) -> None:
+        """Suspend an installation: its tokens end and it gets no new ones."""
+        installation.suspended_at = self.state.now()
+        self._revoke(installation)
+        await self._tell_of_installation("suspend", installation)
+
+    async def unsuspend(self, installation: Installation) -> None:
+        """Let a suspended installation work again."""
+        installation.suspended_at = None
+        await self._tell_of_installation("unsuspend", installation)
+
+    async def add_repositories(self, installation: Installation, repositories: Sequence[Repository]) -> None:
+        """Add repositories to an installation on selected ones."""
+        if installation.repository_ids is not None:
+            installation.repository_ids |= {repository.id for repository in repositories}
+        await self._hookshot.deliver(events.installation_repositories(self.state, "added", installation, repositories))
+
+    async def remove_repositories(self, installation: Installation, repositories: Sequence[Repository]) -> None:
+        """Remove repositories from an installation, which is on selected ones from then on."""
+        kept = {repository.id for repository in self.state.installed(installation)}
+        installation.repository_ids = kept - {repository.id for repository in repositories}
+        await self._hookshot.deliver(events.installation_repositories(self.state, "removed", installation, repositories))
+
+    def user_token(self, login: str, roles: Mapping[Repository, Role]) -> str:
+        """Return a token of a user with these roles; private repositories besides them are not found."""
+        self.state.account(login, "User")
+        granted = {repository.id: role for repository, role in roles.items()}
+        expires_at = self.state.now() + timedelta(hours=8)
+        token = Token(f"ghu_{secrets.token_hex(18)}", expires_at, {}, user=login, roles=granted)
+        self.state.tokens[token.value] = token
+        return token.value
+
+    def revoke_all_tokens(self) -> None:
+        """Make every token an unknown one."""
+        self.state.tokens.clear()
+
+    # Webhooks
+
+    async def ping(self) -> None:
+        """Deliver ``ping``."""
+        await self._hookshot.deliver(events.ping(self.state))
+
+    async def rerequest(self, run: CheckRun) -> None:
+        """Press "Re-run" on a check run; where the App is installed, deliver ``check_run``."""
+        installed = self.state.installation_of(self.state.repositories[run.repository_id])
+        if installed is not None:
+            await self._hookshot.deliver(events.check_run(self.state, "rerequested", installed, run))
+
+    async def redeliver(self, delivery_id: int | str) -> Delivery:
+        """Send an event again: by the number of a delivery, or by its X-GitHub-Delivery, which stays the same."""
+        wanted = [d for d in self.state.deliveries if delivery_id in (d.id, d.guid)]
+        return await self._hookshot.redeliver(wanted[-1])
+
+    async def settle(self) -> None:
+        """Wait for the events that the App's own requests caused."""
+        await self._hookshot.settle()
+
+    # Check runs
+
+    def check_runs(self, repository: Repository, sha: str | None = None) -> list[CheckRun]:
+        """Return the check runs of a repository, or of one commit, oldest first."""
+        runs = [run for run in self.state.check_runs.values() if run.repository_id == repository.id]
+        return [run for run in runs if sha in (None, run.head_sha)]
+
+    async def wait_for_check_run(
+        self,
+        repository: Repository,
+        sha: str,
+        *,
+        name: str | None = None,
+        status: str = "completed",
+        timeout_s: float = 30.0,
+    ) -> CheckRun:
+        """Return the newest check run of a commit (and name) once it has had that status; TimeoutError says what is there."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    runs = [run for run in self.check_runs(repository, sha) if name in (None, run.name)]
+                    if runs and status in {step.status for step in runs[-1].history}:
+                        return runs[-1]
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError as error:
+            there = [f"{run.name}: {run.status}" for run in self.check_runs(repository, sha)]
+            message = f"no check run of {repository.full_name} at {sha} became {status} within {timeout_s} s; there: {there}"
+            raise TimeoutError(message) from error
+
+    async def _tell_of_installation(self, action: str, installation: Installation) -> None:
+        """Deliver ``installation`` with the repositories that it reaches."""
+        reached = self.state.installed(installation)
+        await self._hookshot.deliver(events.installation(self.state, action, installation, reached))
+
+    def _revoke(self, installation: Installation) -> None:
+        """Forget the tokens of an installation."""
+        self.state.tokens = {v: t for v, t in self.state.tokens.items() if t.installation_id != installation.id}

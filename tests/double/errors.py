@@ -1,0 +1,45 @@
+"""GitHub's error answers.
+
+https://docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-rest-api
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tests.double.state import Json
+
+DOCUMENTATION_URL = "https://docs.github.com/rest"
+
+
+class ApiError(Exception):
+    """An answer that is not a success, with GitHub's own words where they are known."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        errors: list[Json] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.errors = errors
+        self.headers = dict(headers or {})
+
+    def body(self) -> Json:
+        """Return the JSON that GitHub answers."""
+        errors = {} if self.errors is None else {"errors": self.errors}
+        return {"message": self.message, **errors, "documentation_url": DOCUMENTATION_URL, "status": str(self.status)}
+
+
+def not_found() -> ApiError:
+    """Return the answer for what does not exist or must not be known to exist."""
+    return ApiError(404, "Not Found")
+
+
+def forbidden() -> ApiError:
+    """Return the answer to a token without the permission."""
+    return ApiError(403, "Resource not accessible by integration")

@@ -1,0 +1,259 @@
+"""Bare repositories through git's own plumbing: commits are written by ``git fast-import``, read by ``log`` and ``ls-tree``.
+
+https://git-scm.com/docs/git-fast-import
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeAlias
+
+NO_COMMIT = "0" * 40
+
+# GitHub serves any object that it has, and partial clones; plain git serves branch tips only.
+_SERVER_OPTIONS = ("uploadpack.allowAnySHA1InWant", "uploadpack.allowFilter")
+_LOG_FORMAT = "%H%x00%T%x00%P%x00%an%x00%ae%x00%at%x00%cn%x00%ce%x00%ct%x00%B"
+
+
+@dataclass(frozen=True)
+class Executable:
+    """A file with the executable bit (mode 100755)."""
+
+    content: str | bytes
+
+
+@dataclass(frozen=True)
+class Symlink:
+    """A symbolic link; the target is not checked, so it may point outside the tree."""
+
+    target: str
+
+
+@dataclass(frozen=True)
+class Submodule:
+    """A link to a commit of another repository (mode 160000)."""
+
+    sha: str
+
+
+Content: TypeAlias = str | bytes | Executable | Symlink | Submodule
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Who wrote a commit, and when."""
+
+    name: str
+    email: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit, without its changes."""
+
+    sha: str
+    tree: str
+    parents: tuple[str, ...]
+    author: Signature
+    committer: Signature
+    message: str
+
+
+@dataclass(frozen=True)
+class TreeEntry:
+    """One line of a tree; ``size_bytes`` is None for anything but a blob."""
+
+    mode: str
+    type: str
+    sha: str
+    size_bytes: int | None
+    path: str
+
+
+class GitError(Exception):
+    """Git said no; the message is git's."""
+
+
+def environment() -> dict[str, str]:
+    """Return an environment in which git neither reads this machine's configuration nor asks questions."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": os.devnull,
+        "LC_ALL": "C.UTF-8",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_TERMINAL_PROMPT": "0",
+    }
+
+
+async def run(directory: Path, *arguments: str, stdin: bytes = b"") -> bytes:
+    """Return what git prints; raise GitError when it fails."""
+    process = await asyncio.create_subprocess_exec(
+        "git",
+        "-C",
+        str(directory),
+        *arguments,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=environment(),
+    )
+    stdout, stderr = await process.communicate(stdin)
+    if process.returncode != 0:
+        raise GitError(f"git {arguments[0]}: {stderr.decode(errors='replace').strip()}")
+    return stdout
+
+
+async def create(directory: Path, default_branch: str) -> None:
+    """Make an empty bare repository that serves what GitHub serves."""
+    await run(directory.parent, "init", "--quiet", "--bare", "--template=", f"--initial-branch={default_branch}", directory.name)
+    for option in _SERVER_OPTIONS:
+        await run(directory, "config", option, "true")
+
+
+async def commit(  # noqa: PLR0913 - what a commit consists of
+    directory: Path,
+    branch: str,
+    files: Mapping[str, Content | None],
+    *,
+    message: str,
+    author: Signature,
+    parent: str | None,
+    tree_of: str | None = None,
+) -> str:
+    """Commit ``files`` (None deletes) on top of ``parent`` and move the branch there; return the commit's sha.
+
+    ``tree_of`` names the commit whose tree is changed, where that is not the parent (an amended commit).
+    """
+    who = f"{author.name} <{author.email}> {int(author.at.timestamp())} +0000"
+    stream = [f"commit refs/heads/{branch}\nmark :1\ncommitter {who}\n".encode(), _data(message.encode())]
+    if parent is not None:
+        stream.append(f"from {parent}\n".encode())
+    if tree_of is not None:
+        stream.append(f'M 040000 {(await read_commit(directory, tree_of)).tree} ""\n'.encode())
+    stream += [_change(path, content) for path, content in files.items()]
+    stream.append(b"\nget-mark :1\n")
+    output = await run(directory, "fast-import", "--quiet", "--force", "--done", stdin=b"".join([*stream, b"done\n"]))
+    return output.decode().strip()
+
+
+def _change(path: str, content: Content | None) -> bytes:
+    """Return the fast-import command that brings one path to its content."""
+    quoted = '"' + path.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+    match content:
+        case None:
+            return f"D {quoted}\n".encode()
+        case Submodule(sha):
+            return f"M 160000 {sha} {quoted}\n".encode()
+        case Executable(data):
+            return f"M 100755 inline {quoted}\n".encode() + _data(_bytes(data))
+        case Symlink(target):
+            return f"M 120000 inline {quoted}\n".encode() + _data(target.encode())
+        case _:
+            return f"M 100644 inline {quoted}\n".encode() + _data(_bytes(content))
+
+
+def _data(content: bytes) -> bytes:
+    """Return content in fast-import's counted form."""
+    return b"data %d\n%b\n" % (len(content), content)
+
+
+def _bytes(content: str | bytes) -> bytes:
+    """Return text as UTF-8."""
+    return content.encode() if isinstance(content, str) else content
+
+
+def read_directory(directory: Path) -> dict[str, Content]:
+    """Return the files below a directory by their relative path, without ``.git``."""
+    files: dict[str, Content] = {}
+    for path in sorted(directory.rglob("*")):
+        relative = path.relative_to(directory)
+        if ".git" in relative.parts or (path.is_dir() and not path.is_symlink()):
+            continue
+        if path.is_symlink():
+            files[relative.as_posix()] = Symlink(str(path.readlink()))
+        elif os.access(path, os.X_OK):
+            files[relative.as_posix()] = Executable(path.read_bytes())
+        else:
+            files[relative.as_posix()] = path.read_bytes()
+    return files
+
+
+async def resolve(directory: Path, name: str, kind: str = "commit") -> str | None:
+    """Return the sha of the commit (or tree) that a branch, tag or sha names, or None."""
+    try:
+        output = await run(directory, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{{kind}}}")
+    except GitError:
+        return None
+    return output.decode().strip()
+
+
+async def is_empty(directory: Path) -> bool:
+    """Say whether a repository has no branch and no tag."""
+    return not await run(directory, "for-each-ref", "--count=1")
+
+
+async def read_commit(directory: Path, sha: str) -> Commit:
+    """Return one commit; raise GitError when there is none."""
+    return (await log(directory, sha, limit=1))[0]
+
+
+async def log(directory: Path, *revisions: str, limit: int) -> list[Commit]:
+    """Return at most ``limit`` commits of a range, newest first."""
+    output = await run(directory, "log", "-z", f"--max-count={limit}", f"--format={_LOG_FORMAT}", *revisions, "--")
+    fields = output.decode().split("\0")
+    width = _LOG_FORMAT.count("%x00") + 1
+    return [_commit(fields[start : start + width]) for start in range(0, len(fields) - width + 1, width)]
+
+
+def _commit(fields: list[str]) -> Commit:
+    """Return a commit from the fields of ``_LOG_FORMAT``."""
+    sha, tree, parents, author, author_email, authored_at, committer, committer_email, committed_at, message = fields
+    return Commit(
+        sha,
+        tree,
+        tuple(parents.split()),
+        Signature(author, author_email, datetime.fromtimestamp(int(authored_at), UTC)),
+        Signature(committer, committer_email, datetime.fromtimestamp(int(committed_at), UTC)),
+        message.rstrip("\n"),
+    )
+
+
+async def changes(directory: Path, sha: str) -> dict[str, list[str]]:
+    """Return the paths that a commit ``added``, ``removed`` and ``modified`` against its first parent."""
+    output = await run(directory, "diff-tree", "--root", "-r", "-z", "--no-renames", "--name-status", "--no-commit-id", sha)
+    fields = output.decode().split("\0")
+    words = {"A": "added", "D": "removed"}
+    found: dict[str, list[str]] = {"added": [], "removed": [], "modified": []}
+    for status, path in zip(fields[0:-1:2], fields[1::2], strict=True):
+        found[words.get(status, "modified")].append(path)
+    return found
+
+
+async def tree(directory: Path, sha: str, *, recursive: bool) -> list[TreeEntry]:
+    """Return the entries of a tree, subtrees included, in git's order."""
+    flags = ("-r", "-t") if recursive else ()
+    output = await run(directory, "ls-tree", "-z", "-l", *flags, sha)
+    return [_tree_entry(line) for line in output.decode().split("\0") if line]
+
+
+def _tree_entry(line: str) -> TreeEntry:
+    """Return an entry from one line of ``ls-tree -l``."""
+    description, _, path = line.partition("\t")
+    mode, kind, sha, size = description.split()
+    return TreeEntry(mode, kind, sha, None if size == "-" else int(size), path)
+
+
+async def is_ancestor(directory: Path, ancestor: str, descendant: str) -> bool:
+    """Say whether a branch can move from one commit to the other without force."""
+    try:
+        await run(directory, "merge-base", "--is-ancestor", ancestor, descendant)
+    except GitError:
+        return False
+    return True

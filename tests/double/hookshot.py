@@ -1,0 +1,168 @@
+"""The sender of webhooks: signs, posts, remembers every attempt and can repeat it.
+
+https://docs.github.com/en/webhooks/webhook-events-and-payloads#delivery-headers
+https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import time
+import uuid
+from collections.abc import Coroutine, Iterable
+from dataclasses import replace
+
+import aiohttp
+
+from tests.double.events import Event
+from tests.double.state import Delivery, Json, State, timestamp
+
+TIMEOUT_S = 10.0
+
+
+def sign(secret: str, body: bytes, algorithm: str) -> str:
+    """Return a signature header: ``sha256=…`` or ``sha1=…``."""
+    return f"{algorithm}={hmac.new(secret.encode(), body, algorithm).hexdigest()}"
+
+
+class Hookshot:
+    """Delivers events to the App's webhook; without a URL, or for an event not subscribed to, nothing is sent."""
+
+    def __init__(self, state: State, session: aiohttp.ClientSession) -> None:
+        self._state = state
+        self._session = session
+        self._background: set[asyncio.Task[object]] = set()
+
+    async def deliver(self, *events: Event) -> None:
+        """Deliver events one after the other, and return when the last was answered or given up."""
+        for event in events:
+            if self._state.app.webhook_url and event.reaches(self._state.app):
+                await self._attempt(self._new_delivery(event, self._state.app.webhook_url))
+
+    def deliver_later(self, events: Iterable[Event]) -> None:
+        """Deliver events while the request that caused them is answered, as GitHub does."""
+        self._hold(self.deliver(*events))
+
+    def redeliver_later(self, delivery: Delivery) -> None:
+        """Send a delivery again while the request for it is answered."""
+        self._hold(self.redeliver(delivery))
+
+    def _hold(self, work: Coroutine[None, None, object]) -> None:
+        """Run something in the background, where :meth:`settle` and :meth:`close` find it."""
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def settle(self) -> None:
+        """Wait for the deliveries in the background."""
+        while self._background:
+            await asyncio.gather(*self._background)
+
+    async def close(self) -> None:
+        """Stop the deliveries in the background."""
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+    async def redeliver(self, delivery: Delivery) -> Delivery:
+        """Send a delivery again, to where the webhook points now, under the same X-GitHub-Delivery."""
+        again = replace(
+            delivery,
+            id=next(self._state.ids),
+            url=self._state.app.webhook_url or delivery.url,
+            delivered_at=self._state.now(),
+            redelivery=True,
+            status="pending",
+            status_code=0,
+            response_headers={},
+            response_body="",
+        )
+        await self._attempt(again)
+        return again
+
+    def _new_delivery(self, event: Event, url: str) -> Delivery:
+        """Return a delivery that has not been attempted."""
+        return Delivery(
+            id=next(self._state.ids),
+            guid=str(uuid.uuid4()),
+            event=event.name,
+            action=event.payload.get("action"),
+            payload=event.payload,
+            url=url,
+            delivered_at=self._state.now(),
+            installation_id=event.installation_id,
+            repository_id=event.repository_id,
+        )
+
+    async def _attempt(self, delivery: Delivery) -> None:
+        """Post a delivery once and note how it went."""
+        self._state.deliveries.append(delivery)
+        body = json.dumps(delivery.payload, separators=(",", ":")).encode()
+        delivery.request_headers = self._headers(delivery, body)
+        started_at = time.monotonic()
+        try:
+            await self._post(delivery, body)
+        except TimeoutError:
+            delivery.status, delivery.status_code = "timed out", 504
+        except (aiohttp.ClientError, OSError):
+            delivery.status, delivery.status_code = "failed to connect to host", 502
+        delivery.duration_s = round(time.monotonic() - started_at, 3)
+
+    async def _post(self, delivery: Delivery, body: bytes) -> None:
+        """Post a body; GitHub does not follow redirects."""
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+        async with self._session.post(
+            delivery.url, data=body, headers=delivery.request_headers, timeout=timeout, allow_redirects=False
+        ) as response:
+            delivery.response_body = await response.text(errors="replace")
+            delivery.response_headers = dict(response.headers)
+            delivery.status_code = response.status
+            delivery.status = "OK" if response.ok else f"Invalid HTTP Response: {response.status}"
+
+    def _headers(self, delivery: Delivery, body: bytes) -> dict[str, str]:
+        """Return the headers of a delivery; without a secret there is no signature."""
+        app = self._state.app
+        headers = {
+            "Accept": "*/*",
+            "Content-Type": "application/json",
+            "User-Agent": "GitHub-Hookshot/0d0ub1e",
+            "X-GitHub-Delivery": delivery.guid,
+            "X-GitHub-Event": delivery.event,
+            "X-GitHub-Hook-ID": str(app.hook_id),
+            "X-GitHub-Hook-Installation-Target-ID": str(app.id),
+            "X-GitHub-Hook-Installation-Target-Type": "integration",
+        }
+        if app.webhook_secret:
+            headers["X-Hub-Signature"] = sign(app.webhook_secret, body, "sha1")
+            headers["X-Hub-Signature-256"] = sign(app.webhook_secret, body, "sha256")
+        return headers
+
+
+def delivery_item(delivery: Delivery) -> Json:
+    """Return an attempt as GitHub lists it: https://docs.github.com/en/rest/apps/webhooks."""
+    return {
+        "id": delivery.id,
+        "guid": delivery.guid,
+        "delivered_at": timestamp(delivery.delivered_at),
+        "redelivery": delivery.redelivery,
+        "duration": delivery.duration_s,
+        "status": delivery.status,
+        "status_code": delivery.status_code,
+        "event": delivery.event,
+        "action": delivery.action,
+        "installation_id": delivery.installation_id,
+        "repository_id": delivery.repository_id,
+        "throttled_at": None,
+    }
+
+
+def delivery_detail(delivery: Delivery) -> Json:
+    """Return an attempt with its request and response."""
+    return {
+        **delivery_item(delivery),
+        "url": delivery.url,
+        "request": {"headers": delivery.request_headers, "payload": delivery.payload},
+        "response": {"headers": delivery.response_headers, "payload": delivery.response_body},
+    }

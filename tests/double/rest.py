@@ -1,0 +1,110 @@
+"""What all REST handlers share: finding the repository, checking the token, reading bodies, cutting lists into pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from aiohttp import web
+from yarl import URL
+
+from tests.double.auth import allows, find_token, permissions_on, verify_app_jwt
+from tests.double.errors import ApiError, forbidden, not_found
+from tests.double.hookshot import Hookshot
+from tests.double.state import Json, Repository, State, Token
+
+STATE = web.AppKey("STATE", State)
+HOOKSHOT = web.AppKey("HOOKSHOT", Hookshot)
+# The parsed body; the recording middleware has read it before any handler runs.
+BODY = web.RequestKey("BODY", object)
+
+MAX_PER_PAGE = 100
+DEFAULT_PER_PAGE = 30
+
+T = TypeVar("T")
+
+
+def state_of(request: web.Request) -> State:
+    """Return what GitHub knows."""
+    return request.app[STATE]
+
+
+def body_of(request: web.Request) -> Json:
+    """Return the JSON object of a request, empty when there is no body; a 400 for anything else."""
+    body = request.get(BODY)
+    if body is None and not request.can_read_body:
+        return {}
+    if not isinstance(body, dict):
+        raise ApiError(400, "Problems parsing JSON")
+    return body
+
+
+def require_app(request: web.Request) -> State:
+    """Let only the App itself pass, by its JWT."""
+    state = state_of(request)
+    verify_app_jwt(state.app, request.headers.get("Authorization"), state.now())
+    return state
+
+
+def token_of(request: web.Request) -> Token | None:
+    """Return the token of a request, None for an anonymous one."""
+    return find_token(state_of(request), request.headers.get("Authorization"))
+
+
+def require_repository(request: web.Request, permission: str, level: str = "read") -> Repository:
+    """Return the repository of the path when the token may use it so; 404 when it may not see it, 403 otherwise."""
+    token = token_of(request)
+    repository = find_repository(request)
+    permissions = permissions_on(state_of(request), token, repository)
+    if permissions is None:
+        raise not_found()
+    if not allows(permissions, permission, level):
+        raise forbidden()
+    return repository
+
+
+def find_repository(request: web.Request) -> Repository:
+    """Return the repository of the path, whoever asks; a former name is redirected to the id."""
+    state, path = state_of(request), request.match_info
+    if "repository_id" in path:
+        repository = state.repositories.get(int(path["repository_id"]))
+    else:
+        full_name = f"{path['owner']}/{path['name']}"
+        repository = state.repository(full_name)
+        if repository is None and full_name in state.former_names:
+            raise _moved(request, state.former_names[full_name])
+    if repository is None:
+        raise not_found()
+    return repository
+
+
+def _moved(request: web.Request, repository_id: int) -> ApiError:
+    """Return the redirect of a renamed repository.
+
+    https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api#follow-redirects
+    """
+    rest = request.path.partition(f"/{request.match_info['owner']}/{request.match_info['name']}")[2]
+    url = f"{state_of(request).api_url}/repositories/{repository_id}{rest}"
+    status, word = (301, "Moved Permanently") if request.method == "GET" else (307, "Temporary Redirect")
+    return ApiError(status, word, headers={"Location": str(URL(url).with_query(request.query))})
+
+
+def page(request: web.Request, items: Sequence[T]) -> tuple[list[T], dict[str, str]]:
+    """Return the page that is asked for and its Link header.
+
+    https://docs.github.com/en/rest/using-the-rest-api/using-pagination-in-the-rest-api
+    """
+    size = min(positive(request, "per_page", DEFAULT_PER_PAGE), MAX_PER_PAGE)
+    number, last = positive(request, "page", 1), max(1, -(-len(items) // size))
+    back = {"prev": number - 1, "first": 1} if number > 1 else {}
+    forth = {"next": number + 1, "last": last} if number < last else {}
+    base = URL(state_of(request).server_url).join(request.rel_url)
+    links = [f'<{base.update_query(page=to, per_page=size)}>; rel="{rel}"' for rel, to in {**back, **forth}.items()]
+    headers = {"Link": ", ".join(links)} if links else {}
+    return list(items[(number - 1) * size : number * size]), headers
+
+
+def positive(request: web.Request, name: str, default: int) -> int:
+    """Return a positive number of the query; GitHub ignores what is none."""
+    text = request.query.get(name, "")
+    return int(text) if text.isdecimal() and int(text) > 0 else default

@@ -1,0 +1,145 @@
+"""GitHub's own schema, through githubkit's models, applied to what goes over the wire in both directions.
+
+https://github.com/github/rest-api-description. Each function returns a list of problems, empty when there are none.
+githubkit lets every optional field be null and drops unknown ones; GitHub does neither, so both are looked for here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from http import HTTPStatus
+from itertools import islice
+from types import GenericAlias
+from typing import Any, Union
+
+from githubkit_schemas.latest import models
+from githubkit_schemas.latest.webhooks import WebhookNamespace
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+UNKNOWN = ": unknown field"
+_REPO = r"/(?:repos/[^/]+/[^/]+|repositories/\d+)"
+
+# (method, path) → names of the models of the body; any of them will do.
+_REQUESTS = {
+    ("POST", r"/app/installations/\d+/access_tokens"): ("AppInstallationsInstallationIdAccessTokensPostBody",),
+    ("PATCH", r"/app/hook/config"): ("AppHookConfigPatchBody",),
+    ("POST", _REPO + r"/check-runs"): (
+        "ReposOwnerRepoCheckRunsPostBodyOneof0",
+        "ReposOwnerRepoCheckRunsPostBodyOneof1",
+    ),
+    ("PATCH", _REPO + r"/check-runs/\d+"): (
+        "ReposOwnerRepoCheckRunsCheckRunIdPatchBodyAnyof0",
+        "ReposOwnerRepoCheckRunsCheckRunIdPatchBodyAnyof1",
+    ),
+}
+
+# (method, path) → name of the model of a successful answer, in brackets for a list of them.
+_RESPONSES = {
+    ("GET", r"/app"): "Integration",
+    ("(GET|PATCH)", r"/app/hook/config"): "WebhookConfig",
+    ("GET", r"/app/hook/deliveries"): "[HookDeliveryItem]",
+    ("GET", r"/app/hook/deliveries/\d+"): "HookDelivery",
+    ("GET", r"/app/installations"): "[Installation]",
+    ("GET", r"/app/installations/\d+"): "Installation",
+    ("POST", r"/app/installations/\d+/access_tokens"): "InstallationToken",
+    ("GET", r"/installation/repositories"): "InstallationRepositoriesGetResponse200",
+    ("GET", _REPO + r"/installation"): "Installation",
+    ("GET", _REPO): "FullRepository",
+    ("GET", _REPO + r"/branches/.+"): "BranchWithProtection",
+    ("GET", _REPO + r"/commits/.+/check-runs"): "ReposOwnerRepoCommitsRefCheckRunsGetResponse200",
+    ("GET", _REPO + r"/commits/.+"): "Commit",
+    ("GET", _REPO + r"/git/ref/.+"): "GitRef",
+    ("GET", _REPO + r"/git/trees/.+"): "GitTree",
+    ("POST", _REPO + r"/check-runs"): "CheckRun",
+    ("(GET|PATCH)", _REPO + r"/check-runs/\d+"): "CheckRun",
+    ("GET", _REPO + r"/check-runs/\d+/annotations"): "[CheckAnnotation]",
+}
+_ERRORS = ("BasicError", "ValidationError")
+
+
+def validate_request(method: str, path: str, body: object) -> list[str]:
+    """Return what is wrong with a request of the App; ``path`` is without the API prefix and query."""
+    for (wanted, pattern), names in _REQUESTS.items():
+        if wanted == method and re.fullmatch(pattern, path):
+            problems = _body_problems(names, {} if body is None else body)
+            return [f"{method} {path}: {problem}" for problem in problems]
+    return []
+
+
+def validate_response(method: str, path: str, status: int, body: object) -> list[str]:
+    """Return what is wrong with an answer of the double; an answer without a body is always right."""
+    if body is None:
+        return []
+    names = _ERRORS if status >= HTTPStatus.MULTIPLE_CHOICES else _response_models(method, path)
+    if not names:
+        return [] if body == {} else [f"{method} {path}: no model for this answer"]
+    problems = _problems(_adapter(names).validate_python, body)
+    if names is _ERRORS:
+        # Not every model of an error has "status" or "errors", though the answers do.
+        problems = [problem for problem in problems if not problem.endswith(UNKNOWN)]
+    return [f"{method} {path} {status}: {problem}" for problem in problems]
+
+
+def validate_event(name: str, payload: dict[str, Any]) -> list[str]:
+    """Return what is wrong with the payload of a webhook."""
+    return [f"{name}: {problem}" for problem in _problems(partial(WebhookNamespace.parse_obj, name), payload)]
+
+
+def _response_models(method: str, path: str) -> tuple[str, ...]:
+    """Return the name of the model for a successful answer, none when GitHub's answer has no body."""
+    found = (name for (wanted, pattern), name in _RESPONSES.items() if re.fullmatch(wanted, method) and re.fullmatch(pattern, path))
+    return tuple(islice(found, 1))
+
+
+@cache
+def _adapter(names: tuple[str, ...]) -> TypeAdapter[Any]:
+    """Return a validator for any of the models; building one takes a while, hence the cache."""
+    model: Any = Union[tuple(getattr(models, name.strip("[]")) for name in names)]  # noqa: UP007
+    shape: Any = GenericAlias(list, (model,)) if names[0].startswith("[") else model
+    return TypeAdapter(shape)
+
+
+def _body_problems(names: tuple[str, ...], body: object) -> list[str]:
+    """Return what is wrong with the body of a request: types and limits, nulls, unknown fields."""
+    return [f"{path}: null" for path in _nulls(body, "body")] + _problems(_adapter(names).validate_python, body)
+
+
+def _problems(parse: Callable[[Any], object], value: object) -> list[str]:
+    """Return what does not fit the model, and what the model does not know."""
+    try:
+        parsed = parse(value)
+    except ValidationError as error:
+        return [f"{'/'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors()]
+    return [f"{path}{UNKNOWN}" for path in _unknown(parsed, value, "body")]
+
+
+def _nulls(value: object, path: str) -> Iterator[str]:
+    """Yield the paths of all nulls."""
+    if value is None:
+        yield path
+    for name, item in _items(value):
+        yield from _nulls(item, f"{path}/{name}")
+
+
+def _unknown(parsed: object, value: object, path: str) -> Iterator[str]:
+    """Yield the paths of fields that the parsed model does not have; a model without fields is an object of any shape."""
+    if isinstance(parsed, BaseModel) and isinstance(value, dict) and type(parsed).model_fields:
+        fields = {field.alias or name: name for name, field in type(parsed).model_fields.items()}
+        for key, item in value.items():
+            if key not in fields:
+                yield f"{path}/{key}"
+            else:
+                yield from _unknown(getattr(parsed, fields[key]), item, f"{path}/{key}")
+    elif isinstance(parsed, list) and isinstance(value, list):
+        for index, (model, item) in enumerate(zip(parsed, value, strict=True)):
+            yield from _unknown(model, item, f"{path}/{index}")
+
+
+def _items(value: object) -> Iterator[tuple[object, object]]:
+    """Yield the members of an object or array, with their keys."""
+    if isinstance(value, dict):
+        yield from value.items()
+    elif isinstance(value, list):
+        yield from enumerate(value)

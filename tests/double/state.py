@@ -1,0 +1,248 @@
+"""What the double remembers: plain data, changed by the request handlers and by :class:`~tests.double.GitHubDouble`."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+Json: TypeAlias = dict[str, Any]
+Clock: TypeAlias = Callable[[], datetime]
+TokenForm: TypeAlias = Literal["short", "long", "alternate"]
+AccountType: TypeAlias = Literal["User", "Organization"]
+Role: TypeAlias = Literal["pull", "push", "admin"]
+
+# Contract: what the App asks for when it is registered.
+DEFAULT_PERMISSIONS = {"checks": "write", "contents": "read", "metadata": "read"}
+DEFAULT_EVENTS = ("push", "repository")
+
+
+def system_clock() -> datetime:
+    """Return the current time, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user or an organisation."""
+
+    id: int
+    login: str
+    type: AccountType
+
+
+@dataclass
+class App:
+    """The one GitHub App of this GitHub, with everything that its operator would copy into the configuration."""
+
+    id: int
+    client_id: str
+    slug: str
+    private_key_pem: str
+    public_key_pem: str
+    webhook_secret: str
+    created_at: datetime
+    webhook_url: str | None = None
+    hook_id: int = 0
+    client_secret: str = field(default_factory=lambda: secrets.token_hex(20))
+    permissions: dict[str, str] = field(default_factory=lambda: dict(DEFAULT_PERMISSIONS))
+    events: tuple[str, ...] = DEFAULT_EVENTS
+
+    @property
+    def name(self) -> str:
+        """The display name that the slug was made of."""
+        return self.slug.replace("-", " ").title()
+
+
+@dataclass(eq=False)
+class Repository:
+    """A repository; ``directory`` is its bare git repository, ``id`` stays when ``full_name`` changes."""
+
+    id: int
+    full_name: str
+    private: bool
+    default_branch: str
+    directory: Path
+    created_at: datetime
+    pushed_at: datetime | None = None
+
+    @property
+    def owner(self) -> str:
+        """Login of the account that owns the repository."""
+        return self.full_name.partition("/")[0]
+
+    @property
+    def name(self) -> str:
+        """Name within the owner's account."""
+        return self.full_name.partition("/")[2]
+
+
+@dataclass(eq=False)
+class Installation:
+    """The App on one account; ``repository_ids`` is None when it may see all of the account's repositories."""
+
+    id: int
+    account: Account
+    repository_ids: set[int] | None
+    permissions: dict[str, str]
+    created_at: datetime
+    suspended_at: datetime | None = None
+
+
+@dataclass
+class Token:
+    """An installation token, or a user token when ``user`` is set; ``repository_ids`` narrows it when not None."""
+
+    value: str
+    expires_at: datetime
+    permissions: dict[str, str]
+    installation_id: int | None = None
+    repository_ids: frozenset[int] | None = None
+    user: str | None = None
+    roles: dict[int, Role] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Transition:
+    """One step in the life of a check run, as a user who watches it would see it."""
+
+    at: datetime
+    status: str
+    conclusion: str | None
+    title: str | None
+
+
+@dataclass(eq=False)
+class CheckRun:
+    """A check run as it stands; ``history`` holds how it came there, oldest first."""
+
+    id: int
+    suite_id: int
+    repository_id: int
+    name: str
+    head_sha: str
+    started_at: datetime
+    status: str = "queued"
+    conclusion: str | None = None
+    completed_at: datetime | None = None
+    external_id: str | None = None
+    details_url: str | None = None
+    title: str | None = None
+    summary: str | None = None
+    text: str | None = None
+    annotations: list[Json] = field(default_factory=list)
+    actions: list[Json] = field(default_factory=list)
+    history: list[Transition] = field(default_factory=list)
+
+
+@dataclass
+class Delivery:
+    """One attempt to deliver an event; ``guid`` is the X-GitHub-Delivery header and is shared by all attempts.
+
+    ``status_code`` is 0 until there is an answer, 502 when nobody answered, 504 after the time limit.
+    """
+
+    id: int
+    guid: str
+    event: str
+    action: str | None
+    payload: Json
+    url: str
+    delivered_at: datetime
+    installation_id: int | None = None
+    repository_id: int | None = None
+    redelivery: bool = False
+    request_headers: dict[str, str] = field(default_factory=dict)
+    response_headers: dict[str, str] = field(default_factory=dict)
+    response_body: str = ""
+    duration_s: float = 0.0
+    status: str = "pending"
+    status_code: int = 0
+
+
+@dataclass
+class RecordedRequest:
+    """One request of the App and its answer; ``status`` is 0 while it is served and when the connection was cut."""
+
+    at: datetime
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    json: object = None
+    status: int = 0
+    response_json: object = None
+
+
+@dataclass
+class State:
+    """Everything that GitHub knows. Handlers change it without locks: no change spans an await."""
+
+    app: App
+    root: Path
+    clock: Clock
+    token_form: TokenForm = "alternate"
+    token_lifetime_s: int = 3600
+    tree_limit: int = 100_000
+    rate_limit: int = 5000
+    requests_used: dict[str, int] = field(default_factory=dict)
+    api_url: str = ""
+    server_url: str = ""
+    accounts: dict[str, Account] = field(default_factory=dict)
+    repositories: dict[int, Repository] = field(default_factory=dict)
+    former_names: dict[str, int] = field(default_factory=dict)
+    installations: dict[int, Installation] = field(default_factory=dict)
+    tokens: dict[str, Token] = field(default_factory=dict)
+    check_suites: dict[tuple[int, str], int] = field(default_factory=dict)
+    check_runs: dict[int, CheckRun] = field(default_factory=dict)
+    deliveries: list[Delivery] = field(default_factory=list)
+    requests: list[RecordedRequest] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+    ids: Iterator[int] = field(default_factory=lambda: itertools.count(1_000_001))
+
+    def now(self) -> datetime:
+        """Return GitHub's time, to whole seconds as in its answers."""
+        return self.clock().replace(microsecond=0)
+
+    def account(self, login: str, kind: AccountType = "Organization") -> Account:
+        """Return the account with that login, made on first use."""
+        if login not in self.accounts:
+            self.accounts[login] = Account(next(self.ids), login, kind)
+        return self.accounts[login]
+
+    def repository(self, full_name: str) -> Repository | None:
+        """Return the repository of that name; like GitHub, without regard to case."""
+        wanted = full_name.lower()
+        return next((r for r in self.repositories.values() if r.full_name.lower() == wanted), None)
+
+    def installed(self, installation: Installation) -> list[Repository]:
+        """Return the repositories that an installation reaches, oldest first."""
+        owned = [r for r in self.repositories.values() if r.owner == installation.account.login]
+        chosen = installation.repository_ids
+        return [r for r in owned if chosen is None or r.id in chosen]
+
+    def installation_of(self, repository: Repository) -> Installation | None:
+        """Return the installation that reaches a repository, or None."""
+        return next((i for i in self.installations.values() if repository in self.installed(i)), None)
+
+    def check_suite(self, repository: Repository, sha: str) -> int:
+        """Return the id of the App's check suite on a commit, made on first use."""
+        key = (repository.id, sha)
+        if key not in self.check_suites:
+            self.check_suites[key] = next(self.ids)
+        return self.check_suites[key]
+
+
+def node_id(kind: str, number: int) -> str:
+    """Return an opaque node id in the shape of GitHub's."""
+    return f"{kind}_{b64encode(str(number).encode()).decode().rstrip('=')}"
+
+
+def timestamp(moment: datetime | None) -> str | None:
+    """Return a time as GitHub writes it: RFC 3339, UTC, whole seconds, ``Z``."""
+    return None if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

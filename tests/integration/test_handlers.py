@@ -1,0 +1,115 @@
+"""From deliveries to the queue, on a real PostgreSQL: what is durable when GitHub gets its 202."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from app import handlers
+from app.events import UnreadableEventError
+from app.jobs import Extraction
+from app.store import Store
+
+SHAS = [f"{number:040x}" for number in range(1, 20)]
+INSTALLATION = {"id": 3, "account": {"login": "octo", "type": "Organization"}}
+
+
+def repository(number: int = 7) -> dict[str, Any]:
+    return {"id": number, "full_name": f"octo/shop{number}", "private": True, "default_branch": "main"}
+
+
+async def push(store: Store, sha: str, *, branch: str = "main", delivery: str | None = None, number: int = 7, **more: Any) -> None:
+    body = {
+        "ref": f"refs/heads/{branch}",
+        "before": "0" * 40,
+        "after": sha,
+        "repository": repository(number),
+        "installation": {"id": 3},
+        **more,
+    }
+    await handlers.receive(store, delivery or f"delivery-{sha}-{branch}-{number}", "push", json.dumps(body).encode())
+
+
+async def installation(store: Store, action: str, *numbers: int) -> None:
+    body = {"action": action, "installation": INSTALLATION, "repositories": [repository(number) for number in numbers]}
+    await handlers.receive(store, f"installation-{action}", "installation", json.dumps(body).encode())
+
+
+async def queue(store: Store) -> list[Extraction]:
+    return await store.extractions.active(after=None, limit=100)
+
+
+async def test_a_push_is_queued_with_a_connection_of_its_own_and_the_head_moves(store: Store) -> None:
+    await push(store, SHAS[0])
+    [queued] = await queue(store)
+    assert (queued.sha, queued.branch, queued.trigger, queued.repository.full_name) == (SHAS[0], "main", "push", "octo/shop7")
+    found = await store.connections.get(queued.connection_id)
+    assert found is not None
+    assert (found.head_sha, found.followed_branch, found.stale) == (SHAS[0], "main", True)
+
+
+async def test_a_redelivery_has_no_second_effect(store: Store) -> None:
+    await push(store, SHAS[0], delivery="same")
+    claimed = await store.extractions.claim("w", timedelta(minutes=1))
+    assert claimed is not None
+    await store.extractions.finish(claimed.id, "w", "succeeded", [])
+    await push(store, SHAS[0], delivery="same")
+    assert await queue(store) == []
+
+
+async def test_a_push_to_another_branch_is_extracted_without_moving_the_head(store: Store) -> None:
+    await push(store, SHAS[0])
+    await push(store, SHAS[1], branch="feature/x")
+    assert {(one.branch, one.sha) for one in await queue(store)} == {("main", SHAS[0]), ("feature/x", SHAS[1])}
+    [found] = await store.connections.of_repository(7)
+    assert found.head_sha == SHAS[0]
+
+
+@pytest.mark.parametrize("more", [{"after": "0" * 40}, {"ref": "refs/tags/v1"}])
+async def test_deleted_branches_and_tags_queue_nothing(store: Store, more: dict[str, str]) -> None:
+    await push(store, SHAS[0], **more)
+    assert await queue(store) == []
+
+
+async def test_installing_asks_for_a_look_at_each_repository(store: Store) -> None:
+    await installation(store, "created", 7, 8)
+    looks = [await store.installations.claim_look() for _ in range(3)]
+    assert sorted(look.repository.full_name for look in looks if look) == ["octo/shop7", "octo/shop8"]
+    assert looks[2] is None
+
+
+async def test_uninstalling_cancels_what_is_queued_and_late_pushes_say_nothing(store: Store) -> None:
+    await installation(store, "created", 7)
+    await push(store, SHAS[0])
+    await installation(store, "deleted", 7)
+    await push(store, SHAS[1])
+    assert await queue(store) == []
+    assert await store.connections.page(owner=None, repository=None, q=None, after=None, limit=10) == []
+
+
+async def test_repositories_come_and_go(store: Store) -> None:
+    await installation(store, "created", 7)
+    await push(store, SHAS[0])
+    await push(store, SHAS[0], number=8)
+    body = {"action": "removed", "installation": INSTALLATION, "repositories_added": [], "repositories_removed": [repository(7)]}
+    await handlers.receive(store, "r1", "installation_repositories", json.dumps(body).encode())
+    assert [one.repository.id for one in await queue(store)] == [8]
+    body = {"action": "added", "installation": INSTALLATION, "repositories_added": [repository(7)], "repositories_removed": []}
+    await handlers.receive(store, "r2", "installation_repositories", json.dumps(body).encode())
+    await push(store, SHAS[1])
+    assert {one.repository.id for one in await queue(store)} == {7, 8}
+
+
+async def test_an_unreadable_payload_stores_nothing_so_that_it_can_be_sent_again(store: Store) -> None:
+    with pytest.raises(UnreadableEventError):
+        await push(store, "not a sha", delivery="d")
+    await push(store, SHAS[0], delivery="d")
+    assert len(await queue(store)) == 1
+
+
+async def test_an_event_that_we_do_not_act_on_is_taken_and_forgotten(store: Store) -> None:
+    await handlers.receive(store, "d", "check_suite", b'{"action": "requested"}')
+    assert await store.deliveries.record("d", "check_suite")
