@@ -17,7 +17,7 @@ from app import config, handlers, log, outbox, reconcile
 from app.config import Settings
 from app.dbt.docker import DockerRunner
 from app.dbt.engine import connect
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, EngineUnavailableError
 from app.github.api import ApiClient
 from app.github.auth import AppAuth
 from app.github.client import GitHubClient
@@ -33,6 +33,7 @@ SHUTDOWN_S = 5.0
 """Open requests get this long to end; streams end at once."""
 OUTBOX_TASKS = 2
 TIDY_S = 3600.0
+SWEEP_S = 10.0
 STORE_POOL_SPARE = 8
 """Database connections beyond those of running extractions."""
 
@@ -169,7 +170,7 @@ async def _background(web_app: web.Application) -> AsyncIterator[None]:
         jobs += [("outbox", lambda bell: outbox.run(store, client, bell, settings.public_url), "freshet_checks")] * OUTBOX_TASKS
     with contextlib.ExitStack() as bells:
         tasks = [asyncio.create_task(run(bells.enter_context(waker.bell(channel))), name=label) for label, run, channel in jobs]
-        tasks.append(asyncio.create_task(web_app[RUNNER].sweep(), name="sweep"))
+        tasks.append(asyncio.create_task(_sweep(web_app[RUNNER]), name="sweep"))
         tasks.append(asyncio.create_task(_tidy(web_app[SOURCES]), name="tidy"))
         for task in tasks:
             task.add_done_callback(lambda done: _died(web_app, done))
@@ -179,6 +180,19 @@ async def _background(web_app: web.Application) -> AsyncIterator[None]:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _sweep(runner: DockerRunner) -> None:
+    """Remove what an earlier start left, once the engine answers."""
+    while True:
+        try:
+            removed = await runner.sweep()
+        except EngineUnavailableError as error:
+            logger.warning("cannot look for containers that an earlier start left", reason=str(error))
+            await asyncio.sleep(SWEEP_S)
+        else:
+            logger.info("swept", containers_removed=removed)
+            return
 
 
 async def _tidy(sources: GitSources) -> None:

@@ -34,7 +34,8 @@ class Resource(msgspec.Struct, frozen=True):
     tags: list[str] | str = []
     columns: dict[str, Column] = {}
     config: dict[str, Any] = {}
-    checksum: dict[str, Any] | None = None
+    checksum: Any = None
+    """A mapping of nodes, a text of unit tests: only compared."""
     raw_code: str | None = None
 
     @property

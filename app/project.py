@@ -92,6 +92,8 @@ class Layout:
     warehouse: Warehouse
     packages: Packages
     members: tuple[Member, ...]
+    unreadable: tuple[str, ...] = ()
+    """Files that steer dbt and are not YAML: dbt stops over them without naming them."""
 
 
 def find(paths: Iterable[str]) -> list[str]:
@@ -160,6 +162,11 @@ def lay_out(entries: Sequence[Entry], texts: Texts, project_dir: str, label: str
         warehouse=_warehouse(project_dir, profile, texts),
         packages="none" if committed else _packages(project_dir, texts),
         members=tuple(members),
+        unreadable=tuple(
+            path
+            for path in (posixpath.join(project_dir, name) for name in (PROJECT_FILE, *PACKAGE_FILES))
+            if _load(texts.get(path)) is _UNREADABLE
+        ),
     )
 
 

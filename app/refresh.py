@@ -56,7 +56,7 @@ async def refresh(commit: Commit, sources: Sources, runner: Runner, enter: Enter
             await enter("parsing")
             parsed = await runner.parse(job, tree.members(layout.members), packages)
         except DbtError as error:
-            error.place = report.place(error.output, layout.project_dir, [member.path for member in layout.members])
+            error.place = report.place(error.output, layout)
             raise
         finally:
             if packages is not None:

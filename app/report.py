@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -73,12 +73,13 @@ def crash(error: BaseException) -> Problem:
     return Problem("Something went wrong in Freshet", message, "Re-run it; the operator finds the cause in the log.", conclusion="neutral")
 
 
-def place(output: str, project_dir: str, paths: Collection[str]) -> tuple[str, int | None] | None:
+def place(output: str, layout: Layout) -> tuple[str, int | None] | None:
     """Return the file of the repository, and the line, that dbt's message names first.
 
-    `paths` are those that dbt was given. dbt names files relative to the project, to a path setting, or with a package's name.
+    dbt names files relative to the project, to a path setting, or with a package's name; those that steer it, not at all.
     """
-    known = {*paths, posixpath.join(project_dir, PROJECT_FILE)}
+    project_dir = layout.project_dir
+    known = {*(member.path for member in layout.members), posixpath.join(project_dir, PROJECT_FILE)}
     for match in _FILE.finditer(output):
         name = posixpath.normpath(match[0])
         found = next((path for path in (posixpath.normpath(posixpath.join(project_dir, name)), name) if path in known), None)
@@ -88,7 +89,8 @@ def place(output: str, project_dir: str, paths: Collection[str]) -> tuple[str, i
         if found:
             line = _LINE.search(output, match.end())
             return found, int(line[1]) if line else None
-    return None
+    line = _LINE.search(output)
+    return (layout.unreadable[0], int(line[1]) if line else None) if layout.unreadable else None
 
 
 def check_run(extraction: Extraction, url: str) -> dict[str, Any]:

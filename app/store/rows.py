@@ -55,7 +55,7 @@ def extraction(row: asyncpg.Record) -> Extraction:
 
 
 def to_json(value: Sequence[StageTime] | Problem | dict[str, object] | None) -> str | None:
-    """Return the text of a jsonb column; the character that PostgreSQL cannot hold is replaced."""
+    """Return the text of a json column; the character that PostgreSQL cannot hold is replaced."""
     if value is None:
         return None
     text = msgspec.json.encode(value).decode()

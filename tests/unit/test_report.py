@@ -12,8 +12,9 @@ from app import report
 from app.errors import ContainerOutOfMemoryError, ContainerTimedOutError, DbtError, EngineUnavailableError, NoProjectError
 from app.jobs import Extraction, Problem, Repository, StageTime
 from app.lineage import Difference, Lineage, Node
-from app.project import Layout, Warehouse
+from app.project import Layout, Member, Warehouse
 
+LAYOUT = Layout("t", "shop", "shop", Warehouse("duckdb", "dev", "the default"), "none", ())
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 PATHS = ["t/models/orders.sql", "t/models/staging/schema.yml", "t/macros/cents.sql", "shared/models/base.sql"]
 QUEUED = Extraction(
@@ -36,9 +37,8 @@ def node(unique_id: str) -> Node:
 
 
 def result(change: Difference | None, adapter_type: str = "duckdb") -> dict[str, Any]:
-    layout = Layout("t", "shop", "shop", Warehouse("duckdb", "dev", "the default"), "none", ())
     found = Lineage("shop", "1.11.16", adapter_type, "v12", (node("model.shop.a"), node("seed.shop.b")))
-    return report.result(layout, found, adapter_type, change, image="dbt-runner:latest", usage={"seconds": 2.5})
+    return report.result(LAYOUT, found, adapter_type, change, image="dbt-runner:latest", usage={"seconds": 2.5})
 
 
 def succeeded(change: Difference | None) -> Extraction:
@@ -113,7 +113,13 @@ def test_how_an_extraction_stopped_decides_the_conclusion(error: Any, conclusion
     ],
 )
 def test_dbts_message_leads_to_file_and_line(output: str, place: tuple[str, int | None] | None) -> None:
-    assert report.place(output, "t", PATHS) == place
+    members = tuple(Member(path, "0" * 40, 1) for path in PATHS)
+    assert report.place(output, replace(LAYOUT, members=members)) == place
+
+
+def test_a_file_that_dbt_stops_over_without_naming_it_is_found_all_the_same() -> None:
+    layout = replace(LAYOUT, unreadable=("t/dbt_project.yml",))
+    assert report.place("Runtime Error\n  Syntax error near line 4\n", layout) == ("t/dbt_project.yml", 4)
 
 
 def test_dbts_own_words_and_the_place_are_shown_and_annotated() -> None:

@@ -34,7 +34,7 @@ def main() -> None:
         tree.unpack()
         stages["unpack"] = time.monotonic() - since
         path = COMMANDS[job["command"]](job, tree, stages)
-    except freshet_dbt.Refusal as refusal:
+    except freshet_dbt.RefusedError as refusal:
         freshet_result.write_refusal(RESULTS, refusal.kind, str(refusal), stages)
     except OSError as error:
         if not freshet_tree.is_full(error):
@@ -50,7 +50,7 @@ def deps(job: dict, tree: freshet_tree.Tree, stages: dict) -> str:
     return tree.pack_new_files()
 
 
-def parse(job: dict, tree: freshet_tree.Tree, stages: dict) -> str:
+def parse(job: dict, _tree: freshet_tree.Tree, stages: dict) -> str:
     """Parse the project and return the path of its manifest."""
     if job.get("install_locally"):
         freshet_dbt.invoke("deps", job, stages)

@@ -7,7 +7,10 @@ import json
 import os
 import shutil
 import tarfile
-from typing import BinaryIO, Iterator
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 WORK = "/work"
 SOURCE = os.path.join(WORK, "src")
@@ -23,7 +26,7 @@ class Tree:
 
     def read_job(self, stream: BinaryIO) -> dict:
         """Return the job, the archive's first member. Waits until there is one."""
-        self._archive = tarfile.open(fileobj=stream, mode="r|")
+        self._archive = tarfile.open(fileobj=stream, mode="r|")  # noqa: SIM115 - read on in `unpack`
         first = self._archive.next()
         if first is None or first.name != JOB:
             raise SystemExit("the archive does not begin with " + JOB)
@@ -56,7 +59,7 @@ class Tree:
     def _put(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> str:
         path = os.path.join(WORK, member.name)
         if not path.startswith(SOURCE + "/") or ".." in member.name.split("/"):
-            raise SystemExit("the archive holds a path outside of the sources: %r" % member.name)
+            raise SystemExit(f"the archive holds a path outside of the sources: {member.name!r}")
         parent = os.path.dirname(path)
         if parent not in self._made:
             os.makedirs(parent, exist_ok=True)

@@ -50,7 +50,7 @@ CREATE TABLE extractions (
   status text NOT NULL DEFAULT 'queued'
     CHECK (status IN ('queued', 'running', 'succeeded', 'failed', 'cancelled', 'superseded')),
   stage text,
-  stages jsonb NOT NULL DEFAULT '[]',
+  stages json NOT NULL DEFAULT '[]',
   trigger text NOT NULL,
   attempt integer NOT NULL DEFAULT 0,
   created_at timestamptz NOT NULL DEFAULT now(),
@@ -59,8 +59,8 @@ CREATE TABLE extractions (
   finished_at timestamptz,
   worker text,
   lease_until timestamptz,
-  problem jsonb,
-  result jsonb NOT NULL DEFAULT '{}'
+  problem json,
+  result json NOT NULL DEFAULT '{}'
 );
 CREATE INDEX extractions_queued ON extractions (due_at) WHERE status = 'queued';
 CREATE INDEX extractions_running ON extractions (connection_id, lease_until) WHERE status = 'running';
@@ -94,7 +94,8 @@ CREATE TABLE nodes (
   name text NOT NULL,
   package_name text NOT NULL,
   upstream text[] NOT NULL,
-  content jsonb NOT NULL,
+  -- json, not jsonb: it is only ever handed on, as it is.
+  content json NOT NULL,
   UNIQUE (connection_id, hash)
 );
 
@@ -124,7 +125,11 @@ BEGIN
   IF TG_OP = 'INSERT' THEN
     INSERT INTO check_runs (extraction_id) VALUES (NEW.id);
   ELSE
-    UPDATE check_runs SET revision = revision + 1 WHERE extraction_id = NEW.id;
+    -- How it ended is told at once; what changes on the way may wait to be told together.
+    UPDATE check_runs
+       SET revision = revision + 1,
+           due_at = CASE WHEN NEW.finished_at IS NOT NULL AND attempts = 0 THEN now() ELSE due_at END
+     WHERE extraction_id = NEW.id;
   END IF;
   PERFORM pg_notify('freshet_extractions', NEW.id::text);
   IF NEW.status = 'queued' THEN

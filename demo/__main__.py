@@ -1,0 +1,161 @@
+"""`make demo`: install, push, look, push again, look again. `--serve` stays up afterwards."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.tree import Tree
+
+from demo import second_push
+from tests.double import CheckRun, GitHubDouble, Repository
+from tests.service import TOKEN, Service, serving
+
+PROJECT = Path(__file__).parent / "project"
+REPOSITORY = "acme/bikes"
+FOLDER = "transform"
+PUSH_TIMEOUT_S = 180.0
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def main() -> int:
+    """Run the demo and return its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
+    parser.add_argument("--serve", action="store_true", help="stay up afterwards, until Ctrl-C")
+    options = parser.parse_args()
+    try:
+        return asyncio.run(_demo(serve=options.serve))
+    except KeyboardInterrupt:
+        return 130
+
+
+async def _demo(*, serve: bool) -> int:
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="freshet-demo-") as directory:
+        _say("1. Starting a double of GitHub, and Freshet with its own PostgreSQL")
+        async with GitHubDouble() as github, serving(github, Path(directory)) as service:
+            console.print(f"   Freshet {service.url}, GitHub's double {github.server_url}")
+            works = await _walk(github, service)
+            if serve and works:
+                await _stay(github, service)
+    console.print(f"\nStopped; nothing of it is left running. It took {time.monotonic() - began:.0f} s." if works else "\nThe demo did not work.")
+    return 0 if works else 1
+
+
+async def _walk(github: GitHubDouble, service: Service) -> bool:
+    repository = await github.create_repository(REPOSITORY, {"README.md": "Bicycles for rent.\n"})
+    files = {f"{FOLDER}/{path.relative_to(PROJECT)}": path.read_bytes() for path in sorted(PROJECT.rglob("*")) if path.is_file()}
+    first = await github.push(repository, files, message="Add the dbt project", deliver=False)
+
+    _say(f"2. Installing the App on {REPOSITORY}, whose newest commit {first[:7]} holds a dbt project in {FOLDER}/")
+    await github.install("acme", [repository])
+    if not _succeeded(await _follow(github, repository, first)):
+        return False
+    connection = await service.connection(REPOSITORY)
+    before = await service.get(f"/connections/{connection['id']}/lineage")
+    _show_lineage(before)
+
+    changed = {f"{FOLDER}/{path}": content for path, content in second_push.FILES.items()}
+    second = await github.push(repository, changed, message=second_push.MESSAGE)
+    _say(f"3. Pushed {second[:7]}: {second_push.MESSAGE}")
+    if not _succeeded(await _follow(github, repository, second)):
+        return False
+    after = await service.get(f"/connections/{connection['id']}/lineage")
+    _show_change(before, after)
+    if github.violations:
+        console.print("GitHub's schema was violated:", *github.violations, sep="\n  ", style="red")
+    return not github.violations
+
+
+async def _follow(github: GitHubDouble, repository: Repository, sha: str) -> CheckRun:
+    """Print a check run's states as it goes through them."""
+    began, shown = time.monotonic(), 0
+    while time.monotonic() - began < PUSH_TIMEOUT_S:
+        for run in github.check_runs(repository, sha):
+            for step in run.history[shown:]:
+                ended = f" → {step.conclusion}" if step.conclusion else ""
+                console.print(f"   {time.monotonic() - began:5.1f} s  check run “{run.name}”: {step.status}{ended}: {step.title}", markup=False)
+            shown = len(run.history)
+            if run.status == "completed":
+                return run
+        await asyncio.sleep(0.05)
+    raise TimeoutError(f"no check run of {sha[:7]} completed within {PUSH_TIMEOUT_S:.0f} s")
+
+
+def _succeeded(run: CheckRun) -> bool:
+    if run.conclusion != "success":
+        console.print(run.summary or "", markup=False)
+        return False
+    stages = (run.summary or "").partition("| stage |")[2].splitlines()[2:]
+    console.print("           " + ", ".join(" ".join(line.strip("| ").split(" | ")) for line in stages if line), markup=False)
+    return True
+
+
+def _show_lineage(lineage: dict[str, Any]) -> None:
+    counts: dict[str, int] = {}
+    for node in lineage["nodes"]:
+        counts[node["resource_type"]] = counts.get(node["resource_type"], 0) + 1
+    console.print(f"\n   The lineage of {lineage['sha'][:7]}: " + ", ".join(f"{n} {kind}" for kind, n in counts.items()), f"and {len(lineage['edges'])} edges\n")
+    console.print(_tree(lineage))
+
+
+def _tree(lineage: dict[str, Any]) -> Tree:
+    """Return what feeds the exposures, each node once."""
+    upstream: dict[str, list[str]] = {}
+    for edge in lineage["edges"]:
+        upstream.setdefault(edge["downstream"], []).append(edge["upstream"])
+    names = {node["unique_id"]: f"{node['name']} [dim]{node['resource_type']}[/dim]" for node in lineage["nodes"]}
+    seen: set[str] = set()
+
+    def grow(branch: Tree, unique_id: str) -> None:
+        again = unique_id in seen and upstream.get(unique_id)
+        seen.add(unique_id)
+        twig = branch.add(names[unique_id] + (" …" if again else ""))
+        for parent in () if again else upstream.get(unique_id, ()):
+            grow(twig, parent)
+
+    root = Tree("   what feeds the exposures")
+    for node in lineage["nodes"]:
+        if node["resource_type"] == "exposure":
+            grow(root, node["unique_id"])
+    return root
+
+
+def _show_change(before: dict[str, Any], after: dict[str, Any]) -> None:
+    old, new = ({node["unique_id"] for node in lineage["nodes"]} for lineage in (before, after))
+    old_edges, new_edges = ({(edge["upstream"], edge["downstream"]) for edge in lineage["edges"]} for lineage in (before, after))
+    _show_lineage(after)
+    console.print("\n   What changed:")
+    for sign, colour, names in (("+", "green", new - old), ("-", "red", old - new)):
+        for name in sorted(names):
+            console.print(f"   {sign} {name}", style=colour, markup=False)
+    console.print(f"   edges: {len(new_edges - old_edges)} added, {len(old_edges - new_edges)} removed")
+
+
+async def _stay(github: GitHubDouble, service: Service) -> None:
+    _say("4. Staying up; Ctrl-C ends it")
+    [repository] = github.state.repositories.values()
+    for run in github.check_runs(repository):
+        console.print(f"   page of {run.head_sha[:7]}: {run.details_url}")
+    connection = await service.connection(REPOSITORY)
+    console.print(f"   lineage: curl -H 'Authorization: Bearer {TOKEN}' {service.url}/api/metadata/connections/{connection['id']}/lineage", soft_wrap=True)
+    stop = asyncio.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    await stop.wait()
+
+
+def _say(text: str) -> None:
+    console.print(f"\n[bold]{text}[/bold]")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,281 @@
+"""The main path on real input: a push becomes a check run and a lineage. GitHub alone is a double."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from demo import second_push
+from tests.double import CheckRun, GitHubDouble, Repository
+from tests.service import ROOT, TOKEN, Service, serving
+
+PROJECT = ROOT / "demo" / "project"
+TINY = {
+    "dbt_project.yml": "name: tiny\nversion: '1.0'\nprofile: tiny\n",
+    "models/a.sql": "select 1 as id",
+    "models/b.sql": "select * from {{ ref('a') }}",
+}
+
+
+@pytest_asyncio.fixture(scope="module")
+async def github() -> AsyncIterator[GitHubDouble]:
+    async with GitHubDouble() as double:
+        yield double
+        assert double.violations == []
+
+
+@pytest_asyncio.fixture(scope="module")
+async def service(github: GitHubDouble, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
+    async with serving(github, tmp_path_factory.mktemp("data"), DBT_TIMEOUT="45", DBT_MEMORY="600m") as running:
+        yield running
+        await running.stop()
+        assert '"level": "error"' not in running.log, "nothing may have crashed"
+        assert "Traceback" not in running.log
+        for secret in (TOKEN, github.app.webhook_secret, *(token.value for token in github.state.tokens.values())):
+            assert secret not in running.log
+
+
+async def installed(github: GitHubDouble, name: str, files: dict[str, Any]) -> Repository:
+    """Install the App on a new repository of an account of its own; the first push is made by the caller."""
+    repository = await github.create_repository(f"{name}-team/{name}", {})
+    await github.install(f"{name}-team", [repository])
+    if files:
+        await github.push(repository, files, deliver=False)
+    return repository
+
+
+async def pushed(github: GitHubDouble, repository: Repository, files: dict[str, Any], **more: Any) -> CheckRun:
+    sha = await github.push(repository, files, **more)
+    return await github.wait_for_check_run(repository, sha, timeout_s=120)
+
+
+def edges(lineage: dict[str, Any]) -> set[tuple[str, str]]:
+    return {(edge["upstream"], edge["downstream"]) for edge in lineage["edges"]}
+
+
+async def test_install_push_push_again(github: GitHubDouble, service: Service) -> None:
+    repository = await github.create_repository("acme/bikes", {"README.md": "bikes"})
+    files = {f"transform/{path.relative_to(PROJECT)}": path.read_bytes() for path in PROJECT.rglob("*") if path.is_file()}
+    sha = await github.push(repository, files, deliver=False)
+    await github.install("acme", [repository])
+    run = await github.wait_for_check_run(repository, sha, timeout_s=120)
+    assert (run.name, run.conclusion) == ("dbt lineage", "success"), run.summary
+    assert run.history[0].status == "queued"
+    assert "in_progress" in [step.status for step in run.history]
+    assert run.annotations == []
+    assert "first lineage" in (run.summary or "")
+
+    connection = await service.connection("acme/bikes")
+    assert (connection["project_dir"], connection["project_name"], connection["stale"]) == ("transform", "kingfisher", False)
+    before = await service.get(f"/connections/{connection['id']}/lineage")
+    assert (before["sha"], before["head_sha"], before["stale"], before["branch"]) == (sha, sha, False, "main")
+    assert (before["dbt_version"][:4], before["adapter_type"], before["manifest_schema"]) == ("1.11", "duckdb", "v12")
+    kinds = {node["resource_type"] for node in before["nodes"]}
+    assert {"model", "seed", "snapshot", "source", "test", "exposure", "analysis"} <= kinds
+
+    changed = {f"transform/{path}": content for path, content in second_push.FILES.items()}
+    run = await pushed(github, repository, changed)
+    assert run.conclusion == "success", run.summary
+    after = await service.get(f"/connections/{connection['id']}/lineage")
+    old, new = ({node["unique_id"] for node in lineage["nodes"]} for lineage in (before, after))
+    assert new - old >= {"model.kingfisher.station_balance"}
+    assert old - new >= {"model.kingfisher.station_daily"}
+    assert "added `model.kingfisher.station_balance`" in (run.summary or "")
+    assert "removed `model.kingfisher.station_daily`" in (run.summary or "")
+    assert ("model.kingfisher.fct_rentals", "model.kingfisher.station_balance") in edges(after)
+    assert await service.get(f"/connections/{connection['id']}/lineage", sha=sha) == before | {"head_sha": after["sha"], "stale": True}
+
+
+BAD = {
+    "jinja": ({"models/a.sql": "select\n\n{{ ref('b' }}"}, "models/a.sql", 3, "Compilation Error"),
+    "no-ref": ({"models/b.sql": "select * from {{ ref('nowhere') }}"}, "models/b.sql", None, "nowhere"),
+    "yaml": ({"models/schema.yml": "version: 2\nmodels:\n  - name: a\n   description: x"}, "models/schema.yml", None, "syntax"),
+    "project-yaml": ({"dbt_project.yml": "name: [tiny"}, "dbt_project.yml", None, "dbt_project.yml"),
+    "duplicate": ({"models/x/a.sql": "select 2"}, "models/a.sql", None, "two"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+async def test_what_dbt_refuses_ends_in_a_failure_with_its_words_at_the_place(github: GitHubDouble, service: Service, name: str) -> None:
+    files, path, line, words = BAD[name]
+    repository = await installed(github, name, {})
+    run = await pushed(github, repository, {**TINY, **files})
+    assert run.conclusion == "failure", run.summary
+    assert words.lower() in (run.summary or "").lower()
+    assert [annotation["path"] for annotation in run.annotations] == [path], run.summary
+    if line:
+        assert run.annotations[0]["start_line"] == line
+    run = await pushed(github, repository, {**dict.fromkeys(files), **TINY})
+    assert run.conclusion == "success", "the next extraction works"
+
+
+@pytest.mark.parametrize(("name", "files", "words"), [("no-project", {"README.md": "x"}, "dbt_project.yml"), ("templates", {"templates/dbt_project.yml": "name: x"}, "dbt_project.yml")])
+async def test_a_push_without_a_dbt_project_says_what_was_looked_for(github: GitHubDouble, service: Service, name: str, files: dict[str, str], words: str) -> None:
+    repository = await installed(github, name, {})
+    run = await pushed(github, repository, files)
+    assert (run.conclusion, run.title) == ("failure", "No dbt project found")
+    assert words in (run.summary or "")
+    assert (await pushed(github, repository, TINY)).conclusion == "success"
+
+
+async def test_an_empty_commit_and_an_empty_repository(github: GitHubDouble, service: Service) -> None:
+    repository = await installed(github, "empty", {})
+    await github.push(repository, TINY, deliver=False)
+    run = await pushed(github, repository, dict.fromkeys(TINY))
+    assert run.conclusion == "failure"
+    assert "empty" in (run.summary or "")
+
+
+async def test_a_container_killed_for_time_or_memory_says_which_limit(github: GitHubDouble, service: Service) -> None:
+    repository = await installed(github, "greedy", {})
+    run = await pushed(github, repository, {**TINY, "models/a.sql": "{% for i in range(10**9) %}{% set x = i %}{% endfor %} select 1"})
+    assert run.conclusion == "timed_out", run.summary
+    assert "DBT_TIMEOUT" in (run.summary or "")
+    hungry = "{% set found = [] %}{% for i in range(100000) %}{% do found.append('x' * 1000000 ~ i) %}{% endfor %} select 1"
+    run = await pushed(github, repository, {"models/a.sql": hungry})
+    assert run.conclusion == "failure", run.summary
+    assert "DBT_MEMORY" in (run.summary or "")
+    assert (await pushed(github, repository, TINY)).conclusion == "success"
+
+
+async def test_paths_and_packages_outside_of_the_project_directory(github: GitHubDouble, service: Service) -> None:
+    files = {
+        "teams/sales/dbt_project.yml": "name: sales\nversion: '1.0'\nprofile: x\nmodel-paths: [models, ../../shared/models]\n",
+        "teams/sales/packages.yml": "packages:\n  - local: ../common\n",
+        "teams/sales/models/a.sql": "select * from {{ ref('shared_one') }} {{ common.nothing() }}",
+        "shared/models/shared_one.sql": "select * from {{ ref('common_one') }}",
+        "teams/common/dbt_project.yml": "name: common\nversion: '1.0'\n",
+        "teams/common/models/common_one.sql": "select 1",
+        "teams/common/macros/nothing.sql": "{% macro nothing() %}{% endmacro %}",
+    }
+    repository = await installed(github, "monorepo", {})
+    run = await pushed(github, repository, files)
+    assert run.conclusion == "success", run.summary
+    connection = await service.connection(repository.full_name)
+    lineage = await service.get(f"/connections/{connection['id']}/lineage")
+    assert edges(lineage) == {("model.sales.shared_one", "model.sales.a"), ("model.common.common_one", "model.sales.shared_one")}
+
+
+async def test_postgres_projects_are_parsed_for_postgres(github: GitHubDouble, service: Service) -> None:
+    repository = await installed(github, "pg", {})
+    profiles = "tiny: {target: ci, outputs: {ci: {type: postgres, host: db.example, password: hunter2}}}"
+    run = await pushed(github, repository, {**TINY, "profiles.yml": profiles, "models/c.sql": "select '{{ target.name }}-{{ target.type }}' as x"})
+    assert run.conclusion == "success", run.summary
+    connection = await service.connection(repository.full_name)
+    lineage = await service.get(f"/connections/{connection['id']}/lineage")
+    assert lineage["adapter_type"] == "postgres"
+    assert "hunter2" not in json.dumps(lineage)
+
+
+async def test_a_burst_collapses_and_every_check_run_ends(github: GitHubDouble, service: Service) -> None:
+    repository = await installed(github, "burst", {})
+    shas = [await github.push(repository, {**TINY, "models/a.sql": f"select {number} as id"}) for number in range(6)]
+    last = await github.wait_for_check_run(repository, shas[-1], timeout_s=120)
+    assert last.conclusion == "success"
+    conclusions = [(await github.wait_for_check_run(repository, sha, timeout_s=60)).conclusion for sha in shas[:-1]]
+    assert set(conclusions) <= {"success", "skipped"}
+    assert conclusions.count("skipped") >= 3
+    connection = await service.connection(repository.full_name)
+    assert (await service.get(f"/connections/{connection['id']}"))["lineage_sha"] == shas[-1]
+
+
+async def test_a_branch_is_extracted_and_does_not_move_the_lineage(github: GitHubDouble, service: Service) -> None:
+    repository = await installed(github, "branches", {})
+    main = (await pushed(github, repository, TINY)).head_sha
+    await github.create_branch(repository, "feature/ünï", main, deliver=False)
+    run = await pushed(github, repository, {"models/c.sql": "select * from {{ ref('b') }}"}, branch="feature/ünï")
+    assert run.conclusion == "success", run.summary
+    assert "added `model.tiny.c`" in (run.summary or "")
+    connection = await service.connection(repository.full_name)
+    assert (await service.get(f"/connections/{connection['id']}/lineage"))["sha"] == main
+    branch = await service.get(f"/connections/{connection['id']}/lineage", sha=run.head_sha)
+    assert (branch["branch"], branch["stale"]) == ("feature/ünï", True)
+
+
+async def test_extract_by_api_progress_and_page(github: GitHubDouble, service: Service) -> None:
+    repository = await installed(github, "asked", {})
+    first = await pushed(github, repository, TINY)
+    connection = await service.connection(repository.full_name)
+    second = await github.push(repository, {"models/c.sql": "select 1"}, deliver=False)
+    asked = await service.post(f"/connections/{connection['id']}/extract")
+    assert asked["sha"] == second
+    again = await service.post(f"/connections/{connection['id']}/extract", {"sha": second})
+    assert again["id"] == asked["id"], "while one for the same commit is active, it is that one"
+    assert asked["id"] in [one["id"] for one in (await service.get("/extractions/active"))["items"]]
+    headers = {"Authorization": f"Bearer {TOKEN}", "Accept": "text/event-stream"}
+    async with service.session.get(f"{service.url}/api/metadata/connections/{connection['id']}/progress", headers=headers) as stream:
+        text = (await stream.content.read()).decode() if stream.status == 200 else ""
+    assert re.findall(r"event: (\w+)", text)[-1] == "end"
+    stages = {stage["stage"]: stage for stage in json.loads(text.split("data: ")[-1])["stages"]}
+    assert set(stages) == {"cloning", "parsing", "storing"}
+    assert all(stage["state"] == "done" and stage["seconds"] >= 0 for stage in stages.values())
+    run = await github.wait_for_check_run(repository, second, timeout_s=60)
+    assert run.conclusion == "success"
+    for shown in (first, run):
+        assert shown.details_url is not None
+        async with service.session.get(shown.details_url) as page:
+            html = await page.text()
+            assert (page.status, page.content_type) == (200, "text/html")
+            assert shown.head_sha[:7] in html
+    assert "<code>model.tiny.c</code>" in html
+
+
+async def test_a_page_shows_dbts_words_as_text(github: GitHubDouble, service: Service) -> None:
+    repository = await installed(github, "markup", {})
+    run = await pushed(github, repository, {**TINY, "models/a.sql": "{{ exceptions.raise_compiler_error('<script>alert(1)</script>') }}"})
+    assert run.conclusion == "failure"
+    async with service.session.get(run.details_url or "") as page:
+        html = await page.text()
+    assert "<script>alert" not in html
+    assert "&lt;script&gt;alert" in html
+
+
+async def test_removing_and_uninstalling_hides_everything(github: GitHubDouble, service: Service) -> None:
+    repository = await github.create_repository("leaving/shop", {})
+    installation = await github.install("leaving", [repository])
+    await pushed(github, repository, TINY)
+    connection = await service.connection("leaving/shop")
+    await github.uninstall(installation)
+    await service.get(f"/connections/{connection['id']}", status=404)
+    await service.get(f"/connections/{connection['id']}/lineage", status=404)
+
+
+async def test_health(service: Service) -> None:
+    async with service.session.get(f"{service.url}/readyz") as response:
+        text = await response.text()
+    assert response.status == 200, text
+    assert [line.split(":")[:2] for line in text.splitlines()] == [["ok", " database"], ["ok", " GitHub credentials"], ["ok", " Docker"]]
+
+
+async def test_the_api_refuses_in_one_shape(service: Service) -> None:
+    connections = f"{service.url}/api/metadata/connections"
+    token = {"Authorization": f"Bearer {TOKEN}"}
+    cases: list[tuple[str, str, dict[str, str], Any, int]] = [
+        ("GET", connections, {}, None, 401),
+        ("GET", connections, {"Authorization": "Bearer wrong"}, None, 401),
+        ("GET", f"{connections}?limit=0", token, None, 400),
+        ("GET", f"{connections}?cursor=bad!", token, None, 400),
+        ("GET", f"{connections}?q=%00", token, None, 400),
+        ("GET", f"{connections}/nothing", token, None, 404),
+        ("GET", f"{connections}/5f9f2f3e-0000-4000-8000-000000000000/lineage", token, None, 404),
+        ("DELETE", f"{service.url}/api/metadata/extractions/active", token, None, 405),
+        ("GET", f"{service.url}/api/nothing", token, None, 404),
+        ("GET", f"{service.url}/extractions/5f9f2f3e-0000-4000-8000-000000000000", {}, None, 404),
+        ("POST", f"{service.url}/api/webhooks/github", {}, b"{}", 401),
+        ("POST", f"{service.url}/api/webhooks/github", {}, b"x" * (26 << 20), 413),
+    ]
+    for method, url, headers, body, status in cases:
+        async with aiohttp.ClientSession() as session, session.request(method, url, headers=headers, data=body) as response:
+            problem = json.loads(await response.read())
+            assert response.status == status, (url, problem)
+            assert response.content_type == "application/problem+json"
+            assert problem.keys() >= {"type", "title", "status", "detail"}
+            assert problem["status"] == status

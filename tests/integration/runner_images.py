@@ -1,0 +1,49 @@
+"""Images built in tests on top of the runner image: runners that misbehave in ways that a real one only does by bad luck."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Mapping
+from typing import Any
+
+import aiodocker
+
+RUNNER_IMAGE = "dbt-runner:latest"
+REPOSITORY = "freshet-test"
+
+SPEAKS = """
+import json, sys, tarfile
+archive = tarfile.open(fileobj=sys.stdin.buffer, mode="r|")
+while archive.next():
+    archive.members = []
+def say(manifest, **more):
+    header = {"ok": True, "bytes": len(manifest), "dbt_version": "1.11.16", "stages": {}, **more}
+    sys.stdout.buffer.write(json.dumps(header).encode() + b"\\n" + manifest)
+    sys.stdout.buffer.flush()
+"""
+"""The beginning of a runner that reads its whole job and can `say` a result."""
+
+
+async def build_image(docker: aiodocker.Docker, tag: str, dockerfile: str, files: Mapping[str, str | bytes] | None = None) -> str:
+    """Build an image from a Dockerfile and the files it copies; return its full name, `freshet-test:TAG`."""
+    context = io.BytesIO()
+    with tarfile.open(fileobj=context, mode="w") as archive:
+        for name, content in {"Dockerfile": dockerfile, **(files or {})}.items():
+            data = content.encode() if isinstance(content, str) else content
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    context.seek(0)
+    name = f"{REPOSITORY}:{tag}"
+    lines: list[dict[str, Any]] = await docker.images.build(fileobj=context, encoding="identity", tag=name, rm=True, forcerm=True)
+    errors = [line["error"] for line in lines if "error" in line]
+    assert not errors, errors
+    return name
+
+
+async def build_runner(docker: aiodocker.Docker, tag: str, program: str, labels: Mapping[str, str] | None = None) -> str:
+    """Build an image like the runner image, labels included, but with `program` (Python) in the place of our runner."""
+    label_lines = "".join(f'LABEL {key}="{value}"\n' for key, value in (labels or {}).items())
+    dockerfile = f'FROM {RUNNER_IMAGE}\nCOPY program.py /program.py\nENTRYPOINT ["/opt/dbt/bin/python", "-I", "/program.py"]\n{label_lines}'
+    return await build_image(docker, tag, dockerfile, {"program.py": program})

@@ -1,0 +1,59 @@
+"""dbt projects as the flow hands them over: tar entries named `src/...`, and the job that goes with them."""
+
+from __future__ import annotations
+
+import asyncio
+import tarfile
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from app.ports import DbtJob
+
+PROJECT = "name: shop\nversion: '1.0'\nprofile: shop\n"
+SHOP = {
+    "dbt_project.yml": PROJECT,
+    "models/orders.sql": "select 1 as id",
+    "models/totals.sql": "select count(*) as n from {{ ref('orders') }}",
+    "models/schema.yml": "models:\n  - name: orders\n    columns:\n      - name: id\n        data_tests: [unique]\n",
+}
+
+
+def shop(**changed: str) -> dict[str, str]:
+    """Return the files of `SHOP` with some changed; `models__orders` names `models/orders.sql`."""
+    return {**SHOP, **{f"{name.replace('__', '/')}.sql": text for name, text in changed.items()}}
+
+
+def job(**changed: Any) -> DbtJob:
+    """Return a job for `SHOP`."""
+    fields = {
+        "extraction_id": "01TEST",
+        "label": "octo/shop at 1a2b3c4",
+        "project_dir": "",
+        "profile": "shop",
+        "target": "dev",
+        "adapter_type": "duckdb",
+    }
+    return DbtJob(**{**fields, **changed})
+
+
+def entry(path: str, content: str | bytes, mtime: int = 1_600_000_000) -> bytes:
+    """Return one complete tar entry: header, content, padding."""
+    data = content.encode() if isinstance(content, str) else content
+    info = tarfile.TarInfo(f"src/{path}")
+    info.size, info.mtime = len(data), mtime
+    return info.tobuf(tarfile.PAX_FORMAT) + data + bytes(-len(data) % tarfile.BLOCKSIZE)
+
+
+async def tree(files: Mapping[str, str | bytes] = SHOP) -> AsyncIterator[bytes]:
+    """Stream a project as `SourceTree.members` does."""
+    for path, content in files.items():
+        yield entry(path, content)
+
+
+async def held(files: Mapping[str, str | bytes], release: asyncio.Event) -> AsyncIterator[bytes]:
+    """Stream a project whose last file comes only after `release`: its container waits meanwhile."""
+    *first, last = files.items()
+    for path, content in first:
+        yield entry(path, content)
+    await release.wait()
+    yield entry(*last)

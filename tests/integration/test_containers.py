@@ -1,0 +1,251 @@
+"""dbt in real containers of the real runner image."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import tarfile
+from collections.abc import AsyncIterator, Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import aiodocker
+import pytest
+
+from app.dbt.docker import DockerRunner
+from app.dbt.engine import connect
+from app.errors import ContainerOutOfMemoryError, ContainerTimedOutError, DbtError
+from app.ports import PackageTree
+from tests.integration.runner_hub import Hub, bridge_gateway
+from tests.integration.runner_images import RUNNER_IMAGE
+from tests.integration.runner_projects import PROJECT, SHOP, held, job, shop, tree
+
+Make = Callable[..., DockerRunner]
+GREEDY = """
+{% set kept = [] %}
+{% for i in range(100000) %}{% do kept.append('x' * 1000000 ~ i) %}{% endfor %}
+select 1 as id
+"""
+ENDLESS = "{% for i in range(100000) %}{% for j in range(100000) %}{% set x = i + j %}{% endfor %}{% endfor %} select 1 as id"
+
+
+@pytest.fixture
+async def docker() -> AsyncIterator[aiodocker.Docker]:
+    async with connect() as client:
+        yield client
+
+
+@pytest.fixture
+async def make(docker: aiodocker.Docker, tmp_path: Path) -> AsyncIterator[Make]:
+    """Make runners of one instance, and see to it that no container of theirs is left."""
+    instance = f"test-{secrets.token_hex(4)}"
+
+    def make_runner(**changed: Any) -> DockerRunner:
+        settings = {
+            "image": RUNNER_IMAGE,
+            "cpus": 2.0,
+            "memory_bytes": 1 << 30,
+            "timeout_s": 60.0,
+            "pids": 256,
+            "deps_network": "bridge",
+            "package_hub_url": None,
+            "instance": instance,
+            "work_dir": tmp_path / "work",
+        }
+        return DockerRunner(docker, **{**settings, **changed})
+
+    yield make_runner
+    assert await containers(docker, f"io.freshet.host={instance}") == []
+
+
+async def containers(docker: aiodocker.Docker, label: str) -> list[str]:
+    return [found.id for found in await docker.containers.list(all=True, filters={"label": [label]})]
+
+
+async def test_a_project_is_parsed(make: Make) -> None:
+    parsed = await make().parse(job(), tree(), None)
+    manifest = json.loads(parsed.manifest)
+    assert manifest["parent_map"]["model.shop.totals"] == ["model.shop.orders"]
+    assert manifest["metadata"]["adapter_type"] == "duckdb"
+    assert "Running with dbt=1.11" in parsed.log
+    assert parsed.image == RUNNER_IMAGE
+    assert 0.5 < parsed.usage.seconds < 60
+    assert 0.5 < (parsed.usage.cpu_seconds or 0) < 60
+    assert 50 << 20 < (parsed.usage.peak_memory_bytes or 0) < 1 << 30
+
+
+async def test_a_project_below_the_root_is_parsed_for_postgres(make: Make) -> None:
+    files = {f"data/shop/{path}": text for path, text in SHOP.items()}
+    parsed = await make().parse(job(project_dir="data/shop", adapter_type="postgres", target="prod"), tree(files), None)
+    manifest = json.loads(parsed.manifest)
+    assert manifest["metadata"]["adapter_type"] == "postgres"
+    assert manifest["nodes"]["model.shop.orders"]["original_file_path"] == "models/orders.sql"
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (shop(models__orders="select {{ oops( }}"), ["Compilation Error in model orders (models/orders.sql)", "line 1"]),
+        (shop(models__orders="select {{ oops() }}"), ["Compilation Error in model orders (models/orders.sql)", "'oops' is undefined"]),
+        (shop(models__totals="from {{ ref('nope') }}"), ["Compilation Error", "models/totals.sql", "depends on a node named 'nope'"]),
+        ({**SHOP, "models/schema.yml": "models:\n  - name: orders\n   columns: ["}, ["models/schema.yml", "line 2"]),
+        (shop(**{"models__more__orders": "select 1"}), ["two models with the name", "models/more/orders.sql", "models/orders.sql"]),
+        ({**SHOP, "dbt_project.yml": PROJECT + "require-dbt-version: '>=99.0.0'\n"}, ["dbt version", ">=99.0.0", "1.11"]),
+        ({**SHOP, "dbt_project.yml": PROJECT + "models: ["}, ["dbt_project.yml", "line"]),
+        (shop(models__orders="select {{ env_var('REGION') }}"), ["models/orders.sql", "Env var required but not provided: 'REGION'"]),
+    ],
+    ids=["jinja", "macro", "ref", "yaml", "duplicate", "version", "project", "env_var"],
+)
+async def test_dbt_says_no_in_its_own_words(make: Make, files: dict[str, str], words: list[str]) -> None:
+    with pytest.raises(DbtError) as caught:
+        await make().parse(job(), tree(files), None)
+    assert caught.value.doing == "parsing octo/shop at 1a2b3c4"
+    for word in words:
+        assert word in caught.value.output
+    assert "Running with dbt" in caught.value.log
+    assert "Traceback" not in caught.value.output
+
+
+async def test_what_a_project_prints_is_not_the_result(make: Make) -> None:
+    files = shop(models__orders='{{ print(\'{"ok": true, "bytes": 3}\') }}{{ log("hello from jinja", info=true) }} select 1 as id')
+    parsed = await make().parse(job(), tree(files), None)
+    assert "model.shop.orders" in json.loads(parsed.manifest)["nodes"]
+    assert "hello from jinja" in parsed.log
+    assert '"bytes": 3' in parsed.log
+
+
+async def test_the_container_is_isolated(make: Make, docker: aiodocker.Docker) -> None:
+    release = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        parsing = group.create_task(make().parse(job(extraction_id="isolated"), held(SHOP, release), None))
+        details = await running(docker, "isolated")
+        release.set()
+    host = details["HostConfig"]
+    assert details["Name"].startswith("/freshet-isolated-parse-")
+    assert details["Config"]["User"] == "10001:10001"
+    assert host["NetworkMode"] == "none"
+    assert host["ReadonlyRootfs"] is True
+    assert host["CapDrop"] == ["ALL"]
+    assert not host["CapAdd"]
+    assert not host["Privileged"]
+    assert host["SecurityOpt"] == ["no-new-privileges"]
+    assert host["Memory"] == host["MemorySwap"] == 1 << 30
+    assert host["NanoCpus"] > 0
+    assert host["PidsLimit"] == 256
+    assert host["IpcMode"] == "private"
+    assert host["LogConfig"]["Type"] == "none"
+    assert not host["Binds"]
+    assert not details["Mounts"]
+    assert all("nosuid" in options and "size=" in options for options in host["Tmpfs"].values())
+    assert json.loads(parsing.result().manifest)
+
+
+async def running(docker: aiodocker.Docker, extraction_id: str) -> dict[str, Any]:
+    """Return the details of the container of an extraction once it runs."""
+    async with asyncio.timeout(20):
+        while True:
+            for name in await containers(docker, f"io.freshet.extraction={extraction_id}"):
+                details = await docker.containers.container(name).show()
+                if details["State"]["Running"]:
+                    return details
+            await asyncio.sleep(0.05)
+
+
+async def test_a_container_over_its_memory_is_told_apart(make: Make) -> None:
+    with pytest.raises(ContainerOutOfMemoryError, match="384 MiB") as caught:
+        await make(memory_bytes=384 << 20).parse(job(), tree(shop(models__orders=GREEDY)), None)
+    assert "DBT_MEMORY" in caught.value.user_text
+
+
+async def test_one_absurd_allocation_is_out_of_memory_too(make: Make) -> None:
+    with pytest.raises(ContainerOutOfMemoryError):
+        await make().parse(job(), tree(shop(models__orders="{% set x = 'a' * 10 ** 15 %} select 1 as id")), None)
+
+
+async def test_a_container_over_its_disk_is_out_of_memory_too(make: Make) -> None:
+    files: dict[str, str | bytes] = {**SHOP, **{f"seeds/s{number}.csv": b"a\n" + b"1\n" * (10 << 20) for number in range(11)}}
+    with pytest.raises(ContainerOutOfMemoryError):
+        await make(memory_bytes=256 << 20).parse(job(), tree(files), None)
+
+
+async def test_a_container_over_its_time_is_stopped(make: Make) -> None:
+    with pytest.raises(ContainerTimedOutError, match="after 8 seconds") as caught:
+        await make(timeout_s=8.0).parse(job(), tree(shop(models__orders=ENDLESS)), None)
+    assert "DBT_TIMEOUT" in caught.value.user_text
+
+
+async def test_local_packages_are_installed_without_a_network(make: Make) -> None:
+    files = with_local_package()
+    parsed = await make().parse(job(project_dir="shop", install_locally=True), tree(files), None)
+    assert "macro.shared.one" in json.loads(parsed.manifest)["macros"]
+
+
+async def test_local_packages_come_back_as_links(make: Make) -> None:
+    runner = make()
+    packages = await runner.install_packages(job(project_dir="shop"), tree(with_local_package()))
+    try:
+        names = {member.name: member for member in await members(packages)}
+        assert names["src/shop/dbt_packages/shared"].linkname == "/work/src/shared"
+        assert "src/shop/package-lock.yml" in names
+        assert "src/shop/models/orders.sql" not in names
+        parsed = await runner.parse(job(project_dir="shop"), tree(with_local_package()), packages)
+    finally:
+        packages.close()
+    assert "macro.shared.one" in json.loads(parsed.manifest)["macros"]
+
+
+def with_local_package() -> dict[str, str]:
+    files = {f"shop/{path}": text for path, text in shop(models__orders="select {{ shared.one() }} as id").items()}
+    package = {
+        "shared/dbt_project.yml": "name: shared\nversion: '1.0'\n",
+        "shared/macros/one.sql": "{% macro one() %}1{% endmacro %}",
+    }
+    return {**files, **package, "shop/packages.yml": "packages:\n  - local: ../shared\n"}
+
+
+async def members(packages: PackageTree) -> list[tarfile.TarInfo]:
+    packed = b"".join([chunk async for chunk in packages.stream()])
+    assert len(packed) == packages.size_bytes
+    with tarfile.open(fileobj=BytesIO(packed)) as archive:
+        return archive.getmembers()
+
+
+async def test_packages_come_from_the_hub(make: Make, docker: aiodocker.Docker) -> None:
+    hub = Hub(await bridge_gateway(docker))
+    hub.add(
+        "acme/tools", "1.0.0", {"dbt_project.yml": "name: tools\nversion: '1.0.0'\n", "macros/one.sql": "{% macro one() %}1{% endmacro %}"}
+    )
+    files = {
+        **shop(models__orders="select {{ tools.one() }} as id"),
+        # A place of its own, which only dbt can work out.
+        "dbt_project.yml": PROJECT + "packages-install-path: \"{{ 'vendored' }}\"\n",
+        "packages.yml": 'packages:\n  - package: acme/tools\n    version: [">=1.0.0", "<2.0.0"]\n',
+    }
+    async with hub.serve():
+        runner = make(package_hub_url=hub.url)
+        packages = await runner.install_packages(job(), tree(files))
+    try:
+        assert "src/vendored/tools/macros/one.sql" in {member.name for member in await members(packages)}
+        assert hub.requests == ["/api/v1/index.json", "/api/v1/acme/tools.json", "/tarballs/acme/tools/1.0.0.tar.gz"]
+        parsed = await runner.parse(job(), tree(files), packages)
+    finally:
+        packages.close()
+    assert "macro.tools.one" in json.loads(parsed.manifest)["macros"]
+
+
+async def test_a_package_that_the_hub_has_not_is_named(make: Make, docker: aiodocker.Docker) -> None:
+    files = {**SHOP, "packages.yml": "packages:\n  - package: acme/tools\n    version: 1.0.0\n"}
+    async with Hub(await bridge_gateway(docker)).serve() as hub:
+        with pytest.raises(DbtError) as caught:
+            await make(package_hub_url=hub.url + "/").install_packages(job(), tree(files))
+    assert caught.value.doing == "installing the packages of octo/shop at 1a2b3c4"
+    assert "acme/tools was not found" in caught.value.output
+
+
+async def test_packages_that_were_not_installed_are_named(make: Make) -> None:
+    files = {**SHOP, "packages.yml": "packages:\n  - package: acme/tools\n    version: 1.0.0\n"}
+    with pytest.raises(DbtError) as caught:
+        await make().parse(job(), tree(files), None)
+    assert "dbt deps" in caught.value.output
