@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 
 from app import cli, config, log, main
@@ -16,9 +16,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0 well, 1 not, 2 wrong usage or configuration."""
     options = _parser().parse_args(arguments)
     log.configure(pretty=sys.stderr.isatty())
-    command: Callable[[argparse.Namespace, config.Settings], Awaitable[int]] = options.command
+    command: Callable[[argparse.Namespace, config.Settings], Coroutine[None, None, int]] = options.command
     try:
-        return asyncio.run(command(options, config.read()))  # type: ignore[arg-type] # the commands are coroutine functions
+        settings = config.read()
+        main.make_directories(settings)
+        return asyncio.run(command(options, settings))
     except FreshetError as error:
         print(f"freshet: {error.user_text}", file=sys.stderr)
         return 2

@@ -84,6 +84,15 @@ async def serve(settings: Settings) -> int:
     return 1 if web_app[FAILED] else 0
 
 
+def make_directories(settings: Settings) -> None:
+    """Make the directories that everything else takes for granted. Raises ConfigurationError that names the variable."""
+    for name, directory in (("FRESHET_DATA_DIR", settings.freshet_data_dir), ("DBT_WORK_DIR", settings.work_dir)):
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError("preparing the directories", f"{name}: {directory} cannot be made ({error.strerror})") from error
+
+
 @contextlib.asynccontextmanager
 async def database(settings: Settings) -> AsyncIterator[str]:
     """Yield the DSN of the configured PostgreSQL, or of our own, which then runs until this is left."""

@@ -92,6 +92,8 @@ class Layout:
     warehouse: Warehouse
     packages: Packages
     members: tuple[Member, ...]
+    others: tuple[str, ...] = ()
+    """Other dbt projects of the repository, which are not extracted with this one."""
     unreadable: tuple[str, ...] = ()
     """Files that steer dbt and are not YAML: dbt stops over them without naming them."""
 
@@ -110,8 +112,11 @@ def find(paths: Iterable[str]) -> list[str]:
     return sorted(directories, key=lambda directory: (directory.count("/") if directory else -1, directory))
 
 
-def choose(paths: Sequence[str], wanted: str | None, label: str) -> str:
-    """Return the project directory to extract: `wanted`, or the first that is found. Raises NoProjectError."""
+def choose(paths: Sequence[str], texts: Texts, wanted: str | None, label: str) -> str:
+    """Return the project directory to extract: `wanted`, or the first that is found. Raises NoProjectError.
+
+    `texts` as for `lay_out`: a directory that another project has for a local package is a project only when there is no other.
+    """
     doing = f"looking for a dbt project in {label}"
     if wanted is not None:
         if posixpath.join(wanted, PROJECT_FILE) in paths:
@@ -120,7 +125,8 @@ def choose(paths: Sequence[str], wanted: str | None, label: str) -> str:
         raise NoProjectError(doing, f"there is no `{PROJECT_FILE}` in {where}", "If the project has moved, push again or re-run.")
     found = find(paths)
     if found:
-        return found[0]
+        packages = {package for root in found for package in _package_roots(root, texts) if package != root}
+        return next((root for root in found if root not in packages), found[0])
     reason = "the commit is empty" if not paths else f"none of its {len(paths):,} files is a `{PROJECT_FILE}` of a dbt project"
     raise NoProjectError(
         doing, reason, f"Add a dbt project (a directory with a `{PROJECT_FILE}`), or take this repository out of the App's installation."
@@ -162,6 +168,7 @@ def lay_out(entries: Sequence[Entry], texts: Texts, project_dir: str, label: str
         warehouse=_warehouse(project_dir, profile, texts),
         packages="none" if committed else _packages(project_dir, texts),
         members=tuple(members),
+        others=tuple(other for other in find(entry.path for entry in entries) if other not in roots),
         unreadable=tuple(
             path
             for path in (posixpath.join(project_dir, name) for name in (PROJECT_FILE, *PACKAGE_FILES))

@@ -51,7 +51,8 @@ async def look(store: Store, github: GitHub, due: Look) -> None:
     async with store.transaction() as tx:
         await tx.installations.look_done(repository.id, branch, None)
         if found and head.sha and branch and not await tx.connections.of_repository(repository.id):
-            connection = await tx.connections.create(repository.id, found[0])
+            # Which of several it is, the first extraction tells: that takes more than their paths.
+            connection = await tx.connections.create(repository.id, found[0] if len(found) == 1 else None)
             await tx.connections.move_head(connection.id, head.sha)
             await tx.extractions.enqueue(connection.id, branch, head.sha, "installation")
     logger.info("looked at the repository", dbt_projects=len(found))

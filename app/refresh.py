@@ -67,10 +67,10 @@ async def refresh(commit: Commit, sources: Sources, runner: Runner, enter: Enter
 
 
 async def _lay_out(tree: SourceTree, commit: Commit) -> Layout:
-    project_dir = project.choose([entry.path for entry in tree.entries], commit.project_dir, commit.label)
     small = project.config_entries(tree.entries)
     contents = await tree.read([entry.oid for entry in small])
     texts = {entry.path: contents[entry.oid] for entry in small}
+    project_dir = project.choose([entry.path for entry in tree.entries], texts, commit.project_dir, commit.label)
     return await asyncio.to_thread(project.lay_out, tree.entries, texts, project_dir, commit.label)
 
 

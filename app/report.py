@@ -21,6 +21,7 @@ MAX_TEXT_BYTES = 65_535
 MAX_ANNOTATION_BYTES = 60_000
 LISTED = 50
 """Changed nodes that are named one by one; the rest is counted."""
+LISTED_PROJECTS = 10
 STAGE_WORDS: Mapping[Stage, str] = {
     "cloning": "Fetch the commit",
     "installing_deps": "Install packages",
@@ -43,6 +44,9 @@ def result(
         notes.append(
             f"{stand_in} SQL that depends on the adapter may differ; build an image with dbt-{warehouse.adapter_type} to be exact."
         )
+    if layout.others:
+        named = ", ".join(_code(other or "the root") for other in layout.others[:LISTED_PROJECTS])
+        notes.append(f"The repository holds {len(layout.others)} more dbt projects, which are not followed yet: {named}.")
     return {
         "project_dir": layout.project_dir,
         "project_name": lineage.project_name or layout.project_name,

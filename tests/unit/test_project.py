@@ -44,19 +44,27 @@ def test_projects_are_found_where_they_are_not_packages_fixtures_or_copies() -> 
 
 
 def test_the_root_comes_first() -> None:
-    assert project.choose(["a/dbt_project.yml", "dbt_project.yml"], None, "x") == ""
+    assert project.choose(["a/dbt_project.yml", "dbt_project.yml"], {}, None, "x") == ""
+
+
+def test_a_local_package_of_another_project_is_not_the_project() -> None:
+    files = {"common/dbt_project.yml": "name: c", "sales/dbt_project.yml": "name: s", "sales/packages.yml": "packages: [{local: ../common}]"}
+    texts = {path: text.encode() for path, text in files.items()}
+    assert project.choose(list(files), texts, None, "x") == "sales"
+    assert lay_out(files, "sales").others == ()
+    assert lay_out({**files, "other/dbt_project.yml": "name: o"}, "sales").others == ("other",)
 
 
 @pytest.mark.parametrize(("files", "words"), [([], "empty"), (["README.md"], "none of its 1 files")])
 def test_no_project_says_what_was_looked_for(files: list[str], words: str) -> None:
     with pytest.raises(NoProjectError, match=words) as caught:
-        project.choose(files, None, "octo/shop at 1a2b3c4")
+        project.choose(files, {}, None, "octo/shop at 1a2b3c4")
     assert "dbt_project.yml" in caught.value.user_text
 
 
 def test_a_wanted_directory_without_a_project_is_named() -> None:
     with pytest.raises(NoProjectError, match="`transform`"):
-        project.choose(["dbt_project.yml"], "transform", "octo/shop at 1a2b3c4")
+        project.choose(["dbt_project.yml"], {}, "transform", "octo/shop at 1a2b3c4")
 
 
 def test_only_what_dbt_reads_goes_in() -> None:

@@ -6,10 +6,15 @@ import json
 import os
 import re
 import time
+from typing import TYPE_CHECKING
 
 import freshet_tree
+import freshet_where
 from dbt.cli.main import dbtRunner
 from dbt.version import __version__
+
+if TYPE_CHECKING:
+    from dbt_common.events.base_types import EventMsg
 
 PROFILES = os.path.join(freshet_tree.WORK, "profiles")
 TARGET = os.path.join(freshet_tree.WORK, "target")
@@ -24,7 +29,7 @@ MAX_EVENTS = 50
 _events = {"warn": 0, "errors": []}
 
 
-class Refusal(Exception):
+class RefusedError(Exception):
     """dbt said no. `kind` as in `freshet_result.write_refusal`."""
 
     def __init__(self, message: str, kind: str) -> None:
@@ -42,8 +47,8 @@ def warnings() -> int:
     return _events["warn"]
 
 
-def invoke(command: str, job: dict, stages: dict, network: bool = False) -> None:
-    """Run a dbt command on the job's project. Raises Refusal with dbt's words."""
+def invoke(command: str, job: dict, stages: dict, *, network: bool = False) -> None:
+    """Run a dbt command on the job's project. Raises RefusedError with dbt's words."""
     since = time.monotonic()
     os.environ.clear()
     os.environ.update({name: ENVIRONMENT[name] for name in KEPT + (KEPT_FOR_DEPS if network else ()) if name in ENVIRONMENT})
@@ -55,7 +60,7 @@ def invoke(command: str, job: dict, stages: dict, network: bool = False) -> None
     finally:
         stages[command] = time.monotonic() - since
     if not outcome.success:
-        raise Refusal(_message(outcome.exception), _kind(outcome.exception))
+        raise RefusedError(_message(outcome.exception, job["project_dir"]), _kind(outcome.exception))
 
 
 def _arguments(command: str, job: dict, project: str) -> list:
@@ -81,7 +86,7 @@ def _write_profiles(profiles: dict) -> None:
         json.dump(profiles, file)
 
 
-def _note(event) -> None:
+def _note(event: EventMsg) -> None:
     level = event.info.level
     if level == "warn":
         _events["warn"] += 1
@@ -89,16 +94,18 @@ def _note(event) -> None:
         _events["errors"].append(event.info.msg)
 
 
-def _message(error: BaseException | None) -> str:
-    """Return what dbt says of an error, with file and line where it knows them."""
+def _message(error: BaseException | None, project_dir: str) -> str:
+    """Return what dbt says of an error, and where that was."""
     if error is None:
         text = "\n".join(_events["errors"]) or "dbt ended without success and without saying why."
     elif type(error).__module__.split(".")[0] in ("dbt", "dbt_common", "click"):
         text = str(error)
     else:
         # Not an error that dbt knows: of most, the type says more than the text ("KeyError: 'x'").
-        text = "%s: %s" % (type(error).__name__, error)
-    return COLOURS.sub("", text).strip()
+        text = f"{type(error).__name__}: {error}"
+    # Absolute paths are those of the container: nobody else knows them.
+    text = COLOURS.sub("", text).replace(freshet_tree.SOURCE + "/", "").strip()
+    return text if error is None else text + freshet_where.remark(error, text, project_dir)
 
 
 def _kind(error: BaseException | None) -> str:
