@@ -74,8 +74,8 @@ class DbtError(ProjectError):
         """File of the repository and line that dbt's message names, once somebody who knows the files has looked."""
 
 
-class ManifestError(ProjectError):
-    """dbt ended well, but what it left is not a manifest that we can read."""
+class ManifestError(FreshetError):
+    """dbt ended well, but what it left is not a manifest that we can read: our fault, or the image's."""
 
     title = "dbt's manifest cannot be read"
 

@@ -87,12 +87,12 @@ class Manifest(msgspec.Struct, frozen=True):
         }
 
 
-def decode(content: bytes, label: str) -> Manifest:
-    """Read a manifest. Raises ManifestError that says where it is wrong. `label` names the commit for people."""
+def decode(content: bytes, label: str, image: str) -> Manifest:
+    """Read a manifest. Raises ManifestError that says where it is wrong. `label` names the commit, `image` the runner image, for people."""
     try:
         return msgspec.json.decode(content, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         what = "JSON" if not isinstance(error, msgspec.ValidationError) else "a manifest"
-        reason = f"dbt wrote {len(content):,} bytes that are not {what} ({error})"
-        next_step = "This is not your project's fault alone: please report it with the name of the runner image."
+        reason = f"the runner image {image} left {len(content):,} bytes that are not {what} ({error})"
+        next_step = "The project is not to blame. The operator can check the image with `python -m app doctor`, or build it anew."
         raise ManifestError(f"reading the manifest of {label}", reason, next_step) from error

@@ -62,7 +62,7 @@ async def refresh(commit: Commit, sources: Sources, runner: Runner, enter: Enter
             if packages is not None:
                 packages.close()
     await enter("storing")
-    graph = await asyncio.to_thread(_graph, parsed.manifest, commit.label)
+    graph = await asyncio.to_thread(_graph, parsed, commit.label)
     return Refreshed(layout, job.adapter_type, parsed, graph)
 
 
@@ -89,5 +89,5 @@ async def _job(commit: Commit, layout: Layout, runner: Runner) -> DbtJob:
     )
 
 
-def _graph(content: bytes, label: str) -> Lineage:
-    return lineage.build(manifest.decode(content, label))
+def _graph(parsed: Parsed, label: str) -> Lineage:
+    return lineage.build(manifest.decode(parsed.manifest, label, parsed.image))

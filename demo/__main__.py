@@ -46,7 +46,9 @@ async def _demo(*, serve: bool) -> int:
             works = await _walk(github, service)
             if serve and works:
                 await _stay(github, service)
-    console.print(f"\nStopped; nothing of it is left running. It took {time.monotonic() - began:.0f} s." if works else "\nThe demo did not work.")
+    console.print(
+        f"\nStopped; nothing of it is left running. It took {time.monotonic() - began:.0f} s." if works else "\nThe demo did not work."
+    )
     return 0 if works else 1
 
 
@@ -82,7 +84,9 @@ async def _follow(github: GitHubDouble, repository: Repository, sha: str) -> Che
         for run in github.check_runs(repository, sha):
             for step in run.history[shown:]:
                 ended = f" → {step.conclusion}" if step.conclusion else ""
-                console.print(f"   {time.monotonic() - began:5.1f} s  check run “{run.name}”: {step.status}{ended}: {step.title}", markup=False)
+                console.print(
+                    f"   {time.monotonic() - began:5.1f} s  check run “{run.name}”: {step.status}{ended}: {step.title}", markup=False
+                )
             shown = len(run.history)
             if run.status == "completed":
                 return run
@@ -103,7 +107,10 @@ def _show_lineage(lineage: dict[str, Any]) -> None:
     counts: dict[str, int] = {}
     for node in lineage["nodes"]:
         counts[node["resource_type"]] = counts.get(node["resource_type"], 0) + 1
-    console.print(f"\n   The lineage of {lineage['sha'][:7]}: " + ", ".join(f"{n} {kind}" for kind, n in counts.items()), f"and {len(lineage['edges'])} edges\n")
+    console.print(
+        f"\n   The lineage of {lineage['sha'][:7]}: " + ", ".join(f"{n} {kind}" for kind, n in counts.items()),
+        f"and {len(lineage['edges'])} edges\n",
+    )
     console.print(_tree(lineage))
 
 
@@ -146,7 +153,10 @@ async def _stay(github: GitHubDouble, service: Service) -> None:
     for run in github.check_runs(repository):
         console.print(f"   page of {run.head_sha[:7]}: {run.details_url}")
     connection = await service.connection(REPOSITORY)
-    console.print(f"   lineage: curl -H 'Authorization: Bearer {TOKEN}' {service.url}/api/metadata/connections/{connection['id']}/lineage", soft_wrap=True)
+    console.print(
+        f"   lineage: curl -H 'Authorization: Bearer {TOKEN}' {service.url}/api/metadata/connections/{connection['id']}/lineage",
+        soft_wrap=True,
+    )
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import aiodocker
 from aiodocker.containers import DockerContainer
@@ -27,6 +27,10 @@ DYING_S = 15.0
 REMOVE_TRIES = 5
 NOT_FOUND, CONFLICT = 404, 409
 KILLED = 137
+MAX_LOG_SHOWN = 4000
+"""Characters of a log's end that go with an error."""
+
+Stopped = TypeVar("Stopped", ContainerTimedOutError, ContainerOutOfMemoryError)
 
 logger = log.get(__name__)
 
@@ -80,17 +84,28 @@ async def run(docker: aiodocker.Docker, spec: Spec, stdin: AsyncIterator[bytes],
         except TimeoutError:
             if not limit.expired():
                 raise
-            raise ContainerTimedOutError(
-                spec.doing,
-                f"dbt was stopped after {spec.limits.timeout_s:g} seconds",
-                "If the project needs longer, raise `DBT_TIMEOUT` (seconds) where Freshet runs.",
-            ) from None
+            raise _told(timed_out(spec), output) from None
         state = await _end(container, spec)
         seconds = time.monotonic() - since
     status, oom_killed = int(state["ExitCode"]), bool(state["OOMKilled"])
     if (oom_killed and status) or status == KILLED:
-        raise out_of_memory(spec)
+        raise _told(out_of_memory(spec), output)
     return Exit(status, oom_killed, seconds, output.text())
+
+
+def timed_out(spec: Spec) -> ContainerTimedOutError:
+    """Return the error of a container whose time was over."""
+    return ContainerTimedOutError(
+        spec.doing,
+        f"dbt was stopped after {spec.limits.timeout_s:g} seconds",
+        "If the project needs longer, raise `DBT_TIMEOUT` (seconds) where Freshet runs.",
+    )
+
+
+def _told(error: Stopped, output: attached.Log) -> Stopped:
+    """Give the error what dbt had logged last: `log`, which `report.problem` shows."""
+    vars(error)["log"] = output.text().strip()[-MAX_LOG_SHOWN:]
+    return error
 
 
 def out_of_memory(spec: Spec) -> ContainerOutOfMemoryError:

@@ -13,7 +13,7 @@ import aiodocker
 from app import log
 from app.dbt import container, engine
 from app.dbt.command import Command, MalformedResultError, Result, ResultReader, Sink, archive, job_json
-from app.dbt.container import Exit, Limits, Spec
+from app.dbt.container import MAX_LOG_SHOWN, Exit, Limits, Spec
 from app.dbt.images import Images, RunnerImage
 from app.dbt.packages import SpooledPackages
 from app.errors import DbtError, EngineUnavailableError, OutputTooBigError, RunnerImageError
@@ -23,8 +23,6 @@ APP_LABEL, HOST_LABEL, BOOT_LABEL, EXTRACTION_LABEL = (f"io.freshet.{name}" for 
 APP = "freshet"
 MAX_MANIFEST = 512 << 20
 MAX_PACKAGES = 256 << 20
-MAX_LOG_SHOWN = 4000
-"""Characters of a log's end that stand in an error."""
 CHECK_TIMEOUT_S = 10.0
 
 logger = log.get(__name__)

@@ -39,7 +39,7 @@ class Pushes(RunningServer):
             await self.push(repository, files, branch=default_branch, message="Initial commit")
         return repository
 
-    async def push(  # noqa: PLR0913 - independent options, each with its default
+    async def push(
         self,
         repository: Repository,
         files: Mapping[str, git.Content | None],

@@ -116,8 +116,13 @@ async def test_what_dbt_refuses_ends_in_a_failure_with_its_words_at_the_place(gi
     assert run.conclusion == "success", "the next extraction works"
 
 
-@pytest.mark.parametrize(("name", "files", "words"), [("no-project", {"README.md": "x"}, "dbt_project.yml"), ("templates", {"templates/dbt_project.yml": "name: x"}, "dbt_project.yml")])
-async def test_a_push_without_a_dbt_project_says_what_was_looked_for(github: GitHubDouble, service: Service, name: str, files: dict[str, str], words: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "files", "words"),
+    [("no-project", {"README.md": "x"}, "dbt_project.yml"), ("templates", {"templates/dbt_project.yml": "name: x"}, "dbt_project.yml")],
+)
+async def test_a_push_without_a_dbt_project_says_what_was_looked_for(
+    github: GitHubDouble, service: Service, name: str, files: dict[str, str], words: str
+) -> None:
     repository = await installed(github, name, {})
     run = await pushed(github, repository, files)
     assert (run.conclusion, run.title) == ("failure", "No dbt project found")
@@ -135,7 +140,14 @@ async def test_an_empty_commit_and_an_empty_repository(github: GitHubDouble, ser
 
 async def test_a_container_killed_for_time_or_memory_says_which_limit(github: GitHubDouble, service: Service) -> None:
     repository = await installed(github, "greedy", {})
-    run = await pushed(github, repository, {**TINY, "models/a.sql": "{% for i in range(100000) %}{% for j in range(100000) %}{% set x = i %}{% endfor %}{% endfor %} select 1"})
+    run = await pushed(
+        github,
+        repository,
+        {
+            **TINY,
+            "models/a.sql": "{% for i in range(100000) %}{% for j in range(100000) %}{% set x = i %}{% endfor %}{% endfor %} select 1",
+        },
+    )
     assert run.conclusion == "timed_out", run.summary
     assert "DBT_TIMEOUT" in (run.summary or "")
     hungry = "{% set found = [] %}{% for i in range(100000) %}{% do found.append('x' * 1000000 ~ i) %}{% endfor %} select 1"
@@ -166,7 +178,9 @@ async def test_paths_and_packages_outside_of_the_project_directory(github: GitHu
 async def test_postgres_projects_are_parsed_for_postgres(github: GitHubDouble, service: Service) -> None:
     repository = await installed(github, "pg", {})
     profiles = "tiny: {target: ci, outputs: {ci: {type: postgres, host: db.example, password: hunter2}}}"
-    run = await pushed(github, repository, {**TINY, "profiles.yml": profiles, "models/c.sql": "select '{{ target.name }}-{{ target.type }}' as x"})
+    run = await pushed(
+        github, repository, {**TINY, "profiles.yml": profiles, "models/c.sql": "select '{{ target.name }}-{{ target.type }}' as x"}
+    )
     assert run.conclusion == "success", run.summary
     connection = await service.connection(repository.full_name)
     lineage = await service.get(f"/connections/{connection['id']}/lineage")

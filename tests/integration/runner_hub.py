@@ -7,6 +7,7 @@ import io
 import tarfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from ipaddress import ip_network
 
 import aiodocker
 from aiohttp import web
@@ -78,8 +79,9 @@ class Hub:
 async def bridge_gateway(docker: aiodocker.Docker) -> str:
     """Return the address under which containers on the default bridge reach this host."""
     network = await (await docker.networks.get("bridge")).show()
-    gateway: str = network["IPAM"]["Config"][0]["Gateway"]
-    return gateway
+    config = network["IPAM"]["Config"][0]
+    # Without one written down it is the first address of the network.
+    return str(config.get("Gateway") or next(ip_network(config["Subnet"]).hosts()))
 
 
 def tarball(top: str, files: Files) -> bytes:

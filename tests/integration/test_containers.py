@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 import tarfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import aiodocker
 import pytest
 
-from app.dbt.docker import DockerRunner
 from app.dbt.engine import connect
 from app.errors import ContainerOutOfMemoryError, ContainerTimedOutError, DbtError
 from app.ports import PackageTree
+from tests.integration.runner_fixtures import Make, runners, running
 from tests.integration.runner_hub import Hub, bridge_gateway
 from tests.integration.runner_images import RUNNER_IMAGE
 from tests.integration.runner_projects import PROJECT, SHOP, held, job, shop, tree
 
-Make = Callable[..., DockerRunner]
 GREEDY = """
 {% set kept = [] %}
 {% for i in range(100000) %}{% do kept.append('x' * 1000000 ~ i) %}{% endfor %}
 select 1 as id
 """
+DESCRIBED = "models:\n  - name: orders\n    description: \"{{ env_var('TEXT') }}\"\n"
 ENDLESS = "{% for i in range(100000) %}{% for j in range(100000) %}{% set x = i + j %}{% endfor %}{% endfor %} select 1 as id"
 
 
@@ -39,29 +37,8 @@ async def docker() -> AsyncIterator[aiodocker.Docker]:
 
 @pytest.fixture
 async def make(docker: aiodocker.Docker, tmp_path: Path) -> AsyncIterator[Make]:
-    """Make runners of one instance, and see to it that no container of theirs is left."""
-    instance = f"test-{secrets.token_hex(4)}"
-
-    def make_runner(**changed: Any) -> DockerRunner:
-        settings = {
-            "image": RUNNER_IMAGE,
-            "cpus": 2.0,
-            "memory_bytes": 1 << 30,
-            "timeout_s": 60.0,
-            "pids": 256,
-            "deps_network": "bridge",
-            "package_hub_url": None,
-            "instance": instance,
-            "work_dir": tmp_path / "work",
-        }
-        return DockerRunner(docker, **{**settings, **changed})
-
-    yield make_runner
-    assert await containers(docker, f"io.freshet.host={instance}") == []
-
-
-async def containers(docker: aiodocker.Docker, label: str) -> list[str]:
-    return [found.id for found in await docker.containers.list(all=True, filters={"label": [label]})]
+    async with runners(docker, tmp_path) as make_runner:
+        yield make_runner
 
 
 async def test_a_project_is_parsed(make: Make) -> None:
@@ -88,15 +65,27 @@ async def test_a_project_below_the_root_is_parsed_for_postgres(make: Make) -> No
     ("files", "words"),
     [
         (shop(models__orders="select {{ oops( }}"), ["Compilation Error in model orders (models/orders.sql)", "line 1"]),
-        (shop(models__orders="select {{ oops() }}"), ["Compilation Error in model orders (models/orders.sql)", "'oops' is undefined"]),
+        (
+            shop(models__orders="{{ exceptions.raise_compiler_error('no') }}"),
+            ["Compilation Error in model orders (models/orders.sql)", "no"],
+        ),
         (shop(models__totals="from {{ ref('nope') }}"), ["Compilation Error", "models/totals.sql", "depends on a node named 'nope'"]),
-        ({**SHOP, "models/schema.yml": "models:\n  - name: orders\n   columns: ["}, ["models/schema.yml", "line 2"]),
-        (shop(**{"models__more__orders": "select 1"}), ["two models with the name", "models/more/orders.sql", "models/orders.sql"]),
-        ({**SHOP, "dbt_project.yml": PROJECT + "require-dbt-version: '>=99.0.0'\n"}, ["dbt version", ">=99.0.0", "1.11"]),
-        ({**SHOP, "dbt_project.yml": PROJECT + "models: ["}, ["dbt_project.yml", "line"]),
-        (shop(models__orders="select {{ env_var('REGION') }}"), ["models/orders.sql", "Env var required but not provided: 'REGION'"]),
+        ({**SHOP, "models/schema.yml": "models:\n  - name: orders\n   columns: ["}, ["Parsing Error", "in models/schema.yml, line 3"]),
+        ({**SHOP, "models/schema.yml": DESCRIBED}, ["Env var required but not provided: 'TEXT'", "in models/schema.yml"]),
+        (shop(models__more__orders="select 1"), ["two models with the name", "models/more/orders.sql", "models/orders.sql"]),
+        (
+            {**SHOP, "dbt_project.yml": PROJECT + "require-dbt-version: '>=99.0.0'\n"},
+            ["version of dbt", ">=99.0.0", "1.11", "\nError encountered in dbt_project.yml"],
+        ),
+        ({**SHOP, "dbt_project.yml": PROJECT + "models: ["}, ["Syntax error near line 5", "in dbt_project.yml, line 5"]),
+        (
+            shop(models__orders="select\n{{ env_var('REGION') }}"),
+            ["Env var required but not provided: 'REGION'", "in models/orders.sql, line 2"],
+        ),
+        ({**SHOP, "macros/one.sql": "{% macro one() %}\n{% if %}{% endmacro %}"}, ["Compilation Error", "in macros/one.sql, line 2"]),
+        (shop(models__orders="{{ config(materialized=3) }} select 1"), ["materialized", "models/orders.sql"]),
     ],
-    ids=["jinja", "macro", "ref", "yaml", "duplicate", "version", "project", "env_var"],
+    ids=["jinja", "raise", "ref", "yaml", "description", "duplicate", "version", "project", "env_var", "macro", "config"],
 )
 async def test_dbt_says_no_in_its_own_words(make: Make, files: dict[str, str], words: list[str]) -> None:
     with pytest.raises(DbtError) as caught:
@@ -142,17 +131,6 @@ async def test_the_container_is_isolated(make: Make, docker: aiodocker.Docker) -
     assert json.loads(parsing.result().manifest)
 
 
-async def running(docker: aiodocker.Docker, extraction_id: str) -> dict[str, Any]:
-    """Return the details of the container of an extraction once it runs."""
-    async with asyncio.timeout(20):
-        while True:
-            for name in await containers(docker, f"io.freshet.extraction={extraction_id}"):
-                details = await docker.containers.container(name).show()
-                if details["State"]["Running"]:
-                    return details
-            await asyncio.sleep(0.05)
-
-
 async def test_a_container_over_its_memory_is_told_apart(make: Make) -> None:
     with pytest.raises(ContainerOutOfMemoryError, match="384 MiB") as caught:
         await make(memory_bytes=384 << 20).parse(job(), tree(shop(models__orders=GREEDY)), None)
@@ -174,6 +152,7 @@ async def test_a_container_over_its_time_is_stopped(make: Make) -> None:
     with pytest.raises(ContainerTimedOutError, match="after 8 seconds") as caught:
         await make(timeout_s=8.0).parse(job(), tree(shop(models__orders=ENDLESS)), None)
     assert "DBT_TIMEOUT" in caught.value.user_text
+    assert "Running with dbt" in vars(caught.value)["log"]
 
 
 async def test_local_packages_are_installed_without_a_network(make: Make) -> None:

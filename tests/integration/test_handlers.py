@@ -69,7 +69,7 @@ async def test_a_push_to_another_branch_is_extracted_without_moving_the_head(sto
 
 
 @pytest.mark.parametrize("more", [{"after": "0" * 40}, {"ref": "refs/tags/v1"}])
-async def test_deleted_branches_and_tags_queue_nothing(store: Store, more: dict[str, str]) -> None:
+async def test_deleted_branches_and_tags_queue_nothing(store: Store, more: dict[str, Any]) -> None:
     await push(store, SHAS[0], **more)
     assert await queue(store) == []
 

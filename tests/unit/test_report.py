@@ -62,7 +62,14 @@ def test_the_first_screen_of_a_success() -> None:
     assert (body["status"], body["conclusion"], body["external_id"]) == ("completed", "success", "e1")
     assert body["output"]["title"] == "1 model, 1 seed, 0 edges (+1 \N{MINUS SIGN}1)"
     summary = body["output"]["summary"]
-    for words in ("added `model.shop.a`", "removed `model.shop.z`", "edges: 1 added, 0 removed", "| Parse with dbt | 2.1 s |", "dbt 1.11.16", "in `t`"):
+    for words in (
+        "added `model.shop.a`",
+        "removed `model.shop.z`",
+        "edges: 1 added, 0 removed",
+        "| Parse with dbt | 2.1 s |",
+        "dbt 1.11.16",
+        "in `t`",
+    ):
         assert words in summary
     assert no_nulls(body)
 
@@ -74,7 +81,12 @@ def test_a_success_says_so_when_there_is_nothing_to_compare(change: Difference |
 
 @pytest.mark.parametrize(
     ("status", "github", "conclusion"),
-    [("queued", "queued", None), ("running", "in_progress", None), ("superseded", "completed", "skipped"), ("cancelled", "completed", "cancelled")],
+    [
+        ("queued", "queued", None),
+        ("running", "in_progress", None),
+        ("superseded", "completed", "skipped"),
+        ("cancelled", "completed", "cancelled"),
+    ],
 )
 def test_each_status_is_one_of_githubs(status: Any, github: str, conclusion: str | None) -> None:
     body = report.check_run(replace(QUEUED, status=status), "u")
@@ -103,9 +115,18 @@ def test_how_an_extraction_stopped_decides_the_conclusion(error: Any, conclusion
 @pytest.mark.parametrize(
     ("output", "place"),
     [
-        ("Compilation Error in model orders (models/orders.sql)\n  unexpected '}'\n    line 5\n      {{ ref('a') }", ("t/models/orders.sql", 5)),
-        ("Compilation Error\n  Model 'model.shop.orders' (models/orders.sql) depends on a node named 'nope' which was not found", ("t/models/orders.sql", None)),
-        ("Parsing Error\n  Error reading shop: staging/schema.yml - Runtime Error\n    Syntax error near line 3", ("t/models/staging/schema.yml", 3)),
+        (
+            "Compilation Error in model orders (models/orders.sql)\n  unexpected '}'\n    line 5\n      {{ ref('a') }",
+            ("t/models/orders.sql", 5),
+        ),
+        (
+            "Compilation Error\n  Model 'model.shop.orders' (models/orders.sql) depends on a node named 'nope' which was not found",
+            ("t/models/orders.sql", None),
+        ),
+        (
+            "Parsing Error\n  Error reading shop: staging/schema.yml - Runtime Error\n    Syntax error near line 3",
+            ("t/models/staging/schema.yml", 3),
+        ),
         ("Compilation Error in model base (../shared/models/base.sql)\n  line 2", ("shared/models/base.sql", 2)),
         ("Runtime Error\n  at path []: Additional properties in t/dbt_project.yml", ("t/dbt_project.yml", None)),
         ("Compilation Error in macro x (macros/generic/x.sql)", None),
@@ -127,7 +148,12 @@ def test_dbts_own_words_and_the_place_are_shown_and_annotated() -> None:
     error.place = ("t/models/orders.sql", 5)
     body = report.check_run(failed(report.problem(error)), "u")
     [annotation] = body["output"]["annotations"]
-    assert (annotation["path"], annotation["start_line"], annotation["end_line"], annotation["annotation_level"]) == ("t/models/orders.sql", 5, 5, "failure")
+    assert (annotation["path"], annotation["start_line"], annotation["end_line"], annotation["annotation_level"]) == (
+        "t/models/orders.sql",
+        5,
+        5,
+        "failure",
+    )
     assert "Compilation Error in model orders" in body["output"]["summary"]
     assert "t/models/orders.sql`, line 5" in body["output"]["summary"]
     assert "Mend it" in body["output"]["summary"]

@@ -1,0 +1,265 @@
+"""What goes wrong around dbt: runners that misbehave, containers that are cancelled, engines and images that are away."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import aiodocker
+import pytest
+
+from app.dbt import container
+from app.dbt.container import Limits, Spec
+from app.dbt.engine import connect
+from app.errors import ConfigurationError, ContainerTimedOutError, DbtError, EngineUnavailableError, OutputTooBigError, RunnerImageError
+from tests.integration.runner_fixtures import Make, containers, runners, running
+from tests.integration.runner_images import SPEAKS, build_image, build_runner
+from tests.integration.runner_projects import SHOP, held, job, tree
+
+PROBE = """
+import os, socket
+def tried(action):
+    try:
+        return repr(action())
+    except OSError as error:
+        return error.strerror
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+say(json.dumps({
+    "uid": os.getuid(), "gid": os.getgid(), "groups": os.getgroups(),
+    "capabilities": [status[name].strip() for name in ("CapEff", "CapPrm", "CapBnd")],
+    "no_new_privileges": status["NoNewPrivs"].strip(), "seccomp": status["Seccomp"].strip(),
+    "interfaces": [name for _, name in socket.if_nameindex()],
+    "connect": tried(lambda: socket.create_connection(("172.17.0.1", 53), 3)),
+    "write": [tried(lambda: open(d + "/x", "w").write("x")) for d in ("/", "/opt/freshet/runner", "/etc", "/work", "/tmp")],
+    "mode": oct(os.stat("/work").st_mode & 0o777),
+    "environment": sorted(os.environ),
+}).encode())
+"""
+
+
+@pytest.fixture
+async def docker() -> AsyncIterator[aiodocker.Docker]:
+    async with connect() as client:
+        yield client
+
+
+@pytest.fixture
+async def make(docker: aiodocker.Docker, tmp_path: Path) -> AsyncIterator[Make]:
+    async with runners(docker, tmp_path) as make_runner:
+        yield make_runner
+
+
+async def test_code_in_a_container_can_do_nothing(make: Make, docker: aiodocker.Docker) -> None:
+    image = await build_runner(docker, "probe", SPEAKS + PROBE)
+    found = json.loads((await make(image=image, package_hub_url="http://hub").parse(job(), tree(), None)).manifest)
+    assert (found["uid"], found["gid"], found["groups"]) == (10001, 10001, [10001])
+    assert {int(value, 16) for value in found["capabilities"]} == {0}
+    assert (found["no_new_privileges"], found["seccomp"]) == ("1", "2")
+    assert found["interfaces"] == ["lo"]
+    assert found["connect"] == "Network is unreachable"
+    assert found["write"] == [*["Read-only file system"] * 3, "1", "1"]
+    assert found["mode"] == "0o700"
+    assert "DBT_PACKAGE_HUB_URL" not in found["environment"]
+
+
+async def test_a_manifest_that_is_no_json_is_delivered_as_it_is(make: Make, docker: aiodocker.Docker) -> None:
+    image = await build_runner(docker, "garbage", SPEAKS + r'say(b"\x00\xff not a manifest")')
+    assert (await make(image=image).parse(job(), tree(), None)).manifest == b"\x00\xff not a manifest"
+
+
+async def test_a_big_manifest_streams(make: Make, docker: aiodocker.Docker) -> None:
+    image = await build_runner(docker, "big", SPEAKS + "say(bytes(64 << 20))")
+    since = time.monotonic()
+    parsed = await make(image=image).parse(job(), tree(), None)
+    assert parsed.manifest == bytes(64 << 20)
+    assert time.monotonic() - since < 10
+
+
+async def test_an_endless_manifest_is_stopped(make: Make, docker: aiodocker.Docker) -> None:
+    endless = "say(b'', bytes=1 << 40)\nwhile True: sys.stdout.buffer.write(bytes(1 << 20))"
+    image = await build_runner(docker, "endless", SPEAKS + endless)
+    with pytest.raises(OutputTooBigError, match="bigger than 8 MiB"):
+        await make(image=image, max_manifest_bytes=8 << 20).parse(job(), tree(), None)
+
+
+async def test_a_flood_of_log_is_bounded_and_holds_nothing_up(make: Make, docker: aiodocker.Docker) -> None:
+    flood = "\nfor text in ('first\\n', *['x' * (1 << 20)] * 64, 'last\\n'): sys.stderr.write(text)\nsay(b'{}')"
+    image = await build_runner(docker, "flood", SPEAKS + flood)
+    parsed = await make(image=image).parse(job(), tree(), None)
+    assert parsed.manifest == b"{}"
+    assert parsed.log.startswith("first\n")
+    assert "bytes left out" in parsed.log
+    assert parsed.log.endswith("last\n")
+    assert len(parsed.log) < 4.2 * (1 << 20)
+
+
+async def test_a_runner_that_crashes_shows_the_end_of_its_log(make: Make, docker: aiodocker.Docker) -> None:
+    image = await build_runner(docker, "crash", "import sys; print('out of luck', file=sys.stderr); sys.exit(3)")
+    with pytest.raises(DbtError) as caught:
+        await make(image=image).parse(job(), tree(), None)
+    assert "exit status 3" in caught.value.output
+    assert "out of luck" in caught.value.output
+
+
+@pytest.mark.parametrize(
+    ("tag", "program"),
+    [("silent", ""), ("chatty", "print('hello')"), ("babble", "import sys; sys.stdout.write('x' * (2 << 20))")],
+)
+async def test_a_runner_that_speaks_otherwise_is_no_runner(make: Make, docker: aiodocker.Docker, tag: str, program: str) -> None:
+    with pytest.raises(RunnerImageError, match="did not answer in the way"):
+        await make(image=await build_runner(docker, tag, program)).parse(job(), tree(), None)
+
+
+async def test_a_result_that_breaks_off_is_tried_again(make: Make, docker: aiodocker.Docker) -> None:
+    image = await build_runner(docker, "short", SPEAKS + "say(b'{', bytes=100)")
+    with pytest.raises(EngineUnavailableError, match="1 of 100 bytes"):
+        await make(image=image).parse(job(), tree(), None)
+
+
+async def test_what_stops_the_files_stops_the_container(make: Make) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b""
+        raise EngineUnavailableError("reading files", "git went away")
+
+    with pytest.raises(EngineUnavailableError, match="git went away"):
+        await make().parse(job(), broken(), None)
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.001, 0.01, 0.03, 0.1, 0.3, 1.0])
+async def test_a_cancelled_job_leaves_no_container(make: Make, after_s: float) -> None:
+    runner = make()
+    await runner.check()
+    parsing = asyncio.create_task(runner.parse(job(), held(SHOP, asyncio.Event()), None))
+    await asyncio.sleep(after_s)
+    parsing.cancel()
+    await asyncio.sleep(0)
+    # Impatience does not help: it is gone when this is over, which `make` sees to.
+    parsing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await parsing
+
+
+async def test_containers_of_earlier_starts_are_swept(make: Make, docker: aiodocker.Docker) -> None:
+    before, now, other = make(), make(), make(instance="test-other")
+    names = []
+    for number, runner in enumerate((before, now, other)):
+        image = await runner._images.get()
+        spec = await runner._spec("parse", job(extraction_id=f"sweep{number}"), image, "testing")
+        await docker.containers.create(container.config(spec), name=spec.name)
+        names.append(spec.name)
+    assert await now.sweep() == 1
+    assert await containers(docker, "io.freshet.extraction=sweep0") == []
+    assert await now.sweep() == 0
+    for name in names[1:]:
+        await docker.containers.container(name).show()
+        assert await container.remove(docker, name)
+
+
+async def test_a_missing_image_says_how_to_build_it(make: Make) -> None:
+    with pytest.raises(RunnerImageError) as caught:
+        await make(image="freshet-test:nowhere").parse(job(), tree(), None)
+    assert "freshet-test:nowhere" in caught.value.user_text
+    assert "make image" in caught.value.user_text
+
+
+async def test_an_image_that_goes_away_is_missed_at_once(make: Make, docker: aiodocker.Docker) -> None:
+    image = await build_runner(docker, "leaving", "# another one every time\n" + SPEAKS + f"say(b'{time.time()}')")
+    runner = make(image=image)
+    assert "duckdb" in await runner.adapters()
+    await docker.images.delete(image, force=True)
+    for _ in range(2):
+        with pytest.raises(RunnerImageError, match="no image"):
+            await runner.parse(job(), tree(), None)
+
+
+async def test_any_other_image_is_refused(make: Make, docker: aiodocker.Docker) -> None:
+    image = await build_image(docker, "other", "FROM scratch\nCOPY a /\n", {"a": "a"})
+    with pytest.raises(RunnerImageError, match=r"label io\.freshet\.runner is missing"):
+        await make(image=image).adapters()
+
+
+async def test_a_missing_network_names_its_setting(make: Make) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        await make(deps_network="nowhere").install_packages(job(), tree())
+    assert "DBT_DEPS_NETWORK" in caught.value.user_text
+
+
+async def test_the_check_tells_what_will_be_used(make: Make) -> None:
+    line = await make().check()
+    assert line.startswith("Docker 2")
+    assert "dbt-runner:latest: dbt 1.11" in line
+    assert "duckdb, postgres" in line
+
+
+async def test_more_cpus_than_the_engine_has_are_no_error(make: Make) -> None:
+    assert (await make(cpus=4096.0).parse(job(), tree(), None)).manifest
+
+
+async def test_an_engine_that_is_away_is_said_to_be(make: Make, tmp_path: Path) -> None:
+    async with connect(f"unix://{tmp_path}/nobody.sock") as away:
+        runner = make(docker=away)
+        for call in (runner.check(), runner.adapters(), runner.sweep(), runner.parse(job(), tree(), None)):
+            with pytest.raises(EngineUnavailableError, match="does not answer"):
+                await call
+
+
+async def test_an_engine_that_goes_away_is_said_to_be(make: Make, docker: aiodocker.Docker, tmp_path: Path) -> None:
+    async with proxied(tmp_path / "engine.sock") as (url, cut), connect(url) as proxy:
+        parsing = asyncio.create_task(make(docker=proxy).parse(job(extraction_id="cut"), held(SHOP, asyncio.Event()), None))
+        await running(docker, "cut")
+        await cut()
+        with pytest.raises(EngineUnavailableError):
+            await parsing
+    # It could not be removed from here; the next start does.
+    assert await containers(docker, "io.freshet.extraction=cut")
+    assert await make().sweep() == 1
+
+
+@contextlib.asynccontextmanager
+async def proxied(path: Path) -> AsyncIterator[tuple[str, Callable[[], Awaitable[None]]]]:
+    """Give the URL of a way to the engine, and what cuts it."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(1 << 16):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        engine_reader, engine_writer = await asyncio.open_unix_connection("/var/run/docker.sock")
+        writers.extend((writer, engine_writer))
+        await asyncio.gather(copy(reader, engine_writer), copy(engine_reader, writer))
+
+    server = await asyncio.start_unix_server(serve, path)
+
+    async def cut() -> None:
+        server.close()
+        for writer in writers:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+    try:
+        yield f"unix://{path}", cut
+    finally:
+        await cut()
+
+
+async def test_a_container_that_hangs_up_and_lives_on_is_removed(make: Make, docker: aiodocker.Docker) -> None:
+    hang = "import os, time; os.close(1); os.close(2); time.sleep(3600)"
+    image = await (make(image=await build_runner(docker, "hang", hang)))._images.get()
+    limits = Limits(1.0, 256 << 20, 3.0, 64)
+    spec = Spec("freshet-test-hang", image.id, "testing", {"io.freshet.extraction": "hang"}, limits)
+
+    async def ignore(_: bytes) -> None:
+        pass
+
+    with pytest.raises((EngineUnavailableError, ContainerTimedOutError)):
+        await container.run(docker, spec, held(SHOP, asyncio.Event()), ignore)
+    assert await containers(docker, "io.freshet.extraction=hang") == []
