@@ -35,6 +35,9 @@ def main() -> int:
         return asyncio.run(_demo(serve=options.serve))
     except KeyboardInterrupt:
         return 130
+    except (RuntimeError, TimeoutError) as error:
+        console.print(f"\nThe demo did not work: {error}", style="red", markup=False)
+        return 1
 
 
 async def _demo(*, serve: bool) -> int:

@@ -176,7 +176,8 @@ def _as_postgres() -> list[str]:
     if os.geteuid() != 0:
         return command
     user = pwd.getpwnam(UNPRIVILEGED)
-    passage = ["--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search", "--bounding-set=-all,+dac_read_search"]
+    # Without the securebit access(2) would not count the capability, and initdb asks with it whether it may run its own programs.
+    passage = ["--securebits", "+no_setuid_fixup", "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search", "--bounding-set=-all,+dac_read_search"]
     return [*command, f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", *passage]
 
 
