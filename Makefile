@@ -6,7 +6,7 @@ DBT_MINOR ?= 1.11
 LOCK_FLAGS := --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup python test unit lint demo demo-serve bench lock lock-dbt clean
+.PHONY: help setup python image test unit lint demo demo-serve bench lock lock-dbt clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ setup: ## Python packages, a Docker engine, the runner image
 
 python:
 	@deploy/setup.sh python
+
+image: ## The runner image alone
+	@deploy/setup.sh engine image
 
 test: setup ## Every test, with a real database and real containers
 	$(PYTHON_IN_VENV) -m tests.run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import orjson
@@ -12,12 +13,14 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from app import config, main
+from app.checkup import Finding
 from app.config import Settings
 from app.errors import DbtError, FreshetError
 from app.github.local import local_source
 from app.jobs import Stage
 from app.lineage import Lineage
-from app.refresh import Commit, Enter, Refreshed, refresh
+from app.ports import KnownInput
+from app.refresh import Commit, Refreshed, refresh
 from app.report import STAGE_WORDS
 from app.store import Store, migrate, pool
 from app.web.health import outcome
@@ -26,13 +29,14 @@ from app.web.health import outcome
 async def extract(settings: Settings, source: str, project_dir: str | None, json_file: Path | None) -> int:
     """Run the pipeline on a directory or a git URL, show how it goes, and print what was found."""
     console = Console(stderr=True)
-    async with main.docker_runner(settings) as runner, local_source(source, config.environment(), settings.work_dir) as local:
+    async with main.docker_runner(settings, "cli") as runner, local_source(source, config.environment(), settings.work_dir) as local:
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
         with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-            enter = _shown(progress, console)
+            ledger = _Shown(progress, console, _project_dir(local.directory, project_dir))
             try:
-                commit = Commit("cli", local.repository, local.sha, _project_dir(local.directory, project_dir))
-                refreshed = await refresh(commit, local, runner, enter)
+                commit = Commit("cli", local.repository, local.sha)
+                refreshed = await refresh(commit, local, runner, ledger)
+                assert isinstance(refreshed, Refreshed)  # noqa: S101 - nothing is known before
             except DbtError as error:
                 progress.stop()
                 _print_dbt_error(console, error)
@@ -61,13 +65,23 @@ async def migrate_database(settings: Settings) -> int:
 
 
 async def doctor(settings: Settings) -> int:
-    """Check each dependency; 1 when one fails."""
+    """Check each dependency, a line each; 1 when one fails."""
     works = []
-    for name, check in (("database", _check_database), ("Docker", _check_docker), ("GitHub credentials", _check_github)):
+    for name, check in (("database", _check_database), ("Docker", _check_docker), ("runner images", _check_images)):
         well, line = await outcome(lambda check=check: check(settings))  # type: ignore[misc]
-        print(f"{'ok' if well else 'not ok'}: {name}: {line}")
-        works.append(well)
+        works.append(_told(Finding(name, well, line)))
+    try:
+        async with main.github(settings) as (*_, setup):
+            findings = (await setup.examine()).findings
+    except FreshetError as error:
+        findings = (Finding.bad("GitHub App", error.user_text),)
+    works += [_told(finding) for finding in findings]
     return 0 if all(works) else 1
+
+
+def _told(finding: Finding) -> bool:
+    print(f"{'ok' if finding.well else 'not ok'}: {finding.name}: {finding.text}", flush=True)
+    return finding.well
 
 
 async def _check_database(settings: Settings) -> str:
@@ -80,9 +94,9 @@ async def _check_docker(settings: Settings) -> str:
         return await runner.check()
 
 
-async def _check_github(settings: Settings) -> str:
-    async with main.github(settings) as (client, _):
-        return await client.check()
+async def _check_images(settings: Settings) -> str:
+    async with main.docker_runner(settings) as runner:
+        return f"{settings.dbt_docker_image} holds the adapters {', '.join(sorted(await runner.adapters())) or '(none)'}"
 
 
 def _project_dir(directory: str | None, wanted: str | None) -> str | None:
@@ -93,15 +107,27 @@ def _project_dir(directory: str | None, wanted: str | None) -> str | None:
     return "" if joined == "." else joined
 
 
-def _shown(progress: Progress, console: Console) -> Enter:
-    task = progress.add_task("Starting", total=None)
+class _Shown:
+    """Shows the stages on a console, and knows nothing of earlier extractions (`refresh.Ledger`)."""
 
-    async def enter(stage: Stage) -> None:
-        progress.update(task, description=STAGE_WORDS[stage])
-        if not console.is_terminal:
-            console.print(STAGE_WORDS[stage])
+    def __init__(self, progress: Progress, console: Console, project_dir: str | None) -> None:
+        self._progress = progress
+        self._console = console
+        self._project_dir = project_dir
+        self._task = progress.add_task("Starting", total=None)
 
-    return enter
+    async def enter(self, stage: Stage) -> None:
+        self._progress.update(self._task, description=STAGE_WORDS[stage])
+        if not self._console.is_terminal:
+            self._console.print(STAGE_WORDS[stage])
+
+    async def locate(self, projects: Sequence[str]) -> str | None:
+        del projects
+        return self._project_dir
+
+    async def known(self, input_hash: bytes) -> KnownInput | None:
+        del input_hash
+        return None
 
 
 def _print_dbt_error(console: Console, error: DbtError) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -61,6 +62,7 @@ class Settings(BaseSettings):
 
     database_url: SecretStr | None = None
     freshet_data_dir: Path = Path(".freshet")
+    freshet_grace_days: Annotated[float, Field(ge=0)] = 7.0
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 3001
     backend_url: Url | None = None
@@ -116,6 +118,15 @@ class Settings(BaseSettings):
     def public_url(self) -> str:
         """Where GitHub and people reach us."""
         return self.backend_url or f"http://{self.host}:{self.port}"
+
+    @property
+    def deliveries_kept(self) -> timedelta:
+        """How long GitHub keeps deliveries to send them again.
+
+        github.com for three days, GitHub Enterprise Server for eight:
+        https://docs.github.com/en/webhooks/testing-and-troubleshooting-webhooks/redelivering-webhooks
+        """
+        return timedelta(days=3 if self.github_api_url == "https://api.github.com" else 8)
 
     @property
     def work_dir(self) -> Path:

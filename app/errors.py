@@ -43,10 +43,19 @@ class NotConfiguredError(FreshetError):
     title = "No GitHub App is configured"
 
 
+class AlreadyConfiguredError(FreshetError):
+    """There is a GitHub App already: a page on the web does not replace it. `status` is HTTP's."""
+
+    title = "A GitHub App is configured already"
+    status: ClassVar[int] = 409
+
+
 class ProjectError(FreshetError):
     """What stands in the repository cannot be extracted: the owner of the project has to act."""
 
     title = "The dbt project could not be read"
+    log: str = ""
+    """The end of dbt's log, where there is one."""
 
 
 class NoProjectError(ProjectError):

@@ -1,12 +1,13 @@
-"""From GitHub's events to queued extractions: reading `receive` is reading what the App reacts to."""
+"""From GitHub's events to queued extractions: reading `_act` is reading what the App reacts to."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import assert_never
 
-from app import events, log
+from app import events, jobs, log
 from app.errors import GoneError
-from app.jobs import Connection, Extraction
+from app.jobs import Connection, Extraction, Repository
 from app.ports import GitHub, Store
 
 logger = log.get(__name__)
@@ -24,21 +25,31 @@ async def receive(store: Store, delivery_id: str, name: str, payload: bytes) -> 
         if not await tx.deliveries.record(delivery_id, name):
             logger.info("delivery is known already", event_name=name)
             return
-        match event:
-            case events.Push():
-                await _pushed(tx, event)
-            case events.Installed():
-                await _installed(tx, event)
-            case events.Uninstalled():
-                await tx.extractions.cancel_queued(event.installation_id)
-                await tx.installations.uninstall(event.installation_id)
-            case events.RepositoriesChanged():
-                await _repositories_changed(tx, event)
-            case events.Ping():
-                pass
-            case _:
-                assert_never(event)
+        await _act(tx, event)
     logger.info("delivery taken", event_name=name)
+
+
+async def _act(tx: Store, event: events.Event) -> None:
+    match event:
+        case events.Push():
+            await _pushed(tx, event)
+        case events.Installed():
+            await _installed(tx, event)
+        case events.Uninstalled():
+            await tx.extractions.cancel_queued(event.installation_id)
+            await tx.installations.uninstall(event.installation_id)
+        case events.InstallationChanged():
+            await _install(tx, event.installation)
+        case events.RepositoriesChanged():
+            await _repositories_changed(tx, event)
+        case events.RepositoryChanged():
+            await _repository_changed(tx, event)
+        case events.Rerequested():
+            await _rerequested(tx, event)
+        case events.Ping():
+            pass
+        case _:
+            assert_never(event)
 
 
 async def extract_now(store: Store, github: GitHub, connection: Connection, sha: str | None, trigger: str) -> Extraction:
@@ -47,7 +58,7 @@ async def extract_now(store: Store, github: GitHub, connection: Connection, sha:
     While one for the same commit is queued or running, that one is returned. Raises GoneError when there is no such branch.
     """
     repository = connection.repository
-    branch = connection.followed_branch or (await github.head(repository)).repository.default_branch
+    branch = connection.followed_branch or (await github.describe(repository)).default_branch
     head = None if sha or not branch else await github.branch_head(repository, branch)
     if not branch or not (sha or head):
         reason = "it has no commit yet" if not branch else f"it has no branch `{branch}`"
@@ -56,7 +67,7 @@ async def extract_now(store: Store, github: GitHub, connection: Connection, sha:
         await tx.connections.of_repository(repository.id)
         if head:
             await tx.connections.move_head(connection.id, head)
-        extraction_id = await tx.extractions.enqueue(connection.id, branch, sha or head or "", trigger)
+        extraction_id = await tx.extractions.enqueue(connection.id, branch, sha or head or "", trigger, forced=True)
         queued = await tx.extractions.get(extraction_id)
     if queued is None:
         raise GoneError(f"queueing an extraction of {repository.full_name}", "the repository was removed meanwhile")
@@ -64,7 +75,10 @@ async def extract_now(store: Store, github: GitHub, connection: Connection, sha:
 
 
 async def _pushed(tx: Store, push: events.Push) -> None:
-    """Queue the pushed commit for each connection of the repository; only the followed branch moves a connection's head."""
+    """Queue the pushed commit for each connection of the repository; only the followed branch moves a connection's head.
+
+    A repository without a connection gets one that does not know yet where its project is: the extraction finds out.
+    """
     if push.deleted or not await tx.installations.see(push.repository):
         return
     connections = await tx.connections.of_repository(push.repository.id)
@@ -76,16 +90,60 @@ async def _pushed(tx: Store, push: events.Push) -> None:
         await tx.extractions.enqueue(connection.id, push.branch, push.after, "push")
 
 
+async def follow(tx: Store, repository: Repository, branch: str, sha: str, projects: Sequence[str]) -> None:
+    """Make a repository's connections those of the dbt projects that the head of its followed branch holds."""
+    known = [connection for connection in await tx.connections.of_repository(repository.id) if connection.followed_branch == branch]
+    if not known or any(connection.head_sha != sha for connection in known):
+        return  # another branch, or a newer head is known: its own extraction will see what it holds
+    following = jobs.follow(known, projects)
+    for connection_id, project_dir in following.move:
+        await tx.connections.move(connection_id, project_dir)
+    for connection_id in following.hide:
+        await tx.extractions.cancel_connection(connection_id)
+        await tx.connections.hide(connection_id)
+    for project_dir in following.create:
+        connection = await tx.connections.create(repository.id, project_dir)
+        await tx.connections.move_head(connection.id, sha)
+        await tx.extractions.enqueue(connection.id, branch, sha, "discovery")
+    if following != jobs.Following():
+        logger.info("dbt projects changed", created=following.create, moved=following.move, hidden=following.hide)
+
+
 async def _installed(tx: Store, event: events.Installed) -> None:
-    account = event.installation.account
-    await tx.installations.install(event.installation.id, account.login, account.type)
+    await _install(tx, event.installation)
     for repository in event.repositories:
         await tx.installations.add_repository(repository)
 
 
+async def _install(tx: Store, installation: events.Installation) -> None:
+    """Remember an installation and have it surveyed: what GitHub says then is what counts, so the order of events does not matter."""
+    account = installation.account
+    await tx.installations.install(installation.id, account.login, account.type, installation.repository_selection)
+
+
+async def _repository_changed(tx: Store, event: events.RepositoryChanged) -> None:
+    """Have a repository looked at; one that was deleted is hidden at once."""
+    repository = event.repository
+    if event.action == "deleted":
+        await tx.extractions.cancel_queued(repository.installation_id, [repository.id])
+        await tx.installations.remove_repositories(repository.installation_id, [repository.id])
+    else:
+        await tx.installations.look_soon(repository.id)
+
+
+async def _rerequested(tx: Store, event: events.Rerequested) -> None:
+    """Extract a commit again: the project of one check run, or every project of the repository."""
+    if not await tx.installations.see(event.repository):
+        return
+    asked = await tx.extractions.get(event.external_id) if event.external_id else None
+    for connection in await tx.connections.of_repository(event.repository.id):
+        branch = event.branch or (asked.branch if asked else connection.followed_branch)
+        if branch and (asked is None or asked.connection_id == connection.id):
+            await tx.extractions.enqueue(connection.id, branch, event.sha, "rerequested", forced=True)
+
+
 async def _repositories_changed(tx: Store, event: events.RepositoriesChanged) -> None:
-    account = event.installation.account
-    await tx.installations.install(event.installation.id, account.login, account.type)
+    await _install(tx, event.installation)
     for repository in event.added:
         await tx.installations.add_repository(repository)
     if event.removed:

@@ -5,6 +5,7 @@ The records that the flow passes around stand here too: they are what is decided
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -77,6 +78,12 @@ class Extraction:
     stage: Stage | None = None
     stages: tuple[StageTime, ...] = ()
     attempt: int = 0
+    forced: bool = False
+    """Somebody asked for it: it runs even when the lineage of the commit is known."""
+    siblings: int = 1
+    """Connections of the repository, this one included."""
+    repository_selection: str = "selected"
+    """`all` when the installation sees every repository of its account: then nobody chose this one."""
     started_at: datetime | None = None
     finished_at: datetime | None = None
     problem: Problem | None = None
@@ -110,6 +117,49 @@ class Connection:
     def stale(self) -> bool:
         """True when the lineage is not of the newest commit that we know of."""
         return self.head_sha is not None and self.lineage_sha != self.head_sha
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest extraction of a branch that was not superseded."""
+
+    sha: str
+    status: Status
+    conclusion: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """What follows for the connections of a repository from the dbt projects that its followed branch holds."""
+
+    create: tuple[str, ...] = ()
+    """Project directories that need a connection."""
+    move: tuple[tuple[str, str], ...] = ()
+    """Connections (ids) whose project is now in another directory."""
+    hide: tuple[str, ...] = ()
+    """Connections (ids) whose project is gone."""
+
+
+def follow(known: Sequence[Connection], found: Sequence[str]) -> Following:
+    """Compare connections with project directories, the nearest to the root first.
+
+    A connection that does not know its directory yet gets one. One directory gone and another one new is one project that moved.
+    """
+    unplaced = [connection.id for connection in known if connection.project_dir is None]
+    gone = [connection.id for connection in known if connection.project_dir is not None and connection.project_dir not in found]
+    new = [directory for directory in found if directory not in {connection.project_dir for connection in known}]
+    move = list(zip(unplaced, new, strict=False))
+    new = new[len(move) :]
+    if len(gone) == len(new) == 1:
+        move.append((gone.pop(), new.pop()))
+    return Following(tuple(new), tuple(move), tuple(gone))
+
+
+def is_behind(newest: Newest | None, sha: str) -> bool:
+    """Tell whether a branch's head still needs an extraction: there is none of it, or one that ended by a fault of ours."""
+    if newest is None or newest.sha != sha:
+        return True
+    return newest.status == "failed" and newest.conclusion == "neutral"
 
 
 def branch_of(ref: str) -> str | None:

@@ -33,6 +33,10 @@ RESOURCE_TYPES = (
 """What can stand in the graph, in the order in which people read counts."""
 
 
+Fingerprints = Mapping[str, tuple[bytes, frozenset[str]]]
+"""A lineage as far as it takes to compare it: unique_id → hash and upstream."""
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """One node as it is stored: `content` is the node's JSON object of the API, `upstream` the unique_ids that it depends on."""
@@ -69,6 +73,10 @@ class Lineage:
         """Number of edges."""
         return sum(len(node.upstream) for node in self.nodes)
 
+    def fingerprints(self) -> dict[str, tuple[bytes, frozenset[str]]]:
+        """Return what it takes to compare it with another one."""
+        return {node.unique_id: (node.hash, frozenset(node.upstream)) for node in self.nodes}
+
     def counts(self) -> dict[str, int]:
         """Return the number of nodes by resource type, in the order of `RESOURCE_TYPES`, without zeros."""
         found = Counter(node.resource_type for node in self.nodes)
@@ -101,15 +109,15 @@ def build(manifest: Manifest) -> Lineage:
     return Lineage(metadata.project_name, metadata.dbt_version, metadata.adapter_type, metadata.schema, tuple(nodes))
 
 
-def difference(before: Mapping[str, tuple[bytes, frozenset[str]]], after: Lineage) -> Difference:
-    """Compare a stored lineage (unique_id → hash and upstream) with a new one."""
-    now = {node.unique_id: node for node in after.nodes}
-    old_edges = {(upstream, key) for key, (_, parents) in before.items() for upstream in parents}
-    new_edges = {(upstream, node.unique_id) for node in after.nodes for upstream in node.upstream}
+def difference(before: Fingerprints, after: Fingerprints) -> Difference:
+    """Compare two lineages."""
+    old_edges, new_edges = (
+        {(upstream, key) for key, (_, parents) in fingerprints.items() for upstream in parents} for fingerprints in (before, after)
+    )
     return Difference(
-        nodes_added=tuple(sorted(now.keys() - before.keys())),
-        nodes_removed=tuple(sorted(before.keys() - now.keys())),
-        nodes_changed=tuple(sorted(key for key in now.keys() & before.keys() if now[key].hash != before[key][0])),
+        nodes_added=tuple(sorted(after.keys() - before.keys())),
+        nodes_removed=tuple(sorted(before.keys() - after.keys())),
+        nodes_changed=tuple(sorted(key for key in after.keys() & before.keys() if after[key][0] != before[key][0])),
         edges_added=tuple(sorted(new_edges - old_edges)),
         edges_removed=tuple(sorted(old_edges - new_edges)),
     )

@@ -10,10 +10,11 @@ import secrets
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
+from datetime import timedelta
 
 from aiohttp import web
 
-from app import config, handlers, log, outbox, reconcile
+from app import config, credentials, handlers, log, outbox
 from app.config import Settings
 from app.dbt.docker import DockerRunner
 from app.dbt.engine import connect
@@ -21,27 +22,39 @@ from app.errors import ConfigurationError, EngineUnavailableError
 from app.github.api import ApiClient
 from app.github.auth import AppAuth
 from app.github.client import GitHubClient
+from app.github.setup import AppSetup
 from app.github.source import GitSources
+from app.github.survey import Survey
 from app.github.webhook import Delivery, WebhookEndpoint
+from app.github_app import SETUP_PATH, Identity, delivery_window_s
 from app.ports import Bell
+from app.reconcile import Reconciler
 from app.store import Store, embedded, migrate, pool, wake
 from app.web import keys, middleware, pages, routes
+from app.web.door import Door
 from app.web.tokens import ServiceTokens
 from app.worker import Worker
 
 SHUTDOWN_S = 5.0
 """Open requests get this long to end; streams end at once."""
 OUTBOX_TASKS = 2
+LOOK_TASKS = 4
 TIDY_S = 3600.0
 SWEEP_S = 10.0
 STORE_POOL_SPARE = 8
 """Database connections beyond those of running extractions."""
 
+Run = Callable[[Bell], Coroutine[None, None, None]]
+"""Works for ever, with a look whenever the bell rings."""
+
 SETTINGS = web.AppKey("settings", Settings)
 DSN = web.AppKey("dsn", str)
 RUNNER = web.AppKey("runner", DockerRunner)
+SURVEY = web.AppKey("survey", Survey)
 SOURCES = web.AppKey("sources", GitSources)
-AUTH = web.AppKey("auth", AppAuth)
+ENDPOINT = web.AppKey("endpoint", WebhookEndpoint)
+CONFIGURED = web.AppKey("configured", asyncio.Event)
+"""Set once there is a GitHub App: from the start, or when `/setup` has made one."""
 STOP = web.AppKey("stop", asyncio.Event)
 FAILED = web.AppKey("failed", list[str])
 
@@ -54,15 +67,16 @@ def create_app(settings: Settings) -> web.Application:
     web_app[SETTINGS] = settings
     web_app[keys.CLOSING] = asyncio.Event()
     web_app[STOP] = asyncio.Event()
+    web_app[CONFIGURED] = asyncio.Event()
+    web_app[keys.DOOR] = Door()
     web_app[FAILED] = []
     web_app[keys.TOKENS] = ServiceTokens(token.get_secret_value() for token in settings.freshet_api_tokens)
     web_app[keys.CHECKS] = {}
     web_app.cleanup_ctx.extend([_database, _github, _docker, _background])
     web_app.on_shutdown.append(_close_streams)
     pages.set_up(web_app)
-    secret = settings.github_webhook_secret
-    endpoint = WebhookEndpoint(secret.get_secret_value() if secret else None, lambda delivery: _receive(web_app, delivery))
-    routes.add(web_app, endpoint.handle)
+    web_app[ENDPOINT] = WebhookEndpoint(None, lambda delivery: _receive(web_app, delivery))
+    routes.add(web_app, web_app[ENDPOINT].handle)
     return web_app
 
 
@@ -76,6 +90,9 @@ async def serve(settings: Settings) -> int:
     try:
         await runner.setup()
         await _listen(runner, settings)
+        if not web_app[CONFIGURED].is_set():
+            link = f"{settings.public_url}{SETUP_PATH}?token={web_app[keys.DOOR].token}"
+            logger.warning("there is no GitHub App yet: open this link to make one", url=link)
         await web_app[STOP].wait()
         logger.info("stopping")
     finally:
@@ -104,8 +121,8 @@ async def database(settings: Settings) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def docker_runner(settings: Settings) -> AsyncIterator[DockerRunner]:
-    """Yield the runner of containers."""
+async def docker_runner(settings: Settings, role: str = "service") -> AsyncIterator[DockerRunner]:
+    """Yield the runner of containers. What a service sweeps at its start are those of its own role."""
     verify = settings.docker_tls_verify not in (None, "", "0")
     async with connect(settings.docker_host, tls_verify=verify, cert_path=settings.docker_cert_path) as docker:
         yield DockerRunner(
@@ -117,17 +134,20 @@ async def docker_runner(settings: Settings) -> AsyncIterator[DockerRunner]:
             pids=settings.dbt_pids,
             deps_network=settings.dbt_deps_network,
             package_hub_url=settings.dbt_package_hub_url,
-            instance=_instance(settings),
+            instance=_instance(settings, role),
             work_dir=settings.work_dir,
         )
 
 
 @contextlib.asynccontextmanager
-async def github(settings: Settings) -> AsyncIterator[tuple[GitHubClient, AppAuth]]:
-    """Yield the client of GitHub's API and the App's identity."""
-    async with ApiClient(settings.github_api_url) as api:
-        auth = AppAuth(settings.github_app_id, settings.private_key_pem, api)
-        yield GitHubClient(api, auth), auth
+async def github(settings: Settings) -> AsyncIterator[tuple[GitHubClient, Survey, AppAuth, AppSetup]]:
+    """Yield the client of GitHub's API and the App, which is who the environment or `/setup` made it."""
+    known = credentials.identity(settings)
+    async with ApiClient(credentials.addresses(settings, known)[0]) as api:
+        auth = AppAuth(None, None, api)
+        setup = credentials.app_setup(settings, known, api, auth)
+        client = GitHubClient(api, auth)
+        yield client, Survey(api, auth, client), auth, setup
 
 
 async def _database(web_app: web.Application) -> AsyncIterator[None]:
@@ -145,11 +165,13 @@ async def _database(web_app: web.Application) -> AsyncIterator[None]:
 
 async def _github(web_app: web.Application) -> AsyncIterator[None]:
     settings = web_app[SETTINGS]
-    async with github(settings) as (client, auth):
+    async with github(settings) as (client, survey, auth, setup):
         web_app[keys.GITHUB] = client
+        web_app[SURVEY] = survey
+        web_app[keys.SETUP] = setup
         web_app[keys.CHECKS]["GitHub credentials"] = client.check
         sources = GitSources(
-            settings.github_server_url,
+            setup.server_url,
             settings.work_dir,
             auth.fetch_token,
             refused=auth.forget_token,
@@ -158,7 +180,16 @@ async def _github(web_app: web.Application) -> AsyncIterator[None]:
         )
         with contextlib.closing(sources):
             web_app[SOURCES] = sources
+            setup.when_taken(lambda identity: _become(web_app, setup.server_url, identity))
             yield
+
+
+def _become(web_app: web.Application, server_url: str, identity: Identity) -> None:
+    """Hear and work as that App from now on, without a new start."""
+    window_s = delivery_window_s(server_url)
+    web_app[ENDPOINT].configure(identity.webhook_secret.get_secret_value(), window_s=window_s)
+    web_app[SOURCES].point_at(server_url)
+    web_app[CONFIGURED].set()
 
 
 async def _docker(web_app: web.Application) -> AsyncIterator[None]:
@@ -173,10 +204,22 @@ async def _background(web_app: web.Application) -> AsyncIterator[None]:
     settings, store, client, waker = web_app[SETTINGS], web_app[keys.STORE], web_app[keys.GITHUB], web_app[keys.WAKE]
     name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     worker = Worker(name, store, web_app[SOURCES], web_app[RUNNER], concurrency=settings.extraction_concurrency)
-    jobs: list[tuple[str, Callable[[Bell], Coroutine[None, None, None]], str]] = [("worker", worker.run, "freshet_queue")]
-    if settings.github_app_id is not None:
-        jobs.append(("looks", lambda bell: reconcile.run(store, client, bell), "freshet_looks"))
-        jobs += [("outbox", lambda bell: outbox.run(store, client, bell, settings.public_url), "freshet_checks")] * OUTBOX_TASKS
+    reconciler = Reconciler(
+        store,
+        client,
+        web_app[SURVEY],
+        web_app[SOURCES],
+        grace=timedelta(days=settings.freshet_grace_days),
+        deliveries_kept=settings.deliveries_kept,
+    )
+    as_app: list[tuple[str, Run, str]] = [
+        ("chores", reconciler.run_chores, "freshet_surveys"),
+        ("surveys", reconciler.run_surveys, "freshet_surveys"),
+        *[("looks", reconciler.run_looks, "freshet_looks")] * LOOK_TASKS,
+        *[("outbox", lambda bell: outbox.run(store, client, bell, settings.public_url), "freshet_checks")] * OUTBOX_TASKS,
+    ]
+    jobs: list[tuple[str, Run, str]] = [("worker", worker.run, "freshet_queue")]
+    jobs += [(label, _once_configured(web_app, run), channel) for label, run, channel in as_app]
     with contextlib.ExitStack() as bells:
         tasks = [asyncio.create_task(run(bells.enter_context(waker.bell(channel))), name=label) for label, run, channel in jobs]
         tasks.append(asyncio.create_task(_sweep(web_app[RUNNER]), name="sweep"))
@@ -189,6 +232,16 @@ async def _background(web_app: web.Application) -> AsyncIterator[None]:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _once_configured(web_app: web.Application, run: Run) -> Run:
+    """Begin when there is a GitHub App: `/setup` may make one at any time."""
+
+    async def wait(bell: Bell) -> None:
+        await web_app[CONFIGURED].wait()
+        await run(bell)
+
+    return wait
 
 
 async def _sweep(runner: DockerRunner) -> None:
@@ -240,7 +293,7 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> None:
     )
 
 
-def _instance(settings: Settings) -> str:
+def _instance(settings: Settings, role: str) -> str:
     """Return a name for this service's containers that is the same after a restart, and another for another service on the engine."""
-    place = f"{socket.gethostname()} {settings.freshet_data_dir.resolve()}"
+    place = f"{socket.gethostname()} {settings.freshet_data_dir.resolve()} {role}"
     return hashlib.sha256(place.encode()).hexdigest()[:16]

@@ -41,7 +41,9 @@ async def publish(store: Store, github: GitHub, due: CheckRunDue, backend_url: s
         return
     try:
         await _send(store, github, due, extraction, backend_url)
-    except (GoneError, SuspendedError) as error:
+    except SuspendedError:
+        await store.check_runs.abandon(due.extraction_id, "suspended")
+    except GoneError as error:
         logger.info("check run abandoned", reason=str(error))
         await store.check_runs.abandon(due.extraction_id, error.reason)
     except FreshetError as error:
@@ -53,6 +55,8 @@ async def publish(store: Store, github: GitHub, due: CheckRunDue, backend_url: s
         delay = min(retry_delay(due.attempts, asked), LONGEST_DELAY)
         logger.warning("check run not sent, it is tried again", reason=str(error), delay_s=delay.total_seconds())
         await store.check_runs.postpone(due.extraction_id, delay)
+        if asked:
+            await store.check_runs.hold(extraction.repository.installation_id, delay)
 
 
 async def _send(store: Store, github: GitHub, due: CheckRunDue, extraction: Extraction, backend_url: str) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from app.jobs import Connection, Extraction, Problem, Repository, Stage, StageTime, Status
-from app.lineage import Lineage
+from app.jobs import Connection, Extraction, Newest, Problem, Repository, Stage, StageTime, Status
+from app.lineage import Fingerprints, Lineage
 from app.project import Entry, Member
 
 TarStream = AsyncIterator[bytes]
@@ -37,6 +37,12 @@ class Sources(Protocol):
 
     def open(self, repository: Repository, sha: str) -> AbstractAsyncContextManager[SourceTree]:
         """Fetch exactly `sha`. Raises GoneError, CommitGoneError or GitHubUnavailableError."""
+
+class Mirrors(Protocol):
+    """What is kept of repositories between extractions."""
+
+    async def remove(self, repository_id: int) -> None:
+        """Remove what is kept of a repository."""
 
 
 # -- dbt -------------------------------------------------------------------------------------------------------------
@@ -105,6 +111,9 @@ class Runner(Protocol):
     async def adapters(self) -> frozenset[str]:
         """Adapter types that the runner image holds. Raises RunnerImageError or EngineUnavailableError."""
 
+    async def image_id(self) -> str:
+        """What stands for the contents of the runner image. Raises as `adapters` does."""
+
 
 # -- GitHub ----------------------------------------------------------------------------------------------------------
 
@@ -129,6 +138,9 @@ class GitHub(Protocol):
     async def head(self, repository: Repository) -> Head:
         """Describe the default branch's newest commit."""
 
+    async def describe(self, repository: Repository) -> Repository:
+        """Return a repository as it is now: its name, default branch and visibility."""
+
     async def branch_head(self, repository: Repository, branch: str) -> str | None:
         """Return the sha of a branch, None when there is no such branch."""
 
@@ -142,15 +154,75 @@ class GitHub(Protocol):
         """Update a check run. Annotations are appended to those it has."""
 
 
+@dataclass(frozen=True, slots=True)
+class InstallationState:
+    """An installation as GitHub lists it now."""
+
+    id: int
+    account: str
+    account_type: str
+    suspended: bool
+    repository_selection: str
+    """`all` or `selected`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryState:
+    """A repository of an installation as GitHub lists it now."""
+
+    repository: Repository
+    archived: bool
+    pushed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class BranchHead:
+    """A branch as GitHub has it: `sha` is None when there is no such branch; `etag` is for asking again."""
+
+    sha: str | None
+    etag: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FailedDelivery:
+    """A delivery that we never took: `id` is that of its newest attempt, `guid` stays the same for all of them."""
+
+    id: int
+    guid: str
+    event: str
+    delivered_at: datetime
+
+
+class Survey(Protocol):
+    """What GitHub has, for the comparison with what we have: see `github/survey.py`. All raise as `GitHub` does."""
+
+    async def installations(self) -> list[InstallationState]: ...
+    async def repositories(self, installation_id: int) -> list[RepositoryState]: ...
+    async def branch_head(self, repository: Repository, branch: str, etag: str | None) -> BranchHead | None: ...
+    async def paths(self, repository: Repository, sha: str) -> list[str]: ...
+    async def failed_deliveries(self, since: datetime) -> list[FailedDelivery]: ...
+    async def redeliver(self, delivery_id: int) -> None: ...
+
+
 # -- the store -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A repository that GitHub is to be asked about, for the `attempts`-th time."""
+    """A repository that GitHub is to be asked about, for the `attempts`-th time. `etag` is that of its head, if it is known."""
 
     repository: Repository
     attempts: int
+    etag: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownInput:
+    """A commit with the same input as another one: its lineage, and what was said of it."""
+
+    lineage_id: int
+    sha: str
+    result: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,21 +263,34 @@ class Deliveries(Protocol):
     """See `store/deliveries.py`; likewise below."""
 
     async def record(self, delivery_id: str, event: str) -> bool: ...
+    async def ask_again(self, delivery_id: str) -> bool: ...
 
 
 class Installations(Protocol):
-    async def install(self, installation_id: int, account: str, account_type: str) -> None: ...
+    async def install(self, installation_id: int, account: str, account_type: str, repository_selection: str) -> None: ...
     async def uninstall(self, installation_id: int) -> None: ...
+    async def sync(self, listed: Sequence[InstallationState], began_at: datetime) -> list[int]: ...
+    async def claim_survey(self) -> tuple[int, bool] | None: ...
+    async def survey_done(self, installation_id: int, again_at: datetime | None) -> None: ...
+    async def sync_repositories(self, installation_id: int, listed: Sequence[RepositoryState], began_at: datetime) -> list[int]: ...
+    async def resume_check_runs(self, installation_id: int) -> None: ...
+    async def look_soon(self, repository_id: int) -> None: ...
+    async def claim_chore(self, name: str, again: timedelta) -> bool: ...
+    async def purge(self, grace: timedelta) -> list[int]: ...
     async def add_repository(self, added: Repository) -> None: ...
     async def remove_repositories(self, installation_id: int, repository_ids: Sequence[int]) -> None: ...
     async def see(self, pushed: Repository) -> bool: ...
     async def claim_look(self) -> Look | None: ...
-    async def look_done(self, repository_id: int, default_branch: str | None, again_at: datetime | None) -> None: ...
+    async def look_failed(self, repository_id: int, again_at: datetime | None, *, asked_to_wait: bool = False) -> None: ...
+    async def looked(self, seen: Repository, etag: str | None) -> None: ...
+    async def unchanged(self, repository_id: int) -> None: ...
 
 
 class Connections(Protocol):
     async def of_repository(self, repository_id: int) -> list[Connection]: ...
     async def create(self, repository_id: int, project_dir: str | None) -> Connection: ...
+    async def hide(self, connection_id: str) -> None: ...
+    async def move(self, connection_id: str, project_dir: str) -> None: ...
     async def move_head(self, connection_id: str, sha: str) -> None: ...
     async def found_project(self, connection_id: str, project_dir: str, project_name: str | None) -> None: ...
     async def get(self, connection_id: str) -> Connection | None: ...
@@ -215,7 +300,9 @@ class Connections(Protocol):
 
 
 class Extractions(Protocol):
-    async def enqueue(self, connection_id: str, branch: str, sha: str, trigger: str) -> str: ...
+    async def enqueue(self, connection_id: str, branch: str, sha: str, trigger: str, *, forced: bool = False) -> str: ...
+    async def newest(self, connection_id: str, branch: str) -> Newest | None: ...
+    async def cancel_connection(self, connection_id: str) -> None: ...
     async def claim(self, worker: str, lease: timedelta) -> Extraction | None: ...
     async def renew(self, worker: str, lease: timedelta) -> set[str]: ...
     async def requeue_expired(self) -> int: ...
@@ -239,8 +326,11 @@ class Extractions(Protocol):
 
 
 class Lineages(Protocol):
-    async def current_fingerprints(self, connection_id: str) -> dict[str, tuple[bytes, frozenset[str]]] | None: ...
-    async def save(self, extraction: Extraction, lineage: Lineage) -> bool: ...
+    async def current_fingerprints(self, connection_id: str) -> Fingerprints | None: ...
+    async def fingerprints(self, lineage_id: int) -> Fingerprints: ...
+    async def save(self, extraction: Extraction, lineage: Lineage, input_hash: bytes) -> bool: ...
+    async def of_input(self, connection_id: str, input_hash: bytes) -> KnownInput | None: ...
+    async def carry(self, extraction: Extraction, lineage_id: int) -> bool: ...
     async def head(self, connection_id: str, sha: str | None = None) -> LineageHead | None: ...
     async def nodes(self, lineage_id: int) -> list[StoredNode]: ...
 
@@ -252,6 +342,7 @@ class CheckRuns(Protocol):
     async def sent(self, extraction_id: str, revision: int) -> None: ...
     async def postpone(self, extraction_id: str, delay: timedelta) -> None: ...
     async def abandon(self, extraction_id: str, why: str) -> None: ...
+    async def hold(self, installation_id: int, delay: timedelta) -> None: ...
     async def next_due_s(self) -> float | None: ...
 
 

@@ -6,6 +6,7 @@ generous one (the whole directory, a network for packages), so that dbt itself s
 
 from __future__ import annotations
 
+import hashlib
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ class Layout:
     packages: Packages
     members: tuple[Member, ...]
     others: tuple[str, ...] = ()
-    """Other dbt projects of the repository, which are not extracted with this one."""
+    """Other dbt projects of the repository."""
     unreadable: tuple[str, ...] = ()
     """Files that steer dbt and are not YAML: dbt stops over them without naming them."""
 
@@ -123,14 +124,20 @@ def choose(paths: Sequence[str], texts: Texts, wanted: str | None, label: str) -
             return wanted
         where = f"`{wanted}`" if wanted else "the root of the repository"
         raise NoProjectError(doing, f"there is no `{PROJECT_FILE}` in {where}", "If the project has moved, push again or re-run.")
-    found = find(paths)
+    found = projects(paths, texts)
     if found:
-        packages = {package for root in found for package in _package_roots(root, texts) if package != root}
-        return next((root for root in found if root not in packages), found[0])
+        return found[0]
     reason = "the commit is empty" if not paths else f"none of its {len(paths):,} files is a `{PROJECT_FILE}` of a dbt project"
     raise NoProjectError(
         doing, reason, f"Add a dbt project (a directory with a `{PROJECT_FILE}`), or take this repository out of the App's installation."
     )
+
+
+def projects(paths: Sequence[str], texts: Texts) -> list[str]:
+    """Return the dbt projects of a commit: what `find` finds, without directories that another of them has for a local package."""
+    found = find(paths)
+    packages = {package for root in found for package in _package_roots(root, texts) if package != root}
+    return [root for root in found if root not in packages] or found[:1]
 
 
 def config_entries(entries: Sequence[Entry]) -> list[Entry]:
@@ -168,13 +175,27 @@ def lay_out(entries: Sequence[Entry], texts: Texts, project_dir: str, label: str
         warehouse=_warehouse(project_dir, profile, texts),
         packages="none" if committed else _packages(project_dir, texts),
         members=tuple(members),
-        others=tuple(other for other in find(entry.path for entry in entries) if other not in roots),
+        others=tuple(other for other in projects([entry.path for entry in entries], texts) if other not in roots),
         unreadable=tuple(
             path
             for path in (posixpath.join(project_dir, name) for name in (PROJECT_FILE, *PACKAGE_FILES))
             if _load(texts.get(path)) is _UNREADABLE
         ),
     )
+
+
+def input_hash(layout: Layout, *more: str) -> bytes:
+    """Return 16 bytes that stand for all that the lineage follows from: every file that dbt reads, the settings, and `more`.
+
+    Two commits with the same input have the same lineage, however far apart they are.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    warehouse = layout.warehouse
+    for text in (layout.project_dir, layout.profile, warehouse.adapter_type, warehouse.target, layout.packages, *more):
+        digest.update(text.encode() + b"\0")
+    for member in layout.members:
+        digest.update(f"{member.path}\0{member.oid}\0{member.size}\0".encode("utf-8", "surrogateescape"))
+    return digest.digest()
 
 
 def is_clean(path: str) -> bool:

@@ -1,58 +1,191 @@
-"""Looking at repositories: what GitHub has is compared with what we have, and the difference is queued.
+"""The reconciler: what GitHub has is compared with what we have, and the difference is queued. Events only make it look sooner.
 
-For now each repository is looked at once, when it is installed; the periodic comparison stands on the same `look`.
+From the outside in: which installations there are, which repositories each has, what the head of each repository's default branch is.
+Each step is a row that is claimed, so a scan of thousands of repositories goes on after a restart where it stopped.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 
-from app import log, project
-from app.errors import FreshetError, UnavailableError
-from app.jobs import retry_delay
-from app.ports import Bell, GitHub, Look, Store
+from app import jobs, log, project
+from app.errors import FreshetError, GoneError, UnavailableError
+from app.jobs import Repository, retry_delay
+from app.ports import Bell, GitHub, Look, Mirrors, Store, Survey
 
-IDLE_S = 30.0
+IDLE_S = 15.0
+EVERY = timedelta(minutes=5)
+"""How often GitHub is asked what we may have missed."""
+EVERY_PURGE = timedelta(hours=1)
 MAX_LOOKS = 10
-"""After so many unanswered looks we wait for the next event of the repository."""
+"""After so many unanswered looks we wait for the next event, or the next survey."""
 
 logger = log.get(__name__)
 
 
-async def run(store: Store, github: GitHub, bell: Bell) -> None:
-    """Look at repositories whenever some are due, for ever."""
+class Reconciler:
+    """Keeps the store what GitHub is."""
+
+    def __init__(
+        self, store: Store, github: GitHub, survey: Survey, mirrors: Mirrors, *, grace: timedelta, deliveries_kept: timedelta
+    ) -> None:
+        """`grace`: how long what was removed is kept; `deliveries_kept`: how long GitHub can deliver again what it could not."""
+        self._store = store
+        self._github = github
+        self._survey = survey
+        self._mirrors = mirrors
+        self._grace = grace
+        self._deliveries_kept = deliveries_kept
+
+    async def run_chores(self, bell: Bell) -> None:
+        """Do what is done now and then, for ever."""
+        await _forever(bell, self._chore)
+
+    async def run_surveys(self, bell: Bell) -> None:
+        """List the repositories of installations whenever that is due, for ever."""
+        await _forever(bell, self._next_survey)
+
+    async def run_looks(self, bell: Bell) -> None:
+        """Look at repositories whenever that is due, for ever."""
+        await _forever(bell, self._next_look)
+
+    async def _chore(self) -> bool:
+        if await self._store.installations.claim_chore("installations", EVERY):
+            await self.list_installations()
+        elif await self._store.installations.claim_chore("deliveries", EVERY):
+            await self.redeliver()
+        elif await self._store.installations.claim_chore("purge", EVERY_PURGE):
+            await self.purge()
+        else:
+            return False
+        return True
+
+    async def list_installations(self) -> None:
+        """Bring the installations up to date, and have each surveyed."""
+        began_at = datetime.now(UTC)
+        listed = await self._survey.installations()
+        for gone in await self._store.installations.sync(listed, began_at):
+            await self._store.extractions.cancel_queued(gone)
+        for one in listed:
+            if not one.suspended:
+                await self._store.installations.resume_check_runs(one.id)
+
+    async def redeliver(self) -> None:
+        """Ask GitHub for what it could not deliver. A redelivery keeps its id, so what we do have has no second effect."""
+        failed = await self._survey.failed_deliveries(datetime.now(UTC) - self._deliveries_kept)
+        wanted = [delivery for delivery in failed if await self._store.deliveries.ask_again(delivery.guid)]
+        for delivery in wanted:
+            await self._survey.redeliver(delivery.id)
+        if wanted:
+            logger.info("asked for failed deliveries again", deliveries=len(wanted))
+
+    async def purge(self) -> None:
+        """Delete what was taken out of the App longer ago than the grace period, mirrors included."""
+        for repository_id in await self._store.installations.purge(self._grace):
+            await self._mirrors.remove(repository_id)
+            logger.info("repository deleted for good", repository_id=repository_id)
+
+    async def _next_survey(self) -> bool:
+        due = await self._store.installations.claim_survey()
+        if due is None:
+            return False
+        installation_id, suspended = due
+        with log.bound(**{log.INSTALLATION: installation_id}):
+            surveyed = await self.survey(installation_id)
+        if surveyed and suspended:  # then it no longer is
+            await self.list_installations()
+        return True
+
+    async def survey(self, installation_id: int) -> bool:
+        """Bring the repositories of an installation up to date, and have those looked at that may be behind; True when GitHub answered."""
+        began_at = datetime.now(UTC)
+        try:
+            listed = await self._survey.repositories(installation_id)
+        except UnavailableError as error:
+            again_at = began_at + max(timedelta(seconds=error.retry_after_s or 0), EVERY / 5)
+            await self._store.installations.survey_done(installation_id, again_at)
+            logger.warning("could not survey the installation", reason=str(error))
+            return False
+        except FreshetError as error:  # suspended or gone: the list of installations tells which
+            await self._store.installations.survey_done(installation_id, None)
+            logger.info("the installation cannot be surveyed", reason=str(error))
+            await self.list_installations()
+            return False
+        gone = await self._store.installations.sync_repositories(installation_id, listed, began_at)
+        if gone:
+            await self._store.extractions.cancel_queued(installation_id, gone)
+        await self._store.installations.survey_done(installation_id, None)
+        logger.info("installation surveyed", repositories=len(listed), gone=len(gone))
+        return True
+
+    async def _next_look(self) -> bool:
+        due = await self._store.installations.claim_look()
+        if due is None:
+            return False
+        with log.bound(repository=due.repository.full_name, installation_id=due.repository.installation_id):
+            await self.look(due)
+        return True
+
+    async def look(self, due: Look) -> None:
+        """Queue the head of a repository's default branch, if it holds a dbt project and we are behind."""
+        repository = due.repository
+        try:
+            await self._look(due)
+        except GoneError as error:
+            await self._store.installations.remove_repositories(repository.installation_id, [repository.id])
+            await self._store.extractions.cancel_queued(repository.installation_id, [repository.id])
+            logger.info("the repository is gone", reason=str(error))
+        except FreshetError as error:
+            asked = error.retry_after_s if isinstance(error, UnavailableError) else None
+            again = error.retryable and (asked is not None or due.attempts < MAX_LOOKS)
+            again_at = datetime.now(UTC) + retry_delay(due.attempts, asked) if again else None
+            await self._store.installations.look_failed(repository.id, again_at, asked_to_wait=asked is not None)
+            logger.warning("could not look at the repository", reason=str(error), again=again)
+
+    async def _look(self, due: Look) -> None:
+        """Ask whether the head is another one first: while it is not, GitHub does not count the question."""
+        repository = due.repository if due.etag else await self._github.describe(due.repository)
+        branch = repository.default_branch
+        if branch is None:
+            await self._store.installations.unchanged(repository.id)
+            return
+        head = await self._survey.branch_head(repository, branch, due.etag)
+        if head is None:
+            await self._store.installations.unchanged(repository.id)
+            return
+        holds = False
+        if head.sha and not await self._has_connection(repository):
+            holds = bool(project.find(await self._survey.paths(repository, head.sha)))
+        async with self._store.transaction() as tx:
+            await tx.installations.looked(repository, head.etag)
+            if head.sha:
+                await _catch_up(tx, repository, branch, head.sha, holds=holds)
+
+    async def _has_connection(self, repository: Repository) -> bool:
+        async with self._store.transaction() as tx:
+            return bool(await tx.connections.of_repository(repository.id))
+
+
+async def _catch_up(tx: Store, repository: Repository, branch: str, sha: str, *, holds: bool) -> None:
+    """Queue the head for each connection that is behind; the first extraction of a repository finds out which projects it holds."""
+    connections = await tx.connections.of_repository(repository.id)
+    if not connections and holds:
+        connections = [await tx.connections.create(repository.id, None)]
+    for connection in connections:
+        if (connection.followed_branch or branch) != branch:
+            continue
+        await tx.connections.move_head(connection.id, sha)
+        if jobs.is_behind(await tx.extractions.newest(connection.id, branch), sha):
+            await tx.extractions.enqueue(connection.id, branch, sha, "reconcile")
+
+
+async def _forever(bell: Bell, step: Callable[[], Awaitable[bool]]) -> None:
+    """Take steps while there are some, wait for the bell when there is none, and go on whatever is away."""
     while True:
         try:
-            due = await store.installations.claim_look()
-            if due is None:
+            if not await step():
                 await bell.wait(IDLE_S)
-                continue
-            with log.bound(repository=due.repository.full_name, installation_id=due.repository.installation_id):
-                await look(store, github, due)
-        except UnavailableError as error:
-            logger.warning("cannot look at repositories", reason=str(error))
-            await bell.wait(IDLE_S / 10)
-
-
-async def look(store: Store, github: GitHub, due: Look) -> None:
-    """Make a connection of the dbt project in a repository, and queue its newest commit."""
-    repository = due.repository
-    try:
-        head = await github.head(repository)
-    except FreshetError as error:
-        again = error.retryable and due.attempts < MAX_LOOKS
-        asked = error.retry_after_s if isinstance(error, UnavailableError) else None
-        again_at = datetime.now(UTC) + retry_delay(due.attempts, asked) if again else None
-        await store.installations.look_done(repository.id, None, again_at)
-        logger.warning("could not look at the repository", reason=str(error), again=again)
-        return
-    branch = head.repository.default_branch
-    found = project.find(head.paths)
-    async with store.transaction() as tx:
-        await tx.installations.look_done(repository.id, branch, None)
-        if found and head.sha and branch and not await tx.connections.of_repository(repository.id):
-            # Which of several it is, the first extraction tells: that takes more than their paths.
-            connection = await tx.connections.create(repository.id, found[0] if len(found) == 1 else None)
-            await tx.connections.move_head(connection.id, head.sha)
-            await tx.extractions.enqueue(connection.id, branch, head.sha, "installation")
-    logger.info("looked at the repository", dbt_projects=len(found))
+        except FreshetError as error:
+            logger.warning("the reconciler had to stop for a while", reason=str(error), retryable=error.retryable)
+            await bell.wait(IDLE_S)

@@ -8,10 +8,11 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from app.errors import CommitGoneError, ContainerTimedOutError, DbtError, FreshetError, ProjectError
+from app.errors import CommitGoneError, ContainerTimedOutError, DbtError, FreshetError, NoProjectError, ProjectError
 from app.jobs import STAGES, Conclusion, Extraction, Problem, Stage, StageTime, Status
 from app.lineage import Difference, Lineage
 from app.project import DEFAULT_ADAPTER, PROJECT_FILE, Layout
@@ -21,6 +22,8 @@ MAX_TEXT_BYTES = 65_535
 MAX_ANNOTATION_BYTES = 60_000
 LISTED = 50
 """Changed nodes that are named one by one; the rest is counted."""
+AGAIN: tuple[Conclusion, ...] = ("neutral", "timed_out", "cancelled")
+"""How it ended when doing it again may end otherwise: then a button offers it."""
 LISTED_PROJECTS = 10
 STAGE_WORDS: Mapping[Stage, str] = {
     "cloning": "Fetch the commit",
@@ -46,7 +49,7 @@ def result(
         )
     if layout.others:
         named = ", ".join(_code(other or "the root") for other in layout.others[:LISTED_PROJECTS])
-        notes.append(f"The repository holds {len(layout.others)} more dbt projects, which are not followed yet: {named}.")
+        notes.append(f"More dbt projects of this repository, each with a check run of its own: {named}.")
     return {
         "project_dir": layout.project_dir,
         "project_name": lineage.project_name or layout.project_name,
@@ -63,12 +66,27 @@ def result(
     }
 
 
-def problem(error: FreshetError) -> Problem:
-    """Return why an extraction did not succeed, for people."""
+def carried(of: Mapping[str, Any], sha: str, change: Difference | None) -> dict[str, Any]:
+    """Return what is kept of a success that took over the lineage of `sha`, of which `of` was kept."""
+    return {**of, "change": None if change is None else _change(change), "carried_from": sha, "usage": {}}
+
+
+def problem(error: FreshetError, *, chosen: bool = True) -> Problem:
+    """Return why an extraction did not succeed, for people.
+
+    `chosen`: somebody chose this repository for the App; else nobody wants to hear a failure of it for having no dbt project.
+    """
     path, line = (error.place or (None, None)) if isinstance(error, DbtError) else (None, None)
     output = error.output if isinstance(error, DbtError) else getattr(error, "log", "")
     message = f"While {error.doing}: {error.reason.rstrip('.')}."
-    return Problem(error.title, message, error.next_step, output, path, line, _conclusion(error))
+    return Problem(error.title, message, error.next_step, output, path, line, _conclusion(error, chosen=chosen))
+
+
+def removed(of: Problem) -> Problem:
+    """Return the problem of a project that was taken out of a repository which has others."""
+    return replace(
+        of, title="The dbt project was removed", next_step="Its connection is hidden; it comes back with the project.", conclusion="skipped"
+    )
 
 
 def crash(error: BaseException) -> Problem:
@@ -100,7 +118,7 @@ def place(output: str, layout: Layout) -> tuple[str, int | None] | None:
 def check_run(extraction: Extraction, url: str) -> dict[str, Any]:
     """Return the body of the check run that shows an extraction as it is now. `url` is its page."""
     body: dict[str, Any] = {
-        "name": NAME,
+        "name": NAME if extraction.siblings == 1 else f"{NAME} ({extraction.project_dir or '.'})",
         "head_sha": extraction.sha,
         "external_id": extraction.id,
         "details_url": url,
@@ -112,6 +130,8 @@ def check_run(extraction: Extraction, url: str) -> dict[str, Any]:
     conclusion = conclusion_of(extraction)
     if conclusion:
         body |= {"conclusion": conclusion, "completed_at": _time(extraction.finished_at or extraction.created_at)}
+    if conclusion in AGAIN:
+        body["actions"] = [{"label": "Extract again", "description": "Run dbt on this commit once more", "identifier": "extract"}]
     if extraction.problem and extraction.problem.output:
         body["output"]["text"] = _cut(f"### dbt's message\n{_fenced(extraction.problem.output)}")
     if extraction.problem and extraction.problem.path:
@@ -197,6 +217,8 @@ def _changed(of: Mapping[str, Any]) -> str:
     change = of["change"]
     if change is None:
         return "This is the first lineage of the project."
+    if of.get("carried_from") and not change["total"]:
+        return f"Nothing that dbt reads changed: the lineage of `{of['carried_from'][:7]}` still holds, and dbt did not run."
     if not change["total"]:
         return "Nothing changed against the lineage before."
     lines = ["**What changed against the lineage before**"]
@@ -228,7 +250,9 @@ def _change(change: Difference) -> dict[str, Any]:
     return {**{key: list(names[:LISTED]) for key, names in lists.items()}, "counts": counts, "total": sum(counts.values())}
 
 
-def _conclusion(error: FreshetError) -> Conclusion:
+def _conclusion(error: FreshetError, *, chosen: bool) -> Conclusion:
+    if isinstance(error, NoProjectError) and not chosen:
+        return "neutral"
     if isinstance(error, ContainerTimedOutError):
         return "timed_out"
     if isinstance(error, CommitGoneError):

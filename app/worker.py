@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from app import lineage, log, report
-from app.errors import FreshetError, UnavailableError
+from app import handlers, lineage, log, report
+from app.errors import FreshetError, NoProjectError, UnavailableError
 from app.jobs import MAX_ATTEMPTS, Extraction, Problem, Stage, StageTime, retry_delay
-from app.ports import Bell, Runner, Sources, Store
-from app.refresh import Commit, Refreshed, refresh
+from app.lineage import Difference, Fingerprints
+from app.ports import Bell, KnownInput, Runner, Sources, Store
+from app.refresh import Carried, Commit, Refreshed, refresh
 
 LEASE = timedelta(seconds=60)
 HEARTBEAT_S = 15.0
@@ -77,9 +79,9 @@ class Worker:
     async def _work(self, extraction: Extraction, bell: Bell) -> None:
         ids = {log.EXTRACTION: extraction.id, log.REPOSITORY: extraction.repository.full_name}
         with log.bound(**ids, **{log.INSTALLATION: extraction.repository.installation_id}):
-            stages = Stages(lambda stage, times: self._enter(extraction, stage, times))
+            ledger = Ledger(self._store, self._name, extraction)
             try:
-                await self._extract(extraction, stages)
+                await self._extract(extraction, ledger)
             except asyncio.CancelledError:
                 await asyncio.shield(self._hand_back(extraction))
                 raise
@@ -88,59 +90,58 @@ class Worker:
             finally:
                 bell.ring()
 
-    async def _extract(self, extraction: Extraction, stages: Stages) -> None:
+    async def _extract(self, extraction: Extraction, ledger: Ledger) -> None:
         """Run it and store how it ended. Only a lost claim and being cancelled come out of here."""
         logger.info("extraction begins", sha=extraction.sha, attempt=extraction.attempt)
-        commit = Commit(extraction.id, extraction.repository, extraction.sha, extraction.project_dir)
+        commit = Commit(extraction.id, extraction.repository, extraction.sha)
         try:
             if extraction.attempt > MAX_ATTEMPTS:
-                await self._fail(extraction, stages, _given_up())
+                await self._fail(extraction, ledger, _given_up())
                 return
-            refreshed = await refresh(commit, self._sources, self._runner, stages.enter)
-            await self._keep(extraction, refreshed, stages)
-            logger.info("extraction succeeded", nodes=len(refreshed.lineage.nodes))
+            refreshed = await refresh(commit, self._sources, self._runner, ledger)
+            await self._keep(extraction, refreshed, ledger)
+            logger.info("extraction succeeded", carried=isinstance(refreshed, Carried))
         except ClaimLostError:
             raise
         except FreshetError as error:
-            await self._stopped(extraction, stages, error)
+            await self._stopped(extraction, ledger, error)
         except Exception as error:  # a mistake of ours must end in a check run too, and the next extraction must work
             logger.exception("extraction crashed")
-            await self._fail(extraction, stages, report.crash(error))
+            await self._fail(extraction, ledger, report.crash(error))
 
-    async def _stopped(self, extraction: Extraction, stages: Stages, error: FreshetError) -> None:
+    async def _stopped(self, extraction: Extraction, ledger: Ledger, error: FreshetError) -> None:
         logger.info("extraction stopped", reason=str(error), retryable=error.retryable)
         if error.retryable and extraction.attempt < MAX_ATTEMPTS:
             asked = error.retry_after_s if isinstance(error, UnavailableError) else None
             delay = retry_delay(extraction.attempt, asked)
             await _insisting(lambda: self._store.extractions.retry(extraction.id, self._name, delay))
-        else:
-            await self._fail(extraction, stages, report.problem(error))
+            return
+        if isinstance(error, NoProjectError) and extraction.project_dir is None:
+            await self._store.connections.hide(extraction.connection_id)
+        problem = report.problem(error, chosen=extraction.repository_selection == "selected")
+        if isinstance(error, NoProjectError) and await self._others_stay(extraction):
+            problem = report.removed(problem)
+        await self._fail(extraction, ledger, problem)
 
-    async def _fail(self, extraction: Extraction, stages: Stages, problem: Problem) -> None:
-        times = stages.ended()
+    async def _others_stay(self, extraction: Extraction) -> bool:
+        """Tell whether the repository has other projects: then that this one is gone was somebody's wish."""
+        current = await self._store.extractions.get(extraction.id)
+        return current is not None and current.siblings > 1
+
+    async def _fail(self, extraction: Extraction, ledger: Ledger, problem: Problem) -> None:
+        times = ledger.ended()
         await _insisting(lambda: self._store.extractions.finish(extraction.id, self._name, "failed", times, problem=problem))
 
-    async def _keep(self, extraction: Extraction, refreshed: Refreshed, stages: Stages) -> None:
+    async def _keep(self, extraction: Extraction, refreshed: Refreshed | Carried, ledger: Ledger) -> None:
         """Store the lineage, switch the connection, and end the extraction: one transaction."""
-        found = refreshed.lineage
         async with self._store.transaction() as tx:
             before = await tx.lineages.current_fingerprints(extraction.connection_id)
-            await tx.lineages.save(extraction, found)
-            await tx.connections.found_project(extraction.connection_id, refreshed.layout.project_dir, found.project_name)
-            result = report.result(
-                refreshed.layout,
-                found,
-                refreshed.adapter_type,
-                None if before is None else await asyncio.to_thread(lineage.difference, before, found),
-                image=refreshed.parsed.image,
-                usage=asdict(refreshed.parsed.usage),
-            )
-            if not await tx.extractions.finish(extraction.id, self._name, "succeeded", stages.ended(), result=result):
+            after = await _after(tx, refreshed)
+            change = None if before is None else await asyncio.to_thread(lineage.difference, before, after)
+            result = await _save(tx, extraction, refreshed, change)
+            await tx.connections.found_project(extraction.connection_id, refreshed.layout.project_dir, result["project_name"])
+            if not await tx.extractions.finish(extraction.id, self._name, "succeeded", ledger.ended(), result=result):
                 raise ClaimLostError
-
-    async def _enter(self, extraction: Extraction, stage: Stage, times: Sequence[StageTime]) -> None:
-        if not await self._store.extractions.enter_stage(extraction.id, self._name, stage, times):
-            raise ClaimLostError
 
     async def _hand_back(self, extraction: Extraction) -> None:
         try:
@@ -150,22 +151,57 @@ class Worker:
             logger.warning("extraction not handed back, its lease will run out", reason=str(error))
 
 
-class Stages:
-    """Keeps the times of the stages, and tells of each that begins."""
+class Ledger:
+    """Keeps the times of one extraction's stages, and stands between it and the store (`refresh.Ledger`)."""
 
-    def __init__(self, tell: Callable[[Stage, Sequence[StageTime]], Awaitable[None]]) -> None:
-        self._tell = tell
+    def __init__(self, store: Store, worker: str, extraction: Extraction) -> None:
+        self._store = store
+        self._worker = worker
+        self._extraction = extraction
         self._times: list[StageTime] = []
 
     async def enter(self, stage: Stage) -> None:
-        """End the stage that runs and begin another."""
+        """End the stage that runs and begin another. Raises ClaimLostError."""
         self._times = [*self.ended(), StageTime(stage, datetime.now(UTC))]
-        await self._tell(stage, self._times)
+        if not await self._store.extractions.enter_stage(self._extraction.id, self._worker, stage, self._times):
+            raise ClaimLostError
+
+    async def locate(self, projects: Sequence[str]) -> str | None:
+        """Follow the projects that a followed branch holds, and return where the extraction's own one is."""
+        extraction = self._extraction
+        async with self._store.transaction() as tx:
+            await handlers.follow(tx, extraction.repository, extraction.branch, extraction.sha, projects)
+            current = await tx.extractions.get(extraction.id)
+        return current.project_dir if current else extraction.project_dir
+
+    async def known(self, input_hash: bytes) -> KnownInput | None:
+        """Return a commit with the same input; none when somebody asked for this extraction."""
+        if self._extraction.forced:
+            return None
+        return await self._store.lineages.of_input(self._extraction.connection_id, input_hash)
 
     def ended(self) -> list[StageTime]:
         """Return the times with the last stage ended now."""
         now = datetime.now(UTC)
         return [stage if stage.ended_at else replace(stage, ended_at=now) for stage in self._times]
+
+
+async def _after(tx: Store, refreshed: Refreshed | Carried) -> Fingerprints:
+    if isinstance(refreshed, Carried):
+        return await tx.lineages.fingerprints(refreshed.known.lineage_id)
+    return refreshed.lineage.fingerprints()
+
+
+async def _save(tx: Store, extraction: Extraction, refreshed: Refreshed | Carried, change: Difference | None) -> dict[str, Any]:
+    """Store the lineage and return what is kept of the success."""
+    if isinstance(refreshed, Carried):
+        await tx.lineages.carry(extraction, refreshed.known.lineage_id)
+        return report.carried(refreshed.known.result, refreshed.known.sha, change)
+    await tx.lineages.save(extraction, refreshed.lineage, refreshed.input_hash)
+    parsed = refreshed.parsed
+    return report.result(
+        refreshed.layout, refreshed.lineage, refreshed.adapter_type, change, image=parsed.image, usage=asdict(parsed.usage)
+    )
 
 
 async def _insisting(write: Callable[[], Awaitable[object]]) -> None:

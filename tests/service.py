@@ -80,8 +80,8 @@ def free_port() -> int:
         return port
 
 
-def environment(github: GitHubDouble, data_dir: Path, port: int, **more: str) -> dict[str, str]:
-    """Return the environment of a service that serves `github`, and points the App's webhook at it."""
+def environment(github: GitHubDouble, data_dir: Path, port: int, *, with_app: bool = True, **more: str) -> dict[str, str]:
+    """Return the environment of a service that serves `github`, and points the App's webhook at it; `with_app` tells it of the App."""
     github.app.webhook_url = f"http://127.0.0.1:{port}/api/webhooks/github"
     ours = {
         "PORT": str(port),
@@ -89,11 +89,13 @@ def environment(github: GitHubDouble, data_dir: Path, port: int, **more: str) ->
         "FRESHET_API_TOKENS": TOKEN,
         "GITHUB_API_URL": github.api_url,
         "GITHUB_SERVER_URL": github.server_url,
+    }
+    app = {
         "GITHUB_APP_ID": str(github.app.id),
         "GITHUB_PRIVATE_KEY": github.app.private_key_pem,
         "GITHUB_WEBHOOK_SECRET": github.app.webhook_secret,
     }
-    return {**clean_environment(), **ours, **more}
+    return {**clean_environment(), **ours, **(app if with_app else {}), **more}
 
 
 def clean_environment() -> Mapping[str, str]:
@@ -102,7 +104,9 @@ def clean_environment() -> Mapping[str, str]:
 
 
 @asynccontextmanager
-async def serving(github: GitHubDouble, data_dir: Path, *, port: int | None = None, **more: str) -> AsyncIterator[Service]:
+async def serving(
+    github: GitHubDouble, data_dir: Path, *, port: int | None = None, with_app: bool = True, **more: str
+) -> AsyncIterator[Service]:
     """Run `python -m app serve` until this is left; it is ready when this yields."""
     port = port or free_port()
     data_dir.mkdir(parents=True, exist_ok=True)
@@ -111,7 +115,7 @@ async def serving(github: GitHubDouble, data_dir: Path, *, port: int | None = No
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-W", "error", "-m", "app", "serve"),
             cwd=ROOT,
-            env=environment(github, data_dir, port, **more),
+            env=environment(github, data_dir, port, with_app=with_app, **more),
             stdout=output,
             stderr=output,
             start_new_session=True,

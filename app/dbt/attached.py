@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any
 
@@ -17,6 +17,8 @@ from aiodocker.stream import Message, Stream
 STDOUT = 1
 MAX_LOG_HEAD = 1 << 20
 MAX_LOG_TAIL = 3 << 20
+LINGER_S = 3.0
+"""From the end of a container to when nothing of its output is expected any more."""
 
 Feed = Callable[[bytes], Awaitable[None]]
 
@@ -49,16 +51,33 @@ class Log:
         return b"".join((self._head, gap, *self._tail)).decode(errors="replace")
 
 
-async def converse(stream: Stream, stdin: AsyncIterator[bytes], stdout: Feed, log: Log) -> None:
-    """Write `stdin` while reading the rest, until the container closes its streams. Raises what `stdin` or `stdout` raise."""
+async def converse(stream: Stream, stdin: AsyncIterator[bytes], stdout: Feed, log: Log, ended: Coroutine[Any, Any, object]) -> None:
+    """Write `stdin` while reading the rest, until the container closes its streams. Raises what `stdin` or `stdout` raise.
+
+    `ended` returns when the container has ended: the engine leaves the connection open when there is input that was not read.
+    """
+    reader = _Reader(stream, stdout, log)
     try:
         async with asyncio.TaskGroup() as group:
             feeding = group.create_task(_write(stream, stdin))
-            await _read(stream, stdout, log)
-            # It ended without reading all of its input: that it did will be seen from its result.
+            ending = group.create_task(ended)
+            reading = group.create_task(reader.run())
+            await asyncio.wait([reading, ending], return_when=asyncio.FIRST_COMPLETED)
+            # It may have ended without reading all of its input: its result will tell.
             feeding.cancel()
+            ending.cancel()
+            await _linger(reading, reader)
     except BaseExceptionGroup as group_error:
         raise group_error.exceptions[0] from None
+
+
+async def _linger(reading: asyncio.Task[None], reader: _Reader) -> None:
+    """Wait for what is still on its way, as long as something comes."""
+    seen = -1
+    while not reading.done() and reader.messages != seen:
+        seen = reader.messages
+        await asyncio.wait([reading], timeout=LINGER_S)
+    reading.cancel()
 
 
 async def _write(stream: Stream, stdin: AsyncIterator[bytes]) -> None:
@@ -73,17 +92,24 @@ async def _write(stream: Stream, stdin: AsyncIterator[bytes]) -> None:
                 return
 
 
-async def _read(stream: Stream, stdout: Feed, log: Log) -> None:
-    while message := await _next(stream):
-        if message.stream == STDOUT:
-            await stdout(message.data)
-        else:
-            log.add(message.data)
+class _Reader:
+    """Reads both outputs to their end; `messages` counts what has come."""
 
+    def __init__(self, stream: Stream, stdout: Feed, log: Log) -> None:
+        self.messages = 0
+        self._stream, self._stdout, self._log = stream, stdout, log
 
-async def _next(stream: Stream) -> Message | None:
-    try:
-        return await stream.read_out()
-    except (aiohttp.ClientError, OSError):
-        # A broken connection is an end like any other: what came before tells whether it came too early.
-        return None
+    async def run(self) -> None:
+        while message := await self._next():
+            self.messages += 1
+            if message.stream == STDOUT:
+                await self._stdout(message.data)
+            else:
+                self._log.add(message.data)
+
+    async def _next(self) -> Message | None:
+        try:
+            return await self._stream.read_out()
+        except (aiohttp.ClientError, OSError):
+            # A broken connection is an end like any other: what came before tells whether it came too early.
+            return None

@@ -11,10 +11,11 @@ from pathlib import Path
 import aiodocker
 
 from app import log
-from app.dbt import container, engine
+from app.dbt import container, engine, lifetime
 from app.dbt.command import Command, MalformedResultError, Result, ResultReader, Sink, archive, job_json
-from app.dbt.container import MAX_LOG_SHOWN, Exit, Limits, Spec
+from app.dbt.container import MAX_LOG_SHOWN, Exit
 from app.dbt.images import Images, RunnerImage
+from app.dbt.isolation import Limits, Spec
 from app.dbt.packages import SpooledPackages
 from app.errors import DbtError, EngineUnavailableError, OutputTooBigError, RunnerImageError
 from app.ports import DbtJob, PackageTree, Parsed, TarStream, Usage
@@ -74,6 +75,10 @@ class DockerRunner:
         """Return the adapter types that the runner image holds."""
         return (await self._images.get()).adapters
 
+    async def image_id(self) -> str:
+        """Return what stands for the contents of the runner image."""
+        return (await self._images.get()).id
+
     async def install_packages(self, job: DbtJob, tree: TarStream) -> PackageTree:
         """Run `dbt deps` with a network and return what it installed."""
         packages = SpooledPackages(self._work_dir)
@@ -99,7 +104,7 @@ class DockerRunner:
     async def sweep(self) -> int:
         """Remove containers that an earlier start of this service left behind; return how many."""
         labels = {APP_LABEL: APP, HOST_LABEL: self._instance}
-        return await container.sweep(self._docker, labels, BOOT_LABEL, self.boot_id)
+        return await lifetime.sweep(self._docker, labels, BOOT_LABEL, self.boot_id)
 
     async def check(self) -> str:
         """Return a line that says which engine and which image will be used. Raises RunnerImageError or EngineUnavailableError."""
@@ -141,6 +146,7 @@ class DockerRunner:
         return Spec(
             name=f"freshet-{extraction}-{command}-{secrets.token_hex(4)}",
             image=image.id,
+            image_name=image.name,
             doing=doing,
             labels={APP_LABEL: APP, EXTRACTION_LABEL: job.extraction_id, BOOT_LABEL: self.boot_id, HOST_LABEL: self._instance},
             limits=Limits(min(limits.cpus, await self._cpus()), limits.memory_bytes, limits.timeout_s, limits.pids),
@@ -166,7 +172,7 @@ def _judge(reader: ResultReader, end: Exit, spec: Spec, image: RunnerImage) -> R
     if result is None:
         raise _not_ours(spec, image)
     if not result.ok and (end.oom_killed or result.kind != "dbt"):
-        raise container.out_of_memory(spec)
+        raise container.out_of_memory(spec, end.log)
     if not result.ok:
         raise DbtError(spec.doing, result.error, end.log)
     if not reader.complete:

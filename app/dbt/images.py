@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import aiodocker
 
 from app.dbt import engine
-from app.dbt.container import missing_image
+from app.dbt.lifetime import missing_image
 from app.errors import RunnerImageError
 
 RUNNER_LABEL = "io.freshet.runner"

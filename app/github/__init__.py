@@ -10,6 +10,8 @@ Outwards, REST:
 * `api` sends one request to one host, with time limits, redirects that keep their method, and no token for anybody else
 * `auth` is the App: its JWT, and one narrow installation token per repository and purpose
 * `client` is what the flow asks for (`app.ports.GitHub`): branch heads and check runs
+* `listing` finds the dbt projects of a commit, also where GitHub does not list all of its files at once
+* `survey` is what the reconciler asks for (`app.ports.Survey`): installations, repositories, heads, deliveries that were lost
 
 Outwards, git:
 

@@ -71,6 +71,22 @@ def refusal(answer: Answer, doing: str, now: datetime) -> FreshetError:
     return RejectedError(doing, said, status=answer.status)
 
 
+def nearly_spent(answer: Answer, doing: str, reserve: int, now: datetime) -> GitHubUnavailableError | None:
+    """Return the error of a good answer after which fewer than `reserve` requests (a tenth of a small limit) are left for this hour.
+
+    https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#checking-the-status-of-your-rate-limit
+    """
+    try:
+        limit = sansio.RateLimit.from_http(answer.headers)
+        if limit is None or limit.remaining >= min(reserve, limit.limit // 10):
+            return None
+        wait_s = min(max((limit.reset_datetime - now).total_seconds(), 1.0), MAX_WAIT_S)
+    except (ValueError, OverflowError, OSError):
+        return None
+    reason = f"GitHub takes {limit.remaining} more requests until {limit.reset_datetime:%H:%M} UTC, which are kept for check runs"
+    return GitHubUnavailableError(doing, reason, retry_after_s=wait_s)
+
+
 def _is_limited(answer: Answer, message: str) -> bool:
     """Primary and secondary limits come as 403 or 429, the secondary ones sometimes with words only."""
     if answer.status == HTTPStatus.TOO_MANY_REQUESTS:

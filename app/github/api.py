@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from types import TracebackType
@@ -18,7 +19,7 @@ from pydantic import SecretStr
 from yarl import URL
 
 from app.errors import ConfigurationError, GitHubUnavailableError, RejectedError
-from app.github.answers import REDIRECTS, Answer, decode, refusal, without_nulls
+from app.github.answers import REDIRECTS, Answer, decode, nearly_spent, refusal, without_nulls
 
 T = TypeVar("T")
 
@@ -27,27 +28,46 @@ CONNECT_S = 5.0
 TOTAL_S = 15.0
 MAX_ANSWER_BYTES = 64 << 20
 MAX_REDIRECTS = 3
-MAX_PAGES = 100
+MAX_PAGES = 1000
 GET_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One request; `doing` is what it is for, in the words of our errors."""
+
+    method: str
+    url: URL
+    doing: str
+    token: SecretStr | None
+    data: bytes | None = None
+    etag: str | None = None
+    """The version that we have: GitHub answers 304 while it is the one that it has."""
+    reserve: int = 0
+    """Requests that have to remain of the hour's rate limit when this one is done."""
 
 
 class ApiClient:
     """GitHub's REST API at one URL. An async context manager: it holds the connections."""
 
     def __init__(self, api_url: str, *, connect_s: float = CONNECT_S, total_s: float = TOTAL_S, user_agent: str = "freshet") -> None:
-        try:
-            self._base = URL(api_url.rstrip("/") + "/")
-            self._origin = self._base.origin()
-        except ValueError as error:
-            raise ConfigurationError("reading GITHUB_API_URL", f"{api_url!r} is not a URL") from error
+        self.point_at(api_url)
         self._timeout = aiohttp.ClientTimeout(total=total_s, sock_connect=connect_s)
         self._headers = {**sansio.create_headers(user_agent, accept="application/vnd.github+json"), "x-github-api-version": API_VERSION}
         self._session: aiohttp.ClientSession | None = None
 
+    def point_at(self, api_url: str) -> None:
+        """Ask another GitHub from now on. Raises ConfigurationError when that is no URL."""
+        try:
+            base = URL(api_url.rstrip("/") + "/")
+            self._base, self._origin, self._proxy = base, base.origin(), _proxy_of(base)
+        except ValueError as error:
+            raise ConfigurationError("reading GITHUB_API_URL", f"{api_url!r} is not a URL") from error
+
     async def __aenter__(self) -> Self:
         """Open the pool of connections."""
         # Not trust_env: it reads ~/.netrc too, and aiohttp refuses a request that has both.
-        self._session = aiohttp.ClientSession(timeout=self._timeout, cookie_jar=aiohttp.DummyCookieJar(), proxy=_proxy_of(self._base))
+        self._session = aiohttp.ClientSession(timeout=self._timeout, cookie_jar=aiohttp.DummyCookieJar())
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -56,71 +76,92 @@ class ApiClient:
         if session is not None:
             await session.close()
 
-    async def get(self, path: str, type_: type[T], *, doing: str, token: SecretStr | None, **query: str) -> T:
-        """GET `path`, tried again at once when GitHub stumbles. Raises as `app.ports.GitHub` says."""
-        return (await self._get(self._url(path, query), type_, doing, token))[0]
+    async def get(self, path: str, type_: type[T], *, doing: str, token: SecretStr | None, reserve: int = 0, **query: str) -> T:
+        """GET `path`, tried again at once when GitHub stumbles. Raises as `app.ports.GitHub` says.
 
-    async def pages(self, path: str, type_: type[T], *, doing: str, token: SecretStr | None, **query: str) -> AsyncGenerator[T, None]:
+        With a `reserve` it is GitHubUnavailableError, too, when fewer requests than that are left to the token's owner for this hour.
+        """
+        request = _Request("GET", self._url(path, query), doing, token, reserve=reserve)
+        return await self._get(request, lambda answer: decode(answer, type_, doing))
+
+    async def get_if_changed(
+        self, path: str, type_: type[T], *, doing: str, token: SecretStr | None, etag: str | None, reserve: int = 0
+    ) -> tuple[T, str | None] | None:
+        """GET `path` with its ETag, None when it is as it was under `etag`, which costs nothing of the rate limit.
+
+        https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api#use-conditional-requests-if-appropriate
+        """
+
+        def read(answer: Answer) -> tuple[T, str | None] | None:
+            unchanged = answer.status == HTTPStatus.NOT_MODIFIED
+            return None if unchanged else (decode(answer, type_, doing), answer.headers.get("etag"))
+
+        return await self._get(_Request("GET", self._url(path, {}), doing, token, etag=etag, reserve=reserve), read)
+
+    async def pages(
+        self, path: str, type_: type[T], *, doing: str, token: SecretStr | None, reserve: int = 0, **query: str
+    ) -> AsyncGenerator[T, None]:
         """GET `path` and all pages that follow it."""
-        url: URL | None = self._url(path, {"per_page": "100", **query})
+        request = _Request("GET", self._url(path, {"per_page": "100", **query}), doing, token, reserve=reserve)
         for _ in range(MAX_PAGES):
-            if url is None:
-                return
-            page, following = await self._get(url, type_, doing, token)
+            page, following = await self._get(request, lambda answer: (decode(answer, type_, doing), answer.next_url))
             yield page
-            url = None if following is None else self._ours(url, following, doing)
+            if following is None:
+                return
+            request = replace(request, url=self._ours(request.url, following, doing))
+        raise GitHubUnavailableError(doing, f"GitHub listed more than {MAX_PAGES} pages")
 
     async def post(self, path: str, type_: type[T], *, doing: str, token: SecretStr | None, body: Mapping[str, Any]) -> T:
         """POST `body`, without its nulls, once: what follows a lost answer is for the caller to decide."""
-        return decode(await self._exchange("POST", self._url(path, {}), doing, token, _dumps(body)), type_, doing)
+        return decode(await self._exchange(_Request("POST", self._url(path, {}), doing, token, _dumps(body))), type_, doing)
+
+    async def trigger(self, path: str, *, doing: str, token: SecretStr | None) -> None:
+        """POST nothing, once; what GitHub answers besides its status is not read."""
+        await self._exchange(_Request("POST", self._url(path, {}), doing, token))
 
     async def patch(self, path: str, type_: type[T], *, doing: str, token: SecretStr | None, body: Mapping[str, Any]) -> T:
         """PATCH with `body`, without its nulls, once."""
-        return decode(await self._exchange("PATCH", self._url(path, {}), doing, token, _dumps(body)), type_, doing)
+        return decode(await self._exchange(_Request("PATCH", self._url(path, {}), doing, token, _dumps(body))), type_, doing)
 
-    async def _get(self, url: URL, type_: type[T], doing: str, token: SecretStr | None) -> tuple[T, str | None]:
+    async def _get(self, request: _Request, read: Callable[[Answer], T]) -> T:
         attempts = stamina.retry_context(_passes_soon, attempts=GET_ATTEMPTS, timeout=None, wait_initial=0.2, wait_max=1.0, wait_jitter=0.2)
         async for attempt in attempts:
             with attempt:
-                answer = await self._exchange("GET", url, doing, token, None)
-                return decode(answer, type_, doing), answer.next_url
+                return read(await self._exchange(request))
         raise AssertionError  # pragma: no cover - stamina raises the last error itself
 
-    async def _exchange(self, method: str, url: URL, doing: str, token: SecretStr | None, data: bytes | None) -> Answer:
+    async def _exchange(self, request: _Request) -> Answer:
         """Send one request and follow GitHub's redirects with the same method and body.
 
         https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api#follow-redirects
         """
         for _ in range(MAX_REDIRECTS + 1):
-            answer = await self._once(method, url, doing, token, data)
+            answer = await self._once(request)
             if answer.status in REDIRECTS and "location" in answer.headers:
-                url = self._ours(url, answer.headers["location"], doing)
-            elif answer.status // 100 == 2:  # noqa: PLR2004 - 2xx
-                return answer
+                request = replace(request, url=self._ours(request.url, answer.headers["location"], request.doing))
             else:
-                raise refusal(answer, doing, datetime.now(UTC))
-        raise GitHubUnavailableError(doing, f"GitHub redirected more than {MAX_REDIRECTS} times")
+                return _accept(answer, request)
+        raise GitHubUnavailableError(request.doing, f"GitHub redirected more than {MAX_REDIRECTS} times")
 
-    async def _once(self, method: str, url: URL, doing: str, token: SecretStr | None, data: bytes | None) -> Answer:
+    async def _once(self, request: _Request) -> Answer:
         if self._session is None:
             message = "ApiClient is used outside its context"
             raise RuntimeError(message)
-        headers = dict(self._headers)
-        if token is not None:
-            headers["authorization"] = f"Bearer {token.get_secret_value()}"
-        if data is not None:
-            headers["content-type"] = "application/json"
+        headers = {**self._headers, **_headers_of(request)}
         # A check run with all its annotations can be megabytes, which aiohttp wants as a file.
-        content = None if data is None else io.BytesIO(data)
+        content = None if request.data is None else io.BytesIO(request.data)
         try:
-            async with self._session.request(method, url, data=content, headers=headers, allow_redirects=False) as response:
-                body = await _read(response, doing)
+            sent = self._session.request(
+                request.method, request.url, data=content, headers=headers, proxy=self._proxy, allow_redirects=False
+            )
+            async with sent as response:
+                body = await _read(response, request.doing)
                 link = response.links.get("next")
                 return Answer(response.status, response.headers, body, str(link["url"]) if link else None)
         except TimeoutError as error:
-            raise GitHubUnavailableError(doing, f"GitHub did not answer within {self._timeout.total:g} s") from error
+            raise GitHubUnavailableError(request.doing, f"GitHub did not answer within {self._timeout.total:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise GitHubUnavailableError(doing, f"the connection to {self._base.host} broke ({type(error).__name__})") from error
+            raise GitHubUnavailableError(request.doing, f"the connection to {self._base.host} broke ({type(error).__name__})") from error
 
     def _url(self, path: str, query: Mapping[str, str]) -> URL:
         return self._base.join(URL(path.removeprefix("/"), encoded=True)).with_query(query)
@@ -136,6 +177,28 @@ class ApiClient:
             reason = f"GitHub pointed to another host ({url.host}), which is not sent our token; check GITHUB_API_URL"
             raise RejectedError(doing, reason, status=HTTPStatus.MOVED_PERMANENTLY)
         return url
+
+
+def _headers_of(request: _Request) -> dict[str, str]:
+    """Return the headers that only this request has."""
+    headers = {}
+    if request.token is not None:
+        headers["authorization"] = f"Bearer {request.token.get_secret_value()}"
+    if request.data is not None:
+        headers["content-type"] = "application/json"
+    if request.etag is not None:
+        headers["if-none-match"] = request.etag
+    return headers
+
+
+def _accept(answer: Answer, request: _Request) -> Answer:
+    """Return an answer that is what was asked for; raise what any other one stands for."""
+    good = answer.status // 100 == 2 or (answer.status == HTTPStatus.NOT_MODIFIED and request.etag is not None)  # noqa: PLR2004 - 2xx
+    now = datetime.now(UTC)
+    error = nearly_spent(answer, request.doing, request.reserve, now) if good else refusal(answer, request.doing, now)
+    if error is not None:
+        raise error
+    return answer
 
 
 def _dumps(body: Mapping[str, Any]) -> bytes:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
+from typing import TypeVar
 from weakref import WeakValueDictionary
 
 import jwt
@@ -21,9 +22,19 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pydantic import SecretStr
 
-from app.errors import ConfigurationError, GoneError, NotConfiguredError, RejectedError
+from app.errors import (
+    ConfigurationError,
+    FreshetError,
+    GitHubUnavailableError,
+    GoneError,
+    NotConfiguredError,
+    RejectedError,
+    SuspendedError,
+)
 from app.github.api import ApiClient
 from app.jobs import Repository
+
+T = TypeVar("T")
 
 FETCH: Mapping[str, str] = {"contents": "read"}
 REPORT: Mapping[str, str] = {"checks": "write"}
@@ -39,7 +50,7 @@ TOKEN_SPARE_S = 5 * 60
 """Likewise for an installation token: a fetch that starts with it has to end with it."""
 MAX_TOKENS = 4096
 
-_Key = tuple[int, int, tuple[tuple[str, str], ...]]
+_Key = tuple[int, int | None, tuple[tuple[str, str], ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +73,7 @@ class _Created(msgspec.Struct):
 
 
 class AppAuth:
-    """Authenticates as the App, or as one of its installations narrowed to one repository."""
+    """Authenticates as the App, or as one of its installations, narrowed to one repository wherever there is one."""
 
     def __init__(
         self,
@@ -99,8 +110,8 @@ class AppAuth:
             self._jwt = SecretStr(signed), times["exp"]
         return self._jwt[0]
 
-    async def token(self, installation_id: int, repository_id: int, permissions: Mapping[str, str]) -> Token:
-        """Return a token for one repository with no more than `permissions`, made once however many ask.
+    async def token(self, installation_id: int, repository_id: int | None, permissions: Mapping[str, str]) -> Token:
+        """Return a token for one repository, or all of the installation's, with no more than `permissions`; made once however many ask.
 
         Raises GoneError (uninstalled, or the repository was taken out), SuspendedError, GitHubUnavailableError or RejectedError.
         """
@@ -115,6 +126,20 @@ class AppAuth:
     async def fetch_token(self, repository: Repository) -> SecretStr:
         """Return a token that reads the contents of one repository: for git."""
         return (await self.token(repository.installation_id, repository.id, FETCH)).value
+
+    async def ask(
+        self, installation_id: int, repository_id: int | None, permissions: Mapping[str, str], ask: Callable[[SecretStr], Awaitable[T]]
+    ) -> T:
+        """Ask with a token as of `token`, and with a new one when GitHub refuses it."""
+        try:
+            return await self._ask_once(installation_id, repository_id, permissions, ask)
+        except _RefusedTokenError:
+            pass
+        try:
+            return await self._ask_once(installation_id, repository_id, permissions, ask)
+        except _RefusedTokenError as refused:
+            # A new token may be refused for some seconds: the same request is good later.
+            raise GitHubUnavailableError(refused.doing, refused.reason) from refused
 
     def forget(self, installation_id: int) -> None:
         """Drop the tokens of an installation: it was removed, suspended or changed."""
@@ -132,11 +157,27 @@ class AppAuth:
             raise NotConfiguredError("asking GitHub", reason, "Open /setup to make a GitHub App, or set them.")
         return self._app
 
-    async def _create(self, installation_id: int, repository_id: int, permissions: Mapping[str, str]) -> Token:
+    async def _ask_once(
+        self, installation_id: int, repository_id: int | None, permissions: Mapping[str, str], ask: Callable[[SecretStr], Awaitable[T]]
+    ) -> T:
+        token = (await self.token(installation_id, repository_id, permissions)).value
+        try:
+            return await ask(token)
+        except RejectedError as error:
+            if error.status != HTTPStatus.UNAUTHORIZED:
+                raise
+            self.forget_token(token)
+            raise _RefusedTokenError(error.doing, error.reason) from error
+        except SuspendedError:
+            self.forget(installation_id)
+            raise
+
+    async def _create(self, installation_id: int, repository_id: int | None, permissions: Mapping[str, str]) -> Token:
         """https://docs.github.com/en/rest/apps/apps#create-an-installation-access-token-for-an-app."""
-        doing = f"getting a token for repository {repository_id} of installation {installation_id}"
+        what = "" if repository_id is None else f"repository {repository_id} of "
+        doing = f"getting a token for {what}installation {installation_id}"
         path = f"/app/installations/{installation_id}/access_tokens"
-        body = {"repository_ids": [repository_id], "permissions": dict(permissions)}
+        body = {"repository_ids": None if repository_id is None else [repository_id], "permissions": dict(permissions)}
         try:
             created = await self._api.post(path, _Created, doing=doing, token=self.jwt(), body=body)
         except RejectedError as error:
@@ -144,6 +185,10 @@ class AppAuth:
                 raise GoneError(doing, error.reason) from error
             raise
         return Token(SecretStr(created.token), created.expires_at)
+
+
+class _RefusedTokenError(FreshetError):
+    """GitHub answered 401 to an installation token."""
 
 
 def _last_use(_key: _Key, token: Token, _now: float) -> float:

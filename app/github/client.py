@@ -12,16 +12,18 @@ from urllib.parse import quote
 import msgspec
 from pydantic import SecretStr
 
-from app import log
-from app.errors import ConfigurationError, FreshetError, GitHubUnavailableError, GoneError, RejectedError, SuspendedError
+from app.checkup import CHECKING, refused
+from app.errors import GoneError, RejectedError
+from app.github import listing
 from app.github.api import ApiClient
 from app.github.auth import FETCH, RECONCILE, REPORT, AppAuth
 from app.jobs import Repository
-from app.ports import Head
+from app.ports import BranchHead, Head
 
 T = TypeVar("T")
 
-_log = log.get(__name__)
+RESERVE = 100
+"""Requests of an installation's hour that are kept for its check runs: reading stops before them."""
 
 
 class _Repository(msgspec.Struct):
@@ -37,16 +39,6 @@ class _Object(msgspec.Struct):
 
 class _Ref(msgspec.Struct):
     object: _Object
-
-
-class _TreeItem(msgspec.Struct):
-    path: str
-    type: str
-
-
-class _Tree(msgspec.Struct):
-    tree: list[_TreeItem]
-    truncated: bool = False
 
 
 class _CheckRun(msgspec.Struct):
@@ -78,20 +70,37 @@ class GitHubClient:
         sha = await self._ref(current, found.default_branch)
         if sha is None:
             return Head(current, None, ())
-        doing = f"listing the files of {current.full_name} at {sha[:7]}"
-        path = f"/repos/{current.full_name}/git/trees/{sha}"
-        tree = await self._get(current, FETCH, path, _Tree, doing, recursive="1")
-        if tree.truncated:
-            _log.warning("github.tree_truncated", repository=current.full_name, sha=sha, listed=len(tree.tree))
-        return Head(current, sha, [item.path for item in tree.tree if item.type == "blob"])
+        return Head(current, sha, await self.paths(current, sha))
+
+    async def paths(self, repository: Repository, sha: str) -> list[str]:
+        """Return the paths of all files of a commit, or of its dbt projects' files where GitHub does not list them all at once.
+
+        https://docs.github.com/en/rest/git/trees#get-a-tree
+        """
+        doing = f"listing the files of {_commit(repository, sha)}"
+
+        async def read(tree_sha: str, type_: type[T], **query: str) -> T:
+            return await self._get(repository, FETCH, f"/repos/{repository.full_name}/git/trees/{tree_sha}", type_, doing, **query)
+
+        return await listing.paths(read, sha, repository.full_name)
+
+    async def describe(self, repository: Repository) -> Repository:
+        """Return a repository as it is now: https://docs.github.com/en/rest/repos/repos#get-a-repository."""
+        found = await self._describe(repository, RECONCILE)
+        return replace(repository, full_name=found.full_name, default_branch=found.default_branch, private=found.private)
 
     async def branch_head(self, repository: Repository, branch: str) -> str | None:
         """Return the sha of a branch, None when there is no such branch."""
-        sha = await self._ref(repository, branch)
-        if sha is None:
+        head = await self.branch_head_if_changed(repository, branch, None)
+        return head.sha if head else None
+
+    async def branch_head_if_changed(self, repository: Repository, branch: str, etag: str | None) -> BranchHead | None:
+        """Return the sha of a branch and the ETag of this answer, None when it is as it was under `etag`."""
+        head = await self._ref_if_changed(repository, branch, etag)
+        if head is not None and head.sha is None:
             # GitHub answers 404 for a missing branch as for a missing repository.
             await self._describe(repository, FETCH)
-        return sha
+        return head
 
     async def full_name(self, repository: Repository) -> str:
         """Return the repository's name as it is now: it may have been renamed or transferred."""
@@ -134,12 +143,10 @@ class GitHubClient:
 
     async def check(self) -> str:
         """Return one line on the App that GitHub knows us as. Raises NotConfiguredError, ConfigurationError or GitHubUnavailableError."""
-        doing = "checking the GitHub App's credentials"
         try:
-            app = await self._api.get("/app", _GitHubApp, doing=doing, token=self._auth.jwt())
+            app = await self._api.get("/app", _GitHubApp, doing=CHECKING, token=self._auth.jwt())
         except (GoneError, RejectedError) as error:
-            next_step = "GITHUB_APP_ID and GITHUB_PRIVATE_KEY have to be of the same App, and this host's clock has to be right."
-            raise ConfigurationError(doing, error.reason, next_step) from error
+            raise refused(error) from error
         return f"App {app.slug or app.name} (id {app.id})"
 
     async def _describe(self, repository: Repository, permissions: Mapping[str, str]) -> _Repository:
@@ -154,52 +161,35 @@ class GitHubClient:
         return found
 
     async def _ref(self, repository: Repository, branch: str) -> str | None:
+        head = await self._ref_if_changed(repository, branch, None)
+        return head.sha if head else None
+
+    async def _ref_if_changed(self, repository: Repository, branch: str, etag: str | None) -> BranchHead | None:
         """https://docs.github.com/en/rest/git/refs#get-a-reference; 409 says that the repository is empty."""
         doing = f"looking up the branch {branch} of {repository.full_name}"
         path = f"/repos/{repository.full_name}/git/ref/heads/{quote(branch, safe='/')}"
+
+        async def get(token: SecretStr) -> tuple[_Ref, str | None] | None:
+            return await self._api.get_if_changed(path, _Ref, doing=doing, token=token, etag=etag, reserve=RESERVE)
+
         try:
-            return (await self._get(repository, FETCH, path, _Ref, doing)).object.sha
+            found = await self._as_installation(repository, FETCH, get)
         except GoneError:
-            return None
+            return BranchHead(None, None)
         except RejectedError as error:
             if error.status == HTTPStatus.CONFLICT:
-                return None
+                return BranchHead(None, None)
             raise
+        return None if found is None else BranchHead(found[0].object.sha, found[1])
 
     async def _get(self, repository: Repository, permissions: Mapping[str, str], path: str, type_: type[T], doing: str, **query: str) -> T:
         async def get(token: SecretStr) -> T:
-            return await self._api.get(path, type_, doing=doing, token=token, **query)
+            return await self._api.get(path, type_, doing=doing, token=token, reserve=RESERVE, **query)
 
         return await self._as_installation(repository, permissions, get)
 
     async def _as_installation(self, repository: Repository, permissions: Mapping[str, str], ask: Callable[[SecretStr], Awaitable[T]]) -> T:
-        """Ask with a token of the installation, with a new one when GitHub refuses it."""
-        try:
-            return await self._ask_once(repository, permissions, ask)
-        except _RefusedTokenError:
-            pass
-        try:
-            return await self._ask_once(repository, permissions, ask)
-        except _RefusedTokenError as refused:
-            # A new token may be refused for some seconds: the same request is good later.
-            raise GitHubUnavailableError(refused.doing, refused.reason) from refused
-
-    async def _ask_once(self, repository: Repository, permissions: Mapping[str, str], ask: Callable[[SecretStr], Awaitable[T]]) -> T:
-        token = (await self._auth.token(repository.installation_id, repository.id, permissions)).value
-        try:
-            return await ask(token)
-        except RejectedError as error:
-            if error.status != HTTPStatus.UNAUTHORIZED:
-                raise
-            self._auth.forget_token(token)
-            raise _RefusedTokenError(error.doing, error.reason) from error
-        except SuspendedError:
-            self._auth.forget(repository.installation_id)
-            raise
-
-
-class _RefusedTokenError(FreshetError):
-    """GitHub answered 401 to an installation token."""
+        return await self._auth.ask(repository.installation_id, repository.id, permissions, ask)
 
 
 async def _first(pages: AsyncIterator[_CheckRuns], external_id: str) -> int | None:

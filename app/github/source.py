@@ -70,7 +70,7 @@ class GitSources:
 
         `environ` is the host's environment, of which only PATH, proxies and certificate authorities are passed on.
         """
-        self._server_url = server_url.rstrip("/")
+        self.point_at(server_url)
         self._tokens = tokens
         self._refused = refused
         self._names = names
@@ -82,6 +82,10 @@ class GitSources:
         home.mkdir(exist_ok=True)
         self._git = Git(clean_environ(environ or {}, home=str(home)))
         self._mirrors: dict[int, Mirror] = {}
+
+    def point_at(self, server_url: str) -> None:
+        """Fetch from another GitHub from now on."""
+        self._server_url = server_url.rstrip("/")
 
     @asynccontextmanager
     async def open(self, repository: Repository, sha: str) -> AsyncIterator[CommitTree]:

@@ -18,11 +18,13 @@ import msgspec
 from aiohttp import web
 
 from app.errors import ConfigurationError, FreshetError, UnavailableError
+from app.github_app import WINDOW_S
 
 MAX_BYTES = 25 << 20
 """GitHub sends no payload over 25 MB: https://docs.github.com/en/webhooks/webhook-events-and-payloads#payload-cap."""
-DEADLINE_S = 9.0
-"""GitHub gives up after 10 s."""
+SPARE_S = 1.0
+"""For the answer's way back, so much before GitHub gives up."""
+DEADLINE_S = WINDOW_S - SPARE_S
 CLOSE_S = 1.0
 DOING = "receiving a webhook delivery"
 
@@ -80,12 +82,14 @@ class WebhookEndpoint:
         self._timeout_s = body_timeout_s
         self.configure(secret)
 
-    def configure(self, secret: str | None) -> None:
-        """Take the secret of an App, None when there is none (yet). Raises ConfigurationError when it is empty."""
+    def configure(self, secret: str | None, *, window_s: float | None = None) -> None:
+        """Take the secret of an App, None when there is none (yet), and for how long its GitHub waits. Raises ConfigurationError for ""."""
         if secret is not None and not secret.strip():
             reason = "GITHUB_WEBHOOK_SECRET is empty: anybody could send deliveries"
             raise ConfigurationError("reading the webhook secret", reason, "Set the secret of the App's webhook.")
         self._secret = None if secret is None else secret.encode()
+        if window_s is not None:
+            self._timeout_s = window_s - SPARE_S
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer 202 once the delivery is durable. Raises DeliveryError, or what `receive` says of the payload."""

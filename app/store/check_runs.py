@@ -45,6 +45,10 @@ class CheckRuns:
         """Give up: GitHub will never hear of it."""
         await self._db.execute(SQL["abandon"], UUID(extraction_id), why)
 
+    async def hold(self, installation_id: int, delay: timedelta) -> None:
+        """Let everything that is due for an installation wait: GitHub asked for it."""
+        await self._db.execute(SQL["hold"], installation_id, delay)
+
     async def next_due_s(self) -> float | None:
         """Return the seconds until one is due, None when none is."""
         seconds = await self._db.value(SQL["next_due"])

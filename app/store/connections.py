@@ -25,8 +25,16 @@ class Connections:
 
     async def create(self, repository_id: int, project_dir: str | None) -> Connection:
         """Make a connection; `project_dir` None leaves it to the first extraction to find the project."""
-        await self._db.value(SQL["create"], repository_id, project_dir)
-        return (await self.of_repository(repository_id))[-1]
+        created = str(await self._db.value(SQL["create"], repository_id, project_dir))
+        return next(connection for connection in await self.of_repository(repository_id) if connection.id == created)
+
+    async def hide(self, connection_id: str) -> None:
+        """Hide a connection whose project is gone."""
+        await self._db.execute(SQL["hide"], UUID(connection_id))
+
+    async def move(self, connection_id: str, project_dir: str) -> None:
+        """Note that a connection's project is in another directory."""
+        await self._db.execute(SQL["move"], UUID(connection_id), project_dir)
 
     async def move_head(self, connection_id: str, sha: str) -> None:
         """Note the newest commit of the followed branch."""

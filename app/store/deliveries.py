@@ -6,6 +6,7 @@ from app.store.pool import Database
 from app.store.sql import statements
 
 SQL = statements("deliveries")
+MAX_REDELIVERIES = 5
 
 
 class Deliveries:
@@ -17,3 +18,7 @@ class Deliveries:
     async def record(self, delivery_id: str, event: str) -> bool:
         """Remember a delivery; False when it is known already (a redelivery keeps its id)."""
         return await self._db.execute(SQL["record"], delivery_id, event) == 1
+
+    async def ask_again(self, delivery_id: str) -> bool:
+        """Tell whether GitHub should be asked for a failed delivery: not when we have it, and not more than `MAX_REDELIVERIES` times."""
+        return await self._db.value(SQL["ask_again"], delivery_id, MAX_REDELIVERIES) is not None

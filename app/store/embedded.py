@@ -177,7 +177,13 @@ def _as_postgres() -> list[str]:
         return command
     user = pwd.getpwnam(UNPRIVILEGED)
     # Without the securebit access(2) would not count the capability, and initdb asks with it whether it may run its own programs.
-    passage = ["--securebits", "+no_setuid_fixup", "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search", "--bounding-set=-all,+dac_read_search"]
+    passage = [
+        "--securebits",
+        "+no_setuid_fixup",
+        "--inh-caps=-all,+dac_read_search",
+        "--ambient-caps=-all,+dac_read_search",
+        "--bounding-set=-all,+dac_read_search",
+    ]
     return [*command, f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", *passage]
 
 

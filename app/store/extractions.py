@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from app.jobs import Extraction, Problem, Stage, StageTime, Status
+from app.jobs import Extraction, Newest, Problem, Stage, StageTime, Status
 from app.store import rows
 from app.store.pool import Database
 from app.store.sql import statements
@@ -20,12 +20,21 @@ class Extractions:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def enqueue(self, connection_id: str, branch: str, sha: str, trigger: str) -> str:
+    async def enqueue(self, connection_id: str, branch: str, sha: str, trigger: str, *, forced: bool = False) -> str:
         """Queue a commit in the place of older ones of its branch; return the id, that of the active one if there is one already."""
         key = UUID(connection_id), branch, sha
         await self._db.execute(SQL["supersede"], *key)
-        found = await self._db.value(SQL["enqueue"], *key, trigger) or await self._db.value(SQL["active_id"], *key)
+        found = await self._db.value(SQL["enqueue"], *key, trigger, forced) or await self._db.value(SQL["active_id"], *key)
         return str(found)
+
+    async def newest(self, connection_id: str, branch: str) -> Newest | None:
+        """Return the newest extraction of a branch that was not superseded."""
+        row = await self._db.row(SQL["newest_of_branch"], UUID(connection_id), branch)
+        return None if row is None else Newest(row["sha"], row["status"], row["conclusion"])
+
+    async def cancel_connection(self, connection_id: str) -> None:
+        """Cancel what is queued for a connection."""
+        await self._db.execute(SQL["cancel_connection"], UUID(connection_id))
 
     async def claim(self, worker: str, lease: timedelta) -> Extraction | None:
         """Take the next extraction, None when there is none to take."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from app.jobs import Repository
-from app.ports import Look
+from app.ports import InstallationState, Look, RepositoryState
 from app.store.pool import Database
 from app.store.rows import repository
 from app.store.sql import statements
 
 SQL = statements("installations")
+PURGED_AT_ONCE = 100
+"""Connections that one statement deletes, with all their history."""
 
 
 class Installations:
@@ -20,13 +22,51 @@ class Installations:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def install(self, installation_id: int, account: str, account_type: str) -> None:
-        """Remember an installation."""
-        await self._db.execute(SQL["install"], installation_id, account, account_type)
+    async def install(self, installation_id: int, account: str, account_type: str, repository_selection: str) -> None:
+        """Remember an installation, to be surveyed soon."""
+        await self._db.execute(SQL["install"], installation_id, account, account_type, repository_selection)
 
     async def uninstall(self, installation_id: int) -> None:
         """Hide an installation and all that is below it."""
         await self._db.execute(SQL["uninstall"], installation_id)
+
+    async def sync(self, listed: Sequence[InstallationState], began_at: datetime) -> list[int]:
+        """Make the installations those that GitHub listed from `began_at` on; return the ids of those that are gone."""
+        async with self._db.transaction() as tx:
+            for one in listed:
+                values = one.id, one.account, one.account_type, one.repository_selection, one.suspended
+                await tx.execute(SQL["sync_installation"], *values)
+            gone = await tx.rows(SQL["uninstall_others"], [one.id for one in listed], began_at)
+        return [row["id"] for row in gone]
+
+    async def claim_survey(self) -> tuple[int, bool] | None:
+        """Take the next installation whose repositories are to be listed: its id, and whether it is suspended."""
+        row = await self._db.row(SQL["claim_survey"])
+        return None if row is None else (row["id"], row["suspended"])
+
+    async def survey_done(self, installation_id: int, again_at: datetime | None) -> None:
+        """Note when to survey an installation again (None: when it is listed the next time)."""
+        await self._db.execute(SQL["survey_done"], installation_id, again_at)
+
+    async def sync_repositories(self, installation_id: int, listed: Sequence[RepositoryState], began_at: datetime) -> list[int]:
+        """Make an installation's repositories those that GitHub listed from `began_at` on; return the ids of those that are gone."""
+        seen = [one.repository for one in listed]
+        columns = [
+            [one.id for one in seen],
+            [one.full_name for one in seen],
+            [one.private for one in seen],
+            [one.default_branch for one in seen],
+            [one.archived for one in listed],
+            [one.pushed_at for one in listed],
+        ]
+        async with self._db.transaction() as tx:
+            await tx.execute(SQL["sync_repositories"], installation_id, *columns)
+            gone = await tx.rows(SQL["remove_other_repositories"], installation_id, columns[0], began_at)
+        return [row["id"] for row in gone]
+
+    async def resume_check_runs(self, installation_id: int) -> None:
+        """Tell now what could not be told while the installation was suspended."""
+        await self._db.execute(SQL["resume_check_runs"], installation_id)
 
     async def add_repository(self, added: Repository) -> None:
         """Add a repository, to be looked at soon."""
@@ -43,11 +83,37 @@ class Installations:
         values = pushed.id, pushed.installation_id, pushed.full_name, pushed.private, pushed.default_branch
         return await self._db.value(SQL["see_repository"], *values) is not None
 
+    async def look_soon(self, repository_id: int) -> None:
+        """Ask GitHub about a repository soon, and take nothing for unchanged."""
+        await self._db.execute(SQL["look_soon"], repository_id)
+
     async def claim_look(self) -> Look | None:
         """Take the next repository that GitHub is to be asked about."""
         row = await self._db.row(SQL["claim_look"])
-        return None if row is None else Look(repository(row), row["look_attempts"])
+        return None if row is None else Look(repository(row), row["look_attempts"], row["head_etag"])
 
-    async def look_done(self, repository_id: int, default_branch: str | None, again_at: datetime | None) -> None:
-        """Note what was seen, and when to look again (None: when something happens)."""
-        await self._db.execute(SQL["look_done"], repository_id, default_branch, again_at)
+    async def look_failed(self, repository_id: int, again_at: datetime | None, *, asked_to_wait: bool = False) -> None:
+        """Note when to look again (None: when something happens); a wait that GitHub asked for does not count as an attempt."""
+        await self._db.execute(SQL["look_failed"], repository_id, again_at, asked_to_wait)
+
+    async def looked(self, seen: Repository, etag: str | None) -> None:
+        """Note how GitHub describes a repository, and the ETag of its head."""
+        await self._db.execute(SQL["looked"], seen.id, seen.full_name, seen.private, seen.default_branch, etag)
+
+    async def unchanged(self, repository_id: int) -> None:
+        """Note that a repository was looked at, and is as it was."""
+        await self._db.execute(SQL["unchanged"], repository_id)
+
+    async def claim_chore(self, name: str, again: timedelta) -> bool:
+        """Take a chore, if it is due; it is due again after `again`."""
+        return await self._db.value(SQL["claim_chore"], name, again) is not None
+
+    async def purge(self, grace: timedelta) -> list[int]:
+        """Delete what has been hidden for longer than `grace`, in small steps; return the ids of repositories that are gone for good."""
+        while await self._db.execute(SQL["purge_connections"], grace, PURGED_AT_ONCE):
+            pass
+        gone = await self._db.rows(SQL["purge_repositories"], grace)
+        await self._db.execute(SQL["purge_installations"], grace)
+        await self._db.execute(SQL["purge_deliveries"])
+        await self._db.execute(SQL["purge_redeliveries"])
+        return [row["id"] for row in gone]

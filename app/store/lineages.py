@@ -5,10 +5,11 @@ from __future__ import annotations
 from uuid import UUID
 
 import asyncpg
+import orjson
 
 from app.jobs import Extraction
-from app.lineage import Lineage, Node
-from app.ports import LineageHead, StoredNode
+from app.lineage import Fingerprints, Lineage, Node
+from app.ports import KnownInput, LineageHead, StoredNode
 from app.store.pool import Database
 from app.store.sql import statements
 
@@ -22,7 +23,7 @@ class Lineages:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def current_fingerprints(self, connection_id: str) -> dict[str, tuple[bytes, frozenset[str]]] | None:
+    async def current_fingerprints(self, connection_id: str) -> Fingerprints | None:
         """Return the connection's lineage as unique_id → (hash, upstream), None while it has none.
 
         The connection stays locked until the end of the transaction, so that what is compared is what is replaced.
@@ -30,10 +31,24 @@ class Lineages:
         lineage_id = await self._db.value(SQL["lock_connection"], UUID(connection_id))
         if lineage_id is None:
             return None
+        return await self.fingerprints(lineage_id)
+
+    async def fingerprints(self, lineage_id: int) -> Fingerprints:
+        """Return a lineage as far as it takes to compare it."""
         found = await self._db.rows(SQL["fingerprints"], lineage_id)
         return {row["unique_id"]: (row["hash"], frozenset(row["upstream"])) for row in found}
 
-    async def save(self, extraction: Extraction, lineage: Lineage) -> bool:
+    async def of_input(self, connection_id: str, input_hash: bytes) -> KnownInput | None:
+        """Return the newest commit of a connection that had the same input."""
+        row = await self._db.row(SQL["of_input"], UUID(connection_id), input_hash)
+        return None if row is None else KnownInput(row["id"], row["sha"], orjson.loads(row["result"]))
+
+    async def carry(self, extraction: Extraction, lineage_id: int) -> bool:
+        """Let a lineage be that of the extraction's commit too; True when the connection was switched to it."""
+        carried = await self._db.value(SQL["carry"], lineage_id, UUID(extraction.id), extraction.sha, extraction.branch)
+        return await self._db.execute(SQL["switch"], UUID(extraction.id), carried) == 1
+
+    async def save(self, extraction: Extraction, lineage: Lineage, input_hash: bytes) -> bool:
         """Store the lineage of an extraction's commit; True when the connection was switched to it.
 
         To be called in a transaction that has the connection locked. Rows are written for new nodes only.
@@ -56,6 +71,7 @@ class Lineages:
             lineage.adapter_type,
             lineage.manifest_schema,
             [ids[node_hash] for node_hash in hashes],
+            input_hash,
         )
         return await self._db.execute(SQL["switch"], UUID(extraction.id), lineage_id) == 1
 

@@ -9,7 +9,10 @@ from typing import Protocol
 
 from aiohttp import web
 
+from app.checkup import Checkup, Deliveries, Hook
+from app.github_app import AppManifest, Owner, Registered, Registration
 from app.ports import Bell, GitHub, Store
+from app.web.door import Door
 from app.web.tokens import ServiceTokens
 
 
@@ -23,12 +26,40 @@ class Wake(Protocol):
         """Wake everybody."""
 
 
+class AppSetup(Protocol):
+    """The service's GitHub App and the way to it: see `github/setup.py`."""
+
+    manifest: AppManifest
+    public_url: str
+    server_url: str
+    server_is_fixed: bool
+    """True when the environment says which GitHub is meant: then no page does."""
+
+    @property
+    def configured(self) -> bool:
+        """Tell whether there is an App."""
+
+    def registration(self, owner: Owner, callback_url: str, state: str) -> Registration:
+        """Return the form that starts a registration."""
+
+    async def register(self, code: str, server_url: str, *, keep: bool) -> Registered:
+        """Become the App that GitHub gave a code for."""
+
+    async def state(self) -> Checkup:
+        """Tell how the App fares, as of the last minute."""
+
+    async def set_webhook(self) -> tuple[Hook, Deliveries]:
+        """Set the webhook's address and secret on GitHub."""
+
+
 Check = Callable[[], Awaitable[str]]
 """Returns one line about a dependency that works; raises FreshetError when it does not."""
 
 STORE = web.AppKey("store", Store)
 GITHUB = web.AppKey("github", GitHub)
 WAKE = web.AppKey("wake", Wake)
+SETUP = web.AppKey("setup", AppSetup)
+DOOR = web.AppKey("door", Door)
 TOKENS = web.AppKey("tokens", ServiceTokens)
 CHECKS = web.AppKey("checks", dict[str, Check])
 CLOSING = web.AppKey("closing", asyncio.Event)

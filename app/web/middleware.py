@@ -49,7 +49,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
         response = of_status(error.status, (error.text or "") if error.status == 413 else "", allow).response()  # noqa: PLR2004
     except FreshetError as error:
-        response = _of(error).response()
+        response = problem_of(error).response()
     except Exception:
         logger.exception("request crashed", path=request.path)
         response = of_status(500, "The cause is in the service's log.").response()
@@ -59,7 +59,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     return response
 
 
-def _of(error: FreshetError) -> Problem:
+def problem_of(error: FreshetError) -> Problem:
+    """Return what an error of ours is to somebody outside."""
     if isinstance(error, UnavailableError):
         headers = {"Retry-After": str(max(1, round(error.retry_after_s or 5)))}
         logger.warning("request refused", reason=str(error))

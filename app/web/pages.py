@@ -19,7 +19,7 @@ ASSETS = {"page.css": "text/css", "page.js": "text/javascript"}
 
 def set_up(web_app: web.Application) -> None:
     """Prepare the templates."""
-    environment = aiohttp_jinja2.setup(web_app, loader=jinja2.PackageLoader("app.web"), autoescape=True, undefined=jinja2.StrictUndefined)
+    environment = aiohttp_jinja2.setup(web_app, loader=jinja2.PackageLoader("app.web"), autoescape=True, undefined=jinja2.Undefined)
     environment.trim_blocks = environment.lstrip_blocks = True
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from app.web import api, health, pages
+from app.web import api, health, pages, setup
 from app.web.keys import TOKENS
 from app.web.tokens import require
 
@@ -17,6 +17,7 @@ def add(web_app: web.Application, webhook: Handler) -> None:
     web_app.add_routes(
         [
             web.post("/api/webhooks/github", webhook),
+            web.post("/api/webhooks/github/setup", _guarded(setup.set_webhook)),
             web.get(f"{API}/connections", _guarded(api.list_connections)),
             web.get(f"{API}/connections/{{id}}", _guarded(api.get_connection)),
             web.post(f"{API}/connections/{{id}}/extract", _guarded(api.extract)),
@@ -28,6 +29,8 @@ def add(web_app: web.Application, webhook: Handler) -> None:
             web.get("/livez", health.livez),
             web.get("/readyz", health.readyz),
             web.get("/", pages.index),
+            web.get("/setup", setup.show),
+            web.get("/setup/callback", setup.callback),
             web.get("/extractions/{id}", pages.extraction),
             web.get("/extractions/{id}/events", pages.events),
             web.get("/assets/{name}", pages.asset),

@@ -8,6 +8,7 @@ and cannot tell. From the outside in:
 ``lifecycle``        start, stop, and what was recorded
 ``server``           the aiohttp application: middlewares for recording, faults, errors, rate limits and ETags, and all routes
 ``apps``             ``/app…``: the App itself, its hook, its installations, installation tokens
+``registration``     an App from a manifest: ``/settings/apps/new``, where the browser posts it, and ``/app-manifests/…``
 ``repos``            ``/repos/…``: repositories, branches, commits, references, trees
 ``check_runs``       ``/repos/…/check-runs``; ``check_rules`` holds what GitHub accepts in one, as pure functions
 ``smart_http``       ``/{owner}/{name}.git``: git's own ``http-backend`` behind GitHub's authentication

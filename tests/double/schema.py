@@ -38,6 +38,7 @@ _REQUESTS = {
 # (method, path) → name of the model of a successful answer, in brackets for a list of them.
 _RESPONSES = {
     ("GET", r"/app"): "Integration",
+    ("POST", r"/app-manifests/[^/]+/conversions"): "AppManifestsCodeConversionsPostResponse201",
     ("(GET|PATCH)", r"/app/hook/config"): "WebhookConfig",
     ("GET", r"/app/hook/deliveries"): "[HookDeliveryItem]",
     ("GET", r"/app/hook/deliveries/\d+"): "HookDelivery",

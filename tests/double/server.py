@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from tests.double import apps, check_runs, repos, smart_http
+from tests.double import apps, check_runs, registration, repos, smart_http
 from tests.double.auth import find_token
 from tests.double.errors import ApiError
 from tests.double.faults import Faults, apply
@@ -55,6 +55,9 @@ def create_server(state: State, hookshot: Hookshot, faults: Faults, api_prefix: 
     for prefix in _REPO_PREFIXES:
         for method, path, handler in _REPO_ROUTES:
             server.router.add_route(method, api_prefix + prefix + path, handler)
+    server.router.add_post(api_prefix + "/app-manifests/{code}/conversions", registration.convert)
+    server.router.add_post("/settings/apps/new", registration.register)
+    server.router.add_post("/organizations/{organization}/settings/apps/new", registration.register)
     server.router.add_get("/{owner}/{name}/info/refs", smart_http.info_refs)
     server.router.add_post("/{owner}/{name}/git-upload-pack", smart_http.upload_pack)
     server.router.add_post("/{owner}/{name}/git-receive-pack", smart_http.receive_pack)

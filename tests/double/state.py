@@ -70,6 +70,7 @@ class Repository:
     directory: Path
     created_at: datetime
     pushed_at: datetime | None = None
+    archived: bool = False
 
     @property
     def owner(self) -> str:
@@ -196,6 +197,9 @@ class State:
     accounts: dict[str, Account] = field(default_factory=dict)
     repositories: dict[int, Repository] = field(default_factory=dict)
     former_names: dict[str, int] = field(default_factory=dict)
+    app_owner: str = "app-owner"
+    registrations: dict[str, tuple[App, str]] = field(default_factory=dict)
+    """Apps made from a manifest, with their owners, by codes that have not been exchanged yet."""
     installations: dict[int, Installation] = field(default_factory=dict)
     tokens: dict[str, Token] = field(default_factory=dict)
     check_suites: dict[tuple[int, str], int] = field(default_factory=dict)

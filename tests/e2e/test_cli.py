@@ -6,9 +6,18 @@ import asyncio
 import json
 import re
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
 from tests.double import GitHubDouble
+from tests.double.state import Clock, system_clock
 from tests.service import ROOT, clean_environment
 
 PROJECT = ROOT / "demo" / "project"
@@ -78,12 +87,98 @@ async def test_migrate_twice(tmp_path: Path) -> None:
     assert (await freshet("migrate", data_dir=tmp_path))[:2] == (0, "The database is up to date.\n")
 
 
-async def test_doctor_has_a_line_for_each_dependency(tmp_path: Path) -> None:
-    async with GitHubDouble() as github:
-        app = {"GITHUB_APP_ID": str(github.app.id), "GITHUB_PRIVATE_KEY": github.app.private_key_pem, "GITHUB_WEBHOOK_SECRET": "s"}
-        status, output, _ = await freshet("doctor", data_dir=tmp_path, GITHUB_API_URL=github.api_url, **app)
-        assert (status, [line.split(":")[0] for line in output.splitlines()]) == (0, ["ok"] * 3)
-        wrong = {"GITHUB_APP_ID": "1", "DOCKER_HOST": "tcp://127.0.0.1:1", "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}
-        status, output, _ = await freshet("doctor", data_dir=tmp_path, GITHUB_API_URL=github.api_url, **(app | wrong))
-        assert (status, [line.split(":")[0] for line in output.splitlines()]) == (1, ["not ok"] * 3)
-        assert "DATABASE_URL" in output
+LINES = (
+    *("database", "Docker", "runner images", "GitHub App", "webhook secret"),
+    *("permissions", "events", "webhook URL", "webhook reachability"),
+)
+
+
+async def doctor(github: GitHubDouble, data_dir: Path, **variables: str) -> tuple[int, dict[str, tuple[str, str]]]:
+    """Run the command against `github`, with its webhook where BACKEND_URL says; return the status, and (`ok` or not, text) by name."""
+    app = {
+        "GITHUB_APP_ID": str(github.app.id),
+        "GITHUB_PRIVATE_KEY": github.app.private_key_pem,
+        "GITHUB_WEBHOOK_SECRET": github.app.webhook_secret or "s",
+        "GITHUB_API_URL": github.api_url,
+        "BACKEND_URL": "https://freshet.example",
+    }
+    status, output, _ = await freshet("doctor", data_dir=data_dir, **{**app, **variables})
+    lines = [line.split(": ", 2) for line in output.splitlines()]
+    return status, {name: (well, text) for well, name, text in lines}
+
+
+@asynccontextmanager
+async def doctored(clock: Clock = system_clock) -> AsyncIterator[GitHubDouble]:
+    async with GitHubDouble(clock=clock, webhook_url="https://freshet.example/api/webhooks/github") as github:
+        yield github
+
+
+async def test_doctor_has_a_line_for_each_thing(tmp_path: Path) -> None:
+    async with doctored() as github:
+        status, lines = await doctor(github, tmp_path)
+        assert (status, tuple(lines), {well for well, _ in lines.values()}) == (0, LINES, {"ok"})
+        assert "nothing" in lines["webhook reachability"][1]
+        assert github.violations == []
+        wrong = {"DOCKER_HOST": "tcp://127.0.0.1:1", "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}
+        status, lines = await doctor(github, tmp_path, **wrong)
+        assert status == 1
+        assert [name for name, (well, _) in lines.items() if well == "not ok"] == ["database", "Docker", "runner images"]
+        assert "DATABASE_URL" in lines["database"][1]
+
+
+async def test_doctor_without_an_app_leads_to_the_setup_page(tmp_path: Path) -> None:
+    status, output, _ = await freshet("doctor", data_dir=tmp_path)
+    assert status == 1
+    assert "not ok: GitHub App: none is configured. Open http://127.0.0.1:3001/setup" in output
+
+
+async def test_doctor_tells_id_key_and_clock_apart(tmp_path: Path) -> None:
+    async with doctored() as github:
+        _, lines = await doctor(github, tmp_path, GITHUB_APP_ID="1")
+        assert ("not ok", "GITHUB_APP_ID" in lines["GitHub App"][1]) == (lines["GitHub App"][0], True)
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
+        status, lines = await doctor(github, tmp_path, GITHUB_PRIVATE_KEY=pem)
+        assert (status, "the private key is not one of this App" in lines["GitHub App"][1]) == (1, True)
+        status, lines = await doctor(github, tmp_path, GITHUB_PRIVATE_KEY="no key")
+        assert (status, "PEM" in lines["GitHub App"][1]) == (1, True)
+        status, lines = await doctor(github, tmp_path, GITHUB_API_URL="http://127.0.0.1:1")
+        assert (status, "127.0.0.1" in lines["GitHub App"][1]) == (1, True)
+    async with doctored(lambda: datetime.now(UTC) - timedelta(hours=1)) as github:
+        status, lines = await doctor(github, tmp_path)
+        assert (status, "clock" in lines["GitHub App"][1]) == (1, True)
+
+
+async def test_doctor_compares_the_app_with_its_manifest(tmp_path: Path) -> None:
+    async with doctored() as github:
+        github.app.permissions = {"contents": "read", "checks": "read", "metadata": "read", "issues": "write"}
+        github.app.events = ("push",)
+        github.app.webhook_url = "https://old.example/hook"
+        github.app.webhook_secret = ""
+        status, lines = await doctor(github, tmp_path)
+        assert status == 1
+        wrong = {name: text for name, (well, text) in lines.items() if well == "not ok"}
+        assert set(wrong) == {"webhook secret", "permissions", "events", "webhook URL"}
+        assert "missing checks: write; more than needed: issues: write" in wrong["permissions"]
+        assert "missing repository" in wrong["events"]
+        assert "https://old.example/hook" in wrong["webhook URL"]
+
+
+async def test_doctor_reads_how_deliveries_went(tmp_path: Path) -> None:
+    async def refuse(_: web.Request) -> web.Response:
+        return web.Response(status=401)
+
+    listener = web.Application()
+    listener.router.add_post("/api/webhooks/github", refuse)
+    async with TestServer(listener) as server, doctored() as github:
+        backend_url = f"http://127.0.0.1:{server.port}"
+        github.app.webhook_url = f"{backend_url}/api/webhooks/github"
+        await github.ping()
+        status, lines = await doctor(github, tmp_path, BACKEND_URL=backend_url)
+        assert status == 1
+        assert [name for name, (well, _) in lines.items() if well == "not ok"] == ["webhook secret", "webhook reachability"]
+        await server.close()
+        await github.ping()
+        status, lines = await doctor(github, tmp_path, BACKEND_URL=backend_url)
+        assert [name for name, (well, _) in lines.items() if well == "not ok"] == ["webhook reachability"]
+        assert "could not connect" in lines["webhook reachability"][1]

@@ -142,10 +142,12 @@ async def test_one_absurd_allocation_is_out_of_memory_too(make: Make) -> None:
         await make().parse(job(), tree(shop(models__orders="{% set x = 'a' * 10 ** 15 %} select 1 as id")), None)
 
 
-async def test_a_container_over_its_disk_is_out_of_memory_too(make: Make) -> None:
-    files: dict[str, str | bytes] = {**SHOP, **{f"seeds/s{number}.csv": b"a\n" + b"1\n" * (10 << 20) for number in range(11)}}
-    with pytest.raises(ContainerOutOfMemoryError):
-        await make(memory_bytes=256 << 20).parse(job(), tree(files), None)
+@pytest.mark.parametrize("memory_mib", [256, 512], ids=["killed", "disk full"])
+async def test_files_that_do_not_fit_are_out_of_memory_too(make: Make, memory_mib: int) -> None:
+    """Killed, it leaves input unread: the engine then keeps the connection open, which has to be noticed."""
+    files: dict[str, str | bytes] = {**SHOP, **{f"seeds/s{number}.csv": b"1\n" * (10 << 20) for number in range(memory_mib // 25)}}
+    with pytest.raises(ContainerOutOfMemoryError, match=f"{memory_mib} MiB"):
+        await make(memory_bytes=memory_mib << 20, timeout_s=30.0).parse(job(), tree(files), None)
 
 
 async def test_a_container_over_its_time_is_stopped(make: Make) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 import aiodocker
 import pytest
 
-from app.dbt import container
-from app.dbt.container import Limits, Spec
+from app.dbt import container, isolation, lifetime
 from app.dbt.engine import connect
+from app.dbt.isolation import Limits, Spec
 from app.errors import ConfigurationError, ContainerTimedOutError, DbtError, EngineUnavailableError, OutputTooBigError, RunnerImageError
 from tests.integration.runner_fixtures import Make, containers, runners, running
 from tests.integration.runner_images import SPEAKS, build_image, build_runner
@@ -149,14 +149,14 @@ async def test_containers_of_earlier_starts_are_swept(make: Make, docker: aiodoc
     for number, runner in enumerate((before, now, other)):
         image = await runner._images.get()
         spec = await runner._spec("parse", job(extraction_id=f"sweep{number}"), image, "testing")
-        await docker.containers.create(container.config(spec), name=spec.name)
+        await docker.containers.create(isolation.config(spec), name=spec.name)
         names.append(spec.name)
     assert await now.sweep() == 1
     assert await containers(docker, "io.freshet.extraction=sweep0") == []
     assert await now.sweep() == 0
     for name in names[1:]:
         await docker.containers.container(name).show()
-        assert await container.remove(docker, name)
+        assert await lifetime.remove(docker, name)
 
 
 async def test_a_missing_image_says_how_to_build_it(make: Make) -> None:
@@ -172,7 +172,7 @@ async def test_an_image_that_goes_away_is_missed_at_once(make: Make, docker: aio
     assert "duckdb" in await runner.adapters()
     await docker.images.delete(image, force=True)
     for _ in range(2):
-        with pytest.raises(RunnerImageError, match="no image"):
+        with pytest.raises(RunnerImageError, match="no image 'freshet-test:leaving'"):
             await runner.parse(job(), tree(), None)
 
 
@@ -255,7 +255,7 @@ async def test_a_container_that_hangs_up_and_lives_on_is_removed(make: Make, doc
     hang = "import os, time; os.close(1); os.close(2); time.sleep(3600)"
     image = await (make(image=await build_runner(docker, "hang", hang)))._images.get()
     limits = Limits(1.0, 256 << 20, 3.0, 64)
-    spec = Spec("freshet-test-hang", image.id, "testing", {"io.freshet.extraction": "hang"}, limits)
+    spec = Spec("freshet-test-hang", image.id, image.name, "testing", {"io.freshet.extraction": "hang"}, limits)
 
     async def ignore(_: bytes) -> None:
         pass

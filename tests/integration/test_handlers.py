@@ -113,3 +113,72 @@ async def test_an_unreadable_payload_stores_nothing_so_that_it_can_be_sent_again
 async def test_an_event_that_we_do_not_act_on_is_taken_and_forgotten(store: Store) -> None:
     await handlers.receive(store, "d", "check_suite", b'{"action": "requested"}')
     assert await store.deliveries.record("d", "check_suite")
+
+
+async def test_a_changed_installation_is_surveyed_again(store: Store) -> None:
+    await installation(store, "created", 7)
+    assert await store.installations.claim_survey() == (3, False)
+    await store.installations.survey_done(3, None)
+    assert await store.installations.claim_survey() is None
+    await installation(store, "suspend")
+    assert await store.installations.claim_survey() == (3, False)
+
+
+async def repository_event(store: Store, action: str, **changes: Any) -> None:
+    body = {"action": action, "repository": repository() | changes, "installation": {"id": 3}}
+    await handlers.receive(store, f"repository-{action}", "repository", json.dumps(body).encode())
+
+
+async def test_a_changed_repository_is_looked_at_and_a_deleted_one_hidden(store: Store) -> None:
+    await push(store, SHAS[0])
+    await repository_event(store, "renamed", full_name="octo/store")
+    look = await store.installations.claim_look()
+    assert look is not None
+    assert (look.repository.id, look.etag) == (7, None)
+    [queued] = await queue(store)
+    await repository_event(store, "deleted")
+    assert await store.connections.get(queued.connection_id) is None
+    assert await queue(store) == []
+
+
+async def test_asking_for_one_check_run_again_extracts_its_project_and_for_the_suite_all(store: Store) -> None:
+    await push(store, SHAS[0])
+    [first] = await queue(store)
+    await finish(store)
+    second = await store.connections.create(7, "other")
+    body = {
+        "action": "rerequested",
+        "repository": repository(),
+        "installation": {"id": 3},
+        "check_run": {"head_sha": SHAS[0], "external_id": first.id, "check_suite": {"head_sha": SHAS[0], "head_branch": "main"}},
+    }
+    await handlers.receive(store, "again", "check_run", json.dumps(body).encode())
+    [again] = await queue(store)
+    assert (again.connection_id, again.sha, again.forced, again.trigger) == (first.connection_id, SHAS[0], True, "rerequested")
+    assert again.id != first.id
+    body = {key: value for key, value in body.items() if key != "check_run"} | {"check_suite": {"head_sha": SHAS[1], "head_branch": "main"}}
+    await handlers.receive(store, "suite", "check_suite", json.dumps(body).encode())
+    assert {one.connection_id for one in await queue(store) if one.sha == SHAS[1]} == {first.connection_id, second.id}
+
+
+async def finish(store: Store) -> None:
+    claimed = await store.extractions.claim("w", timedelta(minutes=1))
+    assert claimed is not None
+    await store.extractions.finish(claimed.id, "w", "succeeded", [])
+
+
+async def test_projects_are_followed_by_the_head_of_the_followed_branch_only(store: Store) -> None:
+    await push(store, SHAS[0])
+    [queued] = await queue(store)
+
+    async def follow(branch: str, sha: str, *projects: str) -> list[str | None]:
+        async with store.transaction() as tx:
+            await handlers.follow(tx, queued.repository, branch, sha, projects)
+            return [connection.project_dir for connection in await tx.connections.of_repository(7)]
+
+    assert await follow("other", SHAS[0], "a") == [None]
+    assert await follow("main", SHAS[5], "a") == [None], "a newer head is known"
+    assert await follow("main", SHAS[0], "a", "b") == ["a", "b"]
+    assert await follow("main", SHAS[0], "b") == ["b"]
+    assert await follow("main", SHAS[0], "b", "a") == ["a", "b"], "what comes back has its history"
+    assert {one.project_dir for one in await queue(store)} == {"a", "b"}

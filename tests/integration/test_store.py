@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
 
+from app.errors import DatabaseUnavailableError
 from app.jobs import Connection, Extraction, Problem, Repository, StageTime
 from app.lineage import Lineage, Node
 from app.store import Store, migrate, pool, wake
@@ -40,7 +42,7 @@ def lineage(*unique_ids: str, description: str = "") -> Lineage:
 async def store_lineage(store: Store, extraction: Extraction, of: Lineage) -> bool:
     async with store.transaction() as tx:
         await tx.lineages.current_fingerprints(extraction.connection_id)
-        switched = await tx.lineages.save(extraction, of)
+        switched = await tx.lineages.save(extraction, of, b"input of " + extraction.sha.encode())
         await tx.extractions.finish(extraction.id, "w1", "succeeded", [])
     return switched
 
@@ -192,7 +194,7 @@ async def test_a_lineage_never_half_switched(store: Store) -> None:
     with pytest.raises(RuntimeError, match="died"):
         async with store.transaction() as tx:
             await tx.lineages.current_fingerprints(project.id)
-            await tx.lineages.save(running, lineage("model.shop.a"))
+            await tx.lineages.save(running, lineage("model.shop.a"), b"input")
             raise RuntimeError("died")
     assert await store.lineages.head(project.id) is None
 
@@ -271,6 +273,12 @@ async def test_a_delivery_is_new_once(store: Store) -> None:
     assert not await store.deliveries.record("d1", "push")
 
 
+async def test_github_is_asked_again_for_what_we_do_not_have_and_not_for_ever(store: Store) -> None:
+    assert [await store.deliveries.ask_again("lost") for _ in range(7)] == [True] * 5 + [False] * 2
+    await store.deliveries.record("known", "push")
+    assert not await store.deliveries.ask_again("known")
+
+
 async def test_migrating_twice_changes_nothing_and_a_newer_database_is_refused(db: pool.Database) -> None:
     assert await migrate.migrate(db) == []
     await db.execute("INSERT INTO migrations (name) VALUES ('9999_from_the_future')")
@@ -305,7 +313,10 @@ async def test_a_database_that_is_away_is_one_error(dsn: str) -> None:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
         )
         await killer.close()
+        for _ in range(3):
+            with suppress(DatabaseUnavailableError):
+                await db.value("SELECT 1")
         assert await db.value("SELECT 1") == 1, "the pool replaces what was lost"
-    with pytest.raises(Exception, match="DATABASE_URL"):
+    with pytest.raises(DatabaseUnavailableError, match="DATABASE_URL"):
         async with pool.connect("postgresql://nobody@127.0.0.1:1/none"):
             pass

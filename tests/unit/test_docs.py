@@ -39,7 +39,7 @@ def test_every_address_is_described_and_every_described_one_answers() -> None:
 
 def test_every_error_says_what_it_is() -> None:
     for name, kind in inspect.getmembers(errors, inspect.isclass):
-        if kind.__module__ == errors.__name__:
+        if kind.__module__ == errors.__name__ and issubclass(kind, errors.FreshetError):
             assert kind.__doc__, name
             assert kind.title, name
             assert name.endswith("Error"), name

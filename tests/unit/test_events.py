@@ -9,9 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import events
-from app.events import Installed, Ping, Push, RepositoriesChanged, Uninstalled, UnreadableEventError
+from app.events import (
+    InstallationChanged,
+    Installed,
+    Ping,
+    Push,
+    RepositoriesChanged,
+    RepositoryChanged,
+    Rerequested,
+    Uninstalled,
+    UnreadableEventError,
+)
 
 SHA = "1a2b3c4d5e6f708192a3b4c5d6e7f80910111213"
+
+
+REPOSITORY = {"id": 7, "full_name": "octo/shop", "private": True, "default_branch": "main"}
 
 
 def payload(**changes: Any) -> bytes:
@@ -71,8 +84,39 @@ def test_installation_events() -> None:
 
 def test_events_that_we_do_not_act_on_are_none() -> None:
     assert events.parse("check_suite", b'{"action": "requested"}') is None
-    assert events.parse("installation", b'{"action": "suspend", "installation": {"id": 3, "account": {"login": "octo"}}}') is None
+    assert events.parse("check_run", b'{"action": "completed"}') is None
+    assert (
+        events.parse("repository", json.dumps({"action": "starred", "repository": REPOSITORY, "installation": {"id": 3}}).encode()) is None
+    )
     assert isinstance(events.parse("ping", b'{"zen": "Keep it logically awesome."}'), Ping)
+
+
+@pytest.mark.parametrize("action", ["suspend", "unsuspend", "new_permissions_accepted"])
+def test_any_other_change_of_an_installation_is_a_reason_to_look(action: str) -> None:
+    body = {"action": action, "installation": {"id": 3, "account": {"login": "octo", "type": "Organization"}}}
+    event = events.parse("installation", json.dumps(body).encode())
+    assert isinstance(event, InstallationChanged)
+    assert event.installation.id == 3
+
+
+@pytest.mark.parametrize("action", ["renamed", "transferred", "deleted", "privatized", "publicized", "archived", "unarchived", "edited"])
+def test_changes_of_a_repository_are_reasons_to_look(action: str) -> None:
+    body = {"action": action, "repository": REPOSITORY, "installation": {"id": 3}}
+    event = events.parse("repository", json.dumps(body).encode())
+    assert isinstance(event, RepositoryChanged)
+    assert (event.repository.id, event.action) == (7, action)
+
+
+def test_asking_again_on_github() -> None:
+    suite = {"head_sha": SHA, "head_branch": "main", "id": 1}
+    body = {"action": "rerequested", "repository": REPOSITORY, "installation": {"id": 3}}
+    run = body | {"check_run": {"head_sha": SHA, "check_suite": suite, "external_id": "5f9f2f3e-0000-4000-8000-000000000000"}}
+    event = events.parse("check_run", json.dumps(run).encode())
+    assert isinstance(event, Rerequested)
+    assert (event.sha, event.branch, event.external_id) == (SHA, "main", "5f9f2f3e-0000-4000-8000-000000000000")
+    event = events.parse("check_suite", json.dumps(body | {"check_suite": suite}).encode())
+    assert isinstance(event, Rerequested)
+    assert event.external_id is None
 
 
 @given(st.binary(max_size=200), st.sampled_from(["push", "installation", "installation_repositories", "ping"]))

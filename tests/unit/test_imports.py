@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LEVELS = [
     {"app.errors", "app.log"},
-    {"app.project", "app.jobs"},
-    {"app.events", "app.manifest"},
+    {"app.project", "app.jobs", "app.github_app"},
+    {"app.events", "app.manifest", "app.checkup"},
     {"app.lineage"},
     {"app.report"},
     {"app.ports"},
@@ -19,11 +19,12 @@ LEVELS = [
     {"app.worker", "app.reconcile", "app.outbox"},
     {"app.github", "app.dbt", "app.store", "app.web"},
     {"app.config"},
+    {"app.credentials"},
     {"app.main"},
     {"app.cli"},
     {"app.__main__"},
 ]
-PURE = ["project", "jobs", "events", "manifest", "lineage", "report"]
+PURE = ["project", "jobs", "events", "manifest", "lineage", "report", "github_app", "checkup"]
 EDGES = LEVELS[8]
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,7 @@ async def test_a_result_may_come_in_any_pieces(payload: bytes, cuts: list[int]) 
 
     reader = ResultReader(keep)
     edges = sorted({0, *cuts, len(data)})
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         await reader.feed(data[start:end])
     assert reader.complete
     assert reader.result is not None

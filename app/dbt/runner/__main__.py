@@ -24,7 +24,9 @@ import freshet_tree  # noqa: E402
 
 def main() -> None:
     """Read the job, do it, write the result. Ends with status 0 whenever a result was written, also when dbt said no."""
+    # Most of what dbt makes lives to the end: fewer collections are a tenth of the time, and no more memory (p1000 of runner.md).
     gc.freeze()
+    gc.set_threshold(200_000, 20, 50)
     stages = {"start": time.monotonic() - STARTED}
     tree = freshet_tree.Tree()
     # The wait for a job is not part of any stage.

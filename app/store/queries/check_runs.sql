@@ -29,3 +29,9 @@ UPDATE check_runs SET abandoned = $2, lease_until = NULL WHERE extraction_id = $
 -- Seconds until there is something to do, NULL when there is nothing.
 SELECT extract(epoch FROM min(greatest(due_at, coalesce(lease_until, due_at))) - now())::float8
 FROM check_runs WHERE sent < revision AND abandoned IS NULL;
+
+-- name: hold
+-- GitHub asked the whole installation to wait.
+UPDATE check_runs k SET due_at = greatest(k.due_at, now() + $2::interval)
+FROM extractions e JOIN connections c ON c.id = e.connection_id JOIN repositories r ON r.id = c.repository_id
+WHERE k.extraction_id = e.id AND k.sent < k.revision AND k.abandoned IS NULL AND r.installation_id = $1;

@@ -4,7 +4,7 @@ UPDATE extractions SET status = 'superseded', finished_at = now()
 WHERE connection_id = $1 AND branch = $2 AND status = 'queued' AND sha <> $3;
 
 -- name: enqueue
-INSERT INTO extractions (connection_id, branch, sha, trigger) VALUES ($1, $2, $3, $4)
+INSERT INTO extractions (connection_id, branch, sha, trigger, forced) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (connection_id, branch, sha) WHERE status IN ('queued', 'running') DO NOTHING
 RETURNING id;
 
@@ -24,7 +24,8 @@ WITH running AS (
 ), next AS (
   SELECT e.id
   FROM extractions e JOIN connections c ON c.id = e.connection_id JOIN repositories r ON r.id = c.repository_id
-  WHERE e.status = 'queued' AND e.due_at <= now()
+  JOIN installations i ON i.id = r.installation_id
+  WHERE e.status = 'queued' AND e.due_at <= now() AND i.suspended_at IS NULL
     AND NOT EXISTS (SELECT FROM running WHERE running.connection_id = e.connection_id)
   ORDER BY (SELECT count(*) FROM running WHERE running.installation_id = r.installation_id), e.number
   LIMIT 1
@@ -65,8 +66,17 @@ UPDATE extractions e SET status = 'cancelled', finished_at = now()
 FROM connections c JOIN repositories r ON r.id = c.repository_id
 WHERE c.id = e.connection_id AND e.status = 'queued' AND r.installation_id = $1 AND ($2::bigint[] IS NULL OR r.id = ANY($2));
 
+-- name: cancel_connection
+UPDATE extractions SET status = 'cancelled', finished_at = now() WHERE connection_id = $1 AND status = 'queued';
+
+-- name: newest_of_branch
+SELECT sha, status, problem->>'conclusion' AS conclusion FROM extractions
+WHERE connection_id = $1 AND branch = $2 AND status <> 'superseded' ORDER BY number DESC LIMIT 1;
+
 -- name: by_id
-SELECT e.*, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private
+SELECT e.*, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
+       (SELECT count(*) FROM connections s WHERE s.repository_id = r.id AND (s.hidden_at IS NULL OR s.id = c.id)) AS siblings,
+       (SELECT i.repository_selection FROM installations i WHERE i.id = r.installation_id) AS repository_selection
 FROM extractions e
 JOIN connections c ON c.id = e.connection_id
 JOIN repositories r ON r.id = c.repository_id AND r.removed_at IS NULL
@@ -74,7 +84,9 @@ JOIN installations i ON i.id = r.installation_id AND i.deleted_at IS NULL
 WHERE e.id = $1;
 
 -- name: active
-SELECT e.*, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private
+SELECT e.*, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
+       (SELECT count(*) FROM connections s WHERE s.repository_id = r.id AND (s.hidden_at IS NULL OR s.id = c.id)) AS siblings,
+       (SELECT i.repository_selection FROM installations i WHERE i.id = r.installation_id) AS repository_selection
 FROM extractions e
 JOIN connections c ON c.id = e.connection_id
 JOIN repositories r ON r.id = c.repository_id AND r.removed_at IS NULL
@@ -84,7 +96,9 @@ ORDER BY e.number
 LIMIT $2;
 
 -- name: of_connection
-SELECT e.*, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private
+SELECT e.*, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
+       (SELECT count(*) FROM connections s WHERE s.repository_id = r.id AND (s.hidden_at IS NULL OR s.id = c.id)) AS siblings,
+       (SELECT i.repository_selection FROM installations i WHERE i.id = r.installation_id) AS repository_selection
 FROM extractions e
 JOIN connections c ON c.id = e.connection_id
 JOIN repositories r ON r.id = c.repository_id

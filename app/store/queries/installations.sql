@@ -1,9 +1,66 @@
 -- name: install
-INSERT INTO installations (id, account, account_type) VALUES ($1, $2, $3)
-ON CONFLICT (id) DO UPDATE SET account = excluded.account, account_type = excluded.account_type;
+INSERT INTO installations (id, account, account_type, repository_selection) VALUES ($1, $2, $3, $4)
+ON CONFLICT (id) DO UPDATE
+SET account = excluded.account, account_type = excluded.account_type, repository_selection = excluded.repository_selection,
+    survey_at = now();
 
 -- name: uninstall
-UPDATE installations SET deleted_at = now() WHERE id = $1 AND deleted_at IS NULL;
+UPDATE installations SET deleted_at = now(), survey_at = NULL WHERE id = $1 AND deleted_at IS NULL;
+
+-- name: sync_installation
+-- What GitHub lists is true, whatever an event said before.
+INSERT INTO installations (id, account, account_type, repository_selection, suspended_at, survey_at)
+VALUES ($1, $2, $3, $4, CASE WHEN $5::boolean THEN now() END, CASE WHEN NOT $5 THEN now() END)
+ON CONFLICT (id) DO UPDATE
+SET account = excluded.account, account_type = excluded.account_type, repository_selection = excluded.repository_selection,
+    suspended_at = CASE WHEN $5 THEN coalesce(installations.suspended_at, now()) END, deleted_at = NULL,
+    survey_at = CASE WHEN NOT $5 THEN now() END;
+
+-- name: uninstall_others
+-- Installations of before the listing began that GitHub does not list.
+UPDATE installations SET deleted_at = now(), survey_at = NULL
+WHERE deleted_at IS NULL AND created_at < $2 AND NOT id = ANY($1::bigint[])
+RETURNING id;
+
+-- name: claim_survey
+-- The next installation whose repositories are to be listed; a survey that was cut short comes again after five minutes.
+UPDATE installations i SET survey_at = now() + interval '5 minutes'
+FROM (
+  SELECT id FROM installations WHERE survey_at <= now() AND deleted_at IS NULL ORDER BY survey_at LIMIT 1 FOR UPDATE SKIP LOCKED
+) due
+WHERE i.id = due.id
+RETURNING i.id, i.suspended_at IS NOT NULL AS suspended;
+
+-- name: survey_done
+UPDATE installations SET survey_at = $2 WHERE id = $1 AND deleted_at IS NULL;
+
+-- name: resume_check_runs
+-- What could not be told while the installation was suspended is told now.
+UPDATE check_runs k SET abandoned = NULL, attempts = 0, due_at = now()
+FROM extractions e JOIN connections c ON c.id = e.connection_id JOIN repositories r ON r.id = c.repository_id
+WHERE k.extraction_id = e.id AND k.abandoned = 'suspended' AND r.installation_id = $1;
+
+-- name: sync_repositories
+-- Looked at are those that are new here, were pushed to, or have a project and were not looked at for an hour.
+INSERT INTO repositories AS r (id, installation_id, full_name, private, default_branch, archived, pushed_at, look_at)
+SELECT id, $1, full_name, private, default_branch, archived, pushed_at, CASE WHEN NOT archived THEN now() END
+FROM unnest($2::bigint[], $3::text[], $4::boolean[], $5::text[], $6::boolean[], $7::timestamptz[])
+  AS listed (id, full_name, private, default_branch, archived, pushed_at)
+ON CONFLICT (id) DO UPDATE
+SET installation_id = excluded.installation_id, full_name = excluded.full_name, private = excluded.private,
+    default_branch = excluded.default_branch, archived = excluded.archived, pushed_at = excluded.pushed_at, removed_at = NULL,
+    look_attempts = 0,
+    head_etag = CASE WHEN r.default_branch IS NOT DISTINCT FROM excluded.default_branch THEN r.head_etag END,
+    look_at = CASE
+      WHEN r.looked_at IS NULL OR r.removed_at IS NOT NULL OR r.pushed_at IS DISTINCT FROM excluded.pushed_at
+        OR r.default_branch IS DISTINCT FROM excluded.default_branch
+        OR (r.looked_at < now() - interval '1 hour' AND EXISTS (SELECT FROM connections c WHERE c.repository_id = r.id))
+      THEN now() ELSE r.look_at END;
+
+-- name: remove_other_repositories
+UPDATE repositories SET removed_at = now(), look_at = NULL
+WHERE installation_id = $1 AND removed_at IS NULL AND created_at < $3 AND NOT id = ANY($2::bigint[])
+RETURNING id;
 
 -- name: add_repository
 -- A repository can move from one installation to another, and come back.
@@ -11,7 +68,8 @@ INSERT INTO repositories (id, installation_id, full_name, private, default_branc
 VALUES ($1, $2, $3, $4, $5, now())
 ON CONFLICT (id) DO UPDATE
 SET installation_id = excluded.installation_id, full_name = excluded.full_name, private = excluded.private,
-    default_branch = coalesce(excluded.default_branch, repositories.default_branch), removed_at = NULL, look_at = now(), look_attempts = 0;
+    default_branch = coalesce(excluded.default_branch, repositories.default_branch), removed_at = NULL, look_at = now(),
+    look_attempts = 0, head_etag = NULL;
 
 -- name: remove_repositories
 -- The installation is named so that a late event cannot remove what has moved to another one.
@@ -28,19 +86,61 @@ SELECT $1, $2, $3, $4, $5 FROM installations WHERE id = $2 AND deleted_at IS NUL
 ON CONFLICT (id) DO UPDATE
 SET full_name = excluded.full_name, private = excluded.private, installation_id = excluded.installation_id,
     default_branch = coalesce(excluded.default_branch, r.default_branch)
-WHERE r.removed_at IS NULL
+WHERE r.removed_at IS NULL AND EXISTS (SELECT FROM installations WHERE id = excluded.installation_id AND deleted_at IS NULL)
 RETURNING r.id;
+
+-- name: look_soon
+-- All that was known of its head is forgotten, so that nothing is taken for unchanged.
+UPDATE repositories SET look_at = now(), look_attempts = 0, head_etag = NULL WHERE id = $1 AND removed_at IS NULL;
 
 -- name: claim_look
 -- The next repository that GitHub is to be asked about; a look that was cut short comes again after a minute.
 UPDATE repositories r SET look_at = now() + interval '1 minute', look_attempts = look_attempts + 1
 FROM (
   SELECT r.id FROM repositories r JOIN installations i ON i.id = r.installation_id
-  WHERE r.look_at <= now() AND r.removed_at IS NULL AND i.deleted_at IS NULL
+  WHERE r.look_at <= now() AND r.removed_at IS NULL AND i.deleted_at IS NULL AND i.suspended_at IS NULL
   ORDER BY r.look_at LIMIT 1 FOR UPDATE OF r SKIP LOCKED
 ) due
 WHERE r.id = due.id
-RETURNING r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private, r.look_attempts;
+RETURNING r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private, r.look_attempts, r.head_etag;
 
--- name: look_done
-UPDATE repositories SET default_branch = coalesce($2, default_branch), look_at = $3 WHERE id = $1;
+-- name: look_failed
+-- A wait that GitHub asked for is no failed attempt.
+UPDATE repositories SET look_at = $2, look_attempts = look_attempts - CASE WHEN $3 THEN 1 ELSE 0 END WHERE id = $1;
+
+-- name: looked
+UPDATE repositories
+SET full_name = $2, private = $3, default_branch = coalesce($4, default_branch), head_etag = $5, looked_at = now(), look_at = NULL,
+    look_attempts = 0
+WHERE id = $1;
+
+-- name: unchanged
+UPDATE repositories SET looked_at = now(), look_at = NULL, look_attempts = 0 WHERE id = $1;
+
+-- name: claim_chore
+-- One process of all that share the database does it, and nobody for a while after.
+UPDATE chores SET due_at = now() + $2::interval WHERE name = $1 AND due_at <= now() RETURNING name;
+
+-- name: purge_connections
+DELETE FROM connections WHERE id IN (
+  SELECT c.id FROM connections c JOIN repositories r ON r.id = c.repository_id JOIN installations i ON i.id = r.installation_id
+  WHERE least(c.hidden_at, r.removed_at, i.deleted_at) < now() - $1::interval
+  LIMIT $2
+);
+
+-- name: purge_repositories
+DELETE FROM repositories r USING installations i
+WHERE i.id = r.installation_id AND least(r.removed_at, i.deleted_at) < now() - $1::interval
+  AND NOT EXISTS (SELECT FROM connections c WHERE c.repository_id = r.id)
+RETURNING r.id;
+
+-- name: purge_installations
+DELETE FROM installations i
+WHERE i.deleted_at < now() - $1::interval AND NOT EXISTS (SELECT FROM repositories r WHERE r.installation_id = i.id);
+
+-- name: purge_redeliveries
+DELETE FROM redeliveries WHERE asked_at < now() - interval '10 days';
+
+-- name: purge_deliveries
+-- GitHub keeps deliveries for eight days at most: an older id cannot come again.
+DELETE FROM deliveries WHERE received_at < now() - interval '10 days';

@@ -6,12 +6,29 @@ SELECT lineage_id FROM connections WHERE id = $1 FOR UPDATE;
 SELECT hash, id FROM nodes WHERE connection_id = $1 AND hash = ANY($2::bytea[]);
 
 -- name: save
-INSERT INTO lineages (connection_id, extraction_id, sha, branch, project_name, dbt_version, adapter_type, manifest_schema, node_ids)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+INSERT INTO lineages
+  (connection_id, extraction_id, sha, branch, project_name, dbt_version, adapter_type, manifest_schema, node_ids, input)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (connection_id, sha) DO UPDATE
 SET extraction_id = excluded.extraction_id, branch = excluded.branch, project_name = excluded.project_name,
     dbt_version = excluded.dbt_version, adapter_type = excluded.adapter_type, manifest_schema = excluded.manifest_schema,
-    node_ids = excluded.node_ids, extracted_at = now()
+    node_ids = excluded.node_ids, input = excluded.input, extracted_at = now()
+RETURNING id;
+
+-- name: of_input
+-- The newest commit with the same input, and what was said of it.
+SELECT l.id, l.sha, e.result FROM lineages l JOIN extractions e ON e.id = l.extraction_id
+WHERE l.connection_id = $1 AND l.input = $2 ORDER BY l.id DESC LIMIT 1;
+
+-- name: carry
+-- The lineage of one commit becomes that of another one too.
+INSERT INTO lineages
+  (connection_id, extraction_id, sha, branch, project_name, dbt_version, adapter_type, manifest_schema, node_ids, input)
+SELECT connection_id, $2, $3, $4, project_name, dbt_version, adapter_type, manifest_schema, node_ids, input FROM lineages WHERE id = $1
+ON CONFLICT (connection_id, sha) DO UPDATE
+SET extraction_id = excluded.extraction_id, branch = excluded.branch, project_name = excluded.project_name,
+    dbt_version = excluded.dbt_version, adapter_type = excluded.adapter_type, manifest_schema = excluded.manifest_schema,
+    node_ids = excluded.node_ids, input = excluded.input, extracted_at = now()
 RETURNING id;
 
 -- name: switch

@@ -1,0 +1,50 @@
+-- The whole life of an installation: suspended, permissions changed, looked at again, gone for good after a grace period.
+ALTER TABLE installations
+  ADD COLUMN repository_selection text NOT NULL DEFAULT 'selected',
+  ADD COLUMN suspended_at timestamptz,
+  -- When GitHub is to be asked which repositories it has; NULL when there is no need to.
+  ADD COLUMN survey_at timestamptz DEFAULT now();
+
+ALTER TABLE repositories
+  ADD COLUMN archived boolean NOT NULL DEFAULT false,
+  ADD COLUMN pushed_at timestamptz,
+  ADD COLUMN looked_at timestamptz,
+  -- GitHub's ETag of the default branch's head: asking again costs nothing while it holds.
+  ADD COLUMN head_etag text;
+
+-- A dbt project that is no longer in its repository: hidden at once, its history stays until the grace period ends.
+ALTER TABLE connections
+  ADD COLUMN hidden_at timestamptz;
+CREATE INDEX connections_repository ON connections (repository_id);
+
+-- Stands for all that dbt reads of a commit, and for the runner image: the same input has the same lineage.
+ALTER TABLE lineages
+  ADD COLUMN input bytea;
+CREATE INDEX lineages_input ON lineages (connection_id, input);
+
+-- Somebody asked for it: it runs, whatever is known of the commit.
+ALTER TABLE extractions
+  ADD COLUMN forced boolean NOT NULL DEFAULT false;
+
+-- What is done now and then, by one process of all that share the database.
+CREATE TABLE chores (
+  name text PRIMARY KEY,
+  due_at timestamptz NOT NULL DEFAULT now()
+);
+INSERT INTO chores (name) VALUES ('installations'), ('deliveries'), ('purge');
+
+-- How often GitHub was asked for a delivery again: one that can never be taken must not be asked for for ever.
+CREATE TABLE redeliveries (
+  delivery_id text PRIMARY KEY,
+  times integer NOT NULL DEFAULT 1,
+  asked_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE FUNCTION installation_to_survey() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_notify('freshet_surveys', '');
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER installation_survey AFTER INSERT OR UPDATE OF survey_at ON installations
+  FOR EACH ROW WHEN (NEW.survey_at IS NOT NULL) EXECUTE FUNCTION installation_to_survey();

@@ -1,0 +1,333 @@
+"""The setup page over real HTTP, against the double: who may use it, on which GitHub, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from yarl import URL
+
+from app import credentials
+from app.config import Settings
+from app.github.api import ApiClient
+from app.github.auth import AppAuth
+from app.github.identity import FILE, IdentityFile
+from app.github.setup import AppSetup
+from app.web import keys, middleware, pages, routes
+from app.web.door import STATE_LIFE_S, Door
+from app.web.tokens import ServiceTokens
+from tests.browser import Form, forms, open_page, press
+from tests.double import Answer, GitHubDouble, LostAnswer
+from tests.double.schema import validate_response
+
+TOKEN = "a-service-token"
+PUBLIC = "https://freshet.example"
+
+
+@dataclass
+class World:
+    """An unconfigured service's pages, a browser on the same host, and a GitHub."""
+
+    github: GitHubDouble
+    setup: AppSetup
+    door: Door
+    clock: list[float]
+    url: str
+    browser: aiohttp.ClientSession
+    data_dir: Path
+
+    async def page(self, path: str = "/setup", **query: str) -> tuple[int, str]:
+        status, text, _ = await open_page(self.browser, self.url + path, **query)
+        return status, text
+
+    async def begin(self, **query: str) -> str:
+        """Press the button, and return where GitHub sends the browser."""
+        status, text = await self.page(**query)
+        assert status == 200, text
+        return await press(self.browser, forms(text)[0])
+
+    async def finish(self, callback: str) -> tuple[int, str]:
+        status, text, _ = await open_page(self.browser, callback)
+        return status, text
+
+    async def set_webhook(self, token: str = TOKEN) -> tuple[int, dict[str, object]]:
+        headers = {"Authorization": f"Bearer {token}"}
+        async with self.browser.post(f"{self.url}/api/webhooks/github/setup", headers=headers) as response:
+            return response.status, await response.json(content_type=None)
+
+
+@asynccontextmanager
+async def running(data_dir: Path, *, fixed: bool = True, public_url: str = PUBLIC) -> AsyncIterator[World]:
+    clock = [0.0]
+    async with GitHubDouble() as github, ApiClient(github.api_url if fixed else "https://api.github.invalid", total_s=5.0) as api:
+        addresses = (github.api_url, github.server_url) if fixed else ("https://api.github.invalid", "https://github.invalid")
+        setup = AppSetup(
+            api,
+            AppAuth(None, None, api),
+            IdentityFile(data_dir),
+            credentials.app_manifest(),
+            public_url=public_url,
+            addresses=addresses,
+            server_is_fixed=fixed,
+            clock=lambda: clock[0],
+        )
+        web_app = web.Application(middlewares=[middleware.problems])
+        web_app[keys.SETUP], web_app[keys.DOOR], web_app[keys.TOKENS] = setup, Door(lambda: clock[0]), ServiceTokens([TOKEN])
+        pages.set_up(web_app)
+        routes.add(web_app, _no_delivery)
+        async with TestServer(web_app) as server, aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
+            yield World(github, setup, web_app[keys.DOOR], clock, f"http://127.0.0.1:{server.port}", browser, data_dir)
+
+
+async def _no_delivery(_: web.Request) -> web.Response:
+    raise AssertionError("a delivery came")
+
+
+async def test_one_button_leads_to_an_app_that_is_stored(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        callback = await world.begin()
+        assert callback.startswith(f"{world.url}/setup/callback?")
+        status, text = await world.finish(callback)
+        assert status == 200
+        app = world.github.app
+        assert f'href="{world.github.server_url}/apps/{app.slug}/installations/new"' in text
+        assert (app.name, app.permissions, app.events) == ("Freshet", dict(world.setup.manifest.permissions), ("push", "repository"))
+        stored = IdentityFile(tmp_path).load()
+        assert stored is not None
+        assert (stored.app_id, stored.private_key.get_secret_value()) == (app.id, app.private_key_pem)
+        assert stored.client_secret is not None
+        assert (stored.client_id, stored.client_secret.get_secret_value()) == (app.client_id, app.client_secret)
+        secrets = (app.webhook_secret, app.client_secret, app.private_key_pem[40:80])
+        assert not [secret for secret in secrets if secret in text]
+        status, text = await world.page()
+        assert (status, "is configured" in text) == (200, True)
+        assert not [secret for secret in (*secrets, "manifest") if secret in text]
+        conversion = next(request for request in world.github.requests if "conversions" in request.path)
+        assert "Authorization" not in conversion.headers
+        assert validate_response("POST", conversion.path, conversion.status, conversion.response_json) == []
+        assert world.github.violations == []
+
+
+async def test_the_page_lets_nothing_but_the_form_to_github_through(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        _, text, headers = await open_page(world.browser, f"{world.url}/setup")
+        assert f"form-action 'self' {world.github.server_url}" in headers["Content-Security-Policy"]
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+        assert headers["Cache-Control"] == "no-store"
+        assert ("<script" in text, " style=" in text, " on" in text.replace(" on ", "")) == (False, False, False)
+        cookie = headers["Set-Cookie"]
+        assert ("HttpOnly" in cookie, "SameSite=Lax" in cookie, "Path=/setup" in cookie, "Secure" in cookie) == (True, True, True, False)
+
+
+async def test_from_elsewhere_it_takes_the_token_of_the_log(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        world.browser.headers["X-Forwarded-For"] = "192.0.2.7"
+        for token in ({}, {"token": "guess"}):
+            status, text = await world.page(**token)
+            assert (status, "log" in text, "manifest" in text) == (403, True, False)
+        _, text, headers = await open_page(world.browser, f"{world.url}/setup", token=world.door.token)
+        assert "Secure" in headers["Set-Cookie"]
+        button, change = forms(text)
+        assert json.loads(button.fields["manifest"])["redirect_url"] == f"{PUBLIC}/setup/callback"
+        assert change.fields["token"] == world.door.token
+        assert world.door.token not in button.fields["manifest"] + button.action
+
+
+async def test_a_program_gets_a_problem_document(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        headers = {"X-Forwarded-For": "192.0.2.7"}
+        async with world.browser.get(f"{world.url}/setup", headers=headers) as response:
+            assert (response.status, response.content_type) == (403, "application/problem+json")
+
+
+async def test_an_organisation(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        status, text = await world.page(organization="octo-org")
+        assert urlsplit(forms(text)[0].action).path == "/organizations/octo-org/settings/apps/new"
+        await world.finish(await world.begin(organization="octo-org"))
+        assert world.github.state.app_owner == "octo-org"
+        async with running(tmp_path / "another") as other:
+            status, text = await other.page(organization="../x")
+            assert (status, "organization" in text) == (400, True)
+
+
+async def test_a_github_enterprise_server_that_only_the_page_names(tmp_path: Path) -> None:
+    async with running(tmp_path, fixed=False) as world:
+        _, text = await world.page()
+        assert forms(text)[0].action.startswith("https://github.invalid/settings/apps/new?state=")
+        status, text = await world.finish(await world.begin(server=world.github.server_url))
+        assert (status, world.setup.server_url) == (200, world.github.server_url)
+        stored = IdentityFile(tmp_path).load()
+        assert stored is not None
+        assert (stored.api_url, stored.server_url) == (world.github.api_url, world.github.server_url)
+        settings = Settings(freshet_data_dir=tmp_path)
+        assert credentials.addresses(settings, credentials.identity(settings)) == (world.github.api_url, world.github.server_url)
+        # The running service asks there, too.
+        assert (await world.setup.examine()).findings[0].well
+        status, text = await world.page(server="nonsense/")
+        assert status == 200
+
+
+@pytest.mark.parametrize("server", ["https://other.example", "ftp://x", "https://a.example; x"])
+async def test_the_environment_decides_which_github(tmp_path: Path, server: str) -> None:
+    async with running(tmp_path) as world:
+        status, text = await world.page(server=server)
+        assert (status, "server" in text) == (400, True)
+
+
+async def test_a_callback_without_its_state_does_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        callback = URL(await world.begin())
+        code = callback.query["code"]
+        for query in ({"code": code}, {"code": code, "state": "guess"}, {"state": callback.query["state"], "code": "a/../b"}):
+            status, text = await world.page("/setup/callback", **query)
+            assert (status, "/setup" in text) == (400, True)
+        assert not world.setup.configured
+        assert not [request for request in world.github.requests if "conversions" in request.path]
+
+
+async def test_somebody_elses_callback_does_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        callback = await world.begin()
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as victim:
+            await open_page(victim, f"{world.url}/setup")
+            status, _, _ = await open_page(victim, callback)
+        assert (status, world.setup.configured) == (400, False)
+
+
+async def test_a_state_expires(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        callback = await world.begin()
+        world.clock[0] += STATE_LIFE_S
+        assert ((await world.finish(callback))[0], world.setup.configured) == (400, False)
+
+
+async def test_two_tabs_are_both_good_and_the_second_comes_too_late(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        first, second = await world.begin(), await world.begin()
+        assert (await world.finish(first))[0] == 200
+        app_id = world.github.app.id
+        for callback in (first, second):
+            status, text = await world.finish(callback)
+            assert (status, "already" in text) == (409, True)
+        stored = IdentityFile(tmp_path).load()
+        assert stored is not None
+        assert stored.app_id == app_id
+
+
+async def test_a_used_code_is_told_with_what_to_do(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        callback = await world.begin()
+        world.github.state.registrations.clear()
+        status, text = await world.finish(callback)
+        assert (status, "begin anew" in text, world.setup.configured) == (400, True, False)
+
+
+async def test_an_answer_of_github_that_is_lost_is_asked_for_again(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        callback = await world.begin()
+        world.github.faults.add("POST", "conversions", 2, Answer(502, "<html>"))
+        assert (await world.finish(callback))[0] == 200
+    async with running(tmp_path / "lost") as world:
+        callback = await world.begin()
+        world.github.faults.add("POST", "conversions", 1, LostAnswer())
+        status, text = await world.finish(callback)
+        assert (status, "delete it there" in text) == (400, True)
+
+
+@pytest.fixture
+def unwritable(tmp_path: Path) -> Path:
+    """A data directory that nobody can write, not even root."""
+    path = tmp_path / "no-directory"
+    path.write_text("")
+    return path
+
+
+async def test_credentials_that_cannot_be_stored_are_shown_once(unwritable: Path) -> None:
+    async with running(unwritable) as world:
+        status, text = await world.finish(await world.begin())
+        key = world.github.app.private_key_pem.strip().replace("\n", "\\n")
+        assert status == 200
+        assert all(f"{name}={value}" in text for name, value in {"GITHUB_APP_ID": world.github.app.id, "GITHUB_PRIVATE_KEY": key}.items())
+        assert "FRESHET_DATA_DIR" in text
+        assert world.setup.configured
+
+
+async def test_credentials_are_shown_and_not_stored_when_that_is_wished(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        status, text, headers = await open_page(world.browser, await world.begin(store="no"))
+        assert (status, headers["Cache-Control"]) == (200, "no-store")
+        assert f"GITHUB_WEBHOOK_SECRET={world.github.app.webhook_secret}" in text
+        assert (world.setup.configured, (tmp_path / FILE).exists()) == (True, False)
+
+
+async def test_an_app_that_came_without_a_webhook_secret_gets_one(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        callback = await world.begin()
+        [(app, _)] = world.github.state.registrations.values()
+        app.webhook_secret = None  # type: ignore[assignment] - GitHub's schema allows it
+        assert (await world.finish(callback))[0] == 200
+        assert world.setup.identity is not None
+        assert world.github.app.webhook_secret == world.setup.identity.webhook_secret.get_secret_value()
+        assert len(world.github.app.webhook_secret) == 64
+
+
+async def test_setting_the_webhook(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        assert (await world.set_webhook("wrong"))[0] == 401
+        status, problem = await world.set_webhook()
+        assert (status, problem["title"]) == (503, "No GitHub App is configured")
+        await world.finish(await world.begin())
+        app, secret = world.github.app, world.github.app.webhook_secret
+        app.webhook_url, app.webhook_secret = f"{world.url}/nowhere", "another"
+        await world.github.ping()
+        status, answer = await world.set_webhook()
+        assert status == 200
+        assert answer["webhook"] == {
+            "url": f"{PUBLIC}/api/webhooks/github",
+            "content_type": "json",
+            "insecure_ssl": "0",
+            "secret": "********",
+        }
+        assert (app.webhook_url, app.webhook_secret) == (f"{PUBLIC}/api/webhooks/github", secret)
+        deliveries = answer["deliveries"]
+        assert isinstance(deliveries, dict)
+        [failure] = deliveries.pop("failures")
+        assert deliveries.pop("last_delivered_at") == failure["delivered_at"]
+        assert failure["delivered_at"].endswith("Z")
+        assert (deliveries, failure["event"], failure["status_code"]) == ({"total": 1, "ok": 0, "failed": 1}, "ping", 404)
+        assert world.github.violations == []
+        world.github.faults.add("PATCH", "/app/hook/config", 1, Answer(502, "<html>"))
+        assert (await world.set_webhook())[0] == 503
+        world.github.app.id += 1
+        status, problem = await world.set_webhook()
+        assert (status, "GITHUB_APP_ID" in str(problem["detail"])) == (502, True)
+
+
+async def test_the_state_is_asked_of_github_once_a_minute_at_most(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await world.finish(await world.begin())
+        await world.page()
+        asked = len(world.github.requests)
+        world.github.app.permissions = {}
+        assert "not ok" not in (await world.page())[1].split("webhook URL")[0]
+        assert len(world.github.requests) == asked
+        world.clock[0] += 61
+        assert "<td>not ok</td>" in (await world.page())[1].split("webhook URL")[0]
+        world.clock[0] += 61
+        world.github.faults.add("GET", "/app", 9, Answer(502, "<html>"))
+        status, text = await world.page()
+        assert (status, "Freshet is configured" in text, "not ok" in text) == (200, True, True)
+
+
+def test_what_the_browser_of_these_tests_sees() -> None:
+    page = '<form action="/a"><input name="x" value="&lt;1"><input type="checkbox" name="y" value="no"></form>'
+    assert forms(page) == [Form("get", "/a", {"x": "<1"})]

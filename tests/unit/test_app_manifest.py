@@ -1,0 +1,131 @@
+"""`app.yml` is where the App's permissions and events stand; everything else is made of it, or compared with it here."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from app import credentials
+from app.errors import ConfigurationError
+from app.github_app import (
+    Identity,
+    Owner,
+    api_url_of,
+    delivery_window_s,
+    environment_of,
+    is_login,
+    read_manifest,
+    registration,
+    server_address,
+)
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "app.yml").read_text()
+MANIFEST = read_manifest(TEXT)
+
+
+def reasons() -> dict[str, str]:
+    """Return each permission (`contents: read`) and event (`push`) with the comment that stands behind it."""
+    return dict(re.findall(r"^  (?:- )?(\w+(?:: \w+)?)  # (.+)$", TEXT, re.MULTILINE))
+
+
+def test_it_asks_for_what_the_contract_names_and_nothing_else() -> None:
+    assert MANIFEST.permissions == {"contents": "read", "checks": "write", "metadata": "read"}
+    assert MANIFEST.events == ("push", "repository")
+    assert MANIFEST.public is False
+    assert len(MANIFEST.name) <= 34, "GitHub takes no longer names"
+
+
+def test_each_permission_and_event_has_its_reason() -> None:
+    assert set(reasons()) == {f"{name}: {level}" for name, level in MANIFEST.permissions.items()} | set(MANIFEST.events)
+
+
+def test_the_readme_shows_them_with_the_same_reasons() -> None:
+    rows = re.findall(r"^\| (\w+(?:: \w+)?) \| (.+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    shown = {thing: reason for thing, reason in rows if thing in reasons() or ": " in thing}
+    assert shown == reasons()
+
+
+def test_the_service_finds_the_file() -> None:
+    assert credentials.app_manifest() == MANIFEST
+
+
+@pytest.mark.parametrize("text", ["", "- a", "name: x", "{", TEXT.replace("contents: read", "contents: 1"), TEXT.replace("false", "7")])
+def test_a_file_that_is_no_manifest_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"app\.yml"):
+        read_manifest(text)
+
+
+def test_the_form_that_github_gets() -> None:
+    form = registration(MANIFEST, Owner("https://github.com"), "https://freshet.example", "https://freshet.example/setup/callback", "a b")
+    assert form.action == "https://github.com/settings/apps/new?state=a+b"
+    assert form.manifest == {
+        "name": MANIFEST.name,
+        "description": MANIFEST.description,
+        "url": "https://freshet.example",
+        "hook_attributes": {"url": "https://freshet.example/api/webhooks/github", "active": True},
+        "redirect_url": "https://freshet.example/setup/callback",
+        "setup_url": "https://freshet.example/setup",
+        "public": False,
+        "default_permissions": {"contents": "read", "checks": "write", "metadata": "read"},
+        "default_events": ["push", "repository"],
+    }
+    ours = registration(MANIFEST, Owner("https://ghes.example", "octo"), "https://f.example", "https://f.example/setup/callback", "s")
+    assert ours.action == "https://ghes.example/organizations/octo/settings/apps/new?state=s"
+
+
+@pytest.mark.parametrize(
+    ("typed", "address"),
+    [
+        ("github.example.com", "https://github.example.com"),
+        ("https://GitHub.example.com/", "https://github.example.com"),
+        ("http://10.0.0.7:8080", "http://10.0.0.7:8080"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+        ("https://user:pass@github.example.com", None),
+        ("https://github.example.com/path", None),
+        ("https://github.example.com?x", None),
+        ("javascript://x", None),
+        ("https://a.example; script-src *", None),
+        ("https://a.example:port", None),
+        ("https://", None),
+    ],
+)
+def test_a_typed_server_address_is_taken_apart(typed: str, address: str | None) -> None:
+    assert server_address(typed) == address
+
+
+def test_where_a_github_has_its_api_and_how_long_it_waits() -> None:
+    assert (api_url_of("https://github.com"), delivery_window_s("https://github.com")) == ("https://api.github.com", 10)
+    assert (api_url_of("https://octo.ghe.com"), delivery_window_s("https://octo.ghe.com")) == ("https://api.octo.ghe.com", 10)
+    assert (api_url_of("https://git.example"), delivery_window_s("https://git.example")) == ("https://git.example/api/v3", 30)
+
+
+def test_organisation_names() -> None:
+    assert all(is_login(name) for name in ("octo", "octo-org", "a", "user_short"))
+    assert not any(is_login(name) for name in ("", "-octo", "octo/../x", "octo org", "é"))
+
+
+def test_the_variables_for_the_environment() -> None:
+    identity = Identity(
+        7,
+        SecretStr("-----BEGIN\nabc\n-----END\n"),
+        SecretStr("s"),
+        "Iv1",
+        SecretStr("c"),
+        api_url="https://g.example/api/v3",
+        server_url="https://g.example",
+    )
+    shown = {name: value.get_secret_value() for name, value in environment_of(identity, "https://github.com").items()}
+    assert shown == {
+        "GITHUB_APP_ID": "7",
+        "GITHUB_PRIVATE_KEY": "-----BEGIN\\nabc\\n-----END",
+        "GITHUB_WEBHOOK_SECRET": "s",
+        "GITHUB_CLIENT_ID": "Iv1",
+        "GITHUB_CLIENT_SECRET": "c",
+        "GITHUB_API_URL": "https://g.example/api/v3",
+        "GITHUB_SERVER_URL": "https://g.example",
+    }
+    assert not {"GITHUB_API_URL", "GITHUB_SERVER_URL"} & environment_of(identity, "https://g.example").keys()
