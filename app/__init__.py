@@ -21,14 +21,18 @@ One push, from end to end::
 
 What else there is: `reconcile` looks at repositories that were installed; `jobs` holds the records that all of the above pass around;
 `ports` says what the flow needs of the outside worlds, and the folders `github`, `dbt`, `store` and `web` each are one of those worlds.
+How the GitHub App comes to be: `app.yml` says what it may do, `github_app` makes GitHub's form of it (pure), `web/setup` is the page with the
+button, `web/door` decides who may press it, `github/setup` takes the credentials and `github/identity` keeps them; `checkup` judges what
+GitHub says of the App (pure), and `credentials` decides at the start which App we are.
+
 `config` alone reads the environment, `main` alone puts the parts together, `cli` and `__main__` are the command line.
 
 Imports go down only, and a test sees to it::
 
     errors, log                                  the standard library, structlog
-    project; jobs → events; manifest → lineage → report     pure: no await, no clock, no environment
+    project; jobs → events; github_app → checkup; manifest → lineage → report     pure: no await, no clock, no environment
     ports                                        Protocols over the above
     handlers, refresh → worker, reconcile, outbox   the flow
     github/  dbt/  store/  web/                  the edges: never each other
-    config, main, cli, __main__                  everything; nobody imports them
+    config, credentials, main, cli, __main__     everything; nobody imports them
 """

@@ -71,5 +71,9 @@ async def _send(store: Store, github: GitHub, due: CheckRunDue, extraction: Extr
         github_id = await github.create_check_run(extraction.repository, body)
         await store.check_runs.created(extraction.id, github_id)
     else:
+        if report.annotated(body):
+            if due.in_doubt and await github.annotations_of(extraction.repository, github_id):
+                body = report.without_annotations(body)  # GitHub appends: once is enough
+            await store.check_runs.doubt(extraction.id)
         await github.update_check_run(extraction.repository, github_id, report.without_identity(body))
     await store.check_runs.sent(extraction.id, due.revision)

@@ -15,6 +15,8 @@ from app.jobs import Repository, retry_delay
 from app.ports import Bell, GitHub, Look, Mirrors, Store, Survey
 
 IDLE_S = 15.0
+START_S = 1.0
+"""The web server is to listen before GitHub is asked to deliver again."""
 EVERY = timedelta(minutes=5)
 """How often GitHub is asked what we may have missed."""
 EVERY_PURGE = timedelta(hours=1)
@@ -36,10 +38,12 @@ class Reconciler:
         self._survey = survey
         self._mirrors = mirrors
         self._grace = grace
+        self._started = False
         self._deliveries_kept = deliveries_kept
 
     async def run_chores(self, bell: Bell) -> None:
-        """Do what is done now and then, for ever."""
+        """Do what is done now and then, for ever, beginning with a look at what a downtime may have lost."""
+        await bell.wait(START_S)
         await _forever(bell, self._chore)
 
     async def run_surveys(self, bell: Bell) -> None:
@@ -51,6 +55,9 @@ class Reconciler:
         await _forever(bell, self._next_look)
 
     async def _chore(self) -> bool:
+        if not self._started:
+            await self._store.installations.chores_due()
+            self._started = True
         if await self._store.installations.claim_chore("installations", EVERY):
             await self.list_installations()
         elif await self._store.installations.claim_chore("deliveries", EVERY):

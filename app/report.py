@@ -144,6 +144,16 @@ def without_identity(body: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in body.items() if key != "head_sha"}
 
 
+def annotated(body: Mapping[str, Any]) -> bool:
+    """Tell whether a check run's body has annotations."""
+    return "annotations" in body["output"]
+
+
+def without_annotations(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body without its annotations."""
+    return {**body, "output": {key: value for key, value in body["output"].items() if key != "annotations"}}
+
+
 def headline(extraction: Extraction) -> str:
     """Return the one line that says how it stands."""
     match extraction.status:

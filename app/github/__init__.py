@@ -9,6 +9,8 @@ Outwards, REST:
 * `answers` reads GitHub's answers: which status means that the thing is gone, suspended, to be tried again, or our mistake (pure)
 * `api` sends one request to one host, with time limits, redirects that keep their method, and no token for anybody else
 * `auth` is the App: its JWT, and one narrow installation token per repository and purpose
+* `identity` keeps the App's credentials, encrypted, between starts
+* `setup` makes the App from its manifest, sets its webhook, and asks how it fares
 * `client` is what the flow asks for (`app.ports.GitHub`): branch heads and check runs
 * `listing` finds the dbt projects of a commit, also where GitHub does not list all of its files at once
 * `survey` is what the reconciler asks for (`app.ports.Survey`): installations, repositories, heads, deliveries that were lost

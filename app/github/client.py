@@ -46,6 +46,14 @@ class _CheckRun(msgspec.Struct):
     external_id: str | None = None
 
 
+class _Output(msgspec.Struct):
+    annotations_count: int = 0
+
+
+class _CheckRunDetail(msgspec.Struct):
+    output: _Output
+
+
 class _CheckRuns(msgspec.Struct):
     check_runs: list[_CheckRun]
 
@@ -120,6 +128,12 @@ class GitHubClient:
                 return await _first(pages, external_id)
 
         return await self._as_installation(repository, REPORT, find)
+
+    async def annotations_of(self, repository: Repository, check_run_id: int) -> int:
+        """Return how many annotations a check run has: https://docs.github.com/en/rest/checks/runs#get-a-check-run."""
+        doing = f"looking at check run {check_run_id} of {repository.full_name}"
+        path = f"/repos/{repository.full_name}/check-runs/{check_run_id}"
+        return (await self._get(repository, REPORT, path, _CheckRunDetail, doing)).output.annotations_count
 
     async def create_check_run(self, repository: Repository, body: Mapping[str, Any]) -> int:
         """Create a check run: https://docs.github.com/en/rest/checks/runs#create-a-check-run. Sent once."""

@@ -26,7 +26,7 @@ class CheckRuns:
         return CheckRunDue(str(row["extraction_id"]), row["github_id"], row["revision"], row["in_doubt"], row["attempts"])
 
     async def doubt(self, extraction_id: str) -> None:
-        """Note that a creation is under way: without an answer it may have happened or not."""
+        """Note that something is under way that must not be done twice: without an answer it may have happened or not."""
         await self._db.execute(SQL["doubt"], UUID(extraction_id))
 
     async def created(self, extraction_id: str, github_id: int) -> None:

@@ -23,7 +23,7 @@ class Extractions:
     async def enqueue(self, connection_id: str, branch: str, sha: str, trigger: str, *, forced: bool = False) -> str:
         """Queue a commit in the place of older ones of its branch; return the id, that of the active one if there is one already."""
         key = UUID(connection_id), branch, sha
-        await self._db.execute(SQL["supersede"], *key)
+        await self._db.execute(SQL["supersede"], *key, forced)
         found = await self._db.value(SQL["enqueue"], *key, trigger, forced) or await self._db.value(SQL["active_id"], *key)
         return str(found)
 

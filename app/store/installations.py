@@ -108,6 +108,10 @@ class Installations:
         """Take a chore, if it is due; it is due again after `again`."""
         return await self._db.value(SQL["claim_chore"], name, again) is not None
 
+    async def chores_due(self) -> None:
+        """Let every chore be due: this process has just begun."""
+        await self._db.execute(SQL["chores_due"])
+
     async def purge(self, grace: timedelta) -> list[int]:
         """Delete what has been hidden for longer than `grace`, in small steps; return the ids of repositories that are gone for good."""
         while await self._db.execute(SQL["purge_connections"], grace, PURGED_AT_ONCE):

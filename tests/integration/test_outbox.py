@@ -100,6 +100,21 @@ async def test_one_check_run_that_says_how_it_is(
     assert run.details_url == f"{URL}/extractions/{extraction_id}"
 
 
+async def test_annotations_are_not_appended_twice_when_an_answer_was_lost(
+    dsn: str, store: Store, github: GitHubDouble, client: GitHubClient, repository: Repository
+) -> None:
+    async with publishing(dsn, store, client):
+        _, sha = await queued(store, github, repository)
+        await github.wait_for_check_run(repository, sha, status="queued", timeout_s=10)
+        github.faults.add("PATCH", RUNS, 2, LostAnswer())
+        await finished(store)
+        async with asyncio.timeout(15):
+            while await store.check_runs.next_due_s() is not None:
+                await asyncio.sleep(0.05)
+    [run] = github.check_runs(repository, sha)
+    assert (run.conclusion, len(run.annotations)) == ("failure", 1)
+
+
 async def test_queued_within_a_second(dsn: str, store: Store, github: GitHubDouble, client: GitHubClient, repository: Repository) -> None:
     async with publishing(dsn, store, client):
         _, sha = await queued(store, github, repository)

@@ -187,6 +187,24 @@ async def test_what_waits_for_its_next_try_is_still_active_and_can_be_superseded
     assert (await statuses(store, project))[SHAS[0]] == "superseded"
 
 
+async def test_an_old_commit_that_is_asked_for_does_not_become_the_newest(store: Store) -> None:
+    project = await connection(store)
+    for sha in SHAS[:2]:
+        await store.connections.move_head(project.id, sha)
+        await store.extractions.enqueue(project.id, "main", sha, "push")
+        assert await store_lineage(store, await claimed(store), lineage("model.shop.a"))
+    await store.connections.move_head(project.id, SHAS[2])
+    await store.extractions.enqueue(project.id, "main", SHAS[2], "push")
+    for sha in (SHAS[0], SHAS[7]):
+        await store.extractions.enqueue(project.id, "main", sha, "api", forced=True)
+    assert [one.sha for one in await store.extractions.active(after=None, limit=10)] == [SHAS[2], SHAS[0], SHAS[7]]
+    assert await store_lineage(store, await claimed(store), lineage("model.shop.c")), "the head"
+    for _ in range(2):
+        assert not await store_lineage(store, await claimed(store), lineage("model.shop.b"))
+    await store.extractions.enqueue(project.id, "main", SHAS[2], "rerequested", forced=True)
+    assert await store_lineage(store, await claimed(store), lineage("model.shop.d")), "the head again"
+
+
 async def test_a_lineage_never_half_switched(store: Store) -> None:
     project = await connection(store)
     await store.extractions.enqueue(project.id, "main", SHAS[0], "push")

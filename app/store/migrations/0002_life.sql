@@ -24,7 +24,29 @@ CREATE INDEX lineages_input ON lineages (connection_id, input);
 
 -- Somebody asked for it: it runs, whatever is known of the commit.
 ALTER TABLE extractions
-  ADD COLUMN forced boolean NOT NULL DEFAULT false;
+  ADD COLUMN forced boolean NOT NULL DEFAULT false,
+  -- Where its commit stands among the pushes of the branch, when that is not where its own number stands:
+  -- an old commit that is extracted again does not become the newest.
+  ADD COLUMN position bigint;
+
+-- The storing takes milliseconds: GitHub need not hear of it.
+CREATE OR REPLACE FUNCTION extraction_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF TG_OP = 'INSERT' THEN
+    INSERT INTO check_runs (extraction_id) VALUES (NEW.id);
+  ELSIF NEW.stage IS DISTINCT FROM 'storing' THEN
+    UPDATE check_runs
+       SET revision = revision + 1,
+           due_at = CASE WHEN NEW.finished_at IS NOT NULL AND attempts = 0 THEN now() ELSE due_at END
+     WHERE extraction_id = NEW.id;
+  END IF;
+  PERFORM pg_notify('freshet_extractions', NEW.id::text);
+  IF NEW.status = 'queued' THEN
+    PERFORM pg_notify('freshet_queue', '');
+  END IF;
+  PERFORM pg_notify('freshet_checks', '');
+  RETURN NULL;
+END $$;
 
 -- What is done now and then, by one process of all that share the database.
 CREATE TABLE chores (

@@ -10,6 +10,7 @@ WHERE k.extraction_id = due.extraction_id
 RETURNING k.extraction_id, k.github_id, k.revision, k.in_doubt, k.attempts;
 
 -- name: doubt
+-- What is sent now may arrive without our hearing of it.
 UPDATE check_runs SET in_doubt = true WHERE extraction_id = $1;
 
 -- name: created
@@ -17,7 +18,7 @@ UPDATE check_runs SET github_id = $2, in_doubt = false WHERE extraction_id = $1;
 
 -- name: sent
 -- What changes within half a second is told together.
-UPDATE check_runs SET sent = $2, attempts = 0, lease_until = NULL, due_at = now() + interval '500 milliseconds' WHERE extraction_id = $1;
+UPDATE check_runs SET sent = $2, attempts = 0, in_doubt = false, lease_until = NULL, due_at = now() + interval '500 milliseconds' WHERE extraction_id = $1;
 
 -- name: postpone
 UPDATE check_runs SET attempts = attempts + 1, lease_until = NULL, due_at = now() + $2::interval WHERE extraction_id = $1;

@@ -1,10 +1,15 @@
 -- name: supersede
--- A newer commit of the branch takes the place of those that have not begun.
+-- A newer commit of the branch takes the place of those that have not begun. One that was asked for is newer only if it is the head.
 UPDATE extractions SET status = 'superseded', finished_at = now()
-WHERE connection_id = $1 AND branch = $2 AND status = 'queued' AND sha <> $3;
+WHERE connection_id = $1 AND branch = $2 AND status = 'queued' AND sha <> $3
+  AND (NOT $4::boolean OR EXISTS (SELECT FROM connections WHERE id = $1 AND head_sha = $3));
 
 -- name: enqueue
-INSERT INTO extractions (connection_id, branch, sha, trigger, forced) VALUES ($1, $2, $3, $4, $5)
+-- One that was asked for stands where its commit stood; a commit that was never pushed to us, before all others.
+INSERT INTO extractions (connection_id, branch, sha, trigger, forced, position)
+SELECT $1, $2, $3, $4, $5, CASE WHEN $5 THEN coalesce(
+  (SELECT max(coalesce(position, number)) FROM extractions WHERE connection_id = $1 AND branch = $2 AND sha = $3),
+  (SELECT 0 FROM connections WHERE id = $1 AND head_sha IS DISTINCT FROM $3)) END
 ON CONFLICT (connection_id, branch, sha) WHERE status IN ('queued', 'running') DO NOTHING
 RETURNING id;
 

@@ -121,6 +121,9 @@ UPDATE repositories SET looked_at = now(), look_at = NULL, look_attempts = 0 WHE
 -- One process of all that share the database does it, and nobody for a while after.
 UPDATE chores SET due_at = now() + $2::interval WHERE name = $1 AND due_at <= now() RETURNING name;
 
+-- name: chores_due
+UPDATE chores SET due_at = now();
+
 -- name: purge_connections
 DELETE FROM connections WHERE id IN (
   SELECT c.id FROM connections c JOIN repositories r ON r.id = c.repository_id JOIN installations i ON i.id = r.installation_id

@@ -33,11 +33,11 @@ RETURNING id;
 
 -- name: switch
 -- Only the followed branch moves the lineage, and an older extraction never takes it back.
-UPDATE connections c SET lineage_id = $2, lineage_number = e.number
+UPDATE connections c SET lineage_id = $2, lineage_number = coalesce(e.position, e.number)
 FROM extractions e, repositories r
 WHERE c.id = e.connection_id AND r.id = c.repository_id AND e.id = $1
   AND e.branch = coalesce(c.branch, r.default_branch, e.branch)
-  AND (c.lineage_number IS NULL OR c.lineage_number < e.number);
+  AND (c.lineage_number IS NULL OR c.lineage_number <= coalesce(e.position, e.number));
 
 -- name: fingerprints
 SELECT n.unique_id, n.hash, n.upstream FROM lineages l, unnest(l.node_ids) AS member (id) JOIN nodes n ON n.id = member.id

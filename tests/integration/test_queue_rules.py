@@ -1,0 +1,321 @@
+"""The queue's rules under any order of pushes, crashes, duplicates and completions: hypothesis looks for an order that breaks one.
+
+GitHub is a list of pushes here and a worker is a name. All else is real: payloads, `handlers`, the reconciler, `Store`, PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Coroutine
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, TypeVar, cast
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+
+from app import handlers
+from app.jobs import Extraction, Problem, Repository
+from app.lineage import Lineage, Node
+from app.ports import BranchHead, RepositoryState
+from app.reconcile import Reconciler
+from app.store import Store, pool
+from app.worker import ClaimLostError
+
+T = TypeVar("T")
+LEASE = timedelta(minutes=5)
+NONE, LONG = timedelta(0), timedelta(hours=1)
+INSTALLATION = 3
+ONE_PROJECT, TWO_PROJECTS = 7, 8
+FOLLOWED, OTHER = "main", "feature/ünï"
+LINEAGE = Lineage("shop", "1.11.16", "duckdb", "v12", (Node("model.shop.a", "model", "a", "shop", b"{}", (), b""),))
+ANY = st.integers(0, 7)
+"""Which one of what there is: the number counts round, so that it always names one."""
+
+
+@dataclass(frozen=True)
+class World:
+    """What all examples share, for speed."""
+
+    runner: asyncio.Runner
+    db: pool.Database
+
+
+class QueueRules(RuleBasedStateMachine):
+    world: ClassVar[World]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.db, self.store, self.github = self.world.db, Store(self.world.db), GitHub()
+        self.reconciler = Reconciler(
+            self.store, cast("Any", Api(self.github)), cast("Any", self.github), cast("Any", None), grace=LONG, deliveries_kept=LONG
+        )
+        self.taken: list[Push] = []
+        self.lost: list[Push] = []
+        self.claims: list[Claim] = []
+        self.zombies: list[Claim] = []
+        self.told: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+        """What we were told of each (connection, branch), in this order."""
+        self.lineages: dict[str, str] = {}
+        self.publishing: list[tuple[str, int, str]] = []
+        self.shown: dict[str, str] = {}
+        self.numbers: defaultdict[str, int] = defaultdict(int)
+        self.connections: dict[str, int] = {}
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.world.runner.run(work)
+
+    @initialize()
+    def install(self) -> None:
+        self.run(self._install())
+
+    async def _install(self) -> None:
+        await self.db.execute("TRUNCATE installations, repositories, deliveries, connections CASCADE")
+        for repository_id, projects in ((ONE_PROJECT, ("",)), (TWO_PROJECTS, ("a", "b"))):
+            await self.store.installations.see(Repository(repository_id, f"octo/shop{repository_id}", INSTALLATION, FOLLOWED))
+            for project in projects:
+                self.connections[(await self.store.connections.create(repository_id, project)).id] = repository_id
+
+    # -- what GitHub does
+
+    @rule(repository=st.sampled_from([ONE_PROJECT, TWO_PROJECTS]), branch=st.sampled_from([FOLLOWED, OTHER]), commit=ANY, arrives=st.booleans())
+    def push(self, repository: int, branch: str, commit: int, arrives: bool) -> None:  # noqa: FBT001 - hypothesis shows the name
+        """Any commit may be pushed again: by force, or as another branch."""
+        made = Push(repository, branch, sha(commit), len(self.taken) + len(self.lost))
+        if branch == FOLLOWED:
+            self.github.heads[repository] = made.sha
+        if arrives:
+            self.arrive(made)
+        else:
+            self.lost.append(made)
+
+    def arrive(self, push: Push) -> None:
+        self.run(handlers.receive(self.store, f"delivery-{push.number}", "push", push.payload))
+        self.taken.append(push)
+        self.hear(push.repository_id, push.branch, push.sha)
+
+    def hear(self, repository_id: int, branch: str, commit: str) -> None:
+        for connection, its_repository in self.connections.items():
+            if its_repository == repository_id:
+                self.told[connection, branch].append(commit)
+
+    @precondition(lambda self: self.lost)
+    @rule(which=ANY)
+    def late_delivery(self, which: int) -> None:
+        self.arrive(self.lost.pop(which % len(self.lost)))
+
+    @precondition(lambda self: self.taken)
+    @rule(which=ANY)
+    def duplicate_delivery(self, which: int) -> None:
+        push = self.taken[which % len(self.taken)]
+        self.changes_nothing(handlers.receive(self.store, f"delivery-{push.number}", "push", push.payload))
+
+    @rule(which=ANY, commit=st.none() | ANY)
+    def extract_by_api(self, which: int, commit: int | None) -> None:
+        self.run(self._extract(list(self.connections)[which % len(self.connections)], commit))
+
+    async def _extract(self, connection_id: str, commit: int | None) -> None:
+        connection = await self.store.connections.get(connection_id)
+        assert connection is not None
+        pushed = self.told[connection_id, FOLLOWED]
+        if commit is None and (head := self.github.heads.get(connection.repository.id)):
+            await handlers.extract_now(self.store, cast("Any", Api(self.github)), connection, None, "api")
+            self.told[connection_id, FOLLOWED].append(head)
+            self.github.told.clear()
+        elif commit is not None and pushed:
+            chosen = pushed[commit % len(pushed)]
+            queued = await handlers.extract_now(self.store, cast("Any", Api(self.github)), connection, chosen, "api")
+            assert queued.sha == chosen
+
+    @rule()
+    def an_hour_passes(self) -> None:
+        """And so the reconciler surveys and looks."""
+        self.run(self._reconcile())
+        for repository_id, head in self.github.told.items():
+            self.hear(repository_id, FOLLOWED, head)
+        self.github.told.clear()
+
+    async def _reconcile(self) -> None:
+        await self.db.execute("UPDATE repositories SET looked_at = looked_at - interval '2 hours'")
+        await self.db.execute("UPDATE extractions SET due_at = now() WHERE status = 'queued'")
+        assert await self.reconciler.survey(INSTALLATION)
+        while await self.reconciler._next_look():
+            pass
+
+    # -- what workers do
+
+    @rule(worker=st.sampled_from("abc"))
+    def claim(self, worker: str) -> None:
+        name = f"{worker}{self.numbers[worker]}"
+        if extraction := self.run(self.store.extractions.claim(name, LEASE)):
+            self.claims.append(Claim(name, extraction))
+
+    @precondition(lambda self: self.claims)
+    @rule(which=ANY)
+    def succeed(self, which: int) -> None:
+        assert self.run(self._keep(self.claims.pop(which % len(self.claims)))), "whoever has the claim can end it"
+
+    @precondition(lambda self: self.claims)
+    @rule(which=ANY, delay=st.sampled_from([NONE, LONG]))
+    def try_again(self, which: int, delay: timedelta) -> None:
+        claim = self.claims.pop(which % len(self.claims))
+        self.run(self.store.extractions.retry(claim.extraction.id, claim.worker, delay))
+
+    @precondition(lambda self: self.claims)
+    @rule(which=ANY)
+    def hand_back(self, which: int) -> None:
+        claim = self.claims.pop(which % len(self.claims))
+        self.run(self.store.extractions.hand_back(claim.extraction.id, claim.worker))
+
+    @precondition(lambda self: self.claims)
+    @rule(which=ANY)
+    def stall(self, which: int) -> None:
+        """A worker is dead, or as good as dead: the leases of all that it has run out. Only dead ones never come back under their name."""
+        worker = self.claims[which % len(self.claims)].worker
+        self.run(self.store.extractions.renew(worker, -LEASE))
+        self.claims = [replace(claim, expired=claim.expired or claim.worker == worker) for claim in self.claims]
+        self.numbers[worker[0]] += 1
+
+    @precondition(lambda self: self.claims)
+    @rule(which=ANY)
+    def heartbeat(self, which: int) -> None:
+        worker = self.claims[which % len(self.claims)].worker
+        kept = self.run(self.store.extractions.renew(worker, LEASE))
+        assert kept == {claim.extraction.id for claim in self.claims if claim.worker == worker}
+        self.claims = [replace(claim, expired=claim.expired and claim.worker != worker) for claim in self.claims]
+
+    @rule()
+    def requeue_expired(self) -> None:
+        dead = [claim for claim in self.claims if claim.expired]
+        assert self.run(self.store.extractions.requeue_expired()) == len(dead)
+        self.claims = [claim for claim in self.claims if not claim.expired]
+        self.zombies += dead
+
+    @precondition(lambda self: self.zombies)
+    @rule(which=ANY, how=st.sampled_from(["succeed", "fail", "try again", "hand back"]))
+    def a_zombie_ends(self, which: int, how: str) -> None:
+        claim = self.zombies.pop(which % len(self.zombies))
+        id_, extractions = claim.extraction.id, self.store.extractions
+        ends: dict[str, Coroutine[Any, Any, Any]] = {
+            "succeed": self._keep(claim),
+            "fail": extractions.finish(id_, claim.worker, "failed", [], problem=Problem("t", "m")),
+            "try again": extractions.retry(id_, claim.worker, NONE),
+            "hand back": extractions.hand_back(id_, claim.worker),
+        }
+        chosen = ends.pop(how)
+        for other in ends.values():
+            other.close()
+        assert not self.changes_nothing(chosen)
+
+    async def _keep(self, claim: Claim) -> bool:
+        """Store a lineage as `Worker._keep` does; every second commit has the same input, which is then carried."""
+        extraction, input_hash = claim.extraction, b"input %d" % (int(claim.extraction.sha, 16) % 2)
+        try:
+            async with self.store.transaction() as tx:
+                await tx.lineages.current_fingerprints(extraction.connection_id)
+                known = None if extraction.forced else await tx.lineages.of_input(extraction.connection_id, input_hash)
+                if known:
+                    await tx.lineages.carry(extraction, known.lineage_id)
+                else:
+                    await tx.lineages.save(extraction, LINEAGE, input_hash)
+                if not await tx.extractions.finish(extraction.id, claim.worker, "succeeded", []):
+                    raise ClaimLostError
+        except ClaimLostError:
+            return False
+        return True
+
+    # -- what the outbox does
+
+    @rule()
+    def outbox_reads(self) -> None:
+        self.run(self._outbox_reads())
+
+    async def _outbox_reads(self) -> None:
+        if due := await self.store.check_runs.claim():
+            extraction = await self.store.extractions.get(due.extraction_id)
+            assert extraction is not None
+            self.publishing.append((due.extraction_id, due.revision, extraction.status))
+
+    @precondition(lambda self: self.publishing)
+    @rule(which=ANY)
+    def outbox_has_sent(self, which: int) -> None:
+        extraction_id, revision, status = self.publishing.pop(which % len(self.publishing))
+        self.run(self.store.check_runs.sent(extraction_id, revision))
+        self.shown[extraction_id] = status
+
+    # -- what always holds
+
+    @invariant()
+    def rules_hold(self) -> None:
+        self.run(self._rules_hold())
+
+    async def _rules_hold(self) -> None:
+        twice = "SELECT connection_id FROM extractions WHERE status = 'running' GROUP BY connection_id HAVING count(*) > 1"
+        assert not await self.db.rows(twice), "never two extractions of one connection at once, of one commit even less"
+        ours = {claim.extraction.id for claim in self.claims}
+        assert ours == {str(row["id"]) for row in await self.db.rows("SELECT id FROM extractions WHERE status = 'running'")}
+        for (connection, branch), commits in self.told.items():
+            newest = "SELECT status FROM extractions WHERE connection_id = $1 AND branch = $2 AND sha = $3 AND status <> 'superseded'"
+            assert await self.db.value(newest, connection, branch, commits[-1]), "only a newer commit of the branch takes a commit's place"
+        for connection, before in (await self._switched()).items():
+            told = self.told[connection, FOLLOWED]
+            latest = {commit: number for number, commit in enumerate(told)}
+            assert latest.get(before, -1) < latest[self.lineages[connection]], "the lineage never goes back to an older push"
+        unknown = "SELECT e.id, e.status, k.sent < k.revision AS due FROM extractions e LEFT JOIN check_runs k ON k.extraction_id = e.id"
+        for row in await self.db.rows(unknown):
+            assert row["due"] or self.shown.get(str(row["id"])) == row["status"], "GitHub shows it as it is, or is going to be told"
+
+    async def _switched(self) -> dict[str, str]:
+        """Return the former lineage ("" for none) of each connection that has another one now."""
+        found = await self.db.rows("SELECT c.id, l.sha FROM connections c JOIN lineages l ON l.id = c.lineage_id")
+        now = {str(row["id"]): row["sha"] for row in found}
+        before, self.lineages = self.lineages, now
+        return {connection: before.get(connection, "") for connection in now if now[connection] != before.get(connection)}
+
+    def changes_nothing(self, work: Coroutine[Any, Any, T]) -> T:
+        before = self.run(self._everything())
+        result = self.run(work)
+        assert self.run(self._everything()) == before
+        return result
+
+    async def _everything(self) -> list[list[Any]]:
+        tables = "extractions", "check_runs", "connections", "lineages", "nodes"
+        return [[tuple(row) for row in await self.db.rows(f"SELECT * FROM {table} ORDER BY 1")] for table in tables]  # noqa: S608
+
+    # -- what holds at the end
+
+    @rule()
+    def settle(self) -> None:
+        """All is worked off: first what we were told of, then, without another delivery, what the reconciler finds."""
+        self._drain()
+        expected = {connection: told[-1] for (connection, branch), told in self.told.items() if branch == FOLLOWED}
+        assert self.lineages == expected, "the lineage is at the newest commit that we were told of"
+        self.an_hour_passes()
+        self._drain()
+        heads = {connection: self.github.heads.get(repository) for connection, repository in self.connections.items()}
+        assert self.lineages == {connection: head for connection, head in heads.items() if head}, "the lineage is at the head"
+
+    def _drain(self) -> None:
+        while self.claims:
+            self.succeed(0)
+        self.run(self.db.execute("UPDATE extractions SET due_at = now() WHERE status = 'queued'"))
+        self.claim("a")
+        while self.claims:
+            self.rules_hold()
+            self.succeed(0)
+            self.rules_hold()
+            self.claim("a")
+        assert self.run(self.db.value("SELECT count(*) FROM extractions WHERE status IN ('queued', 'running')")) == 0
+
+    def teardown(self) -> None:
+        if sys.exc_info()[0] is None:
+            self.settle()
+
+
+def test_whatever_the_order_every_lineage_is_at_its_head_at_the_end(postgres: str) -> None:
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        world = pool.connect(...)
