@@ -67,7 +67,8 @@ async def extract_now(store: Store, github: GitHub, connection: Connection, sha:
         await tx.connections.of_repository(repository.id)
         if head:
             await tx.connections.move_head(connection.id, head)
-        extraction_id = await tx.extractions.enqueue(connection.id, branch, sha or head or "", trigger, forced=True)
+        is_head = head is not None or sha == connection.head_sha
+        extraction_id = await tx.extractions.enqueue(connection.id, branch, sha or head or "", trigger, forced=True, newest=is_head)
         queued = await tx.extractions.get(extraction_id)
     if queued is None:
         raise GoneError(f"queueing an extraction of {repository.full_name}", "the repository was removed meanwhile")
@@ -77,6 +78,7 @@ async def extract_now(store: Store, github: GitHub, connection: Connection, sha:
 async def _pushed(tx: Store, push: events.Push) -> None:
     """Queue the pushed commit for each connection of the repository; only the followed branch moves a connection's head.
 
+    A push that does not begin where we are came late, or another one did not come: then GitHub is asked which commit is the head.
     A repository without a connection gets one that does not know yet where its project is: the extraction finds out.
     """
     if push.deleted or not await tx.installations.see(push.repository):
@@ -85,9 +87,17 @@ async def _pushed(tx: Store, push: events.Push) -> None:
     if not connections:
         connections = [await tx.connections.create(push.repository.id, None)]
     for connection in connections:
-        if connection.followed_branch == push.branch:
+        known = await tx.extractions.newest(connection.id, push.branch)
+        followed = connection.followed_branch == push.branch
+        head = connection.head_sha if followed else (known.sha if known else None)
+        if push.after == head and not jobs.is_behind(known, push.after):
+            continue
+        newest = jobs.is_newest(head, push.before, push.after)
+        if followed and newest:
             await tx.connections.move_head(connection.id, push.after)
-        await tx.extractions.enqueue(connection.id, push.branch, push.after, "push")
+        elif followed:
+            await tx.installations.look_soon(push.repository.id)
+        await tx.extractions.enqueue(connection.id, push.branch, push.after, "push", newest=newest)
 
 
 async def follow(tx: Store, repository: Repository, branch: str, sha: str, projects: Sequence[str]) -> None:
@@ -139,7 +149,8 @@ async def _rerequested(tx: Store, event: events.Rerequested) -> None:
     for connection in await tx.connections.of_repository(event.repository.id):
         branch = event.branch or (asked.branch if asked else connection.followed_branch)
         if branch and (asked is None or asked.connection_id == connection.id):
-            await tx.extractions.enqueue(connection.id, branch, event.sha, "rerequested", forced=True)
+            is_head = event.sha == connection.head_sha and branch == connection.followed_branch
+            await tx.extractions.enqueue(connection.id, branch, event.sha, "rerequested", forced=True, newest=is_head)
 
 
 async def _repositories_changed(tx: Store, event: events.RepositoriesChanged) -> None:

@@ -155,10 +155,23 @@ def follow(known: Sequence[Connection], found: Sequence[str]) -> Following:
     return Following(tuple(new), tuple(move), tuple(gone))
 
 
-def is_behind(newest: Newest | None, sha: str) -> bool:
-    """Tell whether a branch's head still needs an extraction: there is none of it, or one that ended by a fault of ours."""
+def is_newest(head: str | None, before: str, after: str) -> bool:
+    """Tell whether a push from `before` to `after` surely leaves the branch's head at `after`, as far as we know the branch.
+
+    It does when it begins where we are. Else it came late or out of order, or one in between is missing.
+    """
+    return head is None or head in (before, after) or not before.strip("0")
+
+
+def is_behind(newest: Newest | None, sha: str, lineage_sha: str | None = None) -> bool:
+    """Tell whether a branch's head still needs an extraction.
+
+    It does when there is none of it, when it ended by a fault of ours, or when it went well before anybody knew that it is the head.
+    """
     if newest is None or newest.sha != sha:
         return True
+    if newest.status == "succeeded":
+        return lineage_sha is not None and lineage_sha != sha
     return newest.status == "failed" and newest.conclusion == "neutral"
 
 

@@ -139,10 +139,10 @@ class Reconciler:
         repository = due.repository
         try:
             await self._look(due)
-        except GoneError as error:
-            await self._store.installations.remove_repositories(repository.installation_id, [repository.id])
-            await self._store.extractions.cancel_queued(repository.installation_id, [repository.id])
-            logger.info("the repository is gone", reason=str(error))
+        except GoneError as error:  # taken out, deleted, or not visible for a moment: the list of the installation tells which
+            await self._store.installations.look_failed(repository.id, None)
+            await self._store.installations.survey_done(repository.installation_id, datetime.now(UTC))
+            logger.info("the repository cannot be seen", reason=str(error))
         except FreshetError as error:
             asked = error.retry_after_s if isinstance(error, UnavailableError) else None
             again = error.retryable and (asked is not None or due.attempts < MAX_LOOKS)
@@ -183,7 +183,8 @@ async def _catch_up(tx: Store, repository: Repository, branch: str, sha: str, *,
         if (connection.followed_branch or branch) != branch:
             continue
         await tx.connections.move_head(connection.id, sha)
-        if jobs.is_behind(await tx.extractions.newest(connection.id, branch), sha):
+        await tx.extractions.supersede(connection.id, branch, sha)
+        if jobs.is_behind(await tx.extractions.newest(connection.id, branch), sha, connection.lineage_sha):
             await tx.extractions.enqueue(connection.id, branch, sha, "reconcile")
 
 

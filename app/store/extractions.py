@@ -20,12 +20,20 @@ class Extractions:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def enqueue(self, connection_id: str, branch: str, sha: str, trigger: str, *, forced: bool = False) -> str:
-        """Queue a commit in the place of older ones of its branch; return the id, that of the active one if there is one already."""
+    async def enqueue(self, connection_id: str, branch: str, sha: str, trigger: str, *, forced: bool = False, newest: bool = True) -> str:
+        """Queue a commit; return the id, that of the active one if there is one already.
+
+        `newest`: it is known to be newer than what the branch had, and takes the place of what has not begun.
+        """
         key = UUID(connection_id), branch, sha
-        await self._db.execute(SQL["supersede"], *key, forced)
-        found = await self._db.value(SQL["enqueue"], *key, trigger, forced) or await self._db.value(SQL["active_id"], *key)
+        if newest:
+            await self._db.execute(SQL["supersede"], *key)
+        found = await self._db.value(SQL["enqueue"], *key, trigger, forced, newest) or await self._db.value(SQL["active_id"], *key)
         return str(found)
+
+    async def supersede(self, connection_id: str, branch: str, head: str) -> None:
+        """End what has not begun and is not of the branch's head."""
+        await self._db.execute(SQL["supersede"], UUID(connection_id), branch, head)
 
     async def newest(self, connection_id: str, branch: str) -> Newest | None:
         """Return the newest extraction of a branch that was not superseded."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from aiohttp import HttpVersion, HttpVersion11, web
 
 STATE_LIFE_S = 600.0
 MAX_STATES = 100
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+))(?::\d{1,5})?")
 FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
 """Any of these says that a proxy stands between us and the browser."""
 
@@ -89,7 +91,9 @@ def comes_from_here(peer: str, host: str, headers: Mapping[str, str], version: H
 
 
 def _hostname(host: str) -> str:
-    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    """Return the name of a Host header without its port, "" when it is anything else: it becomes part of an address."""
+    found = _HOST.fullmatch(host)
+    return (found[1] or found[2]) if found else ""
 
 
 def _is_loopback(name: str) -> bool:

@@ -28,7 +28,12 @@ class Push:
     @property
     def payload(self) -> bytes:
         full_name = f"octo/shop{self.repository_id}"
-        repository = {"id": self.repository_id, "full_name": full_name, "default_branch": FOLLOWED, "pushed_at": 1_700_000_000 + self.number}
+        repository = {
+            "id": self.repository_id,
+            "full_name": full_name,
+            "default_branch": FOLLOWED,
+            "pushed_at": 1_700_000_000 + self.number,
+        }
         body = {"ref": f"refs/heads/{self.branch}", "before": "0" * 40, "after": self.sha, "repository": repository}
         return json.dumps({**body, "installation": {"id": INSTALLATION}}).encode()
 
@@ -61,7 +66,9 @@ class GitHub:
         return BranchHead(head, f"of {head}")
 
     async def repositories(self, _installation_id: int) -> list[RepositoryState]:
-        return [RepositoryState(Repository(id_, f"octo/shop{id_}", INSTALLATION, FOLLOWED), archived=False, pushed_at=None) for id_ in (7, 8)]
+        return [
+            RepositoryState(Repository(id_, f"octo/shop{id_}", INSTALLATION, FOLLOWED), archived=False, pushed_at=None) for id_ in (7, 8)
+        ]
 
 
 class Api(GitHub):

@@ -60,6 +60,24 @@ async def test_a_redelivery_has_no_second_effect(store: Store) -> None:
     assert await queue(store) == []
 
 
+async def test_a_late_push_does_not_take_the_head_back(store: Store) -> None:
+    await push(store, SHAS[0], before="0" * 40)
+    await push(store, SHAS[2], before=SHAS[1])
+    [project] = await store.connections.of_repository(7)
+    assert project.head_sha == SHAS[0], "one in between is missing: GitHub is asked"
+    assert await store.installations.claim_look() is not None
+    await push(store, SHAS[1], before=SHAS[0])
+    assert [one.sha for one in await queue(store)] == [SHAS[1]], "what is surely newer supersedes"
+    await push(store, SHAS[2], before=SHAS[1], delivery="again")
+    [project] = await store.connections.of_repository(7)
+    assert project.head_sha == SHAS[2]
+    assert [one.sha for one in await queue(store)] == [SHAS[2]]
+    await push(store, SHAS[1], before=SHAS[0], delivery="late")
+    [project] = await store.connections.of_repository(7)
+    assert project.head_sha == SHAS[2]
+    assert SHAS[2] in [one.sha for one in await queue(store)]
+
+
 async def test_a_push_to_another_branch_is_extracted_without_moving_the_head(store: Store) -> None:
     await push(store, SHAS[0])
     await push(store, SHAS[1], branch="feature/x")

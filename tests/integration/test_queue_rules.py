@@ -6,12 +6,12 @@ GitHub is a list of pushes here and a worker is a name. All else is real: payloa
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from collections import defaultdict
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, ClassVar, TypeVar, cast
 
 from hypothesis import HealthCheck, settings
@@ -19,19 +19,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
 from app import handlers
-from app.jobs import Extraction, Problem, Repository
+from app.jobs import Problem, Repository
 from app.lineage import Lineage, Node
-from app.ports import BranchHead, RepositoryState
 from app.reconcile import Reconciler
 from app.store import Store, pool
 from app.worker import ClaimLostError
+from tests.integration.queue_model import FOLLOWED, INSTALLATION, ONE_PROJECT, OTHER, TWO_PROJECTS, Api, Claim, GitHub, Push, sha
 
 T = TypeVar("T")
 LEASE = timedelta(minutes=5)
 NONE, LONG = timedelta(0), timedelta(hours=1)
-INSTALLATION = 3
-ONE_PROJECT, TWO_PROJECTS = 7, 8
-FOLLOWED, OTHER = "main", "feature/ünï"
 LINEAGE = Lineage("shop", "1.11.16", "duckdb", "v12", (Node("model.shop.a", "model", "a", "shop", b"{}", (), b""),))
 ANY = st.integers(0, 7)
 """Which one of what there is: the number counts round, so that it always names one."""
@@ -58,7 +55,7 @@ class QueueRules(RuleBasedStateMachine):
         self.lost: list[Push] = []
         self.claims: list[Claim] = []
         self.zombies: list[Claim] = []
-        self.told: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+        self.told: dict[tuple[str, str], list[str]] = {}
         """What we were told of each (connection, branch), in this order."""
         self.lineages: dict[str, str] = {}
         self.publishing: list[tuple[str, int, str]] = []
@@ -82,7 +79,12 @@ class QueueRules(RuleBasedStateMachine):
 
     # -- what GitHub does
 
-    @rule(repository=st.sampled_from([ONE_PROJECT, TWO_PROJECTS]), branch=st.sampled_from([FOLLOWED, OTHER]), commit=ANY, arrives=st.booleans())
+    @rule(
+        repository=st.sampled_from([ONE_PROJECT, TWO_PROJECTS]),
+        branch=st.sampled_from([FOLLOWED, OTHER]),
+        commit=ANY,
+        arrives=st.booleans(),
+    )
     def push(self, repository: int, branch: str, commit: int, arrives: bool) -> None:  # noqa: FBT001 - hypothesis shows the name
         """Any commit may be pushed again: by force, or as another branch."""
         made = Push(repository, branch, sha(commit), len(self.taken) + len(self.lost))
@@ -101,7 +103,7 @@ class QueueRules(RuleBasedStateMachine):
     def hear(self, repository_id: int, branch: str, commit: str) -> None:
         for connection, its_repository in self.connections.items():
             if its_repository == repository_id:
-                self.told[connection, branch].append(commit)
+                self.told.setdefault((connection, branch), []).append(commit)
 
     @precondition(lambda self: self.lost)
     @rule(which=ANY)
@@ -121,10 +123,10 @@ class QueueRules(RuleBasedStateMachine):
     async def _extract(self, connection_id: str, commit: int | None) -> None:
         connection = await self.store.connections.get(connection_id)
         assert connection is not None
-        pushed = self.told[connection_id, FOLLOWED]
+        pushed = self.told.get((connection_id, FOLLOWED))
         if commit is None and (head := self.github.heads.get(connection.repository.id)):
             await handlers.extract_now(self.store, cast("Any", Api(self.github)), connection, None, "api")
-            self.told[connection_id, FOLLOWED].append(head)
+            self.told.setdefault((connection_id, FOLLOWED), []).append(head)
             self.github.told.clear()
         elif commit is not None and pushed:
             chosen = pushed[commit % len(pushed)]
@@ -200,16 +202,13 @@ class QueueRules(RuleBasedStateMachine):
     def a_zombie_ends(self, which: int, how: str) -> None:
         claim = self.zombies.pop(which % len(self.zombies))
         id_, extractions = claim.extraction.id, self.store.extractions
-        ends: dict[str, Coroutine[Any, Any, Any]] = {
-            "succeed": self._keep(claim),
-            "fail": extractions.finish(id_, claim.worker, "failed", [], problem=Problem("t", "m")),
-            "try again": extractions.retry(id_, claim.worker, NONE),
-            "hand back": extractions.hand_back(id_, claim.worker),
+        ends: dict[str, Callable[[], Coroutine[Any, Any, bool | None]]] = {
+            "succeed": lambda: self._keep(claim),
+            "fail": lambda: extractions.finish(id_, claim.worker, "failed", [], problem=Problem("t", "m")),
+            "try again": lambda: extractions.retry(id_, claim.worker, NONE),
+            "hand back": lambda: extractions.hand_back(id_, claim.worker),
         }
-        chosen = ends.pop(how)
-        for other in ends.values():
-            other.close()
-        assert not self.changes_nothing(chosen)
+        assert not self.changes_nothing(ends[how]())
 
     async def _keep(self, claim: Claim) -> bool:
         """Store a lineage as `Worker._keep` does; every second commit has the same input, which is then carried."""
@@ -316,6 +315,21 @@ class QueueRules(RuleBasedStateMachine):
             self.settle()
 
 
-def test_whatever_the_order_every_lineage_is_at_its_head_at_the_end(postgres: str) -> None:
+@contextmanager
+def world(dsn: str) -> Iterator[World]:
+    """Hypothesis is no coroutine: the machine has an event loop of its own."""
+    stack = AsyncExitStack()
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        world = pool.connect(...)
+        try:
+            yield World(runner, runner.run(stack.enter_async_context(pool.connect(dsn, size=2))))
+        finally:
+            runner.run(stack.aclose())
+
+
+def test_whatever_the_order_every_lineage_is_at_its_head_at_the_end(dsn: str) -> None:
+    checks = settings(
+        max_examples=40, stateful_step_count=30, deadline=None, print_blob=True, database=None, suppress_health_check=list(HealthCheck)
+    )
+    with world(dsn) as shared:
+        machine = type("QueueRules", (QueueRules,), {"world": shared})
+        run_state_machine_as_test(machine, settings=checks)

@@ -196,7 +196,7 @@ async def test_an_old_commit_that_is_asked_for_does_not_become_the_newest(store:
     await store.connections.move_head(project.id, SHAS[2])
     await store.extractions.enqueue(project.id, "main", SHAS[2], "push")
     for sha in (SHAS[0], SHAS[7]):
-        await store.extractions.enqueue(project.id, "main", sha, "api", forced=True)
+        await store.extractions.enqueue(project.id, "main", sha, "api", forced=True, newest=False)
     assert [one.sha for one in await store.extractions.active(after=None, limit=10)] == [SHAS[2], SHAS[0], SHAS[7]]
     assert await store_lineage(store, await claimed(store), lineage("model.shop.c")), "the head"
     for _ in range(2):

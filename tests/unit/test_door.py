@@ -68,7 +68,14 @@ def test_a_browser_on_this_host(peer: str, host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("peer", "host"), [("192.0.2.7", "localhost"), ("", "localhost"), ("127.0.0.1", "evil.example"), ("127.0.0.1", "")]
+    ("peer", "host"),
+    [
+        ("192.0.2.7", "localhost"),
+        ("", "localhost"),
+        ("127.0.0.1", "evil.example"),
+        ("127.0.0.1", ""),
+        ("127.0.0.1", "localhost:80@evil.example"),
+    ],
 )
 def test_a_browser_elsewhere_or_under_a_name_that_is_not_ours(peer: str, host: str) -> None:
     assert not comes_from_here(peer, host, {}, HttpVersion11)

@@ -62,6 +62,19 @@ def test_a_head_is_extracted_again_only_when_the_fault_was_ours(newest: Newest |
     assert jobs.is_behind(newest, "head") is behind
 
 
+def test_a_success_that_did_not_become_the_lineage_is_not_enough() -> None:
+    assert jobs.is_behind(Newest("head", "succeeded", None), "head", lineage_sha="old")
+    assert not jobs.is_behind(Newest("head", "succeeded", None), "head", lineage_sha="head")
+
+
+@pytest.mark.parametrize(
+    ("head", "before", "newest"),
+    [(None, "a", True), ("a", "a", True), ("b", "a", True), ("x", "a", False), ("x", "0" * 40, True)],
+)
+def test_a_push_is_the_newest_when_it_begins_where_we_are(head: str | None, before: str, newest: bool) -> None:  # noqa: FBT001
+    assert jobs.is_newest(head, before, "b") is newest
+
+
 def test_a_try_waits_longer_than_the_one_before_and_as_long_as_it_was_asked_to() -> None:
     delays = [jobs.retry_delay(attempt, None) for attempt in range(6)]
     assert delays == sorted(set(delays))

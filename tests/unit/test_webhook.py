@@ -203,6 +203,16 @@ async def test_storing_that_takes_too_long_is_a_503(serve: Serve) -> None:
     assert (await client.post("/hook", data=b"{}", headers=headers(b"{}"))).status == 503
 
 
+async def test_a_github_that_waits_longer_is_given_longer(serve: Serve) -> None:
+    endpoint = WebhookEndpoint(None, Inbox(delay_s=0.3).receive, body_timeout_s=0.1)
+    client = await serve(endpoint)
+    assert (await client.post("/hook", data=b"{}", headers=headers(b"{}"))).status == 503
+    endpoint.configure(SECRET)
+    assert (await client.post("/hook", data=b"{}", headers=headers(b"{}"))).status == 503
+    endpoint.configure(SECRET, window_s=30)
+    assert (await client.post("/hook", data=b"{}", headers=headers(b"{}"))).status == 202
+
+
 async def test_errors_of_the_payload_pass_through(serve: Serve) -> None:
     class UnreadableError(FreshetError):
         status = 400

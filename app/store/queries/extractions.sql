@@ -1,15 +1,13 @@
 -- name: supersede
--- A newer commit of the branch takes the place of those that have not begun. One that was asked for is newer only if it is the head.
+-- A newer commit of the branch takes the place of those that have not begun, but for those that somebody asked for.
 UPDATE extractions SET status = 'superseded', finished_at = now()
-WHERE connection_id = $1 AND branch = $2 AND status = 'queued' AND sha <> $3
-  AND (NOT $4::boolean OR EXISTS (SELECT FROM connections WHERE id = $1 AND head_sha = $3));
+WHERE connection_id = $1 AND branch = $2 AND status = 'queued' AND NOT forced AND sha <> $3;
 
 -- name: enqueue
--- One that was asked for stands where its commit stood; a commit that was never pushed to us, before all others.
+-- $6: it is known to be newer than what was pushed before; else it stands where its commit stood, or before all others.
 INSERT INTO extractions (connection_id, branch, sha, trigger, forced, position)
-SELECT $1, $2, $3, $4, $5, CASE WHEN $5 THEN coalesce(
-  (SELECT max(coalesce(position, number)) FROM extractions WHERE connection_id = $1 AND branch = $2 AND sha = $3),
-  (SELECT 0 FROM connections WHERE id = $1 AND head_sha IS DISTINCT FROM $3)) END
+SELECT $1, $2, $3, $4, $5, CASE WHEN NOT $6::boolean THEN coalesce(
+  (SELECT max(coalesce(position, number)) FROM extractions WHERE connection_id = $1 AND branch = $2 AND sha = $3), 0) END
 ON CONFLICT (connection_id, branch, sha) WHERE status IN ('queued', 'running') DO NOTHING
 RETURNING id;
 

@@ -32,12 +32,14 @@ SET extraction_id = excluded.extraction_id, branch = excluded.branch, project_na
 RETURNING id;
 
 -- name: switch
--- Only the followed branch moves the lineage, and an older extraction never takes it back.
-UPDATE connections c SET lineage_id = $2, lineage_number = coalesce(e.position, e.number)
+-- Only the followed branch moves the lineage: its head always, what is not known to be newer than the lineage never.
+UPDATE connections c SET lineage_id = $2, lineage_number = greatest(c.lineage_number, e.position, CASE WHEN e.position IS NULL THEN e.number END)
 FROM extractions e, repositories r
 WHERE c.id = e.connection_id AND r.id = c.repository_id AND e.id = $1
   AND e.branch = coalesce(c.branch, r.default_branch, e.branch)
-  AND (c.lineage_number IS NULL OR c.lineage_number <= coalesce(e.position, e.number));
+  AND (c.lineage_id IS NULL OR e.sha = c.head_sha
+       OR (c.lineage_number <= coalesce(e.position, e.number)
+           AND (SELECT l.sha FROM lineages l WHERE l.id = c.lineage_id) IS DISTINCT FROM c.head_sha));
 
 -- name: fingerprints
 SELECT n.unique_id, n.hash, n.upstream FROM lineages l, unnest(l.node_ids) AS member (id) JOIN nodes n ON n.id = member.id
