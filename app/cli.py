@@ -19,9 +19,9 @@ from app.errors import DbtError, FreshetError
 from app.github.local import local_source
 from app.jobs import Stage
 from app.lineage import Lineage
-from app.ports import KnownInput
 from app.refresh import Commit, Refreshed, refresh
 from app.report import STAGE_WORDS
+from app.storage import KnownInput
 from app.store import Store, migrate, pool
 from app.web.health import outcome
 

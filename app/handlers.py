@@ -8,7 +8,8 @@ from typing import assert_never
 from app import events, jobs, log
 from app.errors import GoneError
 from app.jobs import Connection, Extraction, Repository
-from app.ports import GitHub, Store
+from app.ports import GitHub
+from app.storage import Store
 
 logger = log.get(__name__)
 

@@ -7,7 +7,8 @@ from datetime import timedelta
 from app import log, report
 from app.errors import FreshetError, GoneError, SuspendedError, UnavailableError
 from app.jobs import Extraction, retry_delay
-from app.ports import Bell, CheckRunDue, GitHub, Store
+from app.ports import Bell, GitHub
+from app.storage import CheckRunDue, Store
 
 IDLE_S = 15.0
 MAX_ATTEMPTS = 12

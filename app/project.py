@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import yaml
-
 from app.errors import NoProjectError, TreeTooBigError
+from app.texts import UNREADABLE, is_below, join, listed, literal, load, mapping
+from app.warehouse import Warehouse, infer
 
 PROJECT_FILE = "dbt_project.yml"
 PACKAGE_FILES = ("packages.yml", "dependencies.yml")
@@ -45,8 +45,6 @@ MAX_SEED_BYTES = 64 << 10
 """A longer seed is cut at a line end: dbt parses the header only."""
 MAX_FILES = 50_000
 MAX_BYTES = 512 << 20
-DEFAULT_ADAPTER = "duckdb"
-DEFAULT_TARGET = "dev"
 
 FILE_MODES = frozenset({"100644", "100755"})
 LINK_MODE = "120000"
@@ -72,15 +70,6 @@ class Member:
     path: str
     oid: str
     size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Warehouse:
-    """What to parse for, and why we think so."""
-
-    adapter_type: str
-    target: str
-    evidence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,27 +148,27 @@ def lay_out(entries: Sequence[Entry], texts: Texts, project_dir: str, label: str
     """
     entries = [*(entry for entry in entries if entry.mode in FILE_MODES and is_clean(entry.path)), *_follow_links(entries, texts)]
     texts = {**texts, **{entry.path: texts[other] for entry, other in _linked_texts(entries, texts)}}
-    config = _mapping(texts.get(posixpath.join(project_dir, PROJECT_FILE)))
+    config = mapping(texts.get(posixpath.join(project_dir, PROJECT_FILE)))
     roots = list(_package_roots(project_dir, texts))
     wanted = {path for root in roots for path in _read_paths(root, texts)}
-    install_dir = _join(project_dir, _text(config.get("packages-install-path")) or "dbt_packages") or "dbt_packages"
-    committed = any(_below(entry.path, install_dir) for entry in entries)
+    install_dir = join(project_dir, literal(config.get("packages-install-path")) or "dbt_packages") or "dbt_packages"
+    committed = any(is_below(entry.path, install_dir) for entry in entries)
     if committed:
         wanted.add(install_dir)
     members = _members(entries, roots, wanted, label)
-    profile = _text(config.get("profile"))
+    profile = literal(config.get("profile"))
     return Layout(
         project_dir=project_dir,
-        project_name=_text(config.get("name")),
+        project_name=literal(config.get("name")),
         profile=profile or "freshet",
-        warehouse=_warehouse(project_dir, profile, texts),
+        warehouse=infer(project_dir, profile, texts),
         packages="none" if committed else _packages(project_dir, texts),
         members=tuple(members),
         others=tuple(other for other in projects([entry.path for entry in entries], texts) if other not in roots),
         unreadable=tuple(
             path
             for path in (posixpath.join(project_dir, name) for name in (PROJECT_FILE, *PACKAGE_FILES))
-            if _load(texts.get(path)) is _UNREADABLE
+            if load(texts.get(path)) is UNREADABLE
         ),
     )
 
@@ -209,7 +198,7 @@ def is_clean(path: str) -> bool:
 
 
 def _members(entries: Iterable[Entry], roots: Sequence[str], wanted: set[str], label: str) -> list[Member]:
-    root_files = {_join(root, name) for root in roots for name in ROOT_FILES}
+    root_files = {join(root, name) for root in roots for name in ROOT_FILES}
     chosen: dict[str, Member] = {}
     total = 0
     for entry in entries:
@@ -237,14 +226,14 @@ def _is_read(path: str, wanted: set[str]) -> bool:
 
 def _read_paths(root: str, texts: Texts) -> Iterator[str]:
     """Yield the directories that dbt reads for the project or package at `root`."""
-    config = _mapping(texts.get(posixpath.join(root, PROJECT_FILE)))
+    config = mapping(texts.get(posixpath.join(root, PROJECT_FILE)))
     if not config:
         yield root
         return
     for key in (*DEFAULT_PATHS, *OTHER_PATHS):
         default = [DEFAULT_PATHS[key]] if key in DEFAULT_PATHS else []
-        for value in _list(config.get(key, default)):
-            path = None if not isinstance(value, str) or "{{" in value else _join(root, value)
+        for value in listed(config.get(key, default)):
+            path = None if not isinstance(value, str) or "{{" in value else join(root, value)
             if not isinstance(value, str) or "{{" in value:
                 yield root
             elif path is not None:
@@ -261,45 +250,25 @@ def _package_roots(project_dir: str, texts: Texts) -> Iterator[str]:
         root = pending.pop()
         yield root
         for package in _package_specs(root, texts):
-            local = _text(package.get("local"))
+            local = literal(package.get("local"))
             for base in (project_dir, root):
-                path = _join(base, local) if local else None
+                path = join(base, local) if local else None
                 if path is not None and path not in seen and posixpath.join(path, PROJECT_FILE) in texts:
                     seen.add(path)
                     pending.append(path)
 
 
 def _package_specs(root: str, texts: Texts) -> list[dict[str, Any]]:
-    specs = [spec for name in PACKAGE_FILES for spec in _list(_mapping(texts.get(posixpath.join(root, name))).get("packages"))]
+    specs = [spec for name in PACKAGE_FILES for spec in listed(mapping(texts.get(posixpath.join(root, name))).get("packages"))]
     return [spec if isinstance(spec, dict) else {} for spec in specs]
 
 
 def _packages(project_dir: str, texts: Texts) -> Packages:
     specs = [spec for root in _package_roots(project_dir, texts) for spec in _package_specs(root, texts)]
-    unreadable = any(_load(texts.get(posixpath.join(project_dir, name))) is _UNREADABLE for name in PACKAGE_FILES)
+    unreadable = any(load(texts.get(posixpath.join(project_dir, name))) is UNREADABLE for name in PACKAGE_FILES)
     if unreadable or any("local" not in spec for spec in specs):
         return "network"
     return "local" if specs else "none"
-
-
-def _warehouse(project_dir: str, profile: str | None, texts: Texts) -> Warehouse:
-    """Read the adapter type and target from a profiles.yml of the repository (its structure only), nearest to the project first."""
-    found = [path for path in texts if posixpath.basename(path) == "profiles.yml"]
-    found.sort(key=lambda path: (posixpath.dirname(path) != project_dir, path.count("/"), path))
-    for path in found:
-        profiles = _mapping(texts[path])
-        chosen = profiles.get(profile) if profile in profiles else None
-        if not isinstance(chosen, dict) or not isinstance(chosen.get("outputs"), dict):
-            continue
-        outputs = chosen["outputs"]
-        target = _text(chosen.get("target"))
-        if target not in outputs:
-            target = DEFAULT_TARGET if DEFAULT_TARGET in outputs else next(iter(outputs), None)
-        output = outputs.get(target)
-        adapter = _text(output.get("type")) if isinstance(output, dict) else None
-        if adapter and isinstance(target, str):
-            return Warehouse(adapter, target, f"the profile `{profile}` in `{path}`")
-    return Warehouse(DEFAULT_ADAPTER, DEFAULT_TARGET, f"the default: no profiles.yml of the repository has the profile `{profile}`")
 
 
 def _follow_links(entries: Sequence[Entry], texts: Texts) -> list[Entry]:
@@ -309,8 +278,8 @@ def _follow_links(entries: Sequence[Entry], texts: Texts) -> list[Entry]:
     for link in entries:
         if link.mode != LINK_MODE or link.path not in texts or not is_clean(link.path):
             continue
-        target = _join(posixpath.dirname(link.path), texts[link.path].decode(errors="replace"))
-        if target is None or _below(link.path, target):
+        target = join(posixpath.dirname(link.path), texts[link.path].decode(errors="replace"))
+        if target is None or is_below(link.path, target):
             continue
         if target in files:
             found.append(Entry(link.path, "100644", files[target].oid, files[target].size))
@@ -327,44 +296,3 @@ def _follow_links(entries: Sequence[Entry], texts: Texts) -> list[Entry]:
 def _linked_texts(entries: Sequence[Entry], texts: Texts) -> Iterator[tuple[Entry, str]]:
     by_oid = {entry.oid: entry.path for entry in entries if entry.path in texts}
     return ((entry, by_oid[entry.oid]) for entry in entries if entry.path not in texts and entry.oid in by_oid)
-
-
-_UNREADABLE: Any = object()
-
-
-def _load(text: bytes | None) -> Any:
-    try:
-        return yaml.load(text, Loader=_LOADER) if text else None  # noqa: S506 - a safe loader, see _LOADER
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return _UNREADABLE
-
-
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-def _mapping(text: bytes | None) -> dict[str, Any]:
-    loaded = _load(text)
-    return loaded if isinstance(loaded, dict) else {}
-
-
-def _list(value: object) -> list[Any]:
-    if value is None:
-        return []
-    return value if isinstance(value, list) else [value]
-
-
-def _text(value: object) -> str | None:
-    """Return a literal string; a Jinja expression is none, only dbt knows its value."""
-    return value if isinstance(value, str) and value and "{{" not in value else None
-
-
-def _join(base: str, path: str) -> str | None:
-    """Return `path` seen from `base` as a path in the repository (`""` is its root), None when it leaves the repository."""
-    joined = posixpath.normpath(posixpath.join(base, path)) if not path.startswith("/") else "/"
-    if joined.startswith(("/", "..")):
-        return None
-    return "" if joined == "." else joined
-
-
-def _below(path: str, directory: str) -> bool:
-    return not directory or path.startswith(directory + "/")

@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from app import jobs, log, project
 from app.errors import FreshetError, GoneError, UnavailableError
 from app.jobs import Repository, retry_delay
-from app.ports import Bell, GitHub, Look, Mirrors, Store, Survey
+from app.ports import Bell, GitHub, Mirrors, Survey
+from app.storage import Look, Store
 
 IDLE_S = 15.0
 START_S = 1.0

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from app import lineage, manifest, project, report
+from app import lineage, manifest, project
 from app.errors import DbtError
 from app.jobs import Repository, Stage
 from app.lineage import Lineage
-from app.ports import DbtJob, KnownInput, PackageTree, Parsed, Runner, Sources, SourceTree
+from app.place import place
+from app.ports import DbtJob, PackageTree, Parsed, Runner, Sources, SourceTree
 from app.project import Layout
+from app.storage import KnownInput
+from app.warehouse import DEFAULT_ADAPTER
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ async def _job(commit: Commit, layout: Layout, runner: Runner) -> DbtJob:
         project_dir=layout.project_dir,
         profile=layout.profile,
         target=layout.warehouse.target,
-        adapter_type=wanted if wanted in adapters else project.DEFAULT_ADAPTER,
+        adapter_type=wanted if wanted in adapters else DEFAULT_ADAPTER,
         install_locally=layout.packages == "local",
     )
 
@@ -111,7 +114,7 @@ async def _run_dbt(tree: SourceTree, layout: Layout, job: DbtJob, runner: Runner
         await ledger.enter("parsing")
         return await runner.parse(job, tree.members(layout.members), packages)
     except DbtError as error:
-        error.place = report.place(error.output, layout)
+        error.place = place(error.output, layout)
         raise
     finally:
         if packages is not None:

@@ -5,7 +5,6 @@ https://docs.github.com/en/rest/checks/runs; `summary` and `text` are limited in
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,7 +14,8 @@ from typing import Any
 from app.errors import CommitGoneError, ContainerTimedOutError, DbtError, FreshetError, NoProjectError, ProjectError
 from app.jobs import STAGES, Conclusion, Extraction, Problem, Stage, StageTime, Status
 from app.lineage import Difference, Lineage
-from app.project import DEFAULT_ADAPTER, PROJECT_FILE, Layout
+from app.project import Layout
+from app.warehouse import DEFAULT_ADAPTER
 
 NAME = "dbt lineage"
 MAX_TEXT_BYTES = 65_535
@@ -32,8 +32,6 @@ STAGE_WORDS: Mapping[Stage, str] = {
     "columns": "Trace columns",
     "storing": "Store the lineage",
 }
-_FILE = re.compile(r"[^\s'\"`(),:;\[\]<>|]+\.(?:sql|py|ya?ml|csv|md)\b")
-_LINE = re.compile(r"\bline[: ]+(\d+)", re.IGNORECASE)
 
 
 def result(
@@ -93,26 +91,6 @@ def crash(error: BaseException) -> Problem:
     """Return the problem of an error that nobody foresaw."""
     message = f"Freshet itself stumbled ({type(error).__name__}). The commit is not to blame."
     return Problem("Something went wrong in Freshet", message, "Re-run it; the operator finds the cause in the log.", conclusion="neutral")
-
-
-def place(output: str, layout: Layout) -> tuple[str, int | None] | None:
-    """Return the file of the repository, and the line, that dbt's message names first.
-
-    dbt names files relative to the project, to a path setting, or with a package's name; those that steer it, not at all.
-    """
-    project_dir = layout.project_dir
-    known = {*(member.path for member in layout.members), posixpath.join(project_dir, PROJECT_FILE)}
-    for match in _FILE.finditer(output):
-        name = posixpath.normpath(match[0])
-        found = next((path for path in (posixpath.normpath(posixpath.join(project_dir, name)), name) if path in known), None)
-        if found is None:
-            endings = [path for path in known if path.endswith("/" + name)]
-            found = endings[0] if len(endings) == 1 else None
-        if found:
-            line = _LINE.search(output, match.end())
-            return found, int(line[1]) if line else None
-    line = _LINE.search(output)
-    return (layout.unreadable[0], int(line[1]) if line else None) if layout.unreadable else None
 
 
 def check_run(extraction: Extraction, url: str) -> dict[str, Any]:

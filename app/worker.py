@@ -12,8 +12,9 @@ from app import handlers, lineage, log, report
 from app.errors import FreshetError, NoProjectError, UnavailableError
 from app.jobs import MAX_ATTEMPTS, Extraction, Problem, Stage, StageTime, retry_delay
 from app.lineage import Difference, Fingerprints
-from app.ports import Bell, KnownInput, Runner, Sources, Store
+from app.ports import Bell, Runner, Sources
 from app.refresh import Carried, Commit, Refreshed, refresh
+from app.storage import KnownInput, Store
 
 LEASE = timedelta(seconds=60)
 HEARTBEAT_S = 15.0

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from app.jobs import Repository
-from app.ports import InstallationState, Look, RepositoryState
+from app.ports import InstallationState, RepositoryState
+from app.storage import Look
 from app.store.pool import Database
 from app.store.rows import repository
 from app.store.sql import statements

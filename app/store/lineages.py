@@ -9,7 +9,7 @@ import orjson
 
 from app.jobs import Extraction
 from app.lineage import Fingerprints, Lineage, Node
-from app.ports import KnownInput, LineageHead, StoredNode
+from app.storage import KnownInput, LineageHead, StoredNode
 from app.store.pool import Database
 from app.store.sql import statements
 

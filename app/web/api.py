@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from app import handlers
 from app.jobs import Connection
-from app.ports import LineageHead, StoredNode
+from app.storage import LineageHead, StoredNode
 from app.web import requests, sse
 from app.web.keys import GITHUB, STORE
 from app.web.models import ConnectionDetail, ConnectionView, ExtractionView, ExtractRequest, Page

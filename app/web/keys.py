@@ -11,7 +11,8 @@ from aiohttp import web
 
 from app.checkup import Checkup, Deliveries, Hook
 from app.github_app import AppManifest, Owner, Registered, Registration
-from app.ports import Bell, GitHub, Store
+from app.ports import Bell, GitHub
+from app.storage import Store
 from app.web.door import Door
 from app.web.tokens import ServiceTokens
 

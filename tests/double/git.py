@@ -117,7 +117,7 @@ async def create(directory: Path, default_branch: str) -> None:
         await run(directory, "config", option, "true")
 
 
-async def commit(  # noqa: PLR0913 - what a commit consists of
+async def commit(
     directory: Path,
     branch: str,
     files: Mapping[str, Content | None],

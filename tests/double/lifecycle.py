@@ -23,7 +23,7 @@ from tests.double.state import App, Clock, Delivery, RecordedRequest, State, Tok
 class RunningServer:
     """Starts and stops; :class:`~tests.double.GitHubDouble` explains the parameters."""
 
-    def __init__(  # noqa: PLR0913 - independent options, each with its default
+    def __init__(
         self,
         *,
         api_prefix: str = "/api/v3",

@@ -82,8 +82,8 @@ async def test_the_same_commit_is_queued_once_while_it_is_active(store: Store) -
 
 
 async def test_a_backlog_of_one_installation_does_not_delay_another(store: Store) -> None:
-    for number in range(50):
-        project = await connection(store, 100 + number, installation_id=1)
+    for number in range(500):
+        project = await connection(store, 1000 + number, installation_id=1)
         await store.extractions.enqueue(project.id, "main", SHAS[0], "push")
     await claimed(store)
     late = await connection(store, 900, installation_id=2)

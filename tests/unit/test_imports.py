@@ -10,11 +10,14 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LEVELS = [
     {"app.errors", "app.log"},
-    {"app.project", "app.jobs", "app.github_app"},
-    {"app.events", "app.manifest", "app.checkup"},
+    {"app.texts", "app.jobs", "app.github_app"},
+    {"app.warehouse", "app.events", "app.manifest", "app.checkup"},
+    {"app.project"},
+    {"app.place"},
     {"app.lineage"},
     {"app.report"},
     {"app.ports"},
+    {"app.storage"},
     {"app.handlers", "app.refresh"},
     {"app.worker", "app.reconcile", "app.outbox"},
     {"app.github", "app.dbt", "app.store", "app.web"},
@@ -24,8 +27,8 @@ LEVELS = [
     {"app.cli"},
     {"app.__main__"},
 ]
-PURE = ["project", "jobs", "events", "manifest", "lineage", "report", "github_app", "checkup"]
-EDGES = LEVELS[8]
+PURE = ["texts", "warehouse", "project", "place", "jobs", "events", "manifest", "lineage", "report", "github_app", "checkup"]
+EDGES = next(level for level in LEVELS if "app.github" in level)
 
 
 def room(module: str) -> str:

@@ -12,7 +12,9 @@ from app import report
 from app.errors import ContainerOutOfMemoryError, ContainerTimedOutError, DbtError, EngineUnavailableError, NoProjectError
 from app.jobs import Extraction, Problem, Repository, StageTime
 from app.lineage import Difference, Lineage, Node
-from app.project import Layout, Member, Warehouse
+from app.place import place
+from app.project import Layout, Member
+from app.warehouse import Warehouse
 
 LAYOUT = Layout("t", "shop", "shop", Warehouse("duckdb", "dev", "the default"), "none", ())
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -113,7 +115,7 @@ def test_how_an_extraction_stopped_decides_the_conclusion(error: Any, conclusion
 
 
 @pytest.mark.parametrize(
-    ("output", "place"),
+    ("output", "where"),
     [
         (
             "Compilation Error in model orders (models/orders.sql)\n  unexpected '}'\n    line 5\n      {{ ref('a') }",
@@ -133,14 +135,14 @@ def test_how_an_extraction_stopped_decides_the_conclusion(error: Any, conclusion
         ("Database Error: nothing to do with files", None),
     ],
 )
-def test_dbts_message_leads_to_file_and_line(output: str, place: tuple[str, int | None] | None) -> None:
+def test_dbts_message_leads_to_file_and_line(output: str, where: tuple[str, int | None] | None) -> None:
     members = tuple(Member(path, "0" * 40, 1) for path in PATHS)
-    assert report.place(output, replace(LAYOUT, members=members)) == place
+    assert place(output, replace(LAYOUT, members=members)) == where
 
 
 def test_a_file_that_dbt_stops_over_without_naming_it_is_found_all_the_same() -> None:
     layout = replace(LAYOUT, unreadable=("t/dbt_project.yml",))
-    assert report.place("Runtime Error\n  Syntax error near line 4\n", layout) == ("t/dbt_project.yml", 4)
+    assert place("Runtime Error\n  Syntax error near line 4\n", layout) == ("t/dbt_project.yml", 4)
 
 
 def test_dbts_own_words_and_the_place_are_shown_and_annotated() -> None:
