@@ -137,12 +137,12 @@ def _node(unique_id: str, resource: Resource, upstream: tuple[str, ...]) -> Node
         "columns": [_column(column.name, column.data_type, column.description) for column in resource.columns.values()],
     }
     return Node(
-        unique_id=_storable(unique_id),
+        unique_id=storable(unique_id),
         resource_type=resource.resource_type,
-        name=_storable(resource.name),
-        package_name=_storable(resource.package_name),
+        name=storable(resource.name),
+        package_name=storable(resource.package_name),
         content=_storable_json(content),
-        upstream=tuple(_storable(parent) for parent in upstream),
+        upstream=tuple(storable(parent) for parent in upstream),
         fingerprint=_fingerprint(resource),
     )
 
@@ -157,19 +157,15 @@ def _fingerprint(resource: Resource) -> bytes:
     return digest.digest()
 
 
-def _storable(text: str) -> str:
-    """Return `text` without the one character that PostgreSQL cannot hold."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+def storable(value: Any) -> Any:
+    """Return JSON's values without the one character that PostgreSQL cannot hold."""
+    if isinstance(value, str):
+        return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    if isinstance(value, list):
+        return [storable(item) for item in value]
+    return {key: storable(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def _storable_json(content: Any) -> bytes:
     encoded = orjson.dumps(content)
-    return orjson.dumps(_scrubbed(content)) if b"\\u0000" in encoded else encoded
-
-
-def _scrubbed(value: Any) -> Any:
-    if isinstance(value, str):
-        return _storable(value)
-    if isinstance(value, list):
-        return [_scrubbed(item) for item in value]
-    return {key: _scrubbed(item) for key, item in value.items()} if isinstance(value, dict) else value
+    return orjson.dumps(storable(content)) if b"\\u0000" in encoded else encoded

@@ -9,6 +9,7 @@ import asyncpg
 import msgspec
 
 from app.jobs import Connection, Extraction, Problem, Repository, StageTime
+from app.lineage import storable
 
 
 def repository(row: asyncpg.Record) -> Repository:
@@ -62,12 +63,4 @@ def to_json(value: Sequence[StageTime] | Problem | dict[str, object] | None) -> 
     if value is None:
         return None
     text = msgspec.json.encode(value).decode()
-    return msgspec.json.encode(_scrubbed(msgspec.json.decode(text))).decode() if "\\u0000" in text else text
-
-
-def _scrubbed(value: object) -> object:
-    if isinstance(value, str):
-        return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
-    if isinstance(value, list):
-        return [_scrubbed(item) for item in value]
-    return {key: _scrubbed(item) for key, item in value.items()} if isinstance(value, dict) else value
+    return msgspec.json.encode(storable(msgspec.json.decode(text))).decode() if "\\u0000" in text else text
