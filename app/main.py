@@ -18,7 +18,7 @@ from app import config, credentials, handlers, log, outbox
 from app.config import Settings
 from app.dbt.docker import DockerRunner
 from app.dbt.engine import connect
-from app.errors import ConfigurationError, EngineUnavailableError
+from app.errors import ConfigurationError, EngineUnavailableError, FreshetError
 from app.github.api import ApiClient
 from app.github.auth import AppAuth
 from app.github.client import GitHubClient
@@ -261,7 +261,10 @@ async def _tidy(sources: GitSources) -> None:
     """Keep the mirrors packed and within their bounds."""
     while True:
         await asyncio.sleep(TIDY_S)
-        await sources.tidy()
+        try:
+            await sources.tidy()
+        except (FreshetError, OSError) as error:
+            logger.warning("could not tidy the mirrors", reason=str(error))
 
 
 def _died(web_app: web.Application, task: asyncio.Task[None]) -> None:

@@ -88,6 +88,8 @@ class Worker:
                 raise
             except ClaimLostError:
                 logger.warning("claim lost")
+            except UnavailableError as error:
+                logger.warning("cannot store how the extraction stands, its lease will run out", reason=str(error))
             finally:
                 bell.ring()
 
