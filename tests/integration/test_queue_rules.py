@@ -299,15 +299,13 @@ class QueueRules(RuleBasedStateMachine):
         assert self.lineages == {connection: head for connection, head in heads.items() if head}, "the lineage is at the head"
 
     def _drain(self) -> None:
-        while self.claims:
-            self.succeed(0)
         self.run(self.db.execute("UPDATE extractions SET due_at = now() WHERE status = 'queued'"))
         self.claim("a")
         while self.claims:
-            self.rules_hold()
             self.succeed(0)
             self.rules_hold()
             self.claim("a")
+            self.rules_hold()
         assert self.run(self.db.value("SELECT count(*) FROM extractions WHERE status IN ('queued', 'running')")) == 0
 
     def teardown(self) -> None:
