@@ -48,15 +48,13 @@ class QueueRules(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.db, self.store, self.github = self.world.db, Store(self.world.db), GitHub()
-        self.reconciler = Reconciler(
-            self.store, cast("Any", Api(self.github)), cast("Any", self.github), cast("Any", None), grace=LONG, deliveries_kept=LONG
-        )
+        self.api: Any = Api(self.github)
+        anything: Any = self.github
+        self.reconciler = Reconciler(self.store, self.api, anything, anything, grace=LONG, deliveries_kept=LONG)
         self.taken: list[Push] = []
         self.lost: list[Push] = []
         self.claims: list[Claim] = []
         self.zombies: list[Claim] = []
-        self.told: dict[tuple[str, str], list[str]] = {}
-        """What we were told of each (connection, branch), in this order."""
         self.lineages: dict[str, str] = {}
         self.publishing: list[tuple[str, int, str]] = []
         self.shown: dict[str, str] = {}
@@ -73,7 +71,7 @@ class QueueRules(RuleBasedStateMachine):
     async def _install(self) -> None:
         await self.db.execute("TRUNCATE installations, repositories, deliveries, connections CASCADE")
         for repository_id, projects in ((ONE_PROJECT, ("",)), (TWO_PROJECTS, ("a", "b"))):
-            await self.store.installations.see(Repository(repository_id, f"octo/shop{repository_id}", INSTALLATION, FOLLOWED))
+            await self.store.installations.see(known(repository_id))
             for project in projects:
                 self.connections[(await self.store.connections.create(repository_id, project)).id] = repository_id
 
@@ -87,23 +85,15 @@ class QueueRules(RuleBasedStateMachine):
     )
     def push(self, repository: int, branch: str, commit: int, arrives: bool) -> None:  # noqa: FBT001 - hypothesis shows the name
         """Any commit may be pushed again: by force, or as another branch."""
-        made = Push(repository, branch, sha(commit), len(self.taken) + len(self.lost))
-        if branch == FOLLOWED:
-            self.github.heads[repository] = made.sha
-        if arrives:
+        made = self.github.push(repository, branch, sha(commit))
+        if made is not None and arrives:
             self.arrive(made)
-        else:
+        elif made is not None:
             self.lost.append(made)
 
     def arrive(self, push: Push) -> None:
-        self.run(handlers.receive(self.store, f"delivery-{push.number}", "push", push.payload))
+        self.run(handlers.receive(self.store, push.delivery, "push", push.payload))
         self.taken.append(push)
-        self.hear(push.repository_id, push.branch, push.sha)
-
-    def hear(self, repository_id: int, branch: str, commit: str) -> None:
-        for connection, its_repository in self.connections.items():
-            if its_repository == repository_id:
-                self.told.setdefault((connection, branch), []).append(commit)
 
     @precondition(lambda self: self.lost)
     @rule(which=ANY)
@@ -114,7 +104,7 @@ class QueueRules(RuleBasedStateMachine):
     @rule(which=ANY)
     def duplicate_delivery(self, which: int) -> None:
         push = self.taken[which % len(self.taken)]
-        self.changes_nothing(handlers.receive(self.store, f"delivery-{push.number}", "push", push.payload))
+        self.changes_nothing(handlers.receive(self.store, push.delivery, "push", push.payload))
 
     @rule(which=ANY, commit=st.none() | ANY)
     def extract_by_api(self, which: int, commit: int | None) -> None:
@@ -123,28 +113,28 @@ class QueueRules(RuleBasedStateMachine):
     async def _extract(self, connection_id: str, commit: int | None) -> None:
         connection = await self.store.connections.get(connection_id)
         assert connection is not None
-        pushed = self.told.get((connection_id, FOLLOWED))
-        if commit is None and (head := self.github.heads.get(connection.repository.id)):
-            await handlers.extract_now(self.store, cast("Any", Api(self.github)), connection, None, "api")
-            self.told.setdefault((connection_id, FOLLOWED), []).append(head)
-            self.github.told.clear()
-        elif commit is not None and pushed:
-            chosen = pushed[commit % len(pushed)]
-            queued = await handlers.extract_now(self.store, cast("Any", Api(self.github)), connection, chosen, "api")
-            assert queued.sha == chosen
+        pushed = [push.sha for push in self.github.pushes if push.repository_id == connection.repository.id]
+        if pushed:
+            chosen = None if commit is None else pushed[commit % len(pushed)]
+            queued = await handlers.extract_now(self.store, self.api, connection, chosen, "api")
+            assert queued.sha == chosen or (chosen is None and queued.sha == self.github.head(connection.repository.id))
 
     @rule()
     def an_hour_passes(self) -> None:
-        """And so the reconciler surveys and looks."""
-        self.run(self._reconcile())
-        for repository_id, head in self.github.told.items():
-            self.hear(repository_id, FOLLOWED, head)
-        self.github.told.clear()
+        """And so nothing waits for its next try, and the reconciler surveys and looks."""
+        self.run(self._an_hour_passes())
 
-    async def _reconcile(self) -> None:
+    async def _an_hour_passes(self) -> None:
         await self.db.execute("UPDATE repositories SET looked_at = looked_at - interval '2 hours'")
         await self.db.execute("UPDATE extractions SET due_at = now() WHERE status = 'queued'")
         assert await self.reconciler.survey(INSTALLATION)
+        await self._look()
+
+    @rule()
+    def look(self) -> None:
+        self.run(self._look())
+
+    async def _look(self) -> None:
         while await self.reconciler._next_look():
             pass
 
@@ -257,13 +247,12 @@ class QueueRules(RuleBasedStateMachine):
         assert not await self.db.rows(twice), "never two extractions of one connection at once, of one commit even less"
         ours = {claim.extraction.id for claim in self.claims}
         assert ours == {str(row["id"]) for row in await self.db.rows("SELECT id FROM extractions WHERE status = 'running'")}
-        for (connection, branch), commits in self.told.items():
-            newest = "SELECT status FROM extractions WHERE connection_id = $1 AND branch = $2 AND sha = $3 AND status <> 'superseded'"
-            assert await self.db.value(newest, connection, branch, commits[-1]), "only a newer commit of the branch takes a commit's place"
+        for push in self.newest_taken():
+            query = "SELECT count(*), count(*) FILTER (WHERE status <> 'superseded') AS kept FROM extractions WHERE branch = $1 AND sha = $2"
+            row = await self.db.row(f"{query} AND connection_id = ANY($3::uuid[])", push.branch, push.sha, self.connections_of(push.repository_id))
         for connection, before in (await self._switched()).items():
-            told = self.told[connection, FOLLOWED]
-            latest = {commit: number for number, commit in enumerate(told)}
-            assert latest.get(before, -1) < latest[self.lineages[connection]], "the lineage never goes back to an older push"
+            ranks = self.github.ranks(self.connections[connection])
+            assert ranks.get(before, -1) < ranks[self.lineages[connection]], "the lineage never goes back to an older push"
         unknown = "SELECT e.id, e.status, k.sent < k.revision AS due FROM extractions e LEFT JOIN check_runs k ON k.extraction_id = e.id"
         for row in await self.db.rows(unknown):
             assert row["due"] or self.shown.get(str(row["id"])) == row["status"], "GitHub shows it as it is, or is going to be told"
