@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
 from app import handlers
-from app.jobs import Problem, Repository
+from app.jobs import Problem
 from app.lineage import Lineage, Node
 from app.reconcile import Reconciler
 from app.store import Store, pool
 from app.worker import ClaimLostError
-from tests.integration.queue_model import FOLLOWED, INSTALLATION, ONE_PROJECT, OTHER, TWO_PROJECTS, Api, Claim, GitHub, Push, sha
+from tests.integration.queue_model import FOLLOWED, INSTALLATION, ONE_PROJECT, OTHER, TWO_PROJECTS, Api, Claim, GitHub, Push, known, sha
 
 T = TypeVar("T")
 LEASE = timedelta(minutes=5)
@@ -206,9 +206,9 @@ class QueueRules(RuleBasedStateMachine):
         try:
             async with self.store.transaction() as tx:
                 await tx.lineages.current_fingerprints(extraction.connection_id)
-                known = None if extraction.forced else await tx.lineages.of_input(extraction.connection_id, input_hash)
-                if known:
-                    await tx.lineages.carry(extraction, known.lineage_id)
+                like = None if extraction.forced else await tx.lineages.of_input(extraction.connection_id, input_hash)
+                if like:
+                    await tx.lineages.carry(extraction, like.lineage_id)
                 else:
                     await tx.lineages.save(extraction, LINEAGE, input_hash)
                 if not await tx.extractions.finish(extraction.id, claim.worker, "succeeded", []):
@@ -243,19 +243,26 @@ class QueueRules(RuleBasedStateMachine):
         self.run(self._rules_hold())
 
     async def _rules_hold(self) -> None:
-        twice = "SELECT connection_id FROM extractions WHERE status = 'running' GROUP BY connection_id HAVING count(*) > 1"
-        assert not await self.db.rows(twice), "never two extractions of one connection at once, of one commit even less"
-        ours = {claim.extraction.id for claim in self.claims}
-        assert ours == {str(row["id"]) for row in await self.db.rows("SELECT id FROM extractions WHERE status = 'running'")}
-        for push in self.newest_taken():
-            query = "SELECT count(*), count(*) FILTER (WHERE status <> 'superseded') AS kept FROM extractions WHERE branch = $1 AND sha = $2"
-            row = await self.db.row(f"{query} AND connection_id = ANY($3::uuid[])", push.branch, push.sha, self.connections_of(push.repository_id))
+        found = await self.db.rows(
+            "SELECT e.*, k.sent < k.revision AS due FROM extractions e LEFT JOIN check_runs k ON k.extraction_id = e.id"
+        )
+        running = [row for row in found if row["status"] == "running"]
+        assert {str(row["id"]) for row in running} == {claim.extraction.id for claim in self.claims}
+        assert len({row["connection_id"] for row in running}) == len(running), "never two of one connection (so of one commit) at once"
+        for row in found:
+            assert row["due"] or self.shown.get(str(row["id"])) == row["status"], "GitHub shows it as it is, or is going to be told"
+            if row["status"] == "superseded":
+                place = row["connection_id"], row["branch"]
+                others = {other["sha"] for other in found if (other["connection_id"], other["branch"]) == place}
+                assert self._has_newer(str(place[0]), place[1], row["sha"], others), "only a newer commit takes another one's place"
         for connection, before in (await self._switched()).items():
             ranks = self.github.ranks(self.connections[connection])
-            assert ranks.get(before, -1) < ranks[self.lineages[connection]], "the lineage never goes back to an older push"
-        unknown = "SELECT e.id, e.status, k.sent < k.revision AS due FROM extractions e LEFT JOIN check_runs k ON k.extraction_id = e.id"
-        for row in await self.db.rows(unknown):
-            assert row["due"] or self.shown.get(str(row["id"])) == row["status"], "GitHub shows it as it is, or is going to be told"
+            assert ranks.get(before, -1) < ranks.get(self.lineages[connection], -1), "the lineage never goes back to an older push"
+
+    def _has_newer(self, connection: str, branch: str, commit: str, others: set[str]) -> bool:
+        pushes = [push for push in self.github.pushes if (push.repository_id, push.branch) == (self.connections[connection], branch)]
+        first = next(push.number for push in pushes if push.sha == commit)
+        return any(push.sha in others - {commit} for push in pushes if push.number > first)
 
     async def _switched(self) -> dict[str, str]:
         """Return the former lineage ("" for none) of each connection that has another one now."""
@@ -278,14 +285,20 @@ class QueueRules(RuleBasedStateMachine):
 
     @rule()
     def settle(self) -> None:
-        """All is worked off: first what we were told of, then, without another delivery, what the reconciler finds."""
+        """All is worked off, no lost delivery comes: where the newest push came, at once; elsewhere when the reconciler has looked."""
+        lost = {push.sha for push in self.lost}
+        self.run(self._look())
         self._drain()
-        expected = {connection: told[-1] for (connection, branch), told in self.told.items() if branch == FOLLOWED}
-        assert self.lineages == expected, "the lineage is at the newest commit that we were told of"
+        came = {repository for repository in self.connections.values() if self.github.head(repository) not in lost}
+        self._lineages_are_at_the_heads(came)
         self.an_hour_passes()
         self._drain()
-        heads = {connection: self.github.heads.get(repository) for connection, repository in self.connections.items()}
-        assert self.lineages == {connection: head for connection, head in heads.items() if head}, "the lineage is at the head"
+        self._lineages_are_at_the_heads(set(self.connections.values()))
+
+    def _lineages_are_at_the_heads(self, repositories: set[int]) -> None:
+        for connection, repository in self.connections.items():
+            if repository in repositories:
+                assert self.lineages.get(connection) == self.github.head(repository), "the lineage is at the head"
 
     def _drain(self) -> None:
         self.run(self.db.execute("UPDATE extractions SET due_at = now() WHERE status = 'queued'"))
