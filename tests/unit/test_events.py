@@ -107,9 +107,10 @@ def test_changes_of_a_repository_are_reasons_to_look(action: str) -> None:
     assert (event.repository.id, event.action) == (7, action)
 
 
-def test_asking_again_on_github() -> None:
+@pytest.mark.parametrize("action", ["rerequested", "requested_action"])
+def test_asking_again_on_github(action: str) -> None:
     suite = {"head_sha": SHA, "head_branch": "main", "id": 1}
-    body = {"action": "rerequested", "repository": REPOSITORY, "installation": {"id": 3}}
+    body = {"action": action, "repository": REPOSITORY, "installation": {"id": 3}}
     run = body | {"check_run": {"head_sha": SHA, "check_suite": suite, "external_id": "5f9f2f3e-0000-4000-8000-000000000000"}}
     event = events.parse("check_run", json.dumps(run).encode())
     assert isinstance(event, Rerequested)

@@ -173,6 +173,23 @@ def test_a_fence_in_dbts_message_does_not_end_ours() -> None:
     assert "````\na\n```\n# heading\n```\n````" in body["output"]["summary"]
 
 
+@pytest.mark.parametrize(("conclusion", "offered"), [("neutral", True), ("timed_out", True), ("failure", False)])
+def test_doing_it_again_is_offered_where_it_may_end_otherwise(conclusion: Any, offered: bool) -> None:  # noqa: FBT001
+    body = report.check_run(failed(Problem("t", "m", conclusion=conclusion)), "u")
+    assert [action["identifier"] for action in body.get("actions", [])] == (["extract"] if offered else [])
+
+
+def test_a_check_run_names_its_project_where_there_are_several() -> None:
+    assert report.check_run(QUEUED, "u")["name"] == "dbt lineage"
+    assert report.check_run(replace(QUEUED, siblings=2), "u")["name"] == "dbt lineage (t)"
+
+
+def test_a_carried_lineage_says_whose_it_is() -> None:
+    of = report.carried(result(None), "f" * 40, Difference())
+    body = report.check_run(replace(succeeded(None), result=of), "u")
+    assert "the lineage of `fffffff` still holds, and dbt did not run" in body["output"]["summary"]
+
+
 def test_many_changes_are_counted_not_listed() -> None:
     change = Difference(nodes_added=tuple(f"model.shop.m{number}" for number in range(500)))
     summary = report.check_run(succeeded(change), "u")["output"]["summary"]

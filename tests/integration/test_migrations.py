@@ -1,0 +1,56 @@
+"""Each migration on a database that holds what the one before it left."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import asyncpg
+import pytest_asyncio
+
+from app.store import Store, migrate, pool
+
+ROWS = """
+INSERT INTO installations (id, account, account_type) VALUES (3, 'octo', 'User');
+INSERT INTO repositories (id, installation_id, full_name, default_branch) VALUES (7, 3, 'octo/shop', 'main');
+INSERT INTO connections (id, repository_id, project_dir, head_sha) VALUES ('5f9f2f3e-0000-4000-8000-000000000000', 7, '', 'abc');
+INSERT INTO extractions (connection_id, branch, sha, trigger) VALUES ('5f9f2f3e-0000-4000-8000-000000000000', 'main', 'abc', 'push');
+INSERT INTO nodes (connection_id, hash, unique_id, resource_type, name, package_name, upstream, content)
+  VALUES ('5f9f2f3e-0000-4000-8000-000000000000', '\\x00', 'model.shop.a', 'model', 'a', 'shop', '{}', '{}');
+INSERT INTO lineages (connection_id, sha, branch, dbt_version, manifest_schema, node_ids)
+  SELECT connection_id, 'abc', 'main', '1.11.16', 'v12', ARRAY[id] FROM nodes;
+UPDATE connections SET lineage_id = (SELECT id FROM lineages);
+"""
+
+
+@pytest_asyncio.fixture
+async def first_release(postgres: str) -> AsyncIterator[pool.Database]:
+    """A database as the first migration left it, with a row of everything."""
+    name = f"old_{uuid4().hex[:8]}"
+    connection = await asyncpg.connect(postgres)
+    await connection.execute(f"CREATE DATABASE {name}")
+    async with pool.connect(postgres.replace("/freshet?", f"/{name}?"), size=2) as db:
+        await db.execute("CREATE TABLE migrations (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())")
+        await db.execute(migrate.pending()["0001_initial"])
+        await db.execute("INSERT INTO migrations (name) VALUES ('0001_initial')")
+        await db.execute(ROWS)
+        yield db
+    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await connection.close()
+
+
+async def test_what_the_first_release_stored_is_still_there_and_works(first_release: pool.Database) -> None:
+    assert await migrate.migrate(first_release) == [name for name in migrate.pending() if name != "0001_initial"]
+    store = Store(first_release)
+    found = await store.connections.get("5f9f2f3e-0000-4000-8000-000000000000")
+    assert found is not None
+    assert (found.lineage_sha, found.stale, found.repository.full_name) == ("abc", False, "octo/shop")
+    head = await store.lineages.head(found.id)
+    assert head is not None
+    assert [node.unique_id for node in await store.lineages.nodes(head.id)] == ["model.shop.a"]
+    [queued] = await store.extractions.active(after=None, limit=10)
+    assert (queued.forced, queued.siblings) == (False, 1)
+    due = await store.check_runs.claim()
+    assert due is not None
+    assert due.extraction_id == queued.id
+    assert await store.installations.claim_survey() == (3, False), "it is surveyed at the first start"
