@@ -204,14 +204,8 @@ async def _background(web_app: web.Application) -> AsyncIterator[None]:
     settings, store, client, waker = web_app[SETTINGS], web_app[keys.STORE], web_app[keys.GITHUB], web_app[keys.WAKE]
     name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     worker = Worker(name, store, web_app[SOURCES], web_app[RUNNER], concurrency=settings.extraction_concurrency)
-    reconciler = Reconciler(
-        store,
-        client,
-        web_app[SURVEY],
-        web_app[SOURCES],
-        grace=timedelta(days=settings.freshet_grace_days),
-        deliveries_kept=settings.deliveries_kept,
-    )
+    grace, kept = timedelta(days=settings.freshet_grace_days), settings.deliveries_kept
+    reconciler = Reconciler(store, client, web_app[SURVEY], web_app[SOURCES], grace=grace, deliveries_kept=kept)
     as_app: list[tuple[str, Run, str]] = [
         ("chores", reconciler.run_chores, "freshet_surveys"),
         ("surveys", reconciler.run_surveys, "freshet_surveys"),
@@ -291,9 +285,8 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> None:
     except OSError as error:
         reason = f"HOST and PORT: {settings.host}:{settings.port} cannot be listened on ({error.strerror or error})"
         raise ConfigurationError("starting the web server", reason) from error
-    logger.info(
-        "listening", addresses=[f"http://{address[0]}:{address[1]}" for address in runner.addresses], public_url=settings.public_url
-    )
+    addresses = [f"http://{address[0]}:{address[1]}" for address in runner.addresses]
+    logger.info("listening", addresses=addresses, public_url=settings.public_url)
 
 
 def _instance(settings: Settings, role: str) -> str:
