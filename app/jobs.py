@@ -158,9 +158,10 @@ def follow(known: Sequence[Connection], found: Sequence[str]) -> Following:
 def is_newest(head: str | None, before: str, after: str) -> bool:
     """Tell whether a push from `before` to `after` surely leaves the branch's head at `after`, as far as we know the branch.
 
-    It does when it begins where we are. Else it came late or out of order, or one in between is missing.
+    It does when it begins where we are. Else it came late or out of order, or one in between is missing; also a branch that begins
+    again may be one that began long ago.
     """
-    return head is None or head in (before, after) or not before.strip("0")
+    return head is None or head in (before, after)
 
 
 def is_behind(newest: Newest | None, sha: str, lineage_sha: str | None = None) -> bool:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from app.jobs import Extraction, Repository
+from app.lineage import Lineage, Node
 from app.ports import BranchHead, RepositoryState
+from app.store import Store, pool
+from app.worker import ClaimLostError
 
 INSTALLATION = 3
 ONE_PROJECT, TWO_PROJECTS = 7, 8
 FOLLOWED, OTHER = "main", "feature/ünï"
+LINEAGE = Lineage("shop", "1.11.16", "duckdb", "v12", (Node("model.shop.a", "model", "a", "shop", b"{}", (), b""),))
 
 
 def known(repository_id: int) -> Repository:
@@ -57,30 +64,43 @@ class GitHub:
 
     def __init__(self) -> None:
         self.pushes: list[Push] = []
+        self.told: dict[int, dict[str, int]] = {ONE_PROJECT: {}, TWO_PROJECTS: {}}
+        """The number of the newest push of each commit of the followed branch, as far as anybody was told."""
 
     def push(self, repository_id: int, branch: str, commit: str) -> Push | None:
         """Move a branch; None when it is there already, of which GitHub does not tell."""
-        before = self.head(repository_id, branch)
-        if before == commit:
+        newest = self.newest(repository_id, branch)
+        if newest and newest.sha == commit:
             return None
-        self.pushes.append(Push(repository_id, branch, before or "0" * 40, commit, len(self.pushes)))
+        self.pushes.append(Push(repository_id, branch, newest.sha if newest else "0" * 40, commit, len(self.pushes)))
         return self.pushes[-1]
 
-    def head(self, repository_id: int, branch: str = FOLLOWED) -> str | None:
-        return next(reversed(self.ranks(repository_id, branch)), None)
+    def newest(self, repository_id: int, branch: str = FOLLOWED) -> Push | None:
+        return next((push for push in reversed(self.pushes) if (push.repository_id, push.branch) == (repository_id, branch)), None)
 
-    def ranks(self, repository_id: int, branch: str = FOLLOWED) -> dict[str, int]:
-        """Return the number of each commit's last push, the oldest first."""
+    def head(self, repository_id: int) -> str | None:
+        newest = self.newest(repository_id)
+        return newest.sha if newest else None
+
+    def has_newer(self, repository_id: int, branch: str, commit: str, others: set[str]) -> bool:
+        """Tell whether one of the others was pushed to the branch after that commit first was."""
         pushes = [push for push in self.pushes if (push.repository_id, push.branch) == (repository_id, branch)]
-        last = {push.sha: push.number for push in pushes}
-        return dict(sorted(last.items(), key=lambda item: item[1]))
+        first = next(push.number for push in pushes if push.sha == commit)
+        return any(push.sha in others - {commit} for push in pushes if push.number > first)
+
+    def tell(self, push: Push | None) -> str | None:
+        """Note that somebody was told of a push, and return its commit."""
+        if push and push.branch == FOLLOWED:
+            told = self.told[push.repository_id]
+            told[push.sha] = max(push.number, told.get(push.sha, -1))
+        return push.sha if push else None
 
     async def repositories(self, _installation_id: int) -> list[RepositoryState]:
         return [RepositoryState(known(id_), archived=False, pushed_at=None) for id_ in (ONE_PROJECT, TWO_PROJECTS)]
 
     async def branch_head(self, repository: Repository, branch: str, etag: str | None) -> BranchHead | None:
         """An unchanged answer has an unchanged ETag: None."""
-        head = self.head(repository.id, branch)
+        head = self.tell(self.newest(repository.id, branch))
         return None if etag == f"of {head}" else BranchHead(head, f"of {head}")
 
 
@@ -94,4 +114,46 @@ class Api:
         return replace(repository, default_branch=FOLLOWED)
 
     async def branch_head(self, repository: Repository, branch: str) -> Any:
-        return self.github.head(repository.id, branch)
+        return self.github.tell(self.github.newest(repository.id, branch))
+
+
+@dataclass(frozen=True)
+class World:
+    """What all examples share, for speed."""
+
+    runner: asyncio.Runner
+    db: pool.Database
+
+
+@contextmanager
+def world(dsn: str) -> Iterator[World]:
+    """Hypothesis is no coroutine: the machine has an event loop of its own."""
+    stack = AsyncExitStack()
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        try:
+            yield World(runner, runner.run(stack.enter_async_context(pool.connect(dsn, size=2))))
+        finally:
+            runner.run(stack.aclose())
+
+
+async def keep(store: Store, claim: Claim) -> bool:
+    """Store a lineage as `Worker._keep` does; every second commit has the same input, which is then carried."""
+    extraction, input_hash = claim.extraction, b"input %d" % (int(claim.extraction.sha, 16) % 2)
+    try:
+        async with store.transaction() as tx:
+            await tx.lineages.current_fingerprints(extraction.connection_id)
+            like = None if extraction.forced else await tx.lineages.of_input(extraction.connection_id, input_hash)
+            if like:
+                await tx.lineages.carry(extraction, like.lineage_id)
+            else:
+                await tx.lineages.save(extraction, LINEAGE, input_hash)
+            if not await tx.extractions.finish(extraction.id, claim.worker, "succeeded", []):
+                raise ClaimLostError
+    except ClaimLostError:
+        return False
+    return True
+
+
+async def everything(db: pool.Database) -> list[list[tuple[object, ...]]]:
+    tables = "extractions", "check_runs", "connections", "lineages", "nodes"
+    return [[tuple(row) for row in await db.rows(f"SELECT * FROM {table} ORDER BY 1")] for table in tables]  # noqa: S608 - the names above

@@ -69,7 +69,7 @@ def test_a_success_that_did_not_become_the_lineage_is_not_enough() -> None:
 
 @pytest.mark.parametrize(
     ("head", "before", "newest"),
-    [(None, "a", True), ("a", "a", True), ("b", "a", True), ("x", "a", False), ("x", "0" * 40, True)],
+    [(None, "a", True), ("a", "a", True), ("b", "a", True), ("x", "a", False), ("x", "0" * 40, False)],
 )
 def test_a_push_is_the_newest_when_it_begins_where_we_are(head: str | None, before: str, newest: bool) -> None:  # noqa: FBT001
     assert jobs.is_newest(head, before, "b") is newest

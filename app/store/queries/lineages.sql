@@ -37,9 +37,11 @@ UPDATE connections c SET lineage_id = $2, lineage_number = greatest(c.lineage_nu
 FROM extractions e, repositories r
 WHERE c.id = e.connection_id AND r.id = c.repository_id AND e.id = $1
   AND e.branch = coalesce(c.branch, r.default_branch, e.branch)
-  AND (c.lineage_id IS NULL OR e.sha = c.head_sha
-       OR (c.lineage_number <= coalesce(e.position, e.number)
-           AND (SELECT l.sha FROM lineages l WHERE l.id = c.lineage_id) IS DISTINCT FROM c.head_sha));
+  AND (e.sha = c.head_sha
+       OR (coalesce(e.position, e.number) > 0
+           AND (c.lineage_id IS NULL
+                OR (c.lineage_number <= coalesce(e.position, e.number)
+                    AND (SELECT l.sha FROM lineages l WHERE l.id = c.lineage_id) IS DISTINCT FROM c.head_sha))));
 
 -- name: fingerprints
 SELECT n.unique_id, n.hash, n.upstream FROM lineages l, unnest(l.node_ids) AS member (id) JOIN nodes n ON n.id = member.id
