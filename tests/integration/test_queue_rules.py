@@ -74,7 +74,10 @@ class QueueRules(RuleBasedStateMachine):
 
     @initialize()
     def install(self) -> None:
+        """And so that there is something to do from the start, each repository has a commit."""
         self.run(self._install())
+        for repository in (ONE_PROJECT, TWO_PROJECTS):
+            self.push(repository, FOLLOWED, 0, arrives=True)
 
     async def _install(self) -> None:
         await self.db.execute("TRUNCATE installations, repositories, deliveries, connections CASCADE")
@@ -86,7 +89,7 @@ class QueueRules(RuleBasedStateMachine):
     # -- what GitHub does
 
     @rule(repository=REPOSITORIES, branch=st.sampled_from([FOLLOWED, OTHER]), commit=COMMITS, arrives=st.sampled_from([True, True, False]))
-    def push(self, repository: int, branch: str, commit: int, arrives: bool) -> None:  # noqa: FBT001 - hypothesis shows the name
+    def push(self, repository: int, branch: str, commit: int, *, arrives: bool) -> None:
         """Any commit may be pushed again: by force, or as another branch."""
         made = self.github.push(repository, branch, sha(commit))
         if made is not None and arrives:
@@ -124,54 +127,47 @@ class QueueRules(RuleBasedStateMachine):
             queued = await handlers.extract_now(self.store, self.api, connection, chosen, "api")
             assert queued.sha == (chosen or self.github.head(connection.repository.id))
 
-    @rule()
-    def an_hour_passes(self) -> None:
-        """And so nothing waits for its next try, and the reconciler surveys and looks."""
-        self.run(self._an_hour_passes())
+    @rule(hours=st.integers(0, 1))
+    def reconcile(self, hours: int) -> None:
+        """After an hour nothing waits for its next try any more, and all is surveyed; before, GitHub is asked what is due."""
+        self.run(self._reconcile(hours))
 
-    async def _an_hour_passes(self) -> None:
-        await self.db.execute("UPDATE repositories SET looked_at = looked_at - interval '2 hours'")
-        await self.db.execute("UPDATE extractions SET due_at = now() WHERE status = 'queued'")
-        assert await self.reconciler.survey(INSTALLATION)
-        await self._look()
-
-    @rule()
-    def look(self) -> None:
-        self.run(self._look())
-
-    async def _look(self) -> None:
+    async def _reconcile(self, hours: int) -> None:
+        if hours:
+            await self.db.execute("UPDATE repositories SET looked_at = looked_at - interval '2 hours'")
+            await self.db.execute("UPDATE extractions SET due_at = now() WHERE status = 'queued'")
+            assert await self.reconciler.survey(INSTALLATION)
         while await self.reconciler._next_look():
             pass
 
     # -- what workers do
 
     @rule(worker=st.sampled_from("abc"))
-    def claim(self, worker: str) -> None:
+    def a_worker_claims(self, worker: str) -> None:
         name = f"{worker}{self.numbers[worker]}"
         if extraction := self.run(self.store.extractions.claim(name, LEASE)):
             self.claims.append(Claim(name, extraction))
 
     @precondition(lambda self: self.claims)
-    @rule(which=ANY)
-    def succeed(self, which: int) -> None:
-        assert self.run(keep(self.store, self.claims.pop(which % len(self.claims)))), "whoever has the claim can end it"
-
-    @precondition(lambda self: self.claims)
-    @rule(which=ANY, delay=st.sampled_from([NONE, LONG]))
-    def try_again(self, which: int, delay: timedelta) -> None:
+    @rule(which=ANY, how=st.sampled_from(["succeeds", "tries again", "tries later", "hands back"]))
+    def end(self, which: int, how: str) -> None:
         claim = self.claims.pop(which % len(self.claims))
-        self.run(self.store.extractions.retry(claim.extraction.id, claim.worker, delay))
+        self.run(self._ends(claim)[how]())
 
-    @precondition(lambda self: self.claims)
-    @rule(which=ANY)
-    def hand_back(self, which: int) -> None:
-        claim = self.claims.pop(which % len(self.claims))
-        self.run(self.store.extractions.hand_back(claim.extraction.id, claim.worker))
+    def _ends(self, claim: Claim) -> dict[str, Callable[[], Coroutine[Any, Any, object]]]:
+        key, extractions = (claim.extraction.id, claim.worker), self.store.extractions
+        return {
+            "succeeds": lambda: keep(self.store, claim),
+            "fails": lambda: extractions.finish(*key, "failed", [], problem=Problem("t", "m")),
+            "tries again": lambda: extractions.retry(*key, NONE),
+            "tries later": lambda: extractions.retry(*key, LONG),
+            "hands back": lambda: extractions.hand_back(*key),
+        }
 
     @precondition(lambda self: self.claims)
     @rule(which=ANY)
     def stall(self, which: int) -> None:
-        """A worker is dead, or as good as dead: the leases of all that it has run out. Only dead ones never come back under their name."""
+        """A worker is dead, or as good as dead: the leases of all that it has run out. What it would claim later has another name."""
         worker = self.claims[which % len(self.claims)].worker
         self.run(self.store.extractions.renew(worker, -LEASE))
         self.claims = [replace(claim, expired=claim.expired or claim.worker == worker) for claim in self.claims]
@@ -185,6 +181,7 @@ class QueueRules(RuleBasedStateMachine):
         assert kept == {claim.extraction.id for claim in self.claims if claim.worker == worker}
         self.claims = [replace(claim, expired=claim.expired and claim.worker != worker) for claim in self.claims]
 
+    @precondition(lambda self: any(claim.expired for claim in self.claims))
     @rule()
     def requeue_expired(self) -> None:
         dead = [claim for claim in self.claims if claim.expired]
@@ -193,36 +190,28 @@ class QueueRules(RuleBasedStateMachine):
         self.zombies += dead
 
     @precondition(lambda self: self.zombies)
-    @rule(which=ANY, how=st.sampled_from(["succeed", "fail", "try again", "hand back"]))
+    @rule(which=ANY, how=st.sampled_from(["succeeds", "fails", "tries again", "tries later", "hands back"]))
     def a_zombie_ends(self, which: int, how: str) -> None:
         claim = self.zombies.pop(which % len(self.zombies))
-        id_, extractions = claim.extraction.id, self.store.extractions
-        ends: dict[str, Callable[[], Coroutine[Any, Any, bool | None]]] = {
-            "succeed": lambda: keep(self.store, claim),
-            "fail": lambda: extractions.finish(id_, claim.worker, "failed", [], problem=Problem("t", "m")),
-            "try again": lambda: extractions.retry(id_, claim.worker, NONE),
-            "hand back": lambda: extractions.hand_back(id_, claim.worker),
-        }
-        assert not self.changes_nothing(ends[how]())
+        assert not self.changes_nothing(self._ends(claim)[how]())
 
     # -- what the outbox does
 
     @rule()
-    def outbox_reads(self) -> None:
-        self.run(self._outbox_reads())
+    def outbox(self) -> None:
+        """Between reading and having sent, anything may happen."""
+        if self.publishing:
+            extraction_id, revision, status = self.publishing.pop()
+            self.run(self.store.check_runs.sent(extraction_id, revision))
+            self.shown[extraction_id] = status
+        else:
+            self.run(self._outbox_reads())
 
     async def _outbox_reads(self) -> None:
         if due := await self.store.check_runs.claim():
             extraction = await self.store.extractions.get(due.extraction_id)
             assert extraction is not None
             self.publishing.append((due.extraction_id, due.revision, extraction.status))
-
-    @precondition(lambda self: self.publishing)
-    @rule(which=ANY)
-    def outbox_has_sent(self, which: int) -> None:
-        extraction_id, revision, status = self.publishing.pop(which % len(self.publishing))
-        self.run(self.store.check_runs.sent(extraction_id, revision))
-        self.shown[extraction_id] = status
 
     # -- what always holds
 
@@ -262,13 +251,12 @@ class QueueRules(RuleBasedStateMachine):
 
     # -- what holds at the end
 
-    @rule()
     def settle(self) -> None:
         """All is worked off: where every push came in its order, at once; elsewhere once the reconciler has looked."""
-        self.run(self._look())
+        self.reconcile(0)
         self._drain()
         self._lineages_are_at_the_heads(but=self.missed)
-        self.an_hour_passes()
+        self.reconcile(1)
         self._drain()
         self._lineages_are_at_the_heads(but=set())
 
@@ -278,11 +266,11 @@ class QueueRules(RuleBasedStateMachine):
 
     def _drain(self) -> None:
         self.run(self.db.execute("UPDATE extractions SET due_at = now() WHERE status = 'queued'"))
-        self.claim("a")
+        self.a_worker_claims("a")
         while self.claims:
-            self.succeed(0)
+            assert self.run(keep(self.store, self.claims.pop())), "whoever has the claim can end it"
             self.rules_hold()
-            self.claim("a")
+            self.a_worker_claims("a")
             self.rules_hold()
         assert self.run(self.db.value("SELECT count(*) FROM extractions WHERE status IN ('queued', 'running')")) == 0
 
@@ -292,8 +280,15 @@ class QueueRules(RuleBasedStateMachine):
 
 
 def test_whatever_the_order_every_lineage_is_at_its_head_at_the_end(dsn: str) -> None:
+    # derandomize: the same orders in every run, so that a red build is about the change; raise max_examples to look for new ones.
     checks = settings(
-        max_examples=100, stateful_step_count=30, deadline=None, print_blob=True, database=None, suppress_health_check=list(HealthCheck)
+        max_examples=50,
+        stateful_step_count=30,
+        derandomize=True,
+        deadline=None,
+        print_blob=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
     )
     with world(dsn) as shared:
         machine = type("QueueRules", (QueueRules,), {"world": shared})
