@@ -4,6 +4,7 @@ PYTHON_IN_VENV := .venv/bin/python
 UV ?= uv
 DBT_MINOR ?= 1.11
 LOCK_FLAGS := --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate --quiet
+DBT_LOCK_FLAGS := --python-platform linux --python-version 3.11 --no-emit-index-url --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help setup python image test unit lint demo demo-serve bench lock lock-dbt clean
@@ -45,9 +46,10 @@ lock: ## Write requirements.lock anew from pyproject.toml
 
 lock-dbt: ## Write deploy/dbt/DBT_MINOR.txt anew, for another runner image
 	@new=$$(mktemp) && \
-	echo 'dbt-core==$(DBT_MINOR).*' | cat - deploy/dbt/adapters.in | \
-	  $(UV) pip compile $(LOCK_FLAGS) - -o $$new >/dev/null && \
-	{ echo '# What dbt $(DBT_MINOR) runs with: every version that it and any adapter of adapters.in may pull in, pinned.'; \
+	own() { if [ -f deploy/dbt/$(DBT_MINOR).$$1 ]; then echo deploy/dbt/$(DBT_MINOR).$$1; else echo deploy/dbt/$$2; fi; } && \
+	echo 'dbt-core==$(DBT_MINOR).*' | cat - "$$(own in adapters.in)" | \
+	  $(UV) pip compile $(DBT_LOCK_FLAGS) --override "$$(own overrides overrides.txt)" - -o $$new >/dev/null && \
+	{ echo '# What dbt $(DBT_MINOR) runs with: every version that it and any of its adapters may pull in, pinned.'; \
 	  echo '# Dockerfile.dbt installs dbt-core and the adapters that it was asked for under these constraints.'; \
 	  echo '# Made by "make lock-dbt DBT_MINOR=$(DBT_MINOR)".'; \
 	  cat $$new; } > deploy/dbt/$(DBT_MINOR).txt && rm $$new

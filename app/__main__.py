@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 
-from app import cli, config, log, main
+from app import cli, config, log, main, parts
 from app.errors import FreshetError
 
 
@@ -19,7 +19,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace, config.Settings], Coroutine[None, None, int]] = options.command
     try:
         settings = config.read()
-        main.make_directories(settings)
+        parts.make_directories(settings)
         return asyncio.run(command(options, settings))
     except FreshetError as error:
         print(f"freshet: {error.user_text}", file=sys.stderr)

@@ -2,63 +2,76 @@
 
 from __future__ import annotations
 
+import asyncio
 import posixpath
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import orjson
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
-from app import config, main
+from app import config, parts, report
 from app.checkup import Finding
 from app.config import Settings
-from app.errors import DbtError, FreshetError
-from app.github.local import local_source
-from app.jobs import Stage
-from app.lineage import Lineage
-from app.refresh import Commit, Refreshed, refresh
-from app.report import STAGE_WORDS
+from app.errors import FreshetError
+from app.github.local import LocalSource, local_packages, local_source
+from app.jobs import Problem, Stage
+from app.markdown import plain
+from app.refresh import Commit, Refreshed, Tools, refresh
 from app.storage import KnownInput
 from app.store import Store, migrate, pool
+from app.summary import STAGE_WORDS, place_words
 from app.web.health import outcome
 
 
 async def extract(settings: Settings, source: str, project_dir: str | None, json_file: Path | None) -> int:
     """Run the pipeline on a directory or a git URL, show how it goes, and print what was found."""
     console = Console(stderr=True)
-    async with main.docker_runner(settings, "cli") as runner, local_source(source, config.environment(), settings.work_dir) as local:
+    async with _tools(settings, source) as (local, tools):
+        commit = Commit("cli", local.repository, local.sha)
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
         with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-            ledger = _Shown(progress, console, _project_dir(local.directory, project_dir))
             try:
-                commit = Commit("cli", local.repository, local.sha)
-                refreshed = await refresh(commit, local, runner, ledger)
+                refreshed = await refresh(commit, tools, _Shown(progress, console, _project_dir(local.directory, project_dir)))
                 assert isinstance(refreshed, Refreshed)  # noqa: S101 - nothing is known before
-            except DbtError as error:
-                progress.stop()
-                _print_dbt_error(console, error)
-                return 1
             except FreshetError as error:
                 progress.stop()
-                console.print(error.user_text, style="red", highlight=False, markup=False)
+                _print_problem(console, report.problem(error))
                 return 1
-    found = refreshed.lineage
+    told = await asyncio.to_thread(_told_of, refreshed)
     if json_file:
-        document = orjson.dumps(_document(local.repository.full_name, local.sha, refreshed), option=orjson.OPT_INDENT_2)
+        document = orjson.dumps(_document(local.repository.full_name, local.sha, refreshed, told), option=orjson.OPT_INDENT_2)
         if str(json_file) == "-":
             sys.stdout.buffer.write(document + b"\n")
             return 0
         json_file.write_bytes(document)
-    _print_found(Console(), commit.label, refreshed, found)
+    _print_found(Console(), commit.label, refreshed, told)
     return 0
+
+
+@asynccontextmanager
+async def _tools(settings: Settings, source: str) -> AsyncIterator[tuple[LocalSource, Tools]]:
+    """Give what the service has, with the user's own git."""
+    environ = config.environment()
+    packages = local_packages(environ, settings.work_dir, settings.github_server_url, settings.package_hosts)
+    async with (
+        parts.docker_runner(settings, "cli") as runner,
+        local_source(source, environ, settings.work_dir) as local,
+        parts.installer(settings, packages, settings.github_server_url) as installer,
+    ):
+        yield local, Tools(local, runner if settings.dbt_deps_network else installer, runner)
 
 
 async def migrate_database(settings: Settings) -> int:
     """Bring the database up to date."""
-    async with main.database(settings) as dsn, pool.connect(dsn) as db:
+    async with parts.database(settings) as dsn, pool.connect(dsn) as db:
         applied = await migrate.migrate(db)
     print("\n".join(f"applied {name}" for name in applied) or "The database is up to date.")
     return 0
@@ -71,7 +84,7 @@ async def doctor(settings: Settings) -> int:
         well, line = await outcome(lambda check=check: check(settings))  # type: ignore[misc]
         works.append(_told(Finding(name, well, line)))
     try:
-        async with main.github(settings) as (*_, setup):
+        async with parts.github(settings) as (*_, setup):
             findings = (await setup.examine()).findings
     except FreshetError as error:
         findings = (Finding.bad("GitHub App", error.user_text),)
@@ -85,18 +98,18 @@ def _told(finding: Finding) -> bool:
 
 
 async def _check_database(settings: Settings) -> str:
-    async with main.database(settings) as dsn, pool.connect(dsn) as db:
+    async with parts.database(settings) as dsn, pool.connect(dsn) as db:
         return await Store(db).check()
 
 
 async def _check_docker(settings: Settings) -> str:
-    async with main.docker_runner(settings) as runner:
+    async with parts.docker_runner(settings) as runner:
         return await runner.check()
 
 
 async def _check_images(settings: Settings) -> str:
-    async with main.docker_runner(settings) as runner:
-        return f"{settings.dbt_docker_image} holds the adapters {', '.join(sorted(await runner.adapters())) or '(none)'}"
+    async with parts.docker_runner(settings) as runner:
+        return "; ".join(f"{image.name} holds dbt {image.dbt_version}" for image in await runner.images())
 
 
 def _project_dir(directory: str | None, wanted: str | None) -> str | None:
@@ -130,24 +143,52 @@ class _Shown:
         return None
 
 
-def _print_dbt_error(console: Console, error: DbtError) -> None:
-    console.print(error.output.strip(), highlight=False, markup=False)
-    if error.place:
-        path, line = error.place
-        console.print(f"in {path}{f', line {line}' if line else ''}", style="bold", highlight=False, markup=False)
-    console.print("dbt could not parse the project.", style="red")
+def _print_problem(console: Console, found: Problem) -> None:
+    """Say why there is no lineage, with every place that is to blame."""
+
+    def say(text: str, style: str = "") -> None:
+        console.print(plain(text, lines=True), style=style, highlight=False, markup=False)
+
+    say(found.output.strip() or found.message)
+    if found.path:
+        say(f"in {place_words(found.path, found.line)}", "bold")
+    for remark in found.remarks:
+        if (remark.path, remark.line, remark.level) != (found.path, found.line, "failure") or not found.output:
+            say(f"{place_words(remark.path, remark.line)}: {remark.title}: {remark.message}".removeprefix(": "))
+    say(f"{found.title}.", "red")
+    say(found.next_step)
 
 
-def _print_found(console: Console, label: str, refreshed: Refreshed, found: Lineage) -> None:
-    table = Table("resource", "count", title=f"{found.project_name} · {label} · dbt {found.dbt_version} · {found.adapter_type}")
+def _told_of(refreshed: Refreshed) -> dict[str, Any]:
+    """Return what the service would keep of a success: it is what the check run tells."""
+    parsed = refreshed.parsed
+    usage = asdict(parsed.usage)
+    run = report.Run(refreshed.layout, refreshed.job.adapter_type, parsed.image, usage, parsed.placeholders, refreshed.remarks)
+    return report.result(run, refreshed.lineage, None)
+
+
+def _print_found(console: Console, label: str, refreshed: Refreshed, told: Mapping[str, Any]) -> None:
+    found = refreshed.lineage
+    title = f"{found.project_name} · {label} · dbt {found.dbt_version} · {found.adapter_type}"
+    table = Table("resource", "count", title=Text(plain(title)))
     for kind, count in found.counts().items():
         table.add_row(kind.replace("_", " "), f"{count:,}")
     table.add_row("edges", f"{found.edge_count:,}")
     console.print(table)
-    console.print(f"Parsed for {refreshed.adapter_type}: {refreshed.layout.warehouse.evidence}.", highlight=False, markup=False)
+    lines = [*told["notes"], *(_placeholder(one) for one in told["placeholders"]), *(_remark(one) for one in told["remarks"])]
+    for line in lines:
+        console.print(plain(line, lines=True), highlight=False, markup=False)
 
 
-def _document(repository: str, sha: str, refreshed: Refreshed) -> dict[str, object]:
+def _placeholder(one: Mapping[str, Any]) -> str:
+    return f"Invented: {one['kind']} {one['name']} = {one['value']!r} ({place_words(one['path'], one['line']) or 'place unknown'})"
+
+
+def _remark(one: Mapping[str, Any]) -> str:
+    return f"{place_words(one['path'], one['line'])}: {one['title']}: {one['message']}".removeprefix(": ")
+
+
+def _document(repository: str, sha: str, refreshed: Refreshed, told: Mapping[str, Any]) -> dict[str, object]:
     found = refreshed.lineage
     return {
         "repository": repository,
@@ -157,6 +198,11 @@ def _document(repository: str, sha: str, refreshed: Refreshed) -> dict[str, obje
         "dbt_version": found.dbt_version,
         "adapter_type": found.adapter_type,
         "manifest_schema": found.manifest_schema,
+        "target": told["target"],
+        "evidence": told["evidence"],
+        "notes": told["notes"],
+        "placeholders": told["placeholders"],
+        "remarks": told["remarks"],
         "nodes": [orjson.Fragment(node.content) for node in found.nodes],
         "edges": [{"upstream": upstream, "downstream": node.unique_id} for node in found.nodes for upstream in node.upstream],
     }

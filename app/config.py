@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -21,6 +22,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.addresses import configured, is_host
 from app.errors import ConfigurationError
 
 OWN_PREFIXES = ("FRESHET_", "EXTRACTION_")
@@ -50,8 +52,16 @@ def _listed(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _host(value: str) -> str:
+    if not is_host(value):
+        msg = f"{value!r} is not a host name such as gitlab.example.com or git.example.com:8443"
+        raise ValueError(msg)
+    return value.lower()
+
+
 Url = Annotated[str, AfterValidator(_url)]
 Listed = Annotated[list[str], NoDecode, BeforeValidator(_listed)]
+Hosts = Annotated[list[Annotated[str, AfterValidator(_host)]], NoDecode, BeforeValidator(_listed)]
 Size = Annotated[int, BeforeValidator(_size), Field(ge=SMALLEST_MEMORY_BYTES)]
 
 
@@ -85,8 +95,14 @@ class Settings(BaseSettings):
     dbt_memory: Size = 2 << 30
     dbt_timeout: Annotated[float, Field(gt=0)] = 600.0
     dbt_pids: Annotated[int, Field(ge=16)] = 256
-    dbt_deps_network: Annotated[str, Field(min_length=1)] = "bridge"
+    dbt_deps_network: Annotated[str, Field(min_length=1)] | None = None
     dbt_package_hub_url: Url | None = None
+    freshet_package_hosts: Hosts = []
+    freshet_isolation: Literal["strict", "available"] = "strict"
+    freshet_container_runtime: Annotated[
+        Annotated[str, Field(pattern=r"^\w[\w.-]*$")] | None, BeforeValidator(lambda name: name or None)
+    ] = None
+    freshet_seccomp: Path | None = None
     extraction_concurrency: Annotated[int, Field(ge=1, le=256)] = Field(default_factory=lambda: os.cpu_count() or 1)
 
     @field_validator("github_webhook_secret", "github_client_secret", "github_private_key", "database_url")
@@ -94,6 +110,14 @@ class Settings(BaseSettings):
     def _not_empty(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not value.get_secret_value().strip():
             msg = "is empty: unset it, or give it a value"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("freshet_seccomp")
+    @classmethod
+    def _confined(cls, value: Path | None) -> Path | None:
+        if str(value) in {"unconfined", "builtin"}:
+            msg = "takes the path of a profile in JSON; unset it for the engine's default profile"
             raise ValueError(msg)
         return value
 
@@ -132,6 +156,25 @@ class Settings(BaseSettings):
     def work_dir(self) -> Path:
         """Scratch and caches of extractions."""
         return self.dbt_work_dir or self.freshet_data_dir / "work"
+
+    @property
+    def package_hosts(self) -> frozenset[str]:
+        """Hosts that the operator lets us fetch packages from, wherever they stand: see `addresses.configured`."""
+        return configured([self.dbt_package_hub_url, self.github_server_url], self.freshet_package_hosts)
+
+    @property
+    def seccomp_profile(self) -> str | None:
+        """The seccomp profile as the engine takes it. Raises ConfigurationError when its file is none, or lets every call through."""
+        if self.freshet_seccomp is None:
+            return None
+        doing = "reading the configuration"
+        try:
+            profile = json.loads(self.freshet_seccomp.read_text())
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(doing, f"FRESHET_SECCOMP: {error}") from error
+        if not isinstance(profile, dict) or profile.get("defaultAction") in {None, "SCMP_ACT_ALLOW", "SCMP_ACT_LOG"}:
+            raise ConfigurationError(doing, "FRESHET_SECCOMP: it is no seccomp profile whose `defaultAction` refuses")
+        return json.dumps(profile, separators=(",", ":"))
 
     @property
     def private_key_pem(self) -> SecretStr | None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from app.remarks import Placeholder, Remark
+
 
 class FreshetError(Exception):
     """Something stopped.
@@ -17,6 +19,8 @@ class FreshetError(Exception):
 
     retryable: ClassVar[bool] = False
     title: ClassVar[str] = "Something went wrong in Freshet"
+    remarks: tuple[Remark, ...] = ()
+    """What is to be said besides, place by place."""
 
     def __init__(self, doing: str, reason: str, next_step: str = "") -> None:
         super().__init__(f"{doing}: {reason}")
@@ -70,6 +74,18 @@ class TreeTooBigError(ProjectError):
     title = "The project is too big"
 
 
+class PackagesError(ProjectError):
+    """Packages of the project cannot be had; `remarks` say of each which, where it is asked for, why not and what to do."""
+
+    title = "Packages could not be installed"
+
+
+class BranchLeftOutError(ProjectError):
+    """`.github/freshet.yml` does not have this branch extracted."""
+
+    title = "This branch is left out"
+
+
 class DbtError(ProjectError):
     """dbt itself said no. `output` is dbt's own message, `log` its whole (bounded) log."""
 
@@ -79,6 +95,8 @@ class DbtError(ProjectError):
         super().__init__(doing, "dbt stopped with the message below", "Mend it and push again: every push is extracted.")
         self.output = output
         self.log = log
+        self.placeholders: tuple[Placeholder, ...] = ()
+        """What had been invented until then."""
         self.place: tuple[str, int | None] | None = None
         """File of the repository and line that dbt's message names, once somebody who knows the files has looked."""
 
@@ -105,6 +123,12 @@ class OutputTooBigError(ProjectError):
     """A container wrote more than we take."""
 
     title = "dbt's output is too big"
+
+
+class RejectedAddressError(ProjectError):
+    """An address that a project names and that we do not go to: another scheme, a private network, a host that nobody allowed."""
+
+    title = "An address is not allowed"
 
 
 class SuspendedError(FreshetError):
@@ -158,6 +182,12 @@ class RunnerImageError(UnavailableError):
     """The runner image is missing or was not built from `Dockerfile.dbt`."""
 
     title = "The runner image cannot be used"
+
+
+class NoImageError(FreshetError):
+    """No runner image holds the dbt version that the project asks for: the operator builds one. Its `next_step` is the command."""
+
+    title = "No runner image fits"
 
 
 class RejectedError(FreshetError):

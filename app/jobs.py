@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from app.remarks import Remark
+
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled", "superseded"]
 Stage = Literal["cloning", "installing_deps", "parsing", "columns", "storing"]
 Conclusion = Literal["success", "failure", "neutral", "cancelled", "skipped", "timed_out", "action_required"]
@@ -58,6 +60,8 @@ class Problem:
     """File in the repository, where dbt named one."""
     line: int | None = None
     conclusion: Conclusion = "failure"
+    remarks: tuple[Remark, ...] = ()
+    """What is said place by place, and of the whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,8 @@ class Extraction:
     attempt: int = 0
     forced: bool = False
     """Somebody asked for it: it runs even when the lineage of the commit is known."""
+    followed: bool = True
+    """Of the branch that the connection follows."""
     siblings: int = 1
     """Connections of the repository, this one included."""
     repository_selection: str = "selected"
@@ -107,6 +113,9 @@ class Connection:
     """Newest commit of the followed branch that we know of."""
     lineage_sha: str | None = None
     extracted_at: datetime | None = None
+    head_status: Status | None = None
+    """How the newest extraction of `head_sha` stands, unless the lineage is of that commit; None: there is none."""
+    head_problem: str | None = None
 
     @property
     def followed_branch(self) -> str | None:
@@ -117,6 +126,23 @@ class Connection:
     def stale(self) -> bool:
         """True when the lineage is not of the newest commit that we know of."""
         return self.head_sha is not None and self.lineage_sha != self.head_sha
+
+    @property
+    def stale_reason(self) -> str | None:
+        """Why the lineage is not of the newest commit, None when it is."""
+        if not self.stale:
+            return None
+        match self.head_status:
+            case "failed":
+                return self.head_problem or "Its extraction failed"
+            case "queued":
+                return "Its extraction waits for its turn"
+            case "running":
+                return "It is being extracted"
+            case "cancelled":
+                return "Its extraction was cancelled"
+            case _:
+                return "It was not extracted yet"
 
 
 @dataclass(frozen=True, slots=True)

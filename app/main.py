@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import os
 import secrets
 import signal
@@ -14,22 +13,23 @@ from datetime import timedelta
 
 from aiohttp import web
 
-from app import config, credentials, handlers, log, outbox
+from app import config, handlers, log, outbox, parts
 from app.config import Settings
 from app.dbt.docker import DockerRunner
-from app.dbt.engine import connect
 from app.errors import ConfigurationError, EngineUnavailableError, FreshetError
-from app.github.api import ApiClient
 from app.github.auth import AppAuth
 from app.github.client import GitHubClient
-from app.github.setup import AppSetup
+from app.github.packages import GitPackages
 from app.github.source import GitSources
 from app.github.survey import Survey
 from app.github.webhook import Delivery, WebhookEndpoint
 from app.github_app import SETUP_PATH, Identity, delivery_window_s
+from app.hub.installer import Installer
+from app.parts import Caches
 from app.ports import Bell
 from app.reconcile import Reconciler
-from app.store import Store, embedded, migrate, pool, wake
+from app.refresh import Tools
+from app.store import Store, migrate, pool, wake
 from app.web import keys, middleware, pages, routes
 from app.web.door import Door
 from app.web.tokens import ServiceTokens
@@ -52,6 +52,8 @@ DSN = web.AppKey("dsn", str)
 RUNNER = web.AppKey("runner", DockerRunner)
 SURVEY = web.AppKey("survey", Survey)
 SOURCES = web.AppKey("sources", GitSources)
+INSTALLER = web.AppKey("installer", Installer)
+CACHES = web.AppKey("caches", Caches)
 ENDPOINT = web.AppKey("endpoint", WebhookEndpoint)
 CONFIGURED = web.AppKey("configured", asyncio.Event)
 """Set once there is a GitHub App: from the start, or when `/setup` has made one."""
@@ -101,58 +103,9 @@ async def serve(settings: Settings) -> int:
     return 1 if web_app[FAILED] else 0
 
 
-def make_directories(settings: Settings) -> None:
-    """Make the directories that everything else takes for granted. Raises ConfigurationError that names the variable."""
-    for name, directory in (("FRESHET_DATA_DIR", settings.freshet_data_dir), ("DBT_WORK_DIR", settings.work_dir)):
-        try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigurationError("preparing the directories", f"{name}: {directory} cannot be made ({error.strerror})") from error
-
-
-@contextlib.asynccontextmanager
-async def database(settings: Settings) -> AsyncIterator[str]:
-    """Yield the DSN of the configured PostgreSQL, or of our own, which then runs until this is left."""
-    if settings.database_url:
-        yield settings.database_url.get_secret_value()
-    else:
-        async with embedded.serve(settings.freshet_data_dir) as dsn:
-            yield dsn
-
-
-@contextlib.asynccontextmanager
-async def docker_runner(settings: Settings, role: str = "service") -> AsyncIterator[DockerRunner]:
-    """Yield the runner of containers. What a service sweeps at its start are those of its own role."""
-    verify = settings.docker_tls_verify not in (None, "", "0")
-    async with connect(settings.docker_host, tls_verify=verify, cert_path=settings.docker_cert_path) as docker:
-        yield DockerRunner(
-            docker,
-            image=settings.dbt_docker_image,
-            cpus=settings.dbt_cpus,
-            memory_bytes=settings.dbt_memory,
-            timeout_s=settings.dbt_timeout,
-            pids=settings.dbt_pids,
-            deps_network=settings.dbt_deps_network,
-            package_hub_url=settings.dbt_package_hub_url,
-            instance=_instance(settings, role),
-            work_dir=settings.work_dir,
-        )
-
-
-@contextlib.asynccontextmanager
-async def github(settings: Settings) -> AsyncIterator[tuple[GitHubClient, Survey, AppAuth, AppSetup]]:
-    """Yield the client of GitHub's API and the App, which is who the environment or `/setup` made it."""
-    known = credentials.identity(settings)
-    async with ApiClient(credentials.addresses(settings, known)[0]) as api:
-        auth = AppAuth(None, None, api)
-        setup = credentials.app_setup(settings, known, api, auth)
-        client = GitHubClient(api, auth)
-        yield client, Survey(api, auth, client), auth, setup
-
-
 async def _database(web_app: web.Application) -> AsyncIterator[None]:
     settings = web_app[SETTINGS]
-    async with database(settings) as dsn, pool.connect(dsn, size=settings.extraction_concurrency + STORE_POOL_SPARE) as db:
+    async with parts.database(settings) as dsn, pool.connect(dsn, size=settings.extraction_concurrency + STORE_POOL_SPARE) as db:
         for name in await migrate.migrate(db):
             logger.info("database migrated", migration=name)
         store = Store(db)
@@ -165,22 +118,36 @@ async def _database(web_app: web.Application) -> AsyncIterator[None]:
 
 async def _github(web_app: web.Application) -> AsyncIterator[None]:
     settings = web_app[SETTINGS]
-    async with github(settings) as (client, survey, auth, setup):
+    async with parts.github(settings) as (client, survey, auth, setup):
         web_app[keys.GITHUB] = client
         web_app[SURVEY] = survey
         web_app[keys.SETUP] = setup
         web_app[keys.CHECKS]["GitHub credentials"] = client.check
-        sources = GitSources(
-            setup.server_url,
-            settings.work_dir,
-            auth.fetch_token,
-            refused=auth.forget_token,
-            names=client.full_name,
-            environ=config.environment(),
-        )
-        with contextlib.closing(sources):
-            web_app[SOURCES] = sources
+        async with _caches(web_app, setup.server_url, auth, client):
             setup.when_taken(lambda identity: _become(web_app, setup.server_url, identity))
+            yield
+
+
+@contextlib.asynccontextmanager
+async def _caches(web_app: web.Application, server_url: str, auth: AppAuth, client: GitHubClient) -> AsyncIterator[None]:
+    """Have where commits and packages come from, and what is kept of them."""
+    settings, environ = web_app[SETTINGS], config.environment()
+    sources = GitSources(
+        server_url, settings.work_dir, auth.fetch_token, refused=auth.forget_token, names=client.full_name, environ=environ
+    )
+    packages = GitPackages(
+        server_url,
+        settings.work_dir,
+        auth.package_token,
+        hosts=settings.package_hosts,
+        refused=auth.forget_token,
+        names=client.present_name,
+        environ=environ,
+    )
+    with contextlib.closing(sources), contextlib.closing(packages):
+        async with parts.installer(settings, packages, server_url) as installer:
+            web_app[SOURCES], web_app[INSTALLER] = sources, installer
+            web_app[CACHES] = Caches(sources, packages, installer)
             yield
 
 
@@ -188,12 +155,12 @@ def _become(web_app: web.Application, server_url: str, identity: Identity) -> No
     """Hear and work as that App from now on, without a new start."""
     window_s = delivery_window_s(server_url)
     web_app[ENDPOINT].configure(identity.webhook_secret.get_secret_value(), window_s=window_s)
-    web_app[SOURCES].point_at(server_url)
+    web_app[CACHES].point_at(server_url)
     web_app[CONFIGURED].set()
 
 
 async def _docker(web_app: web.Application) -> AsyncIterator[None]:
-    async with docker_runner(web_app[SETTINGS]) as runner:
+    async with parts.docker_runner(web_app[SETTINGS]) as runner:
         web_app[RUNNER] = runner
         web_app[keys.CHECKS]["Docker"] = runner.check
         yield
@@ -203,9 +170,11 @@ async def _background(web_app: web.Application) -> AsyncIterator[None]:
     """Run what works by itself. The death of one is the end of the process: an operator's supervisor starts it again."""
     settings, store, client, waker = web_app[SETTINGS], web_app[keys.STORE], web_app[keys.GITHUB], web_app[keys.WAKE]
     name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-    worker = Worker(name, store, web_app[SOURCES], web_app[RUNNER], concurrency=settings.extraction_concurrency)
+    runner = web_app[RUNNER]
+    tools = Tools(web_app[SOURCES], runner if settings.dbt_deps_network else web_app[INSTALLER], runner)
+    worker = Worker(name, store, tools, concurrency=settings.extraction_concurrency)
     grace, kept = timedelta(days=settings.freshet_grace_days), settings.deliveries_kept
-    reconciler = Reconciler(store, client, web_app[SURVEY], web_app[SOURCES], grace=grace, deliveries_kept=kept)
+    reconciler = Reconciler(store, client, web_app[SURVEY], web_app[CACHES], grace=grace, deliveries_kept=kept)
     as_app: list[tuple[str, Run, str]] = [
         ("chores", reconciler.run_chores, "freshet_surveys"),
         ("surveys", reconciler.run_surveys, "freshet_surveys"),
@@ -217,7 +186,7 @@ async def _background(web_app: web.Application) -> AsyncIterator[None]:
     with contextlib.ExitStack() as bells:
         tasks = [asyncio.create_task(run(bells.enter_context(waker.bell(channel))), name=label) for label, run, channel in jobs]
         tasks.append(asyncio.create_task(_sweep(web_app[RUNNER]), name="sweep"))
-        tasks.append(asyncio.create_task(_tidy(web_app[SOURCES]), name="tidy"))
+        tasks.append(asyncio.create_task(_tidy(web_app[CACHES]), name="tidy"))
         for task in tasks:
             task.add_done_callback(lambda done: _died(web_app, done))
         try:
@@ -251,14 +220,14 @@ async def _sweep(runner: DockerRunner) -> None:
             return
 
 
-async def _tidy(sources: GitSources) -> None:
-    """Keep the mirrors packed and within their bounds."""
+async def _tidy(caches: Caches) -> None:
+    """Keep what is cached within its bounds."""
     while True:
         await asyncio.sleep(TIDY_S)
         try:
-            await sources.tidy()
+            await caches.tidy()
         except (FreshetError, OSError) as error:
-            logger.warning("could not tidy the mirrors", reason=str(error))
+            logger.warning("could not tidy the caches", reason=str(error))
 
 
 def _died(web_app: web.Application, task: asyncio.Task[None]) -> None:
@@ -287,9 +256,3 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> None:
         raise ConfigurationError("starting the web server", reason) from error
     addresses = [f"http://{address[0]}:{address[1]}" for address in runner.addresses]
     logger.info("listening", addresses=addresses, public_url=settings.public_url)
-
-
-def _instance(settings: Settings, role: str) -> str:
-    """Return a name for this service's containers that is the same after a restart, and another for another service on the engine."""
-    place = f"{socket.gethostname()} {settings.freshet_data_dir.resolve()} {role}"
-    return hashlib.sha256(place.encode()).hexdigest()[:16]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from app.images import RunnerImage
 from app.jobs import Repository
 from app.project import Entry, Member
+from app.remarks import Placeholder
+from app.settings import PackageRule
 
 TarStream = AsyncIterator[bytes]
 """Entries of an uncompressed tar archive in chunks of any size, without the archive's end: whoever takes them may add entries."""
@@ -38,11 +41,14 @@ class Sources(Protocol):
         """Fetch exactly `sha`. Raises GoneError, CommitGoneError or GitHubUnavailableError."""
 
 
-class Mirrors(Protocol):
-    """What is kept of repositories between extractions."""
+class Caches(Protocol):
+    """What is kept between extractions."""
 
     async def remove(self, repository_id: int) -> None:
         """Remove what is kept of a repository."""
+
+    async def remove_installation(self, installation_id: int) -> None:
+        """Remove what is kept for an installation."""
 
 
 # -- dbt -------------------------------------------------------------------------------------------------------------
@@ -60,8 +66,11 @@ class DbtJob:
     profile: str
     target: str
     adapter_type: str
-    install_locally: bool = False
-    """True when `dbt deps` has local packages only: it then runs in the parse container, without a network."""
+    image: RunnerImage
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    """Values of `var`, from `.github/freshet.yml`."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Values of `env_var`, from `.github/freshet.yml`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +102,48 @@ class Parsed:
     log: str
     usage: Usage
     image: str
+    placeholders: tuple[Placeholder, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PackageRequest:
+    """The packages that one project of one commit asks for."""
+
+    repository: Repository
+    """Whose installation it is: private packages come from repositories of the same one."""
+    job: DbtJob
+    install_dir: str
+    """Where they go: a directory of the repository, `dbt_packages` of the project unless it says otherwise."""
+    texts: Mapping[str, bytes]
+    """`packages.yml`, `dependencies.yml`, `package-lock.yml` and `dbt_project.yml` of the project and of local packages, by path."""
+    rules: tuple[PackageRule, ...]
+    tree: Callable[[], TarStream]
+    """The project's files, as of `Runner.parse`, for an installer that has dbt do it."""
+
+
+class Installer(Protocol):
+    """Brings packages: see `hub/`, which runs nothing of them, and `dbt/`, which has `dbt deps` do it on the operator's network."""
+
+    async def install(self, wanted: PackageRequest) -> PackageTree:
+        """Raises PackagesError (each package by its name and place), or UnavailableError when trying again may help."""
+
+
+class PackageSources(Protocol):
+    """Where git packages come from."""
+
+    def open_package(self, url: str, revision: str | None, asking: Repository) -> AbstractAsyncContextManager[SourceTree]:
+        """Fetch a revision (branch, tag or commit; None is the default branch's head) of a git address as people write it.
+
+        A private repository of the installation that `asking` belongs to is read with a token for that repository alone.
+        Raises GoneError (not to be had), RejectedAddressError (we do not go there), or UnavailableError.
+        """
 
 
 class Runner(Protocol):
     """Runs dbt where it can do no harm."""
 
-    async def install_packages(self, job: DbtJob, tree: TarStream) -> PackageTree:
-        """`dbt deps` with a network. `tree` as of `parse`. Raises as `parse` does."""
+    async def images(self) -> Sequence[RunnerImage]:
+        """Return the runner images there are, the default one first. Raises RunnerImageError or EngineUnavailableError."""
 
     async def parse(self, job: DbtJob, tree: TarStream, packages: PackageTree | None) -> Parsed:
         """`dbt parse` without a network.
@@ -107,12 +151,6 @@ class Runner(Protocol):
         `tree` streams tar entries without the archive's end (see `SourceTree.members`). Raises DbtError, ContainerOutOfMemoryError,
         ContainerTimedOutError, OutputTooBigError, or EngineUnavailableError and RunnerImageError (to be tried again).
         """
-
-    async def adapters(self) -> frozenset[str]:
-        """Adapter types that the runner image holds. Raises RunnerImageError or EngineUnavailableError."""
-
-    async def image_id(self) -> str:
-        """What stands for the contents of the runner image. Raises as `adapters` does."""
 
 
 # -- GitHub ----------------------------------------------------------------------------------------------------------

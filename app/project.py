@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
 
-from app.errors import NoProjectError, TreeTooBigError
-from app.texts import UNREADABLE, is_below, join, listed, literal, load, mapping
-from app.warehouse import Warehouse, infer
+from app import evidence, settings, specs, versions
+from app.discovery import Found
+from app.errors import TreeTooBigError
+from app.evidence import written
+from app.images import Wish
+from app.names import is_installed
+from app.settings import Settings
+from app.specs import PACKAGE_FILES, PACKAGE_TEXTS, package_roots, unreadable
+from app.texts import is_below, join, listed, literal, mapping
+from app.warehouse import Warehouse, infer, is_settled
 
-PROJECT_FILE = "dbt_project.yml"
-PACKAGE_FILES = ("packages.yml", "dependencies.yml")
-ROOT_FILES = (PROJECT_FILE, *PACKAGE_FILES, "package-lock.yml", "selectors.yml", ".dbtignore")
+PROJECT_FILE = specs.PROJECT_FILE
+ROOT_FILES = (*PACKAGE_TEXTS, "selectors.yml", ".dbtignore")
 DEFAULT_PATHS = {
     "model-paths": "models",
     "seed-paths": "seeds",
@@ -31,16 +37,18 @@ DEFAULT_PATHS = {
 OTHER_PATHS = ("docs-paths", "source-paths", "data-paths")
 """Path settings without a directory of their own by default; the last two are the names of before dbt 1.0."""
 READ_BY_DBT = (".sql", ".yml", ".yaml", ".py", ".csv", ".md", ".jinja", ".jinja2")
-NOT_PROJECTS = frozenset(
-    {
-        *("dbt_packages", "dbt_modules", "target", "venv", ".venv", "env", ".env", "site-packages", "node_modules"),
-        *("integration_tests", "fixtures", "test", "tests", "templates", "template", "examples", "example"),
-    }
-)
-"""Directory names below which a `dbt_project.yml` is a package, a copy, a fixture or a template, not a project of its own."""
-
+NO_PROFILE = "freshet"
+"""What the profile is called of a project that names none."""
 MAX_CONFIG_BYTES = 1 << 20
+MAX_EVIDENCE_BYTES = 256 << 10
+MAX_LOCK_BYTES = 4 << 20
+MAX_LOCK_FILES = 50
 MAX_CONFIG_FILES = 500
+MAX_CONFIG_TOTAL_BYTES = 8 << 20
+MAX_LOCK_TOTAL_BYTES = 24 << 20
+MAX_CODE_BYTES = 64 << 10
+MAX_CODE_FILES = 300
+MAX_CODE_TOTAL_BYTES = 4 << 20
 MAX_SEED_BYTES = 64 << 10
 """A longer seed is cut at a line end: dbt parses the header only."""
 MAX_FILES = 50_000
@@ -49,7 +57,6 @@ MAX_BYTES = 512 << 20
 FILE_MODES = frozenset({"100644", "100755"})
 LINK_MODE = "120000"
 
-Packages = Literal["none", "local", "network"]
 Texts = Mapping[str, bytes]
 
 
@@ -80,108 +87,91 @@ class Layout:
     project_name: str | None
     profile: str
     warehouse: Warehouse
-    packages: Packages
+    dbt: Wish
+    settings: Settings
+    """The repository's `.github/freshet.yml`."""
+    found: Found
+    """All projects of the repository, this one included."""
+    packages: bool
+    """True when there are any to install (never when they are committed)."""
+    install_dir: str
+    """Where packages go, in the repository."""
+    package_texts: Mapping[str, bytes]
+    """See `ports.PackageRequest.texts`."""
     members: tuple[Member, ...]
-    others: tuple[str, ...] = ()
-    """Other dbt projects of the repository."""
     unreadable: tuple[str, ...] = ()
     """Files that steer dbt and are not YAML: dbt stops over them without naming them."""
 
 
-def find(paths: Iterable[str]) -> list[str]:
-    """Return the directories of the dbt projects among `paths`, shallowest first, `""` being the repository's root.
-
-    >>> find(["transform/dbt_project.yml", "transform/dbt_packages/dbt_utils/dbt_project.yml", "README.md"])
-    ['transform']
-    """
-    directories = [
-        posixpath.dirname(path)
-        for path in paths
-        if posixpath.basename(path) == PROJECT_FILE and NOT_PROJECTS.isdisjoint(path.lower().split("/")[:-1])
-    ]
-    return sorted(directories, key=lambda directory: (directory.count("/") if directory else -1, directory))
-
-
-def choose(paths: Sequence[str], texts: Texts, wanted: str | None, label: str) -> str:
-    """Return the project directory to extract: `wanted`, or the first that is found. Raises NoProjectError.
-
-    `texts` as for `lay_out`: a directory that another project has for a local package is a project only when there is no other.
-    """
-    doing = f"looking for a dbt project in {label}"
-    if wanted is not None:
-        if posixpath.join(wanted, PROJECT_FILE) in paths:
-            return wanted
-        where = f"`{wanted}`" if wanted else "the root of the repository"
-        raise NoProjectError(doing, f"there is no `{PROJECT_FILE}` in {where}", "If the project has moved, push again or re-run.")
-    found = projects(paths, texts)
-    if found:
-        return found[0]
-    reason = "the commit is empty" if not paths else f"none of its {len(paths):,} files is a `{PROJECT_FILE}` of a dbt project"
-    raise NoProjectError(
-        doing, reason, f"Add a dbt project (a directory with a `{PROJECT_FILE}`), or take this repository out of the App's installation."
-    )
-
-
-def projects(paths: Sequence[str], texts: Texts) -> list[str]:
-    """Return the dbt projects of a commit: what `find` finds, without directories that another of them has for a local package."""
-    found = find(paths)
-    packages = {package for root in found for package in _package_roots(root, texts) if package != root}
-    return [root for root in found if root not in packages] or found[:1]
-
-
 def config_entries(entries: Sequence[Entry]) -> list[Entry]:
-    """Return what has to be read before `lay_out`: small YAML files that steer dbt, and symbolic links."""
-    names = {PROJECT_FILE, *PACKAGE_FILES, "profiles.yml"}
-    wanted = [
-        entry
-        for entry in entries
-        if (entry.mode in FILE_MODES and posixpath.basename(entry.path) in names and entry.size <= MAX_CONFIG_BYTES)
-        or (entry.mode == LINK_MODE and entry.size < 4096)  # noqa: PLR2004 - PATH_MAX
-    ]
-    return sorted(wanted, key=lambda entry: entry.path.count("/"))[:MAX_CONFIG_FILES]
+    """Return what has to be read before `lay_out`: what steers dbt, what tells the warehouse and the version, and symbolic links."""
+    ranked = [(rank, entry.path.count("/"), entry.path, entry) for entry in entries if (rank := _rank(entry)) is not None]
+    nearest = [entry for *_, entry in sorted(ranked, key=lambda item: item[:3])]
+    locks = _bounded((entry for entry in nearest if evidence.is_lock(entry.path)), MAX_LOCK_FILES, MAX_LOCK_TOTAL_BYTES)
+    others = (entry for entry in nearest if not evidence.is_lock(entry.path))
+    return [*_bounded(others, MAX_CONFIG_FILES - len(locks), MAX_CONFIG_TOTAL_BYTES), *locks]
 
 
-def lay_out(entries: Sequence[Entry], texts: Texts, project_dir: str, label: str) -> Layout:
+def code_entries(entries: Sequence[Entry], texts: Texts, project_dir: str, told: Settings) -> list[Entry]:
+    """Return files of models that `lay_out` may read besides: none when `texts` tell the warehouse already."""
+    config = mapping(texts.get(posixpath.join(project_dir, PROJECT_FILE)))
+    if is_settled(project_dir, written(config.get("profile")), texts, told.of(project_dir)):
+        return []
+    names = [name for key in ("model-paths", "source-paths", "snapshot-paths") for name in listed(config.get(key)) if literal(name)]
+    below = [path for name in names or ["models"] if (path := join(project_dir, name)) is not None]
+    code = [entry for entry in entries if entry.path.endswith((".sql", ".yml", ".yaml")) and entry.size <= MAX_CODE_BYTES]
+    code = [entry for entry in code if entry.mode in FILE_MODES and any(is_below(entry.path, directory) for directory in below)]
+    return _bounded(code[:: len(code) // MAX_CODE_FILES + 1], MAX_CODE_FILES, MAX_CODE_TOTAL_BYTES)
+
+
+def lay_out(entries: Sequence[Entry], texts: Texts, project_dir: str, label: str, told: Settings, found: Found) -> Layout:
     """Decide what of a commit goes into the container, laid out as in the repository.
 
-    `texts` holds the contents of `config_entries` by path. Raises TreeTooBigError over `MAX_FILES` or `MAX_BYTES`.
+    `texts` holds the contents of `config_entries` and `code_entries` by path. Raises TreeTooBigError over `MAX_FILES` or `MAX_BYTES`.
     """
     entries = [*(entry for entry in entries if entry.mode in FILE_MODES and is_clean(entry.path)), *_follow_links(entries, texts)]
     texts = {**texts, **{entry.path: texts[other] for entry, other in _linked_texts(entries, texts)}}
     config = mapping(texts.get(posixpath.join(project_dir, PROJECT_FILE)))
-    roots = list(_package_roots(project_dir, texts))
+    roots = list(package_roots(project_dir, texts))
     wanted = {path for root in roots for path in _read_paths(root, texts)}
-    install_dir = join(project_dir, literal(config.get("packages-install-path")) or "dbt_packages") or "dbt_packages"
-    committed = any(is_below(entry.path, install_dir) for entry in entries)
-    if committed:
+    install_dir = specs.install_dir(project_dir, written(config.get("packages-install-path")))
+    committed = sum(posixpath.split(posixpath.dirname(entry.path))[0] == install_dir for entry in entries if _is_project(entry.path))
+    packages = specs.are_missing(roots, texts, committed)
+    if committed and not packages:
         wanted.add(install_dir)
-    members = _members(entries, roots, wanted, label)
-    profile = literal(config.get("profile"))
+    profile = written(config.get("profile"))
     return Layout(
         project_dir=project_dir,
         project_name=literal(config.get("name")),
-        profile=profile or "freshet",
-        warehouse=infer(project_dir, profile, texts),
-        packages="none" if committed else _packages(project_dir, texts),
-        members=tuple(members),
-        others=tuple(other for other in projects([entry.path for entry in entries], texts) if other not in roots),
-        unreadable=tuple(
-            path
-            for path in (posixpath.join(project_dir, name) for name in (PROJECT_FILE, *PACKAGE_FILES))
-            if load(texts.get(path)) is UNREADABLE
-        ),
+        profile=profile or NO_PROFILE,
+        warehouse=infer(project_dir, profile, texts, told.of(project_dir)),
+        dbt=versions.wish(project_dir, texts, told.of(project_dir)),
+        settings=told,
+        found=found,
+        packages=packages,
+        install_dir=install_dir,
+        package_texts={path: texts[path] for root in roots for name in PACKAGE_TEXTS if (path := posixpath.join(root, name)) in texts},
+        members=tuple(_members(entries, roots, wanted, label)),
+        unreadable=tuple(unreadable(project_dir, texts, (PROJECT_FILE, *PACKAGE_FILES))),
     )
 
 
 def input_hash(layout: Layout, *more: str) -> bytes:
-    """Return 16 bytes that stand for all that the lineage follows from: every file that dbt reads, the settings, and `more`.
+    """Return 16 bytes that stand for all that the lineage follows from: files that dbt reads, packages, settings, and `more`.
+
+    What the image and the adapter really are has to be among `more`: versions and evidence only lead to them.
 
     Two commits with the same input have the same lineage, however far apart they are.
     """
     digest = hashlib.blake2b(digest_size=16)
-    warehouse = layout.warehouse
-    for text in (layout.project_dir, layout.profile, warehouse.adapter_type, warehouse.target, layout.packages, *more):
-        digest.update(text.encode() + b"\0")
+    warehouse, told = layout.warehouse, layout.settings
+    for text in (layout.project_dir, layout.profile, warehouse.adapter_type, warehouse.target, layout.install_dir, str(layout.packages)):
+        digest.update(text.encode(errors="surrogateescape") + b"\0")
+    for text in (repr(told.of(layout.project_dir)), repr(told.packages), *more):
+        digest.update(text.encode(errors="surrogateescape") + b"\0")
+    for path in sorted(layout.package_texts):
+        content = layout.package_texts[path]
+        digest.update(f"{path}\0{len(content)}\0".encode(errors="surrogateescape") + content)
     for member in layout.members:
         digest.update(f"{member.path}\0{member.oid}\0{member.size}\0".encode("utf-8", "surrogateescape"))
     return digest.digest()
@@ -197,12 +187,43 @@ def is_clean(path: str) -> bool:
     return path.isprintable() and len(path.encode(errors="replace")) < 1024 and not {"", ".", "..", ".git"} & {*parts}  # noqa: PLR2004
 
 
+def _rank(entry: Entry) -> int | None:
+    """Return what is read first, None for what is not read."""
+    if entry.mode == LINK_MODE:
+        return 1 if entry.size < 4096 else None  # noqa: PLR2004 - PATH_MAX
+    if entry.mode not in FILE_MODES or entry.size > MAX_LOCK_BYTES:
+        return None
+    directory, name = posixpath.split(entry.path)
+    if name in PACKAGE_TEXTS or entry.path == settings.PATH:
+        rank, most = 9 if is_installed(directory) else 0, MAX_CONFIG_BYTES
+    else:
+        weight = evidence.weight(entry.path)
+        if weight is None or is_installed(directory):
+            return None
+        rank, most = 2 + weight, MAX_LOCK_BYTES if evidence.is_lock(entry.path) else MAX_EVIDENCE_BYTES
+    return rank if entry.size <= most else None
+
+
+def _bounded(entries: Iterable[Entry], count: int, size: int) -> list[Entry]:
+    chosen: list[Entry] = []
+    for entry in entries:
+        if len(chosen) < count and entry.size <= size:
+            chosen.append(entry)
+            size -= entry.size
+    return chosen
+
+
+def _is_project(path: str) -> bool:
+    return path.endswith("/" + PROJECT_FILE)
+
+
 def _members(entries: Iterable[Entry], roots: Sequence[str], wanted: set[str], label: str) -> list[Member]:
-    root_files = {join(root, name) for root in roots for name in ROOT_FILES}
+    root_files = {posixpath.join(root, name) for root in roots for name in ROOT_FILES}
     chosen: dict[str, Member] = {}
+    read = {"": "" in wanted, **dict.fromkeys(wanted, True)}
     total = 0
     for entry in entries:
-        if entry.path not in root_files and not _is_read(entry.path, wanted):
+        if entry.path not in root_files and not _is_read(entry.path, read):
             continue
         size = min(entry.size, MAX_SEED_BYTES) if entry.path.endswith(".csv") else entry.size
         chosen[entry.path] = Member(entry.path, entry.oid, size)
@@ -213,15 +234,16 @@ def _members(entries: Iterable[Entry], roots: Sequence[str], wanted: set[str], l
     return [chosen[path] for path in sorted(chosen)]
 
 
-def _is_read(path: str, wanted: set[str]) -> bool:
+def _is_read(path: str, read: dict[str, bool]) -> bool:
+    """`read` remembers of directories whether dbt reads them."""
     if not path.lower().endswith(READ_BY_DBT) and posixpath.basename(path) != ".dbtignore":
         return False
-    directory = posixpath.dirname(path)
-    while directory not in wanted:
-        if not directory:
-            return False
+    directory, passed = posixpath.dirname(path), []
+    while directory not in read:
+        passed.append(directory)
         directory = posixpath.dirname(directory)
-    return True
+    read |= dict.fromkeys(passed, read[directory])
+    return read[directory]
 
 
 def _read_paths(root: str, texts: Texts) -> Iterator[str]:
@@ -240,43 +262,13 @@ def _read_paths(root: str, texts: Texts) -> Iterator[str]:
                 yield path
 
 
-def _package_roots(project_dir: str, texts: Texts) -> Iterator[str]:
-    """Yield the project's directory and those of its local packages, theirs included.
-
-    dbt resolves a nested `local:` against the root project; people also write it relative to the package, so both are looked at.
-    """
-    pending, seen = [project_dir], {project_dir}
-    while pending:
-        root = pending.pop()
-        yield root
-        for package in _package_specs(root, texts):
-            local = literal(package.get("local"))
-            for base in (project_dir, root):
-                path = join(base, local) if local else None
-                if path is not None and path not in seen and posixpath.join(path, PROJECT_FILE) in texts:
-                    seen.add(path)
-                    pending.append(path)
-
-
-def _package_specs(root: str, texts: Texts) -> list[dict[str, Any]]:
-    specs = [spec for name in PACKAGE_FILES for spec in listed(mapping(texts.get(posixpath.join(root, name))).get("packages"))]
-    return [spec if isinstance(spec, dict) else {} for spec in specs]
-
-
-def _packages(project_dir: str, texts: Texts) -> Packages:
-    specs = [spec for root in _package_roots(project_dir, texts) for spec in _package_specs(root, texts)]
-    unreadable = any(load(texts.get(posixpath.join(project_dir, name))) is UNREADABLE for name in PACKAGE_FILES)
-    if unreadable or any("local" not in spec for spec in specs):
-        return "network"
-    return "local" if specs else "none"
-
-
 def _follow_links(entries: Sequence[Entry], texts: Texts) -> list[Entry]:
     """Return entries for what symbolic links inside the repository point at, under the links' own names."""
     files = {entry.path: entry for entry in entries if entry.mode in FILE_MODES and is_clean(entry.path)}
+    paths = sorted(files)
     found: list[Entry] = []
-    for link in entries:
-        if link.mode != LINK_MODE or link.path not in texts or not is_clean(link.path):
+    for link in (entry for entry in entries if entry.mode == LINK_MODE):
+        if link.path not in texts or not is_clean(link.path):
             continue
         target = join(posixpath.dirname(link.path), texts[link.path].decode(errors="replace"))
         if target is None or is_below(link.path, target):
@@ -284,9 +276,8 @@ def _follow_links(entries: Sequence[Entry], texts: Texts) -> list[Entry]:
         if target in files:
             found.append(Entry(link.path, "100644", files[target].oid, files[target].size))
         found.extend(
-            Entry(link.path + path[len(target) :], "100644", entry.oid, entry.size)
-            for path, entry in files.items()
-            if path.startswith(target + "/")
+            Entry(link.path + path[len(target) :], "100644", files[path].oid, files[path].size)
+            for path in paths[bisect_left(paths, target + "/") : bisect_left(paths, target + "0")]  # "0" follows "/"
         )
         if len(found) > MAX_FILES:
             break

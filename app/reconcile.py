@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
-from app import jobs, log, project
+from app import discovery, jobs, log
 from app.errors import FreshetError, GoneError, UnavailableError
 from app.jobs import Repository, retry_delay
-from app.ports import Bell, GitHub, Mirrors, Survey
+from app.ports import Bell, Caches, GitHub, Survey
+from app.settings import Settings
 from app.storage import Look, Store
 
 IDLE_S = 15.0
@@ -31,13 +32,13 @@ class Reconciler:
     """Keeps the store what GitHub is."""
 
     def __init__(
-        self, store: Store, github: GitHub, survey: Survey, mirrors: Mirrors, *, grace: timedelta, deliveries_kept: timedelta
+        self, store: Store, github: GitHub, survey: Survey, caches: Caches, *, grace: timedelta, deliveries_kept: timedelta
     ) -> None:
         """`grace`: how long what was removed is kept; `deliveries_kept`: how long GitHub can deliver again what it could not."""
         self._store = store
         self._github = github
         self._survey = survey
-        self._mirrors = mirrors
+        self._caches = caches
         self._grace = grace
         self._started = False
         self._deliveries_kept = deliveries_kept
@@ -89,10 +90,14 @@ class Reconciler:
             logger.info("asked for failed deliveries again", deliveries=len(wanted))
 
     async def purge(self) -> None:
-        """Delete what was taken out of the App longer ago than the grace period, mirrors included."""
-        for repository_id in await self._store.installations.purge(self._grace):
-            await self._mirrors.remove(repository_id)
+        """Delete what was taken out of the App longer ago than the grace period, mirrors and packages included."""
+        repositories, installations = await self._store.installations.purge(self._grace)
+        for repository_id in repositories:
+            await self._caches.remove(repository_id)
             logger.info("repository deleted for good", repository_id=repository_id)
+        for installation_id in installations:
+            await self._caches.remove_installation(installation_id)
+            logger.info("installation deleted for good", installation_id=installation_id)
 
     async def _next_survey(self) -> bool:
         due = await self._store.installations.claim_survey()
@@ -164,7 +169,7 @@ class Reconciler:
             return
         holds = False
         if head.sha and not await self._has_connection(repository):
-            holds = bool(project.find(await self._survey.paths(repository, head.sha)))
+            holds = bool(discovery.projects(await self._survey.paths(repository, head.sha), {}, Settings()).projects)
         async with self._store.transaction() as tx:
             await tx.installations.looked(repository, head.etag)
             if head.sha:

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from app import lineage, manifest, project
-from app.errors import DbtError
+from app import discovery, images, lineage, manifest, project, report, settings
+from app.errors import BranchLeftOutError, DbtError, FreshetError
+from app.images import RunnerImage
 from app.jobs import Repository, Stage
 from app.lineage import Lineage
-from app.place import place
-from app.ports import DbtJob, PackageTree, Parsed, Runner, Sources, SourceTree
-from app.project import Layout
+from app.place import failures, place
+from app.ports import DbtJob, Installer, PackageRequest, PackageTree, Parsed, Runner, Sources, SourceTree
+from app.project import Entry, Layout
+from app.remarks import Remark
 from app.storage import KnownInput
-from app.warehouse import DEFAULT_ADAPTER
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class Commit:
     extraction_id: str
     repository: Repository
     sha: str
+    branch: str | None = None
+    """A branch that the repository's settings may leave out; None: nothing leaves this commit out."""
 
     @property
     def label(self) -> str:
@@ -50,7 +53,9 @@ class Refreshed:
     """What came out of dbt."""
 
     layout: Layout
-    adapter_type: str
+    job: DbtJob
+    remarks: tuple[Remark, ...]
+    """What was chosen otherwise than the project asks for."""
     input_hash: bytes
     parsed: Parsed
     lineage: Lineage
@@ -64,61 +69,100 @@ class Carried:
     known: KnownInput
 
 
-async def refresh(commit: Commit, sources: Sources, runner: Runner, ledger: Ledger) -> Refreshed | Carried:
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """The outside worlds of an extraction."""
+
+    sources: Sources
+    installer: Installer
+    runner: Runner
+
+
+async def refresh(commit: Commit, tools: Tools, ledger: Ledger) -> Refreshed | Carried:
     """Run all stages but the storing. Raises the errors of the ports, ProjectError and its kinds."""
     await ledger.enter("cloning")
-    async with sources.open(commit.repository, commit.sha) as tree:
+    async with tools.sources.open(commit.repository, commit.sha) as tree:
         layout = await _lay_out(tree, commit, ledger)
-        job = await _job(commit, layout, runner)
-        input_hash = project.input_hash(layout, job.adapter_type, await runner.image_id())
-        if known := await ledger.known(input_hash):
-            await ledger.enter("storing")
-            return Carried(layout, known)
-        parsed = await _run_dbt(tree, layout, job, runner, ledger)
+        try:
+            return await _refresh(tree, commit, layout, tools, ledger)
+        except FreshetError as error:
+            error.remarks = (*error.remarks, *report.complaints(layout.settings))
+            raise
+
+
+async def _refresh(tree: SourceTree, commit: Commit, layout: Layout, tools: Tools, ledger: Ledger) -> Refreshed | Carried:
+    job, remarks = _job(commit, layout, await tools.runner.images())
+    input_hash = project.input_hash(layout, job.adapter_type, job.image.id)
+    if known := await ledger.known(input_hash):
+        await ledger.enter("storing")
+        return Carried(layout, known)
+    parsed = await _run_dbt(tree, commit, layout, job, tools, ledger)
     await ledger.enter("storing")
     graph = await asyncio.to_thread(_graph, parsed, commit.label)
-    return Refreshed(layout, job.adapter_type, input_hash, parsed, graph)
+    return Refreshed(layout, job, remarks, input_hash, parsed, graph)
 
 
 async def _lay_out(tree: SourceTree, commit: Commit, ledger: Ledger) -> Layout:
-    small = project.config_entries(tree.entries)
-    contents = await tree.read([entry.oid for entry in small])
-    texts = {entry.path: contents[entry.oid] for entry in small}
+    texts = await _read(tree, project.config_entries(tree.entries))
+    told = await asyncio.to_thread(settings.read, texts.get(settings.PATH))
+    if commit.branch is not None and not told.extracts(commit.branch):
+        raise BranchLeftOutError(f"extracting {commit.label}", f"`{settings.PATH}` does not list the branch `{commit.branch}`")
     paths = [entry.path for entry in tree.entries]
-    wanted = await ledger.locate(await asyncio.to_thread(project.projects, paths, texts))
-    project_dir = project.choose(paths, texts, wanted, commit.label)
-    return await asyncio.to_thread(project.lay_out, tree.entries, texts, project_dir, commit.label)
+    found = await asyncio.to_thread(discovery.projects, paths, texts, told)
+    project_dir = discovery.choose(found, await ledger.locate(found.projects), commit.label)
+    code = await _read(tree, project.code_entries(tree.entries, texts, project_dir, told))
+    return await asyncio.to_thread(project.lay_out, tree.entries, {**texts, **code}, project_dir, commit.label, told, found)
 
 
-async def _job(commit: Commit, layout: Layout, runner: Runner) -> DbtJob:
-    """Parse for the warehouse that the project names, or for one that the runner image has in its place."""
-    adapters = await runner.adapters()
-    wanted = layout.warehouse.adapter_type
-    return DbtJob(
+async def _read(tree: SourceTree, entries: Sequence[Entry]) -> dict[str, bytes]:
+    contents = await tree.read([entry.oid for entry in entries])
+    return {entry.path: contents[entry.oid] for entry in entries}
+
+
+def _job(commit: Commit, layout: Layout, available: Sequence[RunnerImage]) -> tuple[DbtJob, tuple[Remark, ...]]:
+    """Parse for the warehouse that the project names, or for one that stands in for it, with the dbt that it asks for."""
+    choice = images.choose(available, layout.dbt, layout.warehouse.adapter_type, commit.label)
+    told = layout.settings.of(layout.project_dir)
+    job = DbtJob(
         extraction_id=commit.extraction_id,
         label=commit.label,
         project_dir=layout.project_dir,
         profile=layout.profile,
         target=layout.warehouse.target,
-        adapter_type=wanted if wanted in adapters else DEFAULT_ADAPTER,
-        install_locally=layout.packages == "local",
+        adapter_type=choice.adapter_type,
+        image=choice.image,
+        variables=told.variables,
+        environment=told.environment,
     )
+    return job, choice.remarks
 
 
-async def _run_dbt(tree: SourceTree, layout: Layout, job: DbtJob, runner: Runner, ledger: Ledger) -> Parsed:
+async def _run_dbt(tree: SourceTree, commit: Commit, layout: Layout, job: DbtJob, tools: Tools, ledger: Ledger) -> Parsed:
     packages: PackageTree | None = None
     try:
-        if layout.packages == "network":
+        if layout.packages:
             await ledger.enter("installing_deps")
-            packages = await runner.install_packages(job, tree.members(layout.members))
+            packages = await tools.installer.install(_packages(tree, commit, layout, job))
         await ledger.enter("parsing")
-        return await runner.parse(job, tree.members(layout.members), packages)
+        return await tools.runner.parse(job, tree.members(layout.members), packages)
     except DbtError as error:
         error.place = place(error.output, layout)
+        error.remarks = await asyncio.to_thread(failures, error.output, layout)
         raise
     finally:
         if packages is not None:
             packages.close()
+
+
+def _packages(tree: SourceTree, commit: Commit, layout: Layout, job: DbtJob) -> PackageRequest:
+    return PackageRequest(
+        repository=commit.repository,
+        job=job,
+        install_dir=layout.install_dir,
+        texts=layout.package_texts,
+        rules=layout.settings.packages,
+        tree=lambda: tree.members(layout.members),
+    )
 
 
 def _graph(parsed: Parsed, label: str) -> Lineage:

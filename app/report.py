@@ -1,67 +1,70 @@
-"""What people read of an extraction: the texts of its check run, from values alone.
+"""What people read of an extraction: what is kept of how it ended, and its check run, from values alone.
 
 https://docs.github.com/en/rest/checks/runs; `summary` and `text` are limited in bytes, annotations to 50 a call.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
-from app.errors import CommitGoneError, ContainerTimedOutError, DbtError, FreshetError, NoProjectError, ProjectError
-from app.jobs import STAGES, Conclusion, Extraction, Problem, Stage, StageTime, Status
+from app import advice
+from app.errors import BranchLeftOutError, CommitGoneError, ContainerTimedOutError, DbtError, FreshetError, NoProjectError, ProjectError
+from app.jobs import Conclusion, Extraction, Problem, Status
 from app.lineage import Difference, Lineage
-from app.project import Layout
-from app.warehouse import DEFAULT_ADAPTER
+from app.markdown import code, document, fenced, plain
+from app.project import Layout, is_clean
+from app.remarks import Placeholder, Remark
+from app.settings import PATH, Settings
+from app.summary import MAX_ANNOTATIONS, STAGE_WORDS, blocks, notes, remarks_of
+from app.texts import is_below
 
 NAME = "dbt lineage"
 MAX_TEXT_BYTES = 65_535
 MAX_ANNOTATION_BYTES = 60_000
+MAX_ANNOTATION_TITLE_BYTES = 250
 LISTED = 50
 """Changed nodes that are named one by one; the rest is counted."""
 AGAIN: tuple[Conclusion, ...] = ("neutral", "timed_out", "cancelled")
 """How it ended when doing it again may end otherwise: then a button offers it."""
-LISTED_PROJECTS = 10
-STAGE_WORDS: Mapping[Stage, str] = {
-    "cloning": "Fetch the commit",
-    "installing_deps": "Install packages",
-    "parsing": "Parse with dbt",
-    "columns": "Trace columns",
-    "storing": "Store the lineage",
-}
 
 
-def result(
-    layout: Layout, lineage: Lineage, adapter_type: str, change: Difference | None, *, image: str, usage: Mapping[str, object]
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How dbt was run."""
+
+    layout: Layout
+    adapter_type: str
+    """What it was parsed for: the project's own adapter, or the one that stood in for it."""
+    image: str
+    usage: Mapping[str, object]
+    placeholders: tuple[Placeholder, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+
+
+def result(run: Run, lineage: Lineage, change: Difference | None) -> dict[str, Any]:
     """Return what is kept of a success. `change` None: it is the first lineage of its connection."""
-    warehouse = layout.warehouse
-    notes = [f"Parsed for {adapter_type} with the target `{warehouse.target}`: {warehouse.evidence}."]
-    if adapter_type != warehouse.adapter_type:
-        stand_in = f"The project is for {warehouse.adapter_type}, which this runner image does not hold: {DEFAULT_ADAPTER} stood in for it."
-        notes.append(
-            f"{stand_in} SQL that depends on the adapter may differ; build an image with dbt-{warehouse.adapter_type} to be exact."
-        )
-    if layout.others:
-        named = ", ".join(_code(other or "the root") for other in layout.others[:LISTED_PROJECTS])
-        notes.append(f"More dbt projects of this repository, each with a check run of its own: {named}.")
-    return {
+    layout = run.layout
+    kept = {
         "project_dir": layout.project_dir,
         "project_name": lineage.project_name or layout.project_name,
         "dbt_version": lineage.dbt_version,
         "adapter_type": lineage.adapter_type,
-        "target": warehouse.target,
-        "image": image,
+        "target": layout.warehouse.target,
+        "evidence": layout.warehouse.evidence,
+        "image": run.image,
         "counts": lineage.counts(),
         "nodes": len(lineage.nodes),
         "edges": lineage.edge_count,
         "change": None if change is None else _change(change),
-        "notes": notes,
-        "usage": dict(usage),
+        "notes": notes(layout, run.adapter_type, lineage.dbt_version, run.image),
+        "placeholders": [asdict(placeholder) for placeholder in run.placeholders],
+        "remarks": [asdict(_in_repository(remark, layout)) for remark in (*complaints(layout.settings), *run.remarks)],
+        "usage": dict(run.usage),
     }
+    return cast("dict[str, Any]", _encodable(kept))
 
 
 def carried(of: Mapping[str, Any], sha: str, change: Difference | None) -> dict[str, Any]:
@@ -69,15 +72,29 @@ def carried(of: Mapping[str, Any], sha: str, change: Difference | None) -> dict[
     return {**of, "change": None if change is None else _change(change), "carried_from": sha, "usage": {}}
 
 
+def complaints(settings: Settings) -> tuple[Remark, ...]:
+    """Return what is wrong with `.github/freshet.yml`, line by line."""
+    title = f"{PATH} was not used"
+    note = "Nothing of the file holds until it is mended."
+    return tuple(Remark("warning", title, f"{found.message.rstrip('.')}. {note}", PATH, found.line) for found in settings.complaints)
+
+
 def problem(error: FreshetError, *, chosen: bool = True) -> Problem:
     """Return why an extraction did not succeed, for people.
 
     `chosen`: somebody chose this repository for the App; else nobody wants to hear a failure of it for having no dbt project.
     """
-    path, line = (error.place or (None, None)) if isinstance(error, DbtError) else (None, None)
-    output = error.output if isinstance(error, DbtError) else getattr(error, "log", "")
     message = f"While {error.doing}: {error.reason.rstrip('.')}."
-    return Problem(error.title, message, error.next_step, output, path, line, _conclusion(error, chosen=chosen))
+    found = Problem(error.title, message, error.next_step, getattr(error, "log", ""), remarks=error.remarks)
+    if isinstance(error, DbtError):
+        advised = advice.advise(advice.parts(error.output)[0])
+        path, line = error.place or (None, None)
+        remarks = (*error.remarks, *(_invented(placeholder) for placeholder in error.placeholders))
+        found = Problem(advised.title, message, advised.next_step, error.output, path, line, remarks=remarks)
+    kept: dict[str, Any] = {
+        name: _encodable(getattr(found, name)) for name in ("title", "message", "next_step", "output", "path", "remarks")
+    }
+    return replace(found, **kept, conclusion=_conclusion(error, chosen=chosen))
 
 
 def removed(of: Problem) -> Problem:
@@ -96,12 +113,12 @@ def crash(error: BaseException) -> Problem:
 def check_run(extraction: Extraction, url: str) -> dict[str, Any]:
     """Return the body of the check run that shows an extraction as it is now. `url` is its page."""
     body: dict[str, Any] = {
-        "name": NAME if extraction.siblings == 1 else f"{NAME} ({extraction.project_dir or '.'})",
+        "name": NAME if extraction.siblings == 1 else f"{NAME} ({plain(extraction.project_dir or '', 200) or '.'})",
         "head_sha": extraction.sha,
         "external_id": extraction.id,
         "details_url": url,
         "status": _check_status(extraction.status),
-        "output": {"title": headline(extraction), "summary": _cut(_summary(extraction))},
+        "output": {"title": headline(extraction), "summary": document(blocks(extraction), MAX_TEXT_BYTES)},
     }
     if extraction.started_at:
         body["started_at"] = _time(extraction.started_at)
@@ -111,9 +128,9 @@ def check_run(extraction: Extraction, url: str) -> dict[str, Any]:
     if conclusion in AGAIN:
         body["actions"] = [{"label": "Extract again", "description": "Run dbt on this commit once more", "identifier": "extract"}]
     if extraction.problem and extraction.problem.output:
-        body["output"]["text"] = _cut(f"### dbt's message\n{_fenced(extraction.problem.output)}")
-    if extraction.problem and extraction.problem.path:
-        body["output"]["annotations"] = [_annotation(extraction.problem, extraction.problem.path)]
+        body["output"]["text"] = f"### dbt's message\n{fenced(extraction.problem.output, MAX_TEXT_BYTES - 100)}"
+    if annotations := _annotations(extraction):
+        body["output"]["annotations"] = annotations
     return body
 
 
@@ -146,7 +163,7 @@ def headline(extraction: Extraction) -> str:
         case "cancelled":
             return "Cancelled"
         case "failed":
-            return extraction.problem.title if extraction.problem else "Failed"
+            return plain(extraction.problem.title, MAX_ANNOTATION_TITLE_BYTES) if extraction.problem else "Failed"
 
 
 def conclusion_of(extraction: Extraction) -> Conclusion | None:
@@ -164,59 +181,56 @@ def conclusion_of(extraction: Extraction) -> Conclusion | None:
             return extraction.problem.conclusion if extraction.problem else "neutral"
 
 
-def stage_rows(extraction: Extraction) -> list[tuple[str, str]]:
-    """Return the stages in order with their state or duration: ("Parse with dbt", "2.1 s")."""
-    done = {stage.stage: stage for stage in extraction.stages}
-    shown = [stage for stage in STAGES if stage in done or (stage != "installing_deps" and not extraction.finished_at)]
-    return [(STAGE_WORDS[stage], _stage_state(done.get(stage))) for stage in shown]
+def _invented(placeholder: Placeholder) -> Remark:
+    name, where = code(placeholder.name), "env" if placeholder.kind == "env_var" else "vars"
+    message = f"{name} has no value and no default, so {code(placeholder.value)} was used. Set a real one under `{where}:` in `{PATH}`."
+    return Remark("notice", f"A value was invented for {placeholder.kind}", message, placeholder.path, placeholder.line)
 
 
-def _summary(extraction: Extraction) -> str:
-    parts = []
-    if extraction.problem:
-        parts.append(_problem_text(extraction.problem))
-    if extraction.status == "cancelled":
-        parts.append("It was cancelled before it ended. Re-run it to extract this commit all the same.")
-    if extraction.status == "superseded":
-        parts.append("A newer commit of this branch arrived before this one's turn: its check run has the lineage.")
-    if extraction.status == "succeeded":
-        parts += [_found(extraction.result), _changed(extraction.result)]
-        parts += [f"> {note}" for note in extraction.result.get("notes", ())]
-    if extraction.stages or extraction.status in ("queued", "running"):
-        rows = "\n".join(f"| {name} | {state} |" for name, state in stage_rows(extraction))
-        parts.append(f"| stage | |\n|---|---|\n{rows}")
-    return "\n\n".join(part for part in parts if part)
+def _in_repository(remark: Remark, layout: Layout) -> Remark:
+    """Return a remark whose path is one of the commit: files of packages that were installed are named in the text instead."""
+    if remark.path is None or not is_below(remark.path, layout.install_dir) or remark.path in {member.path for member in layout.members}:
+        return remark
+    return replace(remark, message=f"{remark.message} (in {code(remark.path)})", path=None, line=None)
 
 
-def _problem_text(found: Problem) -> str:
-    where = f"**`{found.path}`{f', line {found.line}' if found.line else ''}**" if found.path else ""
-    first = _fenced(_head(found.output, 40)) if found.output else ""
-    return "\n\n".join(part for part in (found.message, where, first, found.next_step) if part)
+def _annotations(extraction: Extraction) -> list[dict[str, Any]]:
+    """https://docs.github.com/en/rest/checks/runs#create-a-check-run: the path is in the repository, there are no nulls."""
+    found = [remark for remark in remarks_of(extraction) if remark.path and is_clean(remark.path)]
+    of = extraction.problem
+    if of and of.path and is_clean(of.path) and not any(remark.level == "failure" for remark in found):
+        found.insert(0, Remark("failure", of.title, f"{of.output or of.message}\n\n{of.next_step}", of.path, of.line))
+    return [
+        {
+            "path": remark.path,
+            "start_line": max(remark.line or 1, 1),
+            "end_line": max(remark.line or 1, 1),
+            "annotation_level": remark.level,
+            "title": plain(remark.title, MAX_ANNOTATION_TITLE_BYTES),
+            "message": plain(remark.message, MAX_ANNOTATION_BYTES, lines=True).strip() or remark.level,
+        }
+        for remark in found[:MAX_ANNOTATIONS]
+    ]
 
 
-def _found(of: Mapping[str, Any]) -> str:
-    counts = "\n".join(f"| {kind.replace('_', ' ')} | {count:,} |" for kind, count in of["counts"].items())
-    where = f" in `{of['project_dir']}`" if of["project_dir"] else ""
-    head = f"Project `{of['project_name']}`{where}, dbt {of['dbt_version']}, {of['adapter_type']}."
-    return f"{head}\n\n| found | |\n|---|---|\n{counts}\n| edges | {of['edges']:,} |"
+def _utf8(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
-def _changed(of: Mapping[str, Any]) -> str:
-    change = of["change"]
-    if change is None:
-        return "This is the first lineage of the project."
-    if of.get("carried_from") and not change["total"]:
-        return f"Nothing that dbt reads changed: the lineage of `{of['carried_from'][:7]}` still holds, and dbt did not run."
-    if not change["total"]:
-        return "Nothing changed against the lineage before."
-    lines = ["**What changed against the lineage before**"]
-    for key, sign in (("nodes_added", "added"), ("nodes_removed", "removed"), ("nodes_changed", "changed")):
-        lines += [f"- {sign} {_code(name)}" for name in change[key]]
-        if (rest := change["counts"][key] - len(change[key])) > 0:
-            lines.append(f"- {sign}: {rest:,} more")
-    edges = [f"{change['counts'][key]:,} {word}" for key, word in (("edges_added", "added"), ("edges_removed", "removed"))]
-    lines.append(f"- edges: {', '.join(edges)}")
-    return "\n".join(lines)
+def _encodable(value: object) -> object:
+    """Return values whose texts are UTF-8: a name that is none in git would stop the store and GitHub."""
+    match value:
+        case str():
+            return _utf8(value)
+        case dict():
+            return {_encodable(key): _encodable(item) for key, item in value.items()}
+        case list():
+            return [_encodable(item) for item in value]
+        case tuple():
+            return tuple(_encodable(item) for item in value)
+        case Remark():
+            return replace(value, title=_utf8(value.title), message=_utf8(value.message), path=value.path and _utf8(value.path))
+    return value
 
 
 def _counted(of: Mapping[str, Any]) -> str:
@@ -245,47 +259,13 @@ def _conclusion(error: FreshetError, *, chosen: bool) -> Conclusion:
         return "timed_out"
     if isinstance(error, CommitGoneError):
         return "cancelled"
+    if isinstance(error, BranchLeftOutError):
+        return "skipped"
     return "failure" if isinstance(error, ProjectError) else "neutral"
 
 
 def _check_status(status: Status) -> str:
     return {"queued": "queued", "running": "in_progress"}.get(status, "completed")
-
-
-def _stage_state(stage: StageTime | None) -> str:
-    if stage is None:
-        return "waiting"
-    return "under way" if stage.seconds is None else f"{stage.seconds:.1f} s"
-
-
-def _annotation(found: Problem, path: str) -> dict[str, Any]:
-    line = found.line or 1
-    message = _cut(_head(found.output, 60) or found.message, MAX_ANNOTATION_BYTES)
-    return {"path": path, "start_line": line, "end_line": line, "annotation_level": "failure", "title": found.title, "message": message}
-
-
-def _fenced(text: str) -> str:
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}\n{text.strip()}\n{fence}"
-
-
-def _code(text: str) -> str:
-    return f"`{text.replace('`', ' ')}`"
-
-
-def _head(text: str, lines: int) -> str:
-    kept = text.strip().splitlines()
-    return "\n".join(kept[:lines]) + (f"\n… {len(kept) - lines} more lines" if len(kept) > lines else "")
-
-
-def _cut(text: str, limit: int = MAX_TEXT_BYTES) -> str:
-    """Return `text` within `limit` bytes of UTF-8, with its code fence closed again if the cut opened it."""
-    encoded = text.encode()
-    if len(encoded) <= limit:
-        return text
-    note = "\n```\n… cut here: the page has the whole."
-    return encoded[: limit - len(note.encode())].decode(errors="ignore") + note
 
 
 def _time(at: datetime) -> str:

@@ -12,8 +12,8 @@ from app import handlers, lineage, log, report
 from app.errors import FreshetError, NoProjectError, UnavailableError
 from app.jobs import MAX_ATTEMPTS, Extraction, Problem, Stage, StageTime, retry_delay
 from app.lineage import Difference, Fingerprints
-from app.ports import Bell, Runner, Sources
-from app.refresh import Carried, Commit, Refreshed, refresh
+from app.ports import Bell
+from app.refresh import Carried, Commit, Refreshed, Tools, refresh
 from app.storage import KnownInput, Store
 
 LEASE = timedelta(seconds=60)
@@ -31,11 +31,10 @@ class ClaimLostError(Exception):
 class Worker:
     """Runs at most `concurrency` extractions at once under one name."""
 
-    def __init__(self, name: str, store: Store, sources: Sources, runner: Runner, *, concurrency: int) -> None:
+    def __init__(self, name: str, store: Store, tools: Tools, *, concurrency: int) -> None:
         self._name = name
         self._store = store
-        self._sources = sources
-        self._runner = runner
+        self._tools = tools
         self._concurrency = concurrency
         self._running: dict[str, asyncio.Task[None]] = {}
 
@@ -96,12 +95,13 @@ class Worker:
     async def _extract(self, extraction: Extraction, ledger: Ledger) -> None:
         """Run it and store how it ended. Only a lost claim and being cancelled come out of here."""
         logger.info("extraction begins", sha=extraction.sha, attempt=extraction.attempt)
-        commit = Commit(extraction.id, extraction.repository, extraction.sha)
+        branch = None if extraction.followed or extraction.forced else extraction.branch
+        commit = Commit(extraction.id, extraction.repository, extraction.sha, branch)
         try:
             if extraction.attempt > MAX_ATTEMPTS:
                 await self._fail(extraction, ledger, _given_up())
                 return
-            refreshed = await refresh(commit, self._sources, self._runner, ledger)
+            refreshed = await refresh(commit, self._tools, ledger)
             await self._keep(extraction, refreshed, ledger)
             logger.info("extraction succeeded", carried=isinstance(refreshed, Carried))
         except ClaimLostError:
@@ -202,9 +202,9 @@ async def _save(tx: Store, extraction: Extraction, refreshed: Refreshed | Carrie
         return report.carried(refreshed.known.result, refreshed.known.sha, change)
     await tx.lineages.save(extraction, refreshed.lineage, refreshed.input_hash)
     parsed = refreshed.parsed
-    return report.result(
-        refreshed.layout, refreshed.lineage, refreshed.adapter_type, change, image=parsed.image, usage=asdict(parsed.usage)
-    )
+    usage = asdict(parsed.usage)
+    run = report.Run(refreshed.layout, refreshed.job.adapter_type, parsed.image, usage, parsed.placeholders, refreshed.remarks)
+    return report.result(run, refreshed.lineage, change)
 
 
 async def _insisting(write: Callable[[], Awaitable[object]]) -> None:

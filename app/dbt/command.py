@@ -9,7 +9,7 @@ import json
 import tarfile
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -24,18 +24,35 @@ CHUNK = 256 << 10
 MAX_HEADER = 1 << 20
 
 
+Text = Annotated[str, msgspec.Meta(max_length=1000)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+
+
+class Invented(msgspec.Struct, frozen=True):
+    """A placeholder, as `ports.Placeholder`."""
+
+    kind: Literal["env_var", "var"]
+    name: Text
+    value: Text
+    path: Text | None = None
+    line: Annotated[int, msgspec.Meta(ge=1, le=1 << 30)] | None = None
+
+
 class Result(msgspec.Struct, frozen=True):
-    """The line of JSON at the head of the output. `bytes` follow it."""
+    """The line of JSON at the head of the output. `bytes` follow it. A project may have written it: each field is bounded."""
 
     ok: bool
-    bytes: int
+    bytes: Count
     kind: Literal["dbt", "memory", "space"] = "dbt"
-    error: str = ""
-    dbt_version: str | None = None
-    warnings: int = 0
-    cpu_seconds: float | None = None
-    peak_memory_bytes: int | None = None
-    stages: dict[str, float] = {}
+    error: Annotated[str, msgspec.Meta(max_length=256 << 10)] = ""
+    dbt_version: Annotated[str, msgspec.Meta(max_length=100)] | None = None
+    warnings: Count = 0
+    cpu_seconds: Seconds | None = None
+    peak_memory_bytes: Count | None = None
+    stages: Annotated[dict[Annotated[str, msgspec.Meta(max_length=50)], Seconds], msgspec.Meta(max_length=20)] = {}
+    placeholders: Annotated[tuple[Invented, ...], msgspec.Meta(max_length=500)] = ()
+    """Also of a refusal."""
 
 
 class MalformedResultError(Exception):
@@ -49,7 +66,7 @@ class ResultReader:
         self.result: Result | None = None
         self.received_bytes = 0
         self._sink = sink
-        self._head = b""
+        self._head = bytearray()
 
     @property
     def complete(self) -> bool:
@@ -59,13 +76,14 @@ class ResultReader:
     async def feed(self, data: bytes) -> None:
         """Take more of the output. Raises MalformedResultError."""
         if self.result is None:
-            line, end, data = (self._head + data).partition(b"\n")
-            if not end and len(line) <= MAX_HEADER:
-                self._head = line
+            # Only what is new is searched: it may come byte by byte.
+            line, end, data = data.partition(b"\n")
+            self._head += line
+            if not end and len(self._head) <= MAX_HEADER:
                 return
             try:
-                self.result = msgspec.json.decode(line, type=Result)
-            except msgspec.DecodeError as error:
+                self.result = msgspec.json.decode(self._head, type=Result)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise MalformedResultError(str(error)) from error
         self.received_bytes += len(data)
         if data:
@@ -80,7 +98,8 @@ def job_json(command: Command, job: DbtJob) -> bytes:
         "profile": job.profile,
         "target": job.target,
         "profiles": stub(job.profile, job.target, job.adapter_type),
-        "install_locally": job.install_locally,
+        "variables": dict(job.variables),
+        "environment": dict(job.environment),
     }
     return json.dumps(text).encode()
 

@@ -16,13 +16,15 @@ from app import log
 from app.dbt import attached, engine
 from app.dbt.isolation import Spec
 from app.dbt.lifetime import NOT_FOUND, created
-from app.errors import ConfigurationError, ContainerOutOfMemoryError, ContainerTimedOutError, EngineUnavailableError
+from app.errors import ConfigurationError, ContainerOutOfMemoryError, ContainerTimedOutError, EngineUnavailableError, OutputTooBigError
 
 DYING_S = 15.0
 """From the end of a container's output to the end of its process."""
 KILLED = 137
 MAX_LOG_SHOWN = 4000
 """Characters of a log's end that go with an error."""
+MAX_LOG_BYTES = 256 << 20
+"""Of the log little is kept, but reading it is work, for the engine too: who writes more than this has no end in mind."""
 
 Stopped = TypeVar("Stopped", ContainerTimedOutError, ContainerOutOfMemoryError)
 
@@ -40,13 +42,29 @@ class Exit:
     log: str
 
 
+class _BoundedLog(attached.Log):
+    """Raises OutputTooBigError over `MAX_LOG_BYTES`."""
+
+    def __init__(self, doing: str) -> None:
+        super().__init__()
+        self._doing = doing
+        self._taken = 0
+
+    def add(self, data: bytes) -> None:
+        self._taken += len(data)
+        if self._taken > MAX_LOG_BYTES:
+            reason = f"what the project logs is bigger than {MAX_LOG_BYTES >> 20} MiB"
+            raise OutputTooBigError(self._doing, reason, "Look for a `log()` or `print()` in a loop.")
+        super().add(data)
+
+
 async def run(docker: aiodocker.Docker, spec: Spec, stdin: AsyncIterator[bytes], stdout: attached.Feed) -> Exit:
     """Run a container to its end; it is gone when this returns, raises or is cancelled.
 
-    Raises ContainerTimedOutError, ContainerOutOfMemoryError, EngineUnavailableError, RunnerImageError, ConfigurationError,
-    and whatever `stdin` and `stdout` raise.
+    Raises ContainerTimedOutError, ContainerOutOfMemoryError, OutputTooBigError, EngineUnavailableError, RunnerImageError,
+    ConfigurationError, and whatever `stdin` and `stdout` raise.
     """
-    output = attached.Log()
+    output = _BoundedLog(spec.doing)
     since = time.monotonic()
     async with created(docker, spec) as container:
         try:
@@ -84,7 +102,7 @@ def out_of_memory(spec: Spec, log_text: str) -> ContainerOutOfMemoryError:
     """Return the error of a container that its memory limit stopped."""
     error = ContainerOutOfMemoryError(
         spec.doing,
-        f"dbt needed more than the {spec.limits.memory_bytes / (1 << 20):,.0f} MiB of memory that one container gets",
+        f"dbt needed more than the {spec.limits.memory_bytes / (1 << 20):,.0f} MiB of memory, files included, that one container gets",
         "If the project is that big, raise `DBT_MEMORY` where Freshet runs.",
     )
     return _told(error, log_text)

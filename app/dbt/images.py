@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import aiodocker
 
 from app.dbt import engine
 from app.dbt.lifetime import missing_image
 from app.errors import RunnerImageError
+from app.images import RunnerImage
 
 RUNNER_LABEL = "io.freshet.runner"
 PROTOCOL = "1"
@@ -19,36 +20,28 @@ ADAPTERS_LABEL = "io.freshet.adapters"
 FRESH_S = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class RunnerImage:
-    """An image that the engine has and that holds our runner. `id` stays the same when the name is given to another build."""
-
-    name: str
-    id: str
-    dbt_version: str
-    adapters: frozenset[str]
-
-
 class Images:
-    """Finds one image by name, and looks again after `FRESH_S`."""
+    """Finds the runner images of an engine, and looks again after `FRESH_S`."""
 
-    def __init__(self, docker: aiodocker.Docker, name: str) -> None:
-        self._docker, self._name = docker, name
-        self._found: RunnerImage | None = None
+    def __init__(self, docker: aiodocker.Docker, default: str, more: Sequence[str] | None = ()) -> None:
+        """Find `default`, and `more` by name: None stands for all that the engine has with our label."""
+        self._docker, self._default, self._more = docker, default, more
+        self._found: Sequence[RunnerImage] = ()
         self._looked_at_s = 0.0
         self._lock = asyncio.Lock()
 
-    async def get(self) -> RunnerImage:
-        """Return the image. Raises RunnerImageError or EngineUnavailableError."""
+    async def all(self) -> Sequence[RunnerImage]:
+        """Return the images, the default one first. Raises RunnerImageError or EngineUnavailableError."""
         async with self._lock:
-            if self._found is None or time.monotonic() - self._looked_at_s > FRESH_S:
-                self._found = await _inspect(self._docker, self._name)
+            if not self._found or time.monotonic() - self._looked_at_s > FRESH_S:
+                names = [self._default, *(self._more or ())]
+                self._found = [await _inspect(self._docker, name) for name in dict.fromkeys(names)]
                 self._looked_at_s = time.monotonic()
             return self._found
 
     def forget(self) -> None:
-        """Look again the next time: the engine has just denied having it."""
-        self._found = None
+        """Look again the next time: the engine has just denied having one of them."""
+        self._found = ()
 
 
 async def _inspect(docker: aiodocker.Docker, name: str) -> RunnerImage:

@@ -21,5 +21,7 @@ Outwards, git:
 * `tree` reads one commit: its listing, its blobs, and the tar entries that go into a container
 * `mirror` is the bare repository that keeps what was fetched of one repository
 * `source` fetches exactly one commit from GitHub (`app.ports.Sources`)
+* `packages` fetches what `packages.yml` names by git (`app.ports.PackageSources`), `pinned` is the git for strangers' hosts,
+  `revision` finds the commit of a branch, a tag or a sha
 * `local` does the same for the command line: a directory or any git URL
 """

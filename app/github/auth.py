@@ -50,7 +50,7 @@ TOKEN_SPARE_S = 5 * 60
 """Likewise for an installation token: a fetch that starts with it has to end with it."""
 MAX_TOKENS = 4096
 
-_Key = tuple[int, int | None, tuple[tuple[str, str], ...]]
+_Key = tuple[int, int | str | None, tuple[tuple[str, str], ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,22 +110,37 @@ class AppAuth:
             self._jwt = SecretStr(signed), times["exp"]
         return self._jwt[0]
 
-    async def token(self, installation_id: int, repository_id: int | None, permissions: Mapping[str, str]) -> Token:
-        """Return a token for one repository, or all of the installation's, with no more than `permissions`; made once however many ask.
+    async def token(self, installation_id: int, repository: int | str | None, permissions: Mapping[str, str]) -> Token:
+        """Return a token for one repository (its id, or its name without the owner), or for all of the installation's.
+
+        It has no more than `permissions`, and is made once however many ask.
 
         Raises GoneError (uninstalled, or the repository was taken out), SuspendedError, GitHubUnavailableError or RejectedError.
         """
-        key = (installation_id, repository_id, tuple(sorted(permissions.items())))
+        key = (installation_id, repository, tuple(sorted(permissions.items())))
         async with self._locks.setdefault(key, asyncio.Lock()):
             token = self._tokens.get(key)
             if token is None:
-                token = await self._create(installation_id, repository_id, permissions)
+                token = await self._create(installation_id, repository, permissions)
                 self._tokens[key] = token
             return token
 
     async def fetch_token(self, repository: Repository) -> SecretStr:
         """Return a token that reads the contents of one repository: for git."""
         return (await self.token(repository.installation_id, repository.id, FETCH)).value
+
+    async def package_token(self, asking: Repository, full_name: str) -> SecretStr | None:
+        """Return a token that reads the contents of `full_name` alone, None when the installation of `asking` does not have it.
+
+        GitHub takes a name without its owner: that of another account must not get the token of one that is called the same here.
+        """
+        owner, _, name = full_name.partition("/")
+        if owner.lower() != asking.full_name.partition("/")[0].lower():
+            return None
+        try:
+            return (await self.token(asking.installation_id, name.lower(), FETCH)).value
+        except GoneError:
+            return None
 
     async def ask(
         self, installation_id: int, repository_id: int | None, permissions: Mapping[str, str], ask: Callable[[SecretStr], Awaitable[T]]
@@ -172,12 +187,13 @@ class AppAuth:
             self.forget(installation_id)
             raise
 
-    async def _create(self, installation_id: int, repository_id: int | None, permissions: Mapping[str, str]) -> Token:
+    async def _create(self, installation_id: int, repository: int | str | None, permissions: Mapping[str, str]) -> Token:
         """https://docs.github.com/en/rest/apps/apps#create-an-installation-access-token-for-an-app."""
-        what = "" if repository_id is None else f"repository {repository_id} of "
+        what = "" if repository is None else f"repository {repository} of "
         doing = f"getting a token for {what}installation {installation_id}"
         path = f"/app/installations/{installation_id}/access_tokens"
-        body = {"repository_ids": None if repository_id is None else [repository_id], "permissions": dict(permissions)}
+        narrowed = {"repositories" if isinstance(repository, str) else "repository_ids": None if repository is None else [repository]}
+        body = {**narrowed, "permissions": dict(permissions)}
         try:
             created = await self._api.post(path, _Created, doing=doing, token=self.jwt(), body=body)
         except RejectedError as error:

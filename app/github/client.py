@@ -114,6 +114,10 @@ class GitHubClient:
         """Return the repository's name as it is now: it may have been renamed or transferred."""
         return (await self._describe(repository, RECONCILE)).full_name
 
+    async def present_name(self, asking: Repository, full_name: str) -> str:
+        """Return the name that a public repository of anybody has now, asked as the installation of `asking`."""
+        return (await self._get(asking, RECONCILE, f"/repos/{full_name}", _Repository, f"looking up {full_name}")).full_name
+
     async def find_check_run(self, repository: Repository, sha: str, external_id: str) -> int | None:
         """Return the id of our check run with this `external_id`, None when GitHub has none.
 

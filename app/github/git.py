@@ -13,6 +13,7 @@ import signal
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import IO
 
 from app.errors import ConfigurationError
@@ -44,6 +45,9 @@ CONFIG: Mapping[str, str] = {
 """Beside these: no `transfer.fsckObjects`. It refuses old but honest histories, and nothing is ever checked out."""
 PIPE_BYTES = 1 << 20
 COMMAND_S = 60.0
+MAX_OUTPUT_BYTES = 512 << 20
+MAX_ERROR_BYTES = 1 << 20
+"""What is printed beyond is thrown away: a server can have git print whatever it likes."""
 GRACE_S = 2.0
 """Time that a process has to take its lock files with it."""
 _SECRETS = re.compile(
@@ -71,29 +75,38 @@ class GitTimeoutError(GitError):
 
 
 class Git:
-    """Runs git with `environ` and `config` and nothing else."""
+    """Runs git with `environ` and `config` and nothing else, in the directory `cwd`."""
 
-    def __init__(self, environ: Mapping[str, str], config: Mapping[str, str] = CONFIG) -> None:
+    def __init__(self, environ: Mapping[str, str], config: Mapping[str, str] = CONFIG, *, cwd: Path | None = None) -> None:
         executable = shutil.which("git", path=environ.get("PATH"))
         if executable is None:
             raise ConfigurationError("looking for git", "there is no git on the PATH", "Install git 2.31 or later.")
         self._executable = executable
         self._environ = environ
         self._config = config
+        self._cwd = cwd
 
     async def run(
-        self, *arguments: str, config: Mapping[str, str] | None = None, timeout_s: float = COMMAND_S, secrets: Iterable[str] = ()
+        self,
+        *arguments: str,
+        config: Mapping[str, str] | None = None,
+        timeout_s: float = COMMAND_S,
+        secrets: Iterable[str] = (),
+        max_bytes: int = MAX_OUTPUT_BYTES,
     ) -> bytes:
         """Run one command and return what it printed. `config` goes by the environment: it may hold secrets. Raises GitError."""
         command = next((argument for argument in arguments if not argument.startswith("-")), "")
         async with self.started(*arguments, config=config, stderr=PIPE) as process:
             try:
                 async with asyncio.timeout(timeout_s):
-                    output, errors = await process.communicate()
+                    output, errors = await asyncio.gather(_taken(process.stdout, max_bytes + 1), _taken(process.stderr, MAX_ERROR_BYTES))
+                    await process.wait()
             except TimeoutError as error:
                 raise GitTimeoutError(command, -signal.SIGKILL, f"stopped after {timeout_s:g} s") from error
         if process.returncode:
             raise GitError(command, process.returncode, scrub(errors.decode(errors="replace"), secrets))
+        if len(output) > max_bytes:
+            raise GitError(command, 0, f"fatal: it printed more than {max_bytes >> 20} MiB")
         return output
 
     @asynccontextmanager
@@ -109,6 +122,7 @@ class Git:
                 stdout=PIPE,
                 stderr=stderr,
                 env=environ,
+                cwd=self._cwd,
                 limit=PIPE_BYTES,
                 start_new_session=True,
             )
@@ -124,6 +138,14 @@ class Git:
             yield process
         finally:
             await asyncio.shield(_end(process))
+
+
+async def _taken(pipe: asyncio.StreamReader | None, max_bytes: int) -> bytes:
+    """Read a pipe to its end and return the beginning."""
+    taken = bytearray()
+    while pipe is not None and (chunk := await pipe.read(PIPE_BYTES)):
+        taken += chunk[: max_bytes - len(taken)]
+    return bytes(taken)
 
 
 async def _end(process: Process) -> None:

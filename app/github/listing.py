@@ -14,8 +14,9 @@ from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
-from app import log
-from app.project import NOT_PROJECTS, PROJECT_FILE
+from app import log, settings
+from app.names import NOT_PROJECTS
+from app.specs import PROJECT_FILE
 
 T = TypeVar("T")
 
@@ -67,8 +68,8 @@ async def paths(read: ReadTree, sha: str, repository: str) -> list[str]:
 
 
 def projects(files: Iterable[str]) -> list[str]:
-    """Return those of the paths that are of a file `dbt_project.yml`."""
-    return [path for path in files if posixpath.basename(path) == PROJECT_FILE]
+    """Return those of the paths that are of a file `dbt_project.yml`, and `.github/freshet.yml`, which may say more of them."""
+    return [path for path in files if posixpath.basename(path) == PROJECT_FILE or path == settings.PATH]
 
 
 @dataclass

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.addresses import shown
 from app.errors import CommitGoneError, FreshetError, GoneError
 from app.github.git import CONFIG, Git, GitError, clean_environ, safe_environ
 from app.github.mirror import FETCH_S, init_bare
+from app.github.revision import look_up
 from app.github.source import error_of, trouble_of
 from app.github.tree import CommitTree, list_entries
 from app.jobs import Repository
+from app.remotes import parse
 
 PROTOCOLS = "https:http:ssh:git:file"
 REPOSITORY_VARIABLES = frozenset(
@@ -57,6 +60,46 @@ class LocalSource:
             await tree.close()
 
 
+@dataclass(frozen=True, slots=True)
+class LocalPackages:
+    """Packages for the command line (`app.ports.PackageSources`), with the user's own git configuration and keys.
+
+    The rules of `app.addresses` hold for addresses as they are written, before the user's `insteadOf`; what is written for ssh is
+    fetched by ssh. Where names and redirects lead is the user's matter, as with `dbt deps` on the same machine.
+    """
+
+    git: Git
+    work_dir: Path | None
+    server_url: str
+    hosts: Collection[str]
+
+    @asynccontextmanager
+    async def open_package(self, url: str, revision: str | None, asking: Repository) -> AsyncIterator[CommitTree]:
+        """Fetch a revision of a package; scratch goes with it. Raises GoneError, RejectedAddressError or UnavailableError."""
+        del asking
+        remote = parse(url, self.server_url, self.hosts, f"fetching the package {shown(url)}")
+        doing = f"fetching the package {remote.label}{f' at {revision}' if revision else ''}"
+        with tempfile.TemporaryDirectory(prefix="freshet-", dir=self.work_dir) as scratch:
+            git, git_dir, place = self.git, Path(scratch) / "package.git", remote.ssh or remote.url
+            try:
+                await init_bare(git, git_dir)
+                found = await look_up(git, place, revision, doing)
+                sha = await _fetch(git, git_dir, place, found.ref or found.sha)
+                entries = await list_entries(git, str(git_dir), sha)
+            except GitError as error:
+                raise _for_people(doing, error) from error
+            tree = CommitTree(git, str(git_dir), sha, entries, f"{remote.label} at {sha[:7]}")
+            try:
+                yield tree
+            finally:
+                await tree.close()
+
+
+def local_packages(environ: Mapping[str, str], work_dir: Path | None, server_url: str, hosts: Collection[str] = ()) -> LocalPackages:
+    """Return packages as the user of `environ` can have them; `OWNER/NAME` is on `server_url`, scratch below `work_dir`."""
+    return LocalPackages(_users_git(environ), work_dir, server_url, hosts)
+
+
 @asynccontextmanager
 async def local_source(place: str, environ: Mapping[str, str], work_dir: Path | None = None) -> AsyncIterator[LocalSource]:
     """Find the commit that `place` (a path or a git URL, both with an optional `#REF`) stands for; scratch below `work_dir` goes with it.
@@ -86,23 +129,35 @@ def _path_and_ref(place: str) -> tuple[Path, str]:
     return path.resolve(), ref
 
 
-async def _from_url(url: str, ref: str, environ: Mapping[str, str], scratch: Path) -> LocalSource:
-    # The user's own helpers may answer here, and redirects are theirs to trust.
+def _users_git(environ: Mapping[str, str]) -> Git:
+    """Return a git that follows the user's own configuration."""
+    # Their own helpers may answer here, and redirects are theirs to trust.
     config = {key: value for key, value in CONFIG.items() if key not in {"core.askPass", "credential.helper", "http.followRedirects"}}
     theirs = {name: value for name, value in environ.items() if name not in REPOSITORY_VARIABLES}
-    git = Git({"GIT_SSH_COMMAND": "ssh -oBatchMode=yes", **theirs, **safe_environ(PROTOCOLS)}, config)
+    return Git({"GIT_SSH_COMMAND": "ssh -oBatchMode=yes", **theirs, **safe_environ(PROTOCOLS)}, config)
+
+
+async def _from_url(url: str, ref: str, environ: Mapping[str, str], scratch: Path) -> LocalSource:
+    git = _users_git(environ)
     git_dir, name = scratch / "fetched.git", _name_of(url)
     doing = f"fetching {ref} of {name}"
     if ref.startswith("-"):
         raise GoneError(doing, "that cannot be a branch, a tag or a commit")
     try:
         await init_bare(git, git_dir)
-        flags = ("--depth=1", "--no-tags", "--no-write-fetch-head", "--quiet")
-        await git.run("--git-dir", str(git_dir), "fetch", *flags, "--", url, f"+{ref}:{FETCHED}", timeout_s=FETCH_S)
-        sha = await git.run("--git-dir", str(git_dir), "rev-parse", "--verify", f"{FETCHED}^{{commit}}")
+        sha = await _fetch(git, git_dir, url, ref)
     except GitError as error:
         raise _for_people(doing, error) from error
-    return LocalSource(Repository(0, name, 0), sha.decode().strip(), None, git, str(git_dir))
+    return LocalSource(Repository(0, name, 0), sha, None, git, str(git_dir))
+
+
+async def _fetch(git: Git, git_dir: Path, url: str, wanted: str) -> str:
+    """Fetch the commit of a reference, or a sha, and return its id. Raises GitError."""
+    flags = ("--depth=1", "--no-tags", "--no-write-fetch-head", "--quiet")
+    refspec = f"+{wanted}:{FETCHED}"
+    await git.run("--git-dir", str(git_dir), "fetch", *flags, "--", url, refspec, timeout_s=FETCH_S)
+    sha = await git.run("--git-dir", str(git_dir), "rev-parse", "--verify", f"{FETCHED}^{{commit}}")
+    return sha.decode().strip()
 
 
 async def _from_work_tree(git: Git, path: Path, ref: str) -> LocalSource | None:

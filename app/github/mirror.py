@@ -12,11 +12,14 @@ import itertools
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from app.github.git import Git
+from app import log
+from app.errors import TreeTooBigError
+from app.github.git import Git, GitError
 
 REFS = "refs/freshet"
 KEEP = 10
@@ -24,7 +27,14 @@ KEEP = 10
 MANY_PACKS = 30
 """Each fetch leaves one pack."""
 FETCH_S = 300.0
+MAX_FETCH_BYTES = 2 << 30
+"""Of one commit, packed. GitHub takes no push that is bigger, but a host of packages may send what it likes."""
+WATCH_S = 0.5
+STREAMED: Mapping[str, str] = {"core.bigFileThreshold": "16m"}
+"""Bigger blobs never stand in git's memory as a whole: https://git-scm.com/docs/git-config#Documentation/git-config.txt-corebigFileThreshold"""
 TIDY_S = 600.0
+
+_log = log.get(__name__)
 
 
 def ref_of(sha: str) -> str:
@@ -35,11 +45,12 @@ def ref_of(sha: str) -> str:
 class Mirror:
     """One bare repository. Whoever changes it holds `lock`; reading needs none."""
 
-    def __init__(self, git: Git, path: Path) -> None:
+    def __init__(self, git: Git, path: Path, max_fetch_bytes: int = MAX_FETCH_BYTES) -> None:
         self.lock = asyncio.Lock()
         self.path = path
         self._git = git
         self._readers: Counter[str] = Counter()
+        self._max_fetch_bytes = max_fetch_bytes
 
     @property
     def busy(self) -> bool:
@@ -63,16 +74,51 @@ class Mirror:
             return True
         return False
 
-    async def fetch(
-        self, url: str, sha: str, config: Mapping[str, str], *, secrets: tuple[str, ...] = (), timeout_s: float = FETCH_S
+    async def fetch(  # noqa: PLR0913 - all but three have a default
+        self,
+        url: str,
+        sha: str,
+        config: Mapping[str, str],
+        *,
+        git: Git | None = None,
+        ref: str = "",
+        secrets: tuple[str, ...] = (),
+        timeout_s: float = FETCH_S,
     ) -> None:
-        """Fetch exactly one commit, without its history: https://git-scm.com/docs/git-fetch. Raises GitError."""
+        """Fetch exactly one commit, without its history: https://git-scm.com/docs/git-fetch. Raises GitError or TreeTooBigError.
+
+        By a `ref` that leads to it, for servers that hand out nothing by its id: the caller has to look where it led. `git` is one
+        that knows the way to `url`.
+        """
         await self._make()
         self._unlock()
         flags = ("--depth=1", "--no-tags", "--no-write-fetch-head", "--no-auto-gc", "--no-recurse-submodules", "--quiet")
-        refspec = f"+{sha}:{ref_of(sha)}"
-        await self._run("fetch", *flags, "--", url, refspec, config=config, secrets=secrets, timeout_s=timeout_s)
+        arguments = ("--git-dir", str(self.path), "fetch", *flags, "--", url, f"+{ref or sha}:{ref_of(sha)}")
+        fetching = (git or self._git).run(*arguments, config={**STREAMED, **config}, secrets=secrets, timeout_s=timeout_s)
+        if not await self._within_bounds(fetching):
+            self._unlock()
+            await self._run("update-ref", "-d", ref_of(sha))
+            doing = f"fetching {'/'.join(url.removesuffix('.git').split('/')[-2:])} at {sha[:7]}"
+            reason = f"the commit is bigger than {self._max_fetch_bytes >> 20:,} MiB"
+            raise TreeTooBigError(doing, reason, "Take data files out of the repository.")
         await self._prune()
+
+    async def _within_bounds(self, fetching: Coroutine[Any, Any, bytes]) -> bool:
+        """Run git; stop it and return False when what comes is more than we take: it has no such bound of its own."""
+        before = self._pack_bytes()
+        task = asyncio.ensure_future(fetching)
+        try:
+            while not task.done() and self._pack_bytes() - before <= self._max_fetch_bytes:
+                await asyncio.wait([task], timeout=WATCH_S)
+            if task.done():
+                await task
+            return self._pack_bytes() - before <= self._max_fetch_bytes
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    def _pack_bytes(self) -> int:
+        return sum(_stat(file, lambda stat: stat.st_size) for file in self.path.glob("objects/pack/*"))
 
     async def remove(self) -> None:
         """Throw everything away."""
@@ -85,8 +131,13 @@ class Mirror:
 
     async def tidy(self) -> None:
         """Bring many small packs together, without what no reference keeps. Safe for readers."""
-        if len(list(self.path.glob("objects/pack/*.pack"))) > MANY_PACKS:
+        if len(list(self.path.glob("objects/pack/*.pack"))) <= MANY_PACKS:
+            return
+        try:
             await self._run("gc", "--quiet", "--prune=now", timeout_s=TIDY_S)
+        except GitError as error:
+            _log.warning("git.mirror_removed", mirror=self.path.name, reason=error.reason)
+            await self.remove()
 
     async def _make(self) -> None:
         if (self.path / "HEAD").exists():
@@ -109,10 +160,21 @@ class Mirror:
         for path in _oldest_first(kept)[:-KEEP]:
             await self._run("update-ref", "-d", ref_of(path.name))
 
-    async def _run(
-        self, *arguments: str, config: Mapping[str, str] | None = None, secrets: tuple[str, ...] = (), timeout_s: float = 60.0
-    ) -> None:
-        await self._git.run("--git-dir", str(self.path), *arguments, config=config, secrets=secrets, timeout_s=timeout_s)
+    async def _run(self, *arguments: str, timeout_s: float = 60.0) -> None:
+        await self._git.run("--git-dir", str(self.path), *arguments, timeout_s=timeout_s)
+
+
+async def tidy_all(mirrors: Iterable[Mirror], max_bytes: int) -> None:
+    """Pack the mirrors that need it, and remove those unused for longest until the rest fits into `max_bytes`."""
+    left = max_bytes
+    for mirror in sorted(mirrors, key=lambda mirror: last_used(mirror.path), reverse=True):
+        if not mirror.busy:
+            async with mirror.lock:
+                await mirror.tidy()
+        left -= await asyncio.to_thread(size_of, mirror.path)
+        if left < 0 and not mirror.busy:
+            async with mirror.lock:
+                await mirror.remove()
 
 
 async def init_bare(git: Git, path: Path) -> None:
@@ -121,10 +183,10 @@ async def init_bare(git: Git, path: Path) -> None:
     await git.run("init", "--bare", "--quiet", "--template=", "--initial-branch=main", str(path))
 
 
-def own_directory(parent: Path) -> tuple[Path, int]:
+def own_directory(parent: Path, name: str = "git") -> tuple[Path, int]:
     """Return `parent/git`, or `parent/git-1` … where another process has that one, and the descriptor that holds it."""
     for number in itertools.count():
-        path = parent / (f"git-{number}" if number else "git")
+        path = parent / (f"{name}-{number}" if number else name)
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(path / "owner.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:

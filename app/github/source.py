@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from app import log
 from app.errors import CommitGoneError, FreshetError, GitHubUnavailableError, GoneError, UnavailableError
 from app.github.git import Git, GitError, GitTimeoutError, clean_environ
-from app.github.mirror import FETCH_S, Mirror, last_used, own_directory, ref_of, size_of
+from app.github.mirror import FETCH_S, Mirror, own_directory, ref_of, tidy_all
 from app.github.tree import CommitTree, list_entries
 from app.jobs import Repository
 from app.project import Entry
@@ -115,22 +115,7 @@ class GitSources:
     async def tidy(self, max_bytes: int = MAX_CACHE_BYTES) -> None:
         """Pack the mirrors that need it, and remove those unused for longest until the rest fits into `max_bytes`. For now and then."""
         paths = [path for path in self._dir.glob("*.git") if path.stem.isdecimal()]
-        left = max_bytes
-        for path in sorted(paths, key=last_used, reverse=True):
-            mirror = self._mirror(int(path.stem))
-            if not mirror.busy:
-                async with mirror.lock:
-                    await self._pack(mirror)
-            left -= await asyncio.to_thread(size_of, path)
-            if left < 0 and not mirror.busy:
-                await self.remove(int(path.stem))
-
-    async def _pack(self, mirror: Mirror) -> None:
-        try:
-            await mirror.tidy()
-        except GitError as error:
-            _log.warning("git.mirror_removed", mirror=mirror.path.name, reason=error.reason)
-            await mirror.remove()
+        await tidy_all([self._mirror(int(path.stem)) for path in paths], max_bytes)
 
     def _mirror(self, repository_id: int) -> Mirror:
         return self._mirrors.setdefault(repository_id, Mirror(self._git, self._dir / f"{repository_id}.git"))

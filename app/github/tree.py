@@ -6,24 +6,38 @@ Contents are only ever streamed from `git cat-file --batch`, https://git-scm.com
 from __future__ import annotations
 
 import asyncio
+import re
+import signal
 import tarfile
 import tempfile
-from asyncio.subprocess import Process
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from app.errors import TreeTooBigError, UnavailableError
-from app.github.git import Git
+from app.github.git import Git, GitError, scrub
+from app.github.mirror import STREAMED
 from app.project import Entry, Member
 
 CHUNK_BYTES = 128 << 10
 READ_BYTES = 64 << 20
 """Most that `read` keeps in memory at once."""
+MAX_SKIPPED_BYTES = 2 << 30
+"""Most that is read of an archive's cut files only to be thrown away."""
+MAX_ENTRIES = 500_000
+"""Directories may repeat: a few objects can stand for any number of files."""
+MAX_LISTING_BYTES = 128 << 20
+MAX_PATH_BYTES = 4096
+"""Linux's PATH_MAX: a longer one is no file anywhere."""
+LISTING_S = 60.0
 ROOT = "src/"
 USER_ID = 10001
 """The user of the runner image."""
 MTIME_BASE = 1_000_000_000
 BLOCK = tarfile.BLOCKSIZE
+LISTED_BYTES = 1 << 20
+SMALLER = "Take what is no source code out of the repository."
+_TOO_DEEP = re.compile(r"maximum allowed tree depth|too deep", re.IGNORECASE)
 
 
 class CommitTree:
@@ -66,10 +80,14 @@ class CommitTree:
 
     async def _members(self, members: Sequence[Member]) -> AsyncGenerator[bytes, None]:
         buffer = bytearray()
+        skipped = 0
         async with self._blobs([member.oid for member in members]) as blobs:
             for member in members:
                 size = await blobs.begin()
                 if member.size < size:
+                    skipped += size - member.size
+                    if skipped > MAX_SKIPPED_BYTES:
+                        raise TreeTooBigError(f"reading {self._label}", f"its seeds are over {MAX_SKIPPED_BYTES >> 30} GiB", SMALLER)
                     content = cut(await blobs.take(member.size))
                     await blobs.skip(size - member.size)
                     buffer += header(member.path, member.oid, len(content)) + content + padding(len(content))
@@ -95,7 +113,7 @@ class CommitTree:
             wanted.write("".join(f"{oid}\n" for oid in oids).encode())
             wanted.seek(0)
             arguments = ("--git-dir", self._git_dir, "cat-file", "--batch", "--buffer")
-            async with self._git.started(*arguments, stdin=wanted) as process:
+            async with self._git.started(*arguments, stdin=wanted, config=STREAMED) as process:
                 try:
                     yield _Blobs(process)
                 except (asyncio.IncompleteReadError, LookupError) as error:
@@ -136,18 +154,54 @@ class _Blobs:
         await self._stdout.readexactly(1)
 
 
-async def list_entries(git: Git, git_dir: str, commit: str) -> list[Entry]:
-    """Return all blobs of a commit: https://git-scm.com/docs/git-ls-tree. Raises GitError."""
-    listing = await git.run("--git-dir", git_dir, "ls-tree", "-r", "-z", "--long", "--full-tree", commit)
-    return await asyncio.to_thread(parse_listing, listing)
+async def list_entries(git: Git, git_dir: str, commit: str, timeout_s: float = LISTING_S) -> list[Entry]:
+    """Return all blobs of a commit: https://git-scm.com/docs/git-ls-tree. Raises GitError, or TreeTooBigError over the bounds of above."""
+    doing = f"listing the files of {commit.rsplit('/', 1)[-1][:7]}"
+    entries: list[Entry] = []
+    try:
+        async with (
+            asyncio.timeout(timeout_s),
+            git.started("--git-dir", git_dir, "ls-tree", "-r", "-z", "--long", "--full-tree", commit, stderr=PIPE) as process,
+        ):
+            async for lines in _lines(process, doing):
+                # Off the event loop: a second for the biggest.
+                entries += await asyncio.to_thread(parse_listing, lines)
+            await _ended(process, doing)
+    except TimeoutError as error:
+        raise TreeTooBigError(doing, f"git was not done with it after {timeout_s:g} seconds", SMALLER) from error
+    return entries
+
+
+async def _lines(process: Process, doing: str) -> AsyncIterator[bytes]:
+    """Yield whole lines, many at once."""
+    assert process.stdout is not None  # noqa: S101 - it was asked for
+    count, total, rest = 0, 0, b""
+    while chunk := await process.stdout.read(LISTED_BYTES):
+        lines, end, rest = (rest + chunk).rpartition(b"\0")
+        count, total = count + lines.count(b"\0") + len(end), total + len(chunk)
+        if count > MAX_ENTRIES or total > MAX_LISTING_BYTES:
+            reason = f"it has more than {MAX_ENTRIES:,} files, or names of more than {MAX_LISTING_BYTES >> 20} MiB together"
+            raise TreeTooBigError(doing, reason, SMALLER)
+        yield lines
+
+
+async def _ended(process: Process, doing: str) -> None:
+    assert process.stderr is not None  # noqa: S101 - it was asked for
+    output = scrub((await process.stderr.read(LISTED_BYTES)).decode(errors="replace"))
+    code = await process.wait()
+    # Older versions of git run out of stack, newer ones say so: https://git-scm.com/docs/git-config#Documentation/git-config.txt-coremaxTreeDepth
+    if code == -signal.SIGSEGV or (code and _TOO_DEEP.search(output)):
+        raise TreeTooBigError(doing, "its directories are nested too deep for git", SMALLER)
+    if code:
+        raise GitError("ls-tree", code, output)
 
 
 def parse_listing(listing: bytes) -> list[Entry]:
-    """Return the entries of `ls-tree -r -z --long`. Submodules, and paths that are not UTF-8, are left out."""
+    """Return the entries of `ls-tree -r -z --long`. Submodules, and paths that are not UTF-8 or too long for a file, are left out."""
     entries = []
     for line in listing.split(b"\0"):
         facts, _, path = line.partition(b"\t")
-        if not path:
+        if not path or len(path) > MAX_PATH_BYTES:
             continue
         mode, kind, oid, size = facts.decode("ascii").split()
         if kind != "blob":

@@ -113,12 +113,15 @@ class Installations:
         """Let every chore be due: this process has just begun."""
         await self._db.execute(SQL["chores_due"])
 
-    async def purge(self, grace: timedelta) -> list[int]:
-        """Delete what has been hidden for longer than `grace`, in small steps; return the ids of repositories that are gone for good."""
+    async def purge(self, grace: timedelta) -> tuple[list[int], list[int]]:
+        """Delete what has been hidden for longer than `grace`, in small steps.
+
+        Return the ids of the repositories and of the installations that are gone for good.
+        """
         while await self._db.execute(SQL["purge_connections"], grace, PURGED_AT_ONCE):
             pass
-        gone = await self._db.rows(SQL["purge_repositories"], grace)
-        await self._db.execute(SQL["purge_installations"], grace)
+        repositories = await self._db.rows(SQL["purge_repositories"], grace)
+        installations = await self._db.rows(SQL["purge_installations"], grace)
         await self._db.execute(SQL["purge_deliveries"])
         await self._db.execute(SQL["purge_redeliveries"])
-        return [row["id"] for row in gone]
+        return [row["id"] for row in repositories], [row["id"] for row in installations]

@@ -29,6 +29,8 @@ def connection(row: asyncpg.Record) -> Connection:
         head_sha=row["head_sha"],
         lineage_sha=row["lineage_sha"],
         extracted_at=row["extracted_at"],
+        head_status=row["head_status"],
+        head_problem=row["head_problem"],
     )
 
 
@@ -50,6 +52,7 @@ def extraction(row: asyncpg.Record) -> Extraction:
         attempt=row["attempt"],
         forced=row["forced"],
         siblings=max(row["siblings"], 1),
+        followed=bool(row["followed"]),
         repository_selection=row["repository_selection"],
         started_at=row["started_at"],
         finished_at=row["finished_at"],

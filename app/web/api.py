@@ -110,6 +110,7 @@ def _lineage(connection: Connection, head: LineageHead, nodes: list[StoredNode])
         "sha": head.sha,
         "head_sha": connection.head_sha,
         "stale": connection.head_sha is not None and connection.head_sha != head.sha,
+        "stale_reason": connection.stale_reason if connection.lineage_sha == head.sha else None,
         "extracted_at": head.extracted_at,
         "dbt_version": head.dbt_version,
         "adapter_type": head.adapter_type,

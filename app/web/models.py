@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from app.jobs import Connection, Extraction, StageTime
+from app.jobs import Connection, Extraction, Problem, StageTime
 from app.report import conclusion_of, headline
 
 
@@ -44,6 +45,16 @@ class StageView(BaseModel):
         return cls(stage=stage.stage, state=state, started_at=stage.started_at, finished_at=stage.ended_at, seconds=stage.seconds)
 
 
+class RemarkView(BaseModel):
+    """What is said of one place. `level` is `failure`, `warning` or `notice`, `path` is in the repository."""
+
+    level: str
+    title: str
+    message: str
+    path: str | None
+    line: int | None
+
+
 class ProblemView(BaseModel):
     """Why an extraction did not succeed."""
 
@@ -53,6 +64,14 @@ class ProblemView(BaseModel):
     output: str
     path: str | None
     line: int | None
+    remarks: list[RemarkView]
+
+    @classmethod
+    def of(cls, problem: Problem) -> Self:
+        """Show a problem."""
+        shown = asdict(problem)
+        shown.pop("conclusion")
+        return cls(**shown)
 
 
 class ExtractionView(BaseModel):
@@ -75,7 +94,7 @@ class ExtractionView(BaseModel):
     finished_at: Time | None
     stages: list[StageView]
     error: ProblemView | None
-    result: dict[str, Any] | None = Field(description="Counts, versions, what changed: of a success")
+    result: dict[str, Any] | None = Field(description="Counts, versions, what changed, invented values, remarks: of a success")
 
     @classmethod
     def of(cls, extraction: Extraction) -> Self:
@@ -98,7 +117,7 @@ class ExtractionView(BaseModel):
             started_at=extraction.started_at,
             finished_at=extraction.finished_at,
             stages=[StageView.of(stage) for stage in extraction.stages],
-            error=None if problem is None else ProblemView.model_validate(problem, from_attributes=True),
+            error=None if problem is None else ProblemView.of(problem),
             result=extraction.result or None,
         )
 
@@ -118,6 +137,7 @@ class ConnectionView(BaseModel):
     lineage_sha: str | None
     extracted_at: Time | None
     stale: bool
+    stale_reason: str | None = Field(description="Why the lineage is not of the newest commit")
 
     @classmethod
     def fields_of(cls, connection: Connection) -> dict[str, Any]:
@@ -135,6 +155,7 @@ class ConnectionView(BaseModel):
             "lineage_sha": connection.lineage_sha,
             "extracted_at": connection.extracted_at,
             "stale": connection.stale,
+            "stale_reason": connection.stale_reason,
         }
 
 

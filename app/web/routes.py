@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from app.web import api, health, pages, setup
+from app.web import api, health, pages, schema, setup
 from app.web.keys import TOKENS
 from app.web.tokens import require
 
@@ -29,6 +29,7 @@ def add(web_app: web.Application, webhook: Handler) -> None:
             web.get("/livez", health.livez),
             web.get("/readyz", health.readyz),
             web.get("/", pages.index),
+            web.get("/freshet.schema.json", schema.show),
             web.get("/setup", setup.show),
             web.get("/setup/callback", setup.callback),
             web.get("/extractions/{id}", pages.extraction),

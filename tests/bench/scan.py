@@ -16,16 +16,17 @@ import resource
 import time
 import tracemalloc
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-from app import log, project
+from app import discovery, log
 from app.github.api import ApiClient
 from app.github.auth import AppAuth
 from app.github.client import GitHubClient
 from app.github.survey import Survey
 from app.ports import RepositoryState
+from app.settings import Settings
 from tests.double import GitHubDouble, Repository
 
 ONE_IN = 20
@@ -106,14 +107,14 @@ async def scan(host: Host, pipe: Connection, concurrency: int) -> list[Row]:
         etags: Etags = {}
 
         async def look(state: RepositoryState) -> int:
-            return len(project.find((await client.head(state.repository)).paths))
+            return _count((await client.head(state.repository)).paths)
 
         async def compare(state: RepositoryState) -> int:
             head = await survey.branch_head(state.repository, "main", etags.get(state.repository.id))
             if head is None or head.sha is None:
                 return 0
             etags[state.repository.id] = head.etag
-            return len(project.find(await survey.paths(state.repository, head.sha)))
+            return _count(await survey.paths(state.repository, head.sha))
 
         async def each(ask: Callable[[RepositoryState], Awaitable[int]]) -> str:
             return f"{sum(await _all(known, ask, concurrency)):,} projects"
@@ -128,6 +129,10 @@ async def scan(host: Host, pipe: Connection, concurrency: int) -> list[Row]:
         rows.append(await _measure("branch_head + paths of each", pipe, lambda: each(compare)))
         rows.append(await _measure("the same, nothing changed", pipe, lambda: each(compare)))
         return rows
+
+
+def _count(paths: Sequence[str]) -> int:
+    return len(discovery.projects(paths, {}, Settings()).projects)
 
 
 async def _all(states: list[RepositoryState], ask: Callable[[RepositoryState], Awaitable[int]], concurrency: int) -> list[int]:

@@ -22,6 +22,8 @@ from tests.double.state import Repository
 CHUNK_BYTES = 1 << 16
 _CHALLENGE = {"WWW-Authenticate": 'Basic realm="GitHub"'}
 
+_PLAIN = {"GIT_PROTOCOL": "", "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "uploadpack.allowAnySHA1InWant", "GIT_CONFIG_VALUE_0": "false"}
+
 
 async def info_refs(request: web.Request) -> web.StreamResponse:
     """Advertise the references, for fetching only."""
@@ -45,7 +47,8 @@ async def _serve(request: web.Request, service: str) -> web.StreamResponse:
     found = _authenticate(request)
     if isinstance(found, web.Response):
         return found
-    return await _http_backend(request, _cgi_environment(request, found, service))
+    environment = _cgi_environment(request, found, service)
+    return await _http_backend(request, environment | _PLAIN if state_of(request).plain_git else environment)
 
 
 def _authenticate(request: web.Request) -> Repository | web.Response:

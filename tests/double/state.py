@@ -191,6 +191,8 @@ class State:
     token_lifetime_s: int = 3600
     tree_limit: int = 100_000
     rate_limit: int = 5000
+    plain_git: bool = False
+    """Serve git as other hosts do: protocol version 0, and no commit that no branch or tag points at."""
     requests_used: dict[str, int] = field(default_factory=dict)
     api_url: str = ""
     server_url: str = ""

@@ -25,6 +25,7 @@ async def runners(docker: aiodocker.Docker, directory: Path) -> AsyncIterator[Ma
     def make(**changed: Any) -> DockerRunner:
         settings: dict[str, Any] = {
             "image": RUNNER_IMAGE,
+            "more_images": (),
             "cpus": 2.0,
             "memory_bytes": 1 << 30,
             "timeout_s": 60.0,

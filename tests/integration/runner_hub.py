@@ -2,37 +2,71 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import tarfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from ipaddress import ip_network
+from typing import Any
 
 import aiodocker
 from aiohttp import web
 
 Files = Mapping[str, str]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version of a package: its archive, and what the hub says of it."""
+
+    data: bytes
+    packages: Sequence[Mapping[str, Any]] = ()
+    requires: Sequence[str] = ()
+    sha1: str | None = None
+    """What the hub announces, when that is not what it gives."""
+    name: str | None = None
 
 
 class Hub:
-    """Holds packages, `namespace/name` → version → files. `requests` are the paths that were asked for."""
+    """Holds packages, `namespace/name` → version. `requests` are the paths that were asked for.
+
+    `moved` has new names by old ones, `failures` is how many requests are answered with 503 next, `delay_s` how long each takes.
+    """
 
     def __init__(self, host: str) -> None:
         self.host = host
         self.url = ""
         self.requests: list[str] = []
-        self._packages: dict[str, dict[str, bytes]] = {}
+        self.moved: dict[str, str] = {}
+        self.failures = 0
+        self.delay_s = 0.0
+        self._packages: dict[str, dict[str, Version]] = {}
+        self._files: dict[str, bytes] = {}
 
-    def add(self, package: str, version: str, files: Files) -> None:
-        self._packages.setdefault(package, {})[version] = tarball(f"{package.split('/')[1]}-{version}", files)
+    def add(self, package: str, version: str, files: Files, **more: Any) -> None:
+        """Add a version; `more` as in `Version`."""
+        self.add_archive(package, version, tarball(f"{package.split('/')[1]}-{version}", files), **more)
+
+    def add_archive(self, package: str, version: str, data: bytes, **more: Any) -> None:
+        """Add a version whose archive may be anything."""
+        self._packages.setdefault(package, {})[version] = Version(data, **more)
+
+    def put(self, path: str, data: bytes) -> str:
+        """Have a file that is no package of the hub; return its URL."""
+        self._files[path] = data
+        return f"{self.url}/files/{path}"
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[Hub]:
-        app = web.Application()
+        app = web.Application(middlewares=[self._note])
         app.router.add_get("/api/v1/index.json", self._index)
         app.router.add_get("/api/v1/{namespace}/{name}.json", self._package)
         app.router.add_get("/tarballs/{namespace}/{name}/{version}.tar.gz", self._tarball)
+        app.router.add_get("/files/{path:.*}", self._file)
         runner = web.AppRunner(app)
         await runner.setup()
         try:
@@ -43,37 +77,50 @@ class Hub:
         finally:
             await runner.cleanup()
 
-    async def _index(self, request: web.Request) -> web.Response:
+    @web.middleware
+    async def _note(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         self.requests.append(request.path)
-        return web.json_response(sorted(self._packages))
+        await asyncio.sleep(self.delay_s)
+        if self.failures > 0:
+            self.failures -= 1
+            raise web.HTTPServiceUnavailable
+        return await handler(request)
+
+    async def _index(self, _request: web.Request) -> web.Response:
+        return web.json_response(sorted({*self._packages, *self.moved}))
 
     async def _package(self, request: web.Request) -> web.Response:
-        self.requests.append(request.path)
         namespace, name = request.match_info["namespace"], request.match_info["name"]
-        found = self._packages.get(f"{namespace}/{name}")
-        if found is None:
+        package = f"{namespace}/{name}"
+        if package not in self._packages and package not in self.moved:
             raise web.HTTPNotFound
-        versions = {
-            version: {
-                "id": f"{namespace}/{name}/{version}",
-                "name": name,
-                "version": version,
-                "packages": [],
-                "require_dbt_version": [],
-                "downloads": {
-                    "tarball": f"{self.url}/tarballs/{namespace}/{name}/{version}.tar.gz",
-                    "format": "tgz",
-                    "sha1": hashlib.sha1(data, usedforsecurity=False).hexdigest(),
-                },
-            }
-            for version, data in found.items()
+        found = self._packages.get(package, {})
+        answer: dict[str, Any] = {"name": name, "namespace": namespace, "latest": max(found, default="")}
+        answer["versions"] = {version: self._described(package, version, facts) for version, facts in found.items()}
+        if package in self.moved:
+            answer["redirectnamespace"], answer["redirectname"] = self.moved[package].split("/")
+        return web.json_response(answer)
+
+    def _described(self, package: str, version: str, facts: Version) -> dict[str, Any]:
+        return {
+            "id": f"{package}/{version}",
+            "name": facts.name or package.split("/")[1],
+            "version": version,
+            "packages": list(facts.packages),
+            "require_dbt_version": list(facts.requires),
+            "downloads": {
+                "tarball": f"{self.url}/tarballs/{package}/{version}.tar.gz",
+                "format": "tgz",
+                "sha1": facts.sha1 or hashlib.sha1(facts.data, usedforsecurity=False).hexdigest(),
+            },
         }
-        return web.json_response({"name": name, "namespace": namespace, "latest": max(found), "versions": versions})
 
     async def _tarball(self, request: web.Request) -> web.Response:
-        self.requests.append(request.path)
         match = request.match_info
-        return web.Response(body=self._packages[f"{match['namespace']}/{match['name']}"][match["version"]])
+        return web.Response(body=self._packages[f"{match['namespace']}/{match['name']}"][match["version"]].data)
+
+    async def _file(self, request: web.Request) -> web.Response:
+        return web.Response(body=self._files[request.match_info["path"]])
 
 
 async def bridge_gateway(docker: aiodocker.Docker) -> str:

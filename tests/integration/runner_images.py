@@ -9,6 +9,8 @@ from typing import Any
 
 import aiodocker
 
+from app.images import RunnerImage
+
 RUNNER_IMAGE = "dbt-runner:latest"
 REPOSITORY = "freshet-test"
 
@@ -23,6 +25,11 @@ def say(manifest, **more):
     sys.stdout.buffer.flush()
 """
 """The beginning of a runner that reads its whole job and can `say` a result."""
+
+
+def named(name: str, dbt_version: str = "1.11") -> RunnerImage:
+    """Return an image by its name, which the engine takes for an id."""
+    return RunnerImage(name, name, dbt_version, frozenset({"duckdb", "postgres"}))
 
 
 async def build_image(docker: aiodocker.Docker, tag: str, dockerfile: str, files: Mapping[str, str | bytes] | None = None) -> str:

@@ -7,7 +7,9 @@ import tarfile
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from app.ports import DbtJob
+from app.jobs import Repository
+from app.ports import DbtJob, PackageRequest
+from tests.integration.runner_images import RUNNER_IMAGE, named
 
 PROJECT = "name: shop\nversion: '1.0'\nprofile: shop\n"
 SHOP = {
@@ -32,8 +34,15 @@ def job(**changed: Any) -> DbtJob:
         "profile": "shop",
         "target": "dev",
         "adapter_type": "duckdb",
+        "image": named(RUNNER_IMAGE),
     }
     return DbtJob(**{**fields, **changed})
+
+
+def request(files: Mapping[str, str | bytes], **changed: Any) -> PackageRequest:
+    """Return what an installer is asked for the packages of a project."""
+    repository = Repository(1, "octo/shop", 1, "main", private=False)
+    return PackageRequest(repository, job(**changed), "dbt_packages", {}, (), lambda: tree(files))
 
 
 def entry(path: str, content: str | bytes, mtime: int = 1_600_000_000) -> bytes:

@@ -13,19 +13,20 @@ import aiodocker
 import pytest
 
 from app.dbt.engine import connect
+from app.dbt.packages import SpooledPackages
 from app.errors import ContainerOutOfMemoryError, ContainerTimedOutError, DbtError
 from app.ports import PackageTree
 from tests.integration.runner_fixtures import Make, runners, running
 from tests.integration.runner_hub import Hub, bridge_gateway
 from tests.integration.runner_images import RUNNER_IMAGE
-from tests.integration.runner_projects import PROJECT, SHOP, held, job, shop, tree
+from tests.integration.runner_projects import PROJECT, SHOP, held, job, request, shop, tree
 
 GREEDY = """
 {% set kept = [] %}
 {% for i in range(100000) %}{% do kept.append('x' * 1000000 ~ i) %}{% endfor %}
 select 1 as id
 """
-DESCRIBED = "models:\n  - name: orders\n    description: \"{{ env_var('TEXT') }}\"\n"
+DESCRIBED = "models:\n  - name: orders\n    description: \"{{ env_var('DBT_ENV_SECRET_TEXT') }}\"\n"
 ENDLESS = "{% for i in range(100000) %}{% for j in range(100000) %}{% set x = i + j %}{% endfor %}{% endfor %} select 1 as id"
 
 
@@ -71,7 +72,7 @@ async def test_a_project_below_the_root_is_parsed_for_postgres(make: Make) -> No
         ),
         (shop(models__totals="from {{ ref('nope') }}"), ["Compilation Error", "models/totals.sql", "depends on a node named 'nope'"]),
         ({**SHOP, "models/schema.yml": "models:\n  - name: orders\n   columns: ["}, ["Parsing Error", "in models/schema.yml, line 3"]),
-        ({**SHOP, "models/schema.yml": DESCRIBED}, ["Env var required but not provided: 'TEXT'", "in models/schema.yml"]),
+        ({**SHOP, "models/schema.yml": DESCRIBED}, ["Secret env vars are allowed only in profiles.yml", "in models/schema.yml"]),
         (shop(models__more__orders="select 1"), ["two models with the name", "models/more/orders.sql", "models/orders.sql"]),
         (
             {**SHOP, "dbt_project.yml": PROJECT + "require-dbt-version: '>=99.0.0'\n"},
@@ -79,8 +80,8 @@ async def test_a_project_below_the_root_is_parsed_for_postgres(make: Make) -> No
         ),
         ({**SHOP, "dbt_project.yml": PROJECT + "models: ["}, ["Syntax error near line 5", "in dbt_project.yml, line 5"]),
         (
-            shop(models__orders="select\n{{ env_var('REGION') }}"),
-            ["Env var required but not provided: 'REGION'", "in models/orders.sql, line 2"],
+            shop(models__orders="select\n{{ env_var('DBT_ENV_SECRET_KEY') }}"),
+            ["Found 'DBT_ENV_SECRET_KEY' referenced elsewhere", "in models/orders.sql, line 2"],
         ),
         ({**SHOP, "macros/one.sql": "{% macro one() %}\n{% if %}{% endmacro %}"}, ["Compilation Error", "in macros/one.sql, line 2"]),
         (shop(models__orders="{{ config(materialized=3) }} select 1"), ["materialized", "models/orders.sql"]),
@@ -157,15 +158,65 @@ async def test_a_container_over_its_time_is_stopped(make: Make) -> None:
     assert "Running with dbt" in vars(caught.value)["log"]
 
 
-async def test_local_packages_are_installed_without_a_network(make: Make) -> None:
-    files = with_local_package()
-    parsed = await make().parse(job(project_dir="shop", install_locally=True), tree(files), None)
+async def test_local_packages_are_links_that_come_with_the_packages(make: Make, tmp_path: Path) -> None:
+    link = tarfile.TarInfo("src/shop/dbt_packages/shared")
+    link.type, link.linkname = tarfile.SYMTYPE, "/work/src/shared"
+    packages = await spooled(tmp_path, link)
+    try:
+        parsed = await make().parse(job(project_dir="shop"), tree(with_local_package()), packages)
+    finally:
+        packages.close()
     assert "macro.shared.one" in json.loads(parsed.manifest)["macros"]
 
 
-async def test_local_packages_come_back_as_links(make: Make) -> None:
+@pytest.mark.parametrize(
+    ("name", "link", "words"),
+    [
+        ("src/../job.json", None, "a path outside of its own: 'src/../job.json'"),
+        ("/etc/passwd", None, "a path outside of its own"),
+        ("src/dbt_packages/x", "/tmp", "behind a link: 'src/dbt_packages/x/dbt_project.yml'"),  # noqa: S108 - the container's
+        ("src/dbt_packages/" + "x" * 300, None, "File name too long"),
+        ("src/models/orders.sql/x", None, "Not a directory"),
+    ],
+    ids=["dots", "absolute", "link", "long", "file"],
+)
+async def test_packages_lie_where_they_may(make: Make, tmp_path: Path, name: str, link: str | None, words: str) -> None:
+    first = tarfile.TarInfo(name)
+    if link:
+        first.type, first.linkname = tarfile.SYMTYPE, link
+    packages = await spooled(tmp_path, first, tarfile.TarInfo(f"{name}/dbt_project.yml"))
+    with pytest.raises(DbtError) as caught:
+        await make().parse(job(), tree(), packages)
+    packages.close()
+    assert words in caught.value.output or "File exists" in caught.value.output
+    assert "Traceback" not in caught.value.log
+
+
+async def test_devices_and_hard_links_of_packages_are_left_out(make: Make, tmp_path: Path) -> None:
+    odd = []
+    for name, kind in (("device", tarfile.BLKTYPE), ("terminal", tarfile.CHRTYPE), ("pipe", tarfile.FIFOTYPE), ("link", tarfile.LNKTYPE)):
+        odd.append(tarfile.TarInfo(f"src/models/{name}.sql"))
+        odd[-1].type, odd[-1].linkname = kind, "src/models/orders.sql"
+    packages = await spooled(tmp_path, *odd)
+    parsed = await make().parse(job(), tree(), packages)
+    packages.close()
+    assert {name for name in json.loads(parsed.manifest)["nodes"] if name.startswith("model.")} == {
+        "model.shop.orders",
+        "model.shop.totals",
+    }
+
+
+async def spooled(directory: Path, *members: tarfile.TarInfo) -> SpooledPackages:
+    """Return packages that hold these members, all of them empty."""
+    packages = SpooledPackages(directory)
+    await packages.write(b"".join(member.tobuf(tarfile.PAX_FORMAT) for member in members) + bytes(2 * tarfile.BLOCKSIZE))
+    await packages.flush()
+    return packages
+
+
+async def test_dbt_installs_local_packages_as_links_too(make: Make) -> None:
     runner = make()
-    packages = await runner.install_packages(job(project_dir="shop"), tree(with_local_package()))
+    packages = await runner.install(request(with_local_package(), project_dir="shop"))
     try:
         names = {member.name: member for member in await members(packages)}
         assert names["src/shop/dbt_packages/shared"].linkname == "/work/src/shared"
@@ -206,7 +257,7 @@ async def test_packages_come_from_the_hub(make: Make, docker: aiodocker.Docker) 
     }
     async with hub.serve():
         runner = make(package_hub_url=hub.url)
-        packages = await runner.install_packages(job(), tree(files))
+        packages = await runner.install(request(files))
     try:
         assert "src/vendored/tools/macros/one.sql" in {member.name for member in await members(packages)}
         assert hub.requests == ["/api/v1/index.json", "/api/v1/acme/tools.json", "/tarballs/acme/tools/1.0.0.tar.gz"]
@@ -220,7 +271,7 @@ async def test_a_package_that_the_hub_has_not_is_named(make: Make, docker: aiodo
     files = {**SHOP, "packages.yml": "packages:\n  - package: acme/tools\n    version: 1.0.0\n"}
     async with Hub(await bridge_gateway(docker)).serve() as hub:
         with pytest.raises(DbtError) as caught:
-            await make(package_hub_url=hub.url + "/").install_packages(job(), tree(files))
+            await make(package_hub_url=hub.url + "/").install(request(files))
     assert caught.value.doing == "installing the packages of octo/shop at 1a2b3c4"
     assert "acme/tools was not found" in caught.value.output
 

@@ -17,8 +17,8 @@ from app.dbt.engine import connect
 from app.dbt.isolation import Limits, Spec
 from app.errors import ConfigurationError, ContainerTimedOutError, DbtError, EngineUnavailableError, OutputTooBigError, RunnerImageError
 from tests.integration.runner_fixtures import Make, containers, runners, running
-from tests.integration.runner_images import SPEAKS, build_image, build_runner
-from tests.integration.runner_projects import SHOP, held, job, tree
+from tests.integration.runner_images import SPEAKS, build_image, build_runner, named
+from tests.integration.runner_projects import SHOP, held, job, request, tree
 
 PROBE = """
 import os, socket
@@ -55,7 +55,7 @@ async def make(docker: aiodocker.Docker, tmp_path: Path) -> AsyncIterator[Make]:
 
 async def test_code_in_a_container_can_do_nothing(make: Make, docker: aiodocker.Docker) -> None:
     image = await build_runner(docker, "probe", SPEAKS + PROBE)
-    found = json.loads((await make(image=image, package_hub_url="http://hub").parse(job(), tree(), None)).manifest)
+    found = json.loads((await make(package_hub_url="http://hub").parse(job(image=named(image)), tree(), None)).manifest)
     assert (found["uid"], found["gid"], found["groups"]) == (10001, 10001, [10001])
     assert {int(value, 16) for value in found["capabilities"]} == {0}
     assert (found["no_new_privileges"], found["seccomp"]) == ("1", "2")
@@ -68,13 +68,13 @@ async def test_code_in_a_container_can_do_nothing(make: Make, docker: aiodocker.
 
 async def test_a_manifest_that_is_no_json_is_delivered_as_it_is(make: Make, docker: aiodocker.Docker) -> None:
     image = await build_runner(docker, "garbage", SPEAKS + r'say(b"\x00\xff not a manifest")')
-    assert (await make(image=image).parse(job(), tree(), None)).manifest == b"\x00\xff not a manifest"
+    assert (await make().parse(job(image=named(image)), tree(), None)).manifest == b"\x00\xff not a manifest"
 
 
 async def test_a_big_manifest_streams(make: Make, docker: aiodocker.Docker) -> None:
     image = await build_runner(docker, "big", SPEAKS + "say(bytes(64 << 20))")
     since = time.monotonic()
-    parsed = await make(image=image).parse(job(), tree(), None)
+    parsed = await make().parse(job(image=named(image)), tree(), None)
     assert parsed.manifest == bytes(64 << 20)
     assert time.monotonic() - since < 10
 
@@ -83,13 +83,13 @@ async def test_an_endless_manifest_is_stopped(make: Make, docker: aiodocker.Dock
     endless = "say(b'', bytes=1 << 40)\nwhile True: sys.stdout.buffer.write(bytes(1 << 20))"
     image = await build_runner(docker, "endless", SPEAKS + endless)
     with pytest.raises(OutputTooBigError, match="bigger than 8 MiB"):
-        await make(image=image, max_manifest_bytes=8 << 20).parse(job(), tree(), None)
+        await make(max_manifest_bytes=8 << 20).parse(job(image=named(image)), tree(), None)
 
 
 async def test_a_flood_of_log_is_bounded_and_holds_nothing_up(make: Make, docker: aiodocker.Docker) -> None:
     flood = "\nfor text in ('first\\n', *['x' * (1 << 20)] * 64, 'last\\n'): sys.stderr.write(text)\nsay(b'{}')"
     image = await build_runner(docker, "flood", SPEAKS + flood)
-    parsed = await make(image=image).parse(job(), tree(), None)
+    parsed = await make().parse(job(image=named(image)), tree(), None)
     assert parsed.manifest == b"{}"
     assert parsed.log.startswith("first\n")
     assert "bytes left out" in parsed.log
@@ -100,7 +100,7 @@ async def test_a_flood_of_log_is_bounded_and_holds_nothing_up(make: Make, docker
 async def test_a_runner_that_crashes_shows_the_end_of_its_log(make: Make, docker: aiodocker.Docker) -> None:
     image = await build_runner(docker, "crash", "import sys; print('out of luck', file=sys.stderr); sys.exit(3)")
     with pytest.raises(DbtError) as caught:
-        await make(image=image).parse(job(), tree(), None)
+        await make().parse(job(image=named(image)), tree(), None)
     assert "exit status 3" in caught.value.output
     assert "out of luck" in caught.value.output
 
@@ -111,13 +111,13 @@ async def test_a_runner_that_crashes_shows_the_end_of_its_log(make: Make, docker
 )
 async def test_a_runner_that_speaks_otherwise_is_no_runner(make: Make, docker: aiodocker.Docker, tag: str, program: str) -> None:
     with pytest.raises(RunnerImageError, match="did not answer in the way"):
-        await make(image=await build_runner(docker, tag, program)).parse(job(), tree(), None)
+        await make().parse(job(image=named(await build_runner(docker, tag, program))), tree(), None)
 
 
 async def test_a_result_that_breaks_off_is_tried_again(make: Make, docker: aiodocker.Docker) -> None:
     image = await build_runner(docker, "short", SPEAKS + "say(b'{', bytes=100)")
     with pytest.raises(EngineUnavailableError, match="1 of 100 bytes"):
-        await make(image=image).parse(job(), tree(), None)
+        await make().parse(job(image=named(image)), tree(), None)
 
 
 async def test_what_stops_the_files_stops_the_container(make: Make) -> None:
@@ -147,8 +147,7 @@ async def test_containers_of_earlier_starts_are_swept(make: Make, docker: aiodoc
     before, now, other = make(), make(), make(instance="test-other")
     names = []
     for number, runner in enumerate((before, now, other)):
-        image = await runner._images.get()
-        spec = await runner._spec("parse", job(extraction_id=f"sweep{number}"), image, "testing")
+        spec = await runner._spec("parse", job(extraction_id=f"sweep{number}"), "testing")
         await docker.containers.create(isolation.config(spec), name=spec.name)
         names.append(spec.name)
     assert await now.sweep() == 1
@@ -161,7 +160,7 @@ async def test_containers_of_earlier_starts_are_swept(make: Make, docker: aiodoc
 
 async def test_a_missing_image_says_how_to_build_it(make: Make) -> None:
     with pytest.raises(RunnerImageError) as caught:
-        await make(image="freshet-test:nowhere").parse(job(), tree(), None)
+        await make(image="freshet-test:nowhere").images()
     assert "freshet-test:nowhere" in caught.value.user_text
     assert "make image" in caught.value.user_text
 
@@ -169,22 +168,24 @@ async def test_a_missing_image_says_how_to_build_it(make: Make) -> None:
 async def test_an_image_that_goes_away_is_missed_at_once(make: Make, docker: aiodocker.Docker) -> None:
     image = await build_runner(docker, "leaving", "# another one every time\n" + SPEAKS + f"say(b'{time.time()}')")
     runner = make(image=image)
-    assert "duckdb" in await runner.adapters()
+    [found] = await runner.images()
+    assert "duckdb" in found.adapters
     await docker.images.delete(image, force=True)
-    for _ in range(2):
-        with pytest.raises(RunnerImageError, match="no image 'freshet-test:leaving'"):
-            await runner.parse(job(), tree(), None)
+    with pytest.raises(RunnerImageError, match="no image 'freshet-test:leaving'"):
+        await runner.parse(job(image=found), tree(), None)
+    with pytest.raises(RunnerImageError, match="no image 'freshet-test:leaving'"):
+        await runner.images()
 
 
 async def test_any_other_image_is_refused(make: Make, docker: aiodocker.Docker) -> None:
     image = await build_image(docker, "other", "FROM scratch\nCOPY a /\n", {"a": "a"})
     with pytest.raises(RunnerImageError, match=r"label io\.freshet\.runner is missing"):
-        await make(image=image).adapters()
+        await make(image=image).images()
 
 
 async def test_a_missing_network_names_its_setting(make: Make) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        await make(deps_network="nowhere").install_packages(job(), tree())
+        await make(deps_network="nowhere").install(request(SHOP))
     assert "DBT_DEPS_NETWORK" in caught.value.user_text
 
 
@@ -202,7 +203,7 @@ async def test_more_cpus_than_the_engine_has_are_no_error(make: Make) -> None:
 async def test_an_engine_that_is_away_is_said_to_be(make: Make, tmp_path: Path) -> None:
     async with connect(f"unix://{tmp_path}/nobody.sock") as away:
         runner = make(docker=away)
-        for call in (runner.check(), runner.adapters(), runner.sweep(), runner.parse(job(), tree(), None)):
+        for call in (runner.check(), runner.images(), runner.sweep(), runner.parse(job(), tree(), None)):
             with pytest.raises(EngineUnavailableError, match="does not answer"):
                 await call
 
@@ -253,9 +254,9 @@ async def proxied(path: Path) -> AsyncIterator[tuple[str, Callable[[], Awaitable
 
 async def test_a_container_that_hangs_up_and_lives_on_is_removed(make: Make, docker: aiodocker.Docker) -> None:
     hang = "import os, time; os.close(1); os.close(2); time.sleep(3600)"
-    image = await (make(image=await build_runner(docker, "hang", hang)))._images.get()
+    image = await build_runner(docker, "hang", hang)
     limits = Limits(1.0, 256 << 20, 3.0, 64)
-    spec = Spec("freshet-test-hang", image.id, image.name, "testing", {"io.freshet.extraction": "hang"}, limits)
+    spec = Spec("freshet-test-hang", image, image, "testing", {"io.freshet.extraction": "hang"}, limits)
 
     async def ignore(_: bytes) -> None:
         pass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from app import project
+from app import discovery
 from app.errors import GitHubUnavailableError, GoneError, NotConfiguredError, SuspendedError
 from app.github import listing
 from app.github.api import ApiClient
@@ -22,6 +22,7 @@ from app.github.client import GitHubClient
 from app.github.survey import Survey
 from app.jobs import Repository
 from app.ports import BranchHead, InstallationState
+from app.settings import Settings
 from tests.double import Answer, GitHubDouble, Installation, schema
 from tests.double import Repository as Hosted
 
@@ -221,11 +222,15 @@ BIG = {
 }
 
 
+def found(paths: Sequence[str]) -> list[str]:
+    return list(discovery.projects(paths, {}, Settings()).projects)
+
+
 async def test_a_truncated_listing_is_walked() -> None:
     async with make_world(tree_limit=12) as small:
         _, repository = await small.create(BIG)
         head = await small.client.head(repository)
-        assert project.find(head.paths) == ["small", "warehouse", "warehouse/core/finance/eu"]
+        assert found(head.paths) == ["small", "warehouse", "warehouse/core/finance/eu"]
         assert await small.survey.paths(repository, head.sha or "") == head.paths
         trees = small.asked("GET", "/git/trees/")
         listed = {entry["path"]: entry["sha"] for tree in trees for entry in tree.response_json["tree"]}
@@ -240,7 +245,7 @@ async def test_a_walk_that_is_too_long_returns_what_it_found(monkeypatch: pytest
     async with make_world(tree_limit=12) as small:
         _, repository = await small.create(BIG)
         sha = (await small.client.head(repository)).sha
-        assert project.find(await small.survey.paths(repository, sha or "")) == ["small", "warehouse"]
+        assert found(await small.survey.paths(repository, sha or "")) == ["small", "warehouse"]
 
 
 async def test_a_walk_stops_where_github_does() -> None:

@@ -19,7 +19,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     settings = config.read()
     assert (settings.host, settings.port, settings.public_url) == ("127.0.0.1", 3001, "http://127.0.0.1:3001")
     assert (settings.dbt_cpus, settings.dbt_memory, settings.dbt_timeout, settings.dbt_pids) == (2, 2 << 30, 600, 256)
-    assert (settings.dbt_docker_image, settings.dbt_deps_network) == ("dbt-runner:latest", "bridge")
+    assert (settings.dbt_docker_image, settings.dbt_deps_network) == ("dbt-runner:latest", None)
     assert settings.work_dir == settings.freshet_data_dir / "work"
 
 
@@ -89,3 +89,12 @@ def test_a_private_key_on_one_line_and_in_a_file(environment: pytest.MonkeyPatch
     environment.setenv("GITHUB_PRIVATE_KEY_PATH", str(tmp_path_factory.mktemp("keys") / "missing.pem"))
     with pytest.raises(ConfigurationError, match="GITHUB_PRIVATE_KEY_PATH"):
         _ = config.read().private_key_pem
+
+
+def test_hosts_of_packages_are_names_and_those_that_other_settings_hold(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("FRESHET_PACKAGE_HOSTS", "GitLab.corp, git.corp:8443")
+    environment.setenv("DBT_PACKAGE_HUB_URL", "http://hub.corp:8080/api")
+    assert config.read().package_hosts == {"gitlab.corp", "git.corp:8443", "hub.corp:8080", "github.com:443"}
+    environment.setenv("FRESHET_PACKAGE_HOSTS", "https://gitlab.corp")
+    with pytest.raises(ConfigurationError, match="FRESHET_PACKAGE_HOSTS"):
+        config.read()

@@ -9,25 +9,30 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LEVELS = [
-    {"app.errors", "app.log"},
-    {"app.texts", "app.jobs", "app.github_app"},
-    {"app.warehouse", "app.events", "app.manifest", "app.checkup"},
-    {"app.project"},
-    {"app.place"},
+    {"app.remarks", "app.log", "app.markdown", "app.advice"},
+    {"app.errors"},
+    {"app.texts", "app.jobs", "app.github_app", "app.images", "app.addresses", "app.ranges", "app.expressions", "app.lockfile"},
+    {"app.settings", "app.names", "app.specs", "app.events", "app.manifest", "app.checkup", "app.remotes"},
+    {"app.evidence", "app.discovery"},
+    {"app.warehouse", "app.versions"},
+    {"app.project", "app.packages"},
+    {"app.place", "app.pins"},
     {"app.lineage"},
+    {"app.summary"},
     {"app.report"},
-    {"app.ports"},
+    {"app.ports", "app.resolve"},
     {"app.storage"},
     {"app.handlers", "app.refresh"},
     {"app.worker", "app.reconcile", "app.outbox"},
-    {"app.github", "app.dbt", "app.store", "app.web"},
+    {"app.github", "app.dbt", "app.hub", "app.store", "app.web"},
     {"app.config"},
     {"app.credentials"},
+    {"app.parts"},
     {"app.main"},
     {"app.cli"},
     {"app.__main__"},
 ]
-PURE = ["texts", "warehouse", "project", "place", "jobs", "events", "manifest", "lineage", "report", "github_app", "checkup"]
+PURE = ["remarks", "addresses", "remotes", "texts", "settings", "images", "versions", "evidence", "names", "specs", "discovery", "ranges", "expressions", "lockfile", "packages", "pins", "advice", "markdown", "warehouse", "project", "place", "jobs", "events", "manifest", "lineage", "summary", "report", "github_app", "checkup"]
 EDGES = next(level for level in LEVELS if "app.github" in level)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+import time
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
@@ -27,7 +28,9 @@ async def test_the_archive_is_the_job_then_the_files_then_the_packages(tmp_path:
     packages = SpooledPackages(tmp_path)
     await packages.write(b"opaque" * 1000)
     await packages.flush()
-    data = await packed(archive(job_json("parse", job(project_dir="data")), tree(), packages))
+    data = await packed(
+        archive(job_json("parse", job(project_dir="data", variables={"days": 3}, environment={"REGION": "eu"})), tree(), packages)
+    )
     packages.close()
     assert len(data) % tarfile.RECORDSIZE == 0
     with tarfile.open(fileobj=io.BytesIO(data), mode="r|") as members:
@@ -38,7 +41,7 @@ async def test_the_archive_is_the_job_then_the_files_then_the_packages(tmp_path:
     told = json.loads(contents["job.json"])
     assert told["command"] == "parse"
     assert told["project_dir"] == "data"
-    assert told["install_locally"] is False
+    assert (told["variables"], told["environment"]) == ({"days": 3}, {"REGION": "eu"})
     assert told["profiles"]["shop"]["outputs"]["dev"]["type"] == "duckdb"
 
 
@@ -82,6 +85,67 @@ async def test_a_result_may_come_in_any_pieces(payload: bytes, cuts: list[int]) 
     assert reader.result is not None
     assert reader.result.stages == {"parse": 1.5}
     assert b"".join(received) == payload
+
+
+def header(**changed: object) -> bytes:
+    """Return the line of a result with things in it that no honest runner writes."""
+    invented = {"kind": "env_var", "name": "X", "value": "x", "path": "models/a.sql", "line": 1}
+    return json.dumps({"ok": True, "bytes": 0, "placeholders": [invented], **changed}).encode() + b"\n"
+
+
+async def read(output: bytes) -> ResultReader:
+    async def keep(_: bytes) -> None:
+        pass
+
+    reader = ResultReader(keep)
+    await reader.feed(output)
+    return reader
+
+
+async def test_placeholders_come_with_a_refusal_too() -> None:
+    reader = await read(header(ok=False, error="no"))
+    assert reader.result is not None
+    [found] = reader.result.placeholders
+    assert (found.kind, found.name, found.value, found.path, found.line) == ("env_var", "X", "x", "models/a.sql", 1)
+
+
+INVENTED = {"kind": "var", "name": "X", "value": "x"}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"placeholders": [INVENTED] * 501},
+        {"placeholders": [{**INVENTED, "kind": "secret"}]},
+        {"placeholders": [{**INVENTED, "name": "x" * 1001}]},
+        {"placeholders": [{**INVENTED, "value": 1}]},
+        {"placeholders": [{**INVENTED, "line": -1}]},
+        {"placeholders": [[[[[]]]]]},
+        {"error": "x" * (300 << 10)},
+        {"bytes": -1},
+        {"bytes": 1 << 70},
+        {"stages": {str(number): 0.1 for number in range(21)}},
+        {"stages": {"parse": -1}},
+        {"cpu_seconds": 1e300},
+        {"peak_memory_bytes": "1"},
+        {"warnings": 0.5},
+        {"dbt_version": "1" * 101},
+        {"kind": "other"},
+    ],
+)
+async def test_what_is_out_of_bounds_is_no_result(changed: dict[str, object]) -> None:
+    assert (await read(header())).result
+    with pytest.raises(MalformedResultError):
+        await read(header(**changed))
+
+
+async def test_a_header_that_comes_byte_by_byte_costs_no_more() -> None:
+    reader = await read(b"")
+    since = time.process_time()
+    with pytest.raises(MalformedResultError):
+        for _ in range(2 << 20):
+            await reader.feed(b" ")
+    assert time.process_time() - since < 5
 
 
 @pytest.mark.parametrize("output", [b"hello\n", b"[]\n", b'{"ok": true}\n', b"x" * (2 << 20)])

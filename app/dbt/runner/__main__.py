@@ -19,6 +19,7 @@ STARTED = time.monotonic()
 RESULTS = freshet_result.claim_stdout()
 
 import freshet_dbt  # noqa: E402 - imports dbt, before the job is read: a container can be started ahead of its job
+import freshet_placeholders  # noqa: E402
 import freshet_tree  # noqa: E402
 
 
@@ -31,33 +32,37 @@ def main() -> None:
     tree = freshet_tree.Tree()
     # The wait for a job is not part of any stage.
     job = tree.read_job(sys.stdin.buffer)
+    placeholders = freshet_placeholders.Placeholders(job["project_dir"])
+    placeholders.install()
     try:
         since = time.monotonic()
         tree.unpack()
         stages["unpack"] = time.monotonic() - since
-        path = COMMANDS[job["command"]](job, tree, stages)
+        path, warnings = COMMANDS[job["command"]](job, tree, stages, placeholders)
     except freshet_dbt.RefusedError as refusal:
-        freshet_result.write_refusal(RESULTS, refusal.kind, str(refusal), stages)
+        invented = placeholders.records(refused=refusal.kind == "dbt")
+        freshet_result.write_refusal(RESULTS, refusal.kind, str(refusal), stages, invented)
+    except freshet_tree.UnusableError as error:
+        freshet_result.write_refusal(RESULTS, "dbt", str(error), stages, [])
     except OSError as error:
         if not freshet_tree.is_full(error):
             raise
-        freshet_result.write_refusal(RESULTS, "space", str(error), stages)
+        freshet_result.write_refusal(RESULTS, "space", str(error), stages, [])
     else:
-        freshet_result.write_file(RESULTS, path, stages, freshet_dbt.version(), freshet_dbt.warnings())
+        told = {"dbt_version": freshet_dbt.version(), "warnings": warnings}
+        freshet_result.write_file(RESULTS, path, stages, told, placeholders.records(refused=False))
 
 
-def deps(job: dict, tree: freshet_tree.Tree, stages: dict) -> str:
-    """Install the packages and return the path of an archive of what was installed."""
-    freshet_dbt.invoke("deps", job, stages, network=True)
-    return tree.pack_new_files()
+def deps(job: dict, tree: freshet_tree.Tree, stages: dict, placeholders: freshet_placeholders.Placeholders) -> tuple:
+    """Install the packages; return the path of an archive of what was installed, and how often dbt warned."""
+    warnings = freshet_dbt.invoke("deps", job, stages, placeholders, network=True)
+    return tree.pack_new_files(), warnings
 
 
-def parse(job: dict, _tree: freshet_tree.Tree, stages: dict) -> str:
-    """Parse the project and return the path of its manifest."""
-    if job.get("install_locally"):
-        freshet_dbt.invoke("deps", job, stages)
-    freshet_dbt.invoke("parse", job, stages)
-    return os.path.join(freshet_dbt.TARGET, "manifest.json")
+def parse(job: dict, _tree: freshet_tree.Tree, stages: dict, placeholders: freshet_placeholders.Placeholders) -> tuple:
+    """Parse the project; return the path of its manifest, and how often dbt warned."""
+    warnings = freshet_dbt.invoke("parse", job, stages, placeholders)
+    return os.path.join(freshet_dbt.TARGET, "manifest.json"), warnings
 
 
 COMMANDS = {"deps": deps, "parse": parse}

@@ -8,6 +8,7 @@ import re
 import time
 from typing import TYPE_CHECKING
 
+import freshet_placeholders
 import freshet_tree
 import freshet_where
 from dbt.cli.main import dbtRunner
@@ -25,8 +26,7 @@ KEPT_FOR_DEPS = ("DBT_PACKAGE_HUB_URL", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
 ENVIRONMENT = dict(os.environ)
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 MAX_EVENTS = 50
-
-_events = {"warn": 0, "errors": []}
+MAX_TEXT = 100_000
 
 
 class RefusedError(Exception):
@@ -42,28 +42,61 @@ def version() -> str:
     return str(__version__)
 
 
-def warnings() -> int:
-    """Return how often dbt warned."""
-    return _events["warn"]
+class Attempt:
+    """One run of dbt: its outcome, and what it said meanwhile."""
+
+    def __init__(self, arguments: list) -> None:
+        self.warnings = 0
+        self.errors = []  # type: list[str]
+        self._outcome = dbtRunner(callbacks=[self._note]).invoke(arguments)
+        self.success = self._outcome.success
+        self.error = self._outcome.exception
+
+    def _note(self, event: EventMsg) -> None:
+        level = event.info.level
+        if level == "warn":
+            self.warnings += 1
+        elif level == "error" and len(self.errors) < MAX_EVENTS:
+            self.errors.append(event.info.msg)
 
 
-def invoke(command: str, job: dict, stages: dict, *, network: bool = False) -> None:
-    """Run a dbt command on the job's project. Raises RefusedError with dbt's words."""
+def invoke(command: str, job: dict, stages: dict, placeholders: freshet_placeholders.Placeholders, *, network: bool = False) -> int:
+    """Run a dbt command on the job's project; return how often dbt warned. Raises RefusedError with dbt's words.
+
+    A parse that does not succeed while dbt gave None for variables without a value is tried once more, with placeholders for them.
+    """
     since = time.monotonic()
-    os.environ.clear()
-    os.environ.update({name: ENVIRONMENT[name] for name in KEPT + (KEPT_FOR_DEPS if network else ()) if name in ENVIRONMENT})
-    project = os.path.normpath(os.path.join(freshet_tree.SOURCE, job["project_dir"]))
-    _write_profiles(job["profiles"])
+    _enter(job, network=network)
     try:
-        os.chdir(project)
-        outcome = dbtRunner(callbacks=[_note]).invoke(_arguments(command, job, project))
+        attempt = Attempt(_arguments(command, job))
+        if command == "parse" and not attempt.success and placeholders.nothing and _kind(attempt.error) == "dbt":
+            attempt = _with_variables(attempt, _arguments(command, job), placeholders)
     finally:
         stages[command] = time.monotonic() - since
-    if not outcome.success:
-        raise RefusedError(_message(outcome.exception, job["project_dir"]), _kind(outcome.exception))
+    if not attempt.success:
+        raise RefusedError(_message(attempt, job["project_dir"], placeholders), _kind(attempt.error))
+    return attempt.warnings
 
 
-def _arguments(command: str, job: dict, project: str) -> list:
+def _enter(job: dict, *, network: bool) -> None:
+    os.environ.clear()
+    os.environ.update({name: ENVIRONMENT[name] for name in KEPT + (KEPT_FOR_DEPS if network else ()) if name in ENVIRONMENT})
+    os.environ.update(job.get("environment") or {})
+    _write_profiles(job["profiles"])
+    os.chdir(freshet_tree.project(job["project_dir"]))
+
+
+def _with_variables(first: Attempt, arguments: list, placeholders: freshet_placeholders.Placeholders) -> Attempt:
+    """Return a second attempt that succeeded, or else the first one: dbt's own words are the better ones."""
+    print("Freshet: once more, with placeholders for the variables without a value: " + ", ".join(placeholders.nothing[:20]))  # noqa: T201 - to dbt's log
+    with placeholders.for_all_variables() as keep:
+        second = Attempt(arguments)
+        if second.success:
+            keep()
+    return second if second.success else first
+
+
+def _arguments(command: str, job: dict) -> list:
     """https://docs.getdbt.com/reference/global-configs/about-global-configs - all but --no-version-check: dbt's own check stands."""
     return [
         "--no-use-colors",
@@ -72,11 +105,13 @@ def _arguments(command: str, job: dict, project: str) -> list:
         "--log-level-file", "none",
         "--log-path", LOGS,
         command,
-        "--project-dir", project,
+        "--project-dir", freshet_tree.project(job["project_dir"]),
         "--profiles-dir", PROFILES,
         "--profile", job["profile"],
         "--target", job["target"],
-    ] + (["--target-path", TARGET] if command == "parse" else [])  # fmt: skip
+        *(["--target-path", TARGET] if command == "parse" else []),
+        *(["--vars", json.dumps(job["variables"])] if job.get("variables") else []),
+    ]  # fmt: skip
 
 
 def _write_profiles(profiles: dict) -> None:
@@ -86,26 +121,23 @@ def _write_profiles(profiles: dict) -> None:
         json.dump(profiles, file)
 
 
-def _note(event: EventMsg) -> None:
-    level = event.info.level
-    if level == "warn":
-        _events["warn"] += 1
-    elif level == "error" and len(_events["errors"]) < MAX_EVENTS:
-        _events["errors"].append(event.info.msg)
-
-
-def _message(error: BaseException | None, project_dir: str) -> str:
-    """Return what dbt says of an error, and where that was."""
+def _message(attempt: Attempt, project_dir: str, placeholders: freshet_placeholders.Placeholders) -> str:
+    """Return what dbt says of an error, where that was, and which placeholder may be the cause."""
+    error = attempt.error
     if error is None:
-        text = "\n".join(_events["errors"]) or "dbt ended without success and without saying why."
+        text = "\n".join(attempt.errors) or "dbt ended without success and without saying why."
     elif type(error).__module__.split(".")[0] in ("dbt", "dbt_common", "click"):
         text = str(error)
     else:
         # Not an error that dbt knows: of most, the type says more than the text ("KeyError: 'x'").
         text = f"{type(error).__name__}: {error}"
     # Absolute paths are those of the container: nobody else knows them.
-    text = COLOURS.sub("", text).replace(freshet_tree.SOURCE + "/", "").strip()
-    return text if error is None else text + freshet_where.remark(error, text, project_dir)
+    text = COLOURS.sub("", text).replace(freshet_tree.SOURCE + "/", "").strip()[:MAX_TEXT]
+    where = None
+    if error is not None:
+        text += freshet_where.remark(error, text, project_dir)
+        where = freshet_where.failed_in(error, project_dir)
+    return text + placeholders.remark(text, where)
 
 
 def _kind(error: BaseException | None) -> str:

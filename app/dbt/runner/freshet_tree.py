@@ -12,9 +12,14 @@ from typing import TYPE_CHECKING, BinaryIO
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-WORK = "/work"
+# Another place is for trying it outside of a container.
+WORK = os.environ.get("FRESHET_WORK", "/work")
 SOURCE = os.path.join(WORK, "src")
 JOB, PACKAGES = "job.json", "packages.tar"
+
+
+class UnusableError(Exception):
+    """What came in cannot be laid out."""
 
 
 class Tree:
@@ -33,8 +38,19 @@ class Tree:
         return json.load(self._archive.extractfile(first))
 
     def unpack(self) -> None:
-        """Lay out the rest of the archive. Modification times are kept: dbt's partial parsing trusts them."""
+        """Lay out the rest of the archive. Modification times are kept: dbt's partial parsing trusts them.
+
+        Raises UnusableError, or the OSError of a file system that is full.
+        """
         os.makedirs(SOURCE, exist_ok=True)
+        try:
+            self._unpack()
+        except (OSError, ValueError, tarfile.TarError) as error:
+            if isinstance(error, OSError) and is_full(error):
+                raise
+            raise UnusableError(f"The files of the project and its packages cannot be laid out: {error}") from error
+
+    def _unpack(self) -> None:
         for member in _members(self._archive):
             if member.name == PACKAGES:
                 with tarfile.open(fileobj=self._archive.extractfile(member), mode="r|") as packages:
@@ -59,25 +75,37 @@ class Tree:
     def _put(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> str:
         path = os.path.join(WORK, member.name)
         if not path.startswith(SOURCE + "/") or ".." in member.name.split("/"):
-            raise SystemExit(f"the archive holds a path outside of the sources: {member.name!r}")
+            raise UnusableError(f"A package holds a path outside of its own: {member.name[:200]!r}")
         parent = os.path.dirname(path)
         if parent not in self._made:
             os.makedirs(parent, exist_ok=True)
+            if not (os.path.realpath(parent) + "/").startswith(os.path.realpath(SOURCE) + "/"):
+                raise UnusableError(f"A package holds a path behind a link: {member.name[:200]!r}")
             self._made.add(parent)
         if member.isdir():
             os.makedirs(path, exist_ok=True)
         elif member.issym():
+            # As it is, wherever it leads: the container holds nothing but this job. Hard links and devices are left out.
             os.symlink(member.linkname, path)
         elif member.isreg():
-            with open(path, "wb") as target:
+            with open(path, "wb", opener=_not_behind_a_link) as target:
                 shutil.copyfileobj(archive.extractfile(member), target)
             os.utime(path, (member.mtime, member.mtime))
         return path
 
 
+def _not_behind_a_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o644)
+
+
+def project(project_dir: str) -> str:
+    """Return the path of a project, given relative to the repository."""
+    return os.path.normpath(os.path.join(SOURCE, project_dir))
+
+
 def is_full(error: OSError) -> bool:
-    """Tell whether an error says that the file system in memory is full."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    """Tell whether an error says that the file system in memory is full, or that a file is bigger than all of it may be."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:

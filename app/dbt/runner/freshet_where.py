@@ -1,4 +1,4 @@
-"""Which file dbt was at when it stopped, for the messages in which it does not say so itself ("Env var required but not provided")."""
+"""Which file dbt is at, or was at when it stopped: read off the frames of its own functions."""
 
 from __future__ import annotations
 
@@ -7,16 +7,24 @@ import re
 from traceback import walk_tb
 from typing import TYPE_CHECKING
 
+import freshet_scan
+import freshet_tree
+
 if TYPE_CHECKING:
     from types import FrameType
 
 TEMPLATE = "<template>"
 """Jinja's name for a template without one: https://jinja.palletsprojects.com/en/stable/api/#jinja2.Environment.from_string."""
 BODY = "top-level template code"
+ROOT = "root"
+"""The name of the same function while it runs: Jinja gives the other one to the frames of an error."""
 LOCALS = ("node", "parsed_node", "block", "file_block", "source_file", "fp", "target")
 DESCRIPTIONS = ("process_docs", "_process_docs_for_node")
 """Functions for what YAML says of a node: the file that they are at is not the node's own."""
+CONFIGURATION = {"render_packages": "packages.yml", "render_selectors": "selectors.yml"}
 FILE = re.compile(r"[\w./-]+\.(?:sql|py|ya?ml|csv|md)\b")
+ADVICE = "allowed only in profiles.yml or packages.yml"
+"""Of secrets: names files, but none that they were in."""
 LINE = re.compile(r"\bline (\d+)")
 
 
@@ -24,12 +32,42 @@ def remark(error: BaseException, text: str, project_dir: str) -> str:
     """Return a line to add to dbt's `text`: the file, relative to the repository, and the line if known. Empty if `text` says it."""
     path, line = _place(error)
     # Of a YAML file that cannot be read dbt gives the name alone, and many are called schema.yml.
-    if path is None or path in text or not {os.path.basename(path)}.issuperset(FILE.findall(text)):
+    if path is None or path in text or not {os.path.basename(path)}.issuperset(FILE.findall(text.replace(ADVICE, ""))):
         return ""
     told = LINE.search(text)
     line = line if told is None else int(told.group(1))
-    where = os.path.normpath(os.path.join(project_dir, path))
-    return f"\n\nThis was in {where}" + ("" if line is None else f", line {line}")
+    return f"\n\nThis was in {in_repository(path, project_dir)}" + ("" if line is None else f", line {line}")
+
+
+def failed_in(error: BaseException, project_dir: str) -> str | None:
+    """Return the file that dbt stopped at, relative to the repository."""
+    path, _ = _place(error)
+    return None if path is None else in_repository(path, project_dir)
+
+
+def here(frame: FrameType | None) -> tuple[str | None, int | None]:
+    """Return the file, as dbt names it, and the line of a model that the code running in `frame` is there for."""
+    line = None
+    while frame is not None:
+        template = frame.f_globals.get("__jinja_template__") if frame.f_code.co_filename == TEMPLATE else None
+        if template is not None and frame.f_code.co_name == ROOT:
+            # Further out they are macros' callers: the outermost is the file itself.
+            line = template.get_corresponding_lineno(frame.f_lineno)
+        path = _path(frame)
+        if path is not None:
+            return path, line if path.endswith(".sql") else None
+        frame = frame.f_back
+    return None, None
+
+
+def in_repository(path: str, project_dir: str) -> str:
+    """Return the path in the repository of a file that dbt names relative to its project or package."""
+    found = os.path.normpath(os.path.join(project_dir, path))
+    if os.path.exists(os.path.join(freshet_tree.SOURCE, found)):
+        return found
+    roots = freshet_scan.package_roots(freshet_tree.SOURCE, freshet_tree.project(project_dir))
+    elsewhere = [root for root in roots if os.path.exists(os.path.join(root, path))]
+    return os.path.relpath(os.path.join(elsewhere[0], path), freshet_tree.SOURCE) if len(elsewhere) == 1 else found
 
 
 def _place(error: BaseException) -> tuple[str | None, int | None]:
@@ -47,6 +85,8 @@ def _path(frame: FrameType) -> str | None:
     if frame.f_code.co_name in DESCRIPTIONS:
         patch = getattr(frame.f_locals.get("node"), "patch_path", None)
         return patch.split("://")[-1] if isinstance(patch, str) else None
+    if frame.f_code.co_name in CONFIGURATION:
+        return CONFIGURATION[frame.f_code.co_name]
     if frame.f_code.co_filename.endswith(os.path.join("dbt", "config", "project.py")):
         return "dbt_project.yml"
     for name in LOCALS:

@@ -79,6 +79,7 @@ WHERE connection_id = $1 AND branch = $2 AND status <> 'superseded' ORDER BY num
 -- name: by_id
 SELECT e.*, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
        (SELECT count(*) FROM connections s WHERE s.repository_id = r.id AND (s.hidden_at IS NULL OR s.id = c.id)) AS siblings,
+       e.branch = coalesce(c.branch, r.default_branch) AS followed,
        (SELECT i.repository_selection FROM installations i WHERE i.id = r.installation_id) AS repository_selection
 FROM extractions e
 JOIN connections c ON c.id = e.connection_id
@@ -89,6 +90,7 @@ WHERE e.id = $1;
 -- name: active
 SELECT e.*, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
        (SELECT count(*) FROM connections s WHERE s.repository_id = r.id AND (s.hidden_at IS NULL OR s.id = c.id)) AS siblings,
+       e.branch = coalesce(c.branch, r.default_branch) AS followed,
        (SELECT i.repository_selection FROM installations i WHERE i.id = r.installation_id) AS repository_selection
 FROM extractions e
 JOIN connections c ON c.id = e.connection_id
@@ -101,6 +103,7 @@ LIMIT $2;
 -- name: of_connection
 SELECT e.*, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
        (SELECT count(*) FROM connections s WHERE s.repository_id = r.id AND (s.hidden_at IS NULL OR s.id = c.id)) AS siblings,
+       e.branch = coalesce(c.branch, r.default_branch) AS followed,
        (SELECT i.repository_selection FROM installations i WHERE i.id = r.installation_id) AS repository_selection
 FROM extractions e
 JOIN connections c ON c.id = e.connection_id

@@ -139,7 +139,8 @@ RETURNING r.id;
 
 -- name: purge_installations
 DELETE FROM installations i
-WHERE i.deleted_at < now() - $1::interval AND NOT EXISTS (SELECT FROM repositories r WHERE r.installation_id = i.id);
+WHERE i.deleted_at < now() - $1::interval AND NOT EXISTS (SELECT FROM repositories r WHERE r.installation_id = i.id)
+RETURNING i.id;
 
 -- name: purge_redeliveries
 DELETE FROM redeliveries WHERE asked_at < now() - interval '10 days';

@@ -1,0 +1,118 @@
+"""Parts of the service that a command uses alone too: each from its settings, and gone when it is left."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import socket
+from collections.abc import AsyncIterator
+
+from app import credentials
+from app.addresses import configured
+from app.config import Settings
+from app.dbt.docker import DockerRunner
+from app.dbt.engine import connect
+from app.dbt.isolation import NO_NETWORK, Policy
+from app.errors import ConfigurationError
+from app.github.api import ApiClient
+from app.github.auth import AppAuth
+from app.github.client import GitHubClient
+from app.github.packages import GitPackages
+from app.github.setup import AppSetup
+from app.github.source import GitSources
+from app.github.survey import Survey
+from app.hub.guard import Guard
+from app.hub.installer import Installer
+from app.ports import PackageSources
+from app.store import embedded
+
+
+def make_directories(settings: Settings) -> None:
+    """Make the directories that everything else takes for granted. Raises ConfigurationError that names the variable."""
+    for name, directory in (("FRESHET_DATA_DIR", settings.freshet_data_dir), ("DBT_WORK_DIR", settings.work_dir)):
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError("preparing the directories", f"{name}: {directory} cannot be made ({error.strerror})") from error
+
+
+@contextlib.asynccontextmanager
+async def database(settings: Settings) -> AsyncIterator[str]:
+    """Yield the DSN of the configured PostgreSQL, or of our own, which then runs until this is left."""
+    if settings.database_url:
+        yield settings.database_url.get_secret_value()
+    else:
+        async with embedded.serve(settings.freshet_data_dir) as dsn:
+            yield dsn
+
+
+@contextlib.asynccontextmanager
+async def docker_runner(settings: Settings, role: str = "service") -> AsyncIterator[DockerRunner]:
+    """Yield the runner of containers. What a service sweeps at its start are those of its own role."""
+    verify = settings.docker_tls_verify not in (None, "", "0")
+    async with connect(settings.docker_host, tls_verify=verify, cert_path=settings.docker_cert_path) as docker:
+        yield DockerRunner(
+            docker,
+            image=settings.dbt_docker_image,
+            more_images=settings.dbt_docker_images or None,
+            cpus=settings.dbt_cpus,
+            memory_bytes=settings.dbt_memory,
+            timeout_s=settings.dbt_timeout,
+            pids=settings.dbt_pids,
+            deps_network=settings.dbt_deps_network or NO_NETWORK,
+            package_hub_url=settings.dbt_package_hub_url,
+            instance=_instance(settings, role),
+            work_dir=settings.work_dir,
+            policy=Policy(settings.freshet_container_runtime, settings.seccomp_profile, settings.freshet_isolation == "strict"),
+        )
+
+
+@contextlib.asynccontextmanager
+async def github(settings: Settings) -> AsyncIterator[tuple[GitHubClient, Survey, AppAuth, AppSetup]]:
+    """Yield the client of GitHub's API and the App, which is who the environment or `/setup` made it."""
+    known = credentials.identity(settings)
+    async with ApiClient(credentials.addresses(settings, known)[0]) as api:
+        auth = AppAuth(None, None, api)
+        setup = credentials.app_setup(settings, known, api, auth)
+        client = GitHubClient(api, auth)
+        yield client, Survey(api, auth, client), auth, setup
+
+
+@contextlib.asynccontextmanager
+async def installer(settings: Settings, packages: PackageSources, server_url: str) -> AsyncIterator[Installer]:
+    """Yield what fetches packages: git ones from `packages`, those of the hub and tarballs by itself."""
+    async with Guard(settings.package_hosts | configured([server_url])) as guard:
+        yield Installer(packages, guard, work_dir=settings.work_dir, hub_url=settings.dbt_package_hub_url, server_url=server_url)
+
+
+class Caches:
+    """All that is kept of repositories and packages between extractions (`app.ports.Caches`)."""
+
+    def __init__(self, sources: GitSources, git_packages: GitPackages, packages: Installer) -> None:
+        self._sources, self._git_packages, self._packages = sources, git_packages, packages
+
+    def point_at(self, server_url: str) -> None:
+        """Have another GitHub from now on."""
+        for part in (self._sources, self._git_packages, self._packages):
+            part.point_at(server_url)
+
+    async def remove(self, repository_id: int) -> None:
+        """Throw away what is kept of a repository."""
+        await self._sources.remove(repository_id)
+
+    async def remove_installation(self, installation_id: int) -> None:
+        """Throw away what is kept for an installation."""
+        await self._git_packages.remove_installation(installation_id)
+        await self._packages.remove(installation_id)
+
+    async def tidy(self) -> None:
+        """Keep everything packed and within its bounds."""
+        await self._sources.tidy()
+        await self._git_packages.tidy()
+        await self._packages.tidy()
+
+
+def _instance(settings: Settings, role: str) -> str:
+    """Return a name for this service's containers that is the same after a restart, and another for another service on the engine."""
+    place = f"{socket.gethostname()} {settings.freshet_data_dir.resolve()} {role}"
+    return hashlib.sha256(place.encode()).hexdigest()[:16]

@@ -1,0 +1,254 @@
+"""Projects that want to take the host, or only more than their share: each ends with a plain word, and the neighbour does not notice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import tarfile
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import aiodocker
+import pytest
+
+from app.dbt.docker import MAX_MANIFEST, DockerRunner
+from app.dbt.engine import connect
+from app.errors import (
+    ContainerOutOfMemoryError,
+    ContainerTimedOutError,
+    DbtError,
+    EngineUnavailableError,
+    FreshetError,
+    OutputTooBigError,
+    RunnerImageError,
+)
+from app.ports import Parsed
+from tests.integration.hostile_code import attack, hostile_runner
+from tests.integration.runner_fixtures import Make, runners
+from tests.integration.runner_projects import SHOP, entry, job, shop, tree
+
+LAUGHS = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10))
+ALIAS_BOMB = f"{LAUGHS}models:\n  - name: orders\n    config: {{meta: {{all: *a9}}}}\n    columns: [{{name: id}}]\n"
+MERGE_BOMB = "a0: &a0 {k: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{','.join([f'*a{n - 1}'] * 10)}]}}\n" for n in range(1, 12))
+
+
+@pytest.fixture
+async def docker() -> AsyncIterator[aiodocker.Docker]:
+    async with connect() as client:
+        yield client
+
+
+@pytest.fixture
+async def make(docker: aiodocker.Docker, tmp_path: Path) -> AsyncIterator[Make]:
+    async with runners(docker, tmp_path) as make_runner:
+        yield make_runner
+
+
+async def parse(runner: DockerRunner, stream: AsyncIterator[bytes] | None = None) -> Parsed:
+    [image, *_] = await runner.images()
+    return await runner.parse(job(image=image), stream or tree(), None)
+
+
+def peak_mib() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+
+
+async def test_processes_are_counted(make: Make, docker: aiodocker.Docker) -> None:
+    bomb = """
+        made = 0
+        try:
+            while True:
+                if os.fork() == 0:
+                    time.sleep(3600)
+                made += 1
+        except BlockingIOError:
+            say({"made": made})
+    """
+    parsed = await attack(await hostile_runner(make, docker, pids=48), bomb)
+    # The rest is ours: this one, and what the engine needs to start it.
+    assert 40 <= json.loads(parsed.manifest)["made"] < 48
+
+
+async def test_files_are_bounded_in_number_and_bytes(make: Make, docker: aiodocker.Docker) -> None:
+    fill = """
+        def many():
+            for number in range(10 ** 7):
+                os.close(os.open(f"/tmp/{number}", os.O_CREAT | os.O_WRONLY))
+        def sparse():
+            with open("/work/sparse", "wb") as file:
+                file.truncate(1 << 40)
+        def shared():
+            with open("/dev/shm/x", "wb", buffering=0) as file:
+                for _ in range(64):
+                    file.write(bytes(1 << 20))
+        def opened():
+            kept = [open("/dev/null") for _ in range(100_000)]
+        def queue():
+            librt = ctypes.CDLL("librt.so.1", use_errno=True)
+            if librt.mq_open(b"/q", os.O_CREAT | os.O_RDWR, 0o600, None) == -1:
+                raise OSError(ctypes.get_errno(), "")
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        answers = {attempt.__name__: tried(attempt) for attempt in (many, sparse, shared, opened, queue)}
+        say({**answers, "made": len(os.listdir("/tmp"))})
+    """
+    answers = json.loads((await attack(await hostile_runner(make, docker, memory_bytes=384 << 20), fill)).manifest)
+    assert 19_000 < answers.pop("made") < 20_000
+    assert answers == {"many": "ENOSPC", "sparse": "EFBIG", "shared": "ENOSPC", "opened": "EMFILE", "queue": "EMFILE"}
+
+
+async def test_what_files_take_of_the_kernel_counts_as_memory(make: Make, docker: aiodocker.Docker) -> None:
+    """Empty files by the hundred thousand: with the smallest container it is its memory that ends first, not the host's."""
+    fill = """
+        for number in range(10 ** 7):
+            os.symlink("x" * 2000, f"/work/{number}")
+    """
+    with pytest.raises((ContainerOutOfMemoryError, DbtError)) as caught:
+        await attack(await hostile_runner(make, docker), fill)
+    assert "MiB" in caught.value.user_text or "No space left on device" in str(vars(caught.value))
+
+
+async def test_a_crash_leaves_no_image_of_its_memory(make: Make, docker: aiodocker.Docker) -> None:
+    crash = """
+        os.chdir("/work")
+        child = os.fork()
+        if child == 0:
+            os.abort()
+        status = os.waitpid(child, 0)[1]
+        say({"dumped": os.WCOREDUMP(status), "files": os.listdir("/work")})
+    """
+    assert json.loads((await attack(await hostile_runner(make, docker), crash)).manifest) == {"dumped": False, "files": []}
+
+
+async def test_a_child_that_keeps_the_streams_open_holds_nothing_up(make: Make, docker: aiodocker.Docker) -> None:
+    since = time.monotonic()
+    await attack(await hostile_runner(make, docker), "if os.fork() == 0:\n    os.setsid()\n    time.sleep(3600)\nsay()")
+    assert time.monotonic() - since < 30
+
+
+async def test_who_ignores_every_signal_is_stopped(make: Make, docker: aiodocker.Docker) -> None:
+    deaf = "for number in {*range(1, 65)} - {9, 19, 32, 33}: signal.signal(number, signal.SIG_IGN)\nwhile True: time.sleep(1)"
+    with pytest.raises(ContainerTimedOutError, match="after 3 seconds"):
+        await attack(await hostile_runner(make, docker, timeout_s=3.0), deaf)
+
+
+async def test_a_log_without_an_end_is_cut_off(make: Make, docker: aiodocker.Docker) -> None:
+    before = peak_mib()
+    with pytest.raises(OutputTooBigError, match="logs is bigger than 256 MiB") as caught:
+        await attack(await hostile_runner(make, docker), "while True: os.write(2, b'x' * (1 << 20))")
+    assert "log()" in caught.value.user_text
+    assert peak_mib() - before < 100
+
+
+async def test_a_manifest_of_300_mb_is_too_big_and_does_not_fill_us(make: Make, docker: aiodocker.Docker) -> None:
+    before = peak_mib()
+    with pytest.raises(OutputTooBigError, match=f"bigger than {MAX_MANIFEST >> 20} MiB"):
+        await attack(await hostile_runner(make, docker), "say(b'', bytes=300 << 20)\nfor _ in range(300): os.write(1, bytes(1 << 20))")
+    assert peak_mib() - before < 400
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ('sys.stdout.write(\'{"ok": true, "error": "\' + "x" * (100 << 20))', RunnerImageError),
+        ("sys.stdout.write('[' * 500_000 + chr(10))", RunnerImageError),
+        ("say(b'', bytes=10 ** 30)", RunnerImageError),
+        ("say(b'{}', bytes=-5)", RunnerImageError),
+        ("say(b'{}{}', bytes=2)", EngineUnavailableError),
+        ("say(b'', ok=False, kind='dbt', error='@everyone ' * 9000)", DbtError),
+        ("say(); os.kill(os.getpid(), 9); sys.exit(5)", DbtError),
+        ("os._exit(0)", RunnerImageError),
+    ],
+    ids=["header of 100 MB", "nested", "huge", "negative", "more than said", "refusal", "status", "nothing"],
+)
+async def test_nonsense_for_a_result_is_an_error_like_others(make: Make, docker: aiodocker.Docker, code: str, error: type) -> None:
+    before = peak_mib()
+    with pytest.raises(FreshetError) as caught:
+        await attack(await hostile_runner(make, docker), code)
+    assert type(caught.value) is error
+    assert len(caught.value.user_text) < 1000
+    assert peak_mib() - before < 100
+
+
+async def test_a_strangers_word_on_what_it_took_is_checked(make: Make, docker: aiodocker.Docker) -> None:
+    parsed = await attack(await hostile_runner(make, docker), "say(cpu_seconds=1e8, peak_memory_bytes=1 << 39)")
+    assert (parsed.usage.cpu_seconds, parsed.usage.peak_memory_bytes) == (None, None)
+
+
+def odd(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> bytes:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.mode = kind, link, 0o777
+    return info.tobuf(tarfile.PAX_FORMAT)
+
+
+async def with_odd(*entries: bytes, files: Mapping[str, str] = SHOP) -> AsyncIterator[bytes]:
+    for path, content in files.items():
+        yield entry(path, content)
+    for packed in entries:
+        yield packed
+
+
+@pytest.mark.parametrize("name", ["src/../../etc/x", "/etc/x", "etc/x"], ids=["up", "absolute", "beside"])
+async def test_names_that_leave_the_sources_are_refused(make: Make, name: str) -> None:
+    """Our own side never sends any: the container does not believe it either."""
+    with pytest.raises(DbtError) as caught:
+        await parse(make(more_images=()), with_odd(odd(name)))
+    assert "holds a path outside" in caught.value.output
+
+
+async def test_links_and_devices_in_the_sources_lead_nowhere(make: Make) -> None:
+    links = [
+        odd("src/models/out", tarfile.SYMTYPE, "/etc"),
+        odd("src/models/loop", tarfile.SYMTYPE, "loop"),
+        odd("src/models/out/through.sql"),
+    ]
+    devices = [odd("src/models/sda", tarfile.BLKTYPE), odd("src/models/tty", tarfile.CHRTYPE), odd("src/models/pipe.sql", tarfile.FIFOTYPE)]
+    hard = [odd("src/models/passwd.sql", tarfile.LNKTYPE, "/etc/passwd")]
+    manifest = json.loads((await parse(make(more_images=(), timeout_s=40.0), with_odd(*links, *devices, *hard))).manifest)
+    assert {node for node in manifest["nodes"] if node.startswith("model.")} <= {
+        *("model.shop.orders", "model.shop.totals", "model.shop.through"),
+    }
+
+
+@pytest.mark.parametrize("bomb", [ALIAS_BOMB, MERGE_BOMB], ids=["aliases", "merges"])
+async def test_yaml_that_grows_without_end_stays_in_its_container(make: Make, bomb: str) -> None:
+    files = {**SHOP, "models/bomb.yml": bomb, "models/schema.yml": "models: []\n"}
+    since = time.monotonic()
+    with pytest.raises((ContainerOutOfMemoryError, ContainerTimedOutError, DbtError)) as caught:
+        await parse(make(more_images=(), memory_bytes=384 << 20, cpus=1.0, timeout_s=12.0), tree(files))
+    assert caught.value.user_text
+    assert time.monotonic() - since < 40
+
+
+async def test_jinja_sees_nothing_that_is_ours(make: Make) -> None:
+    looks = """
+    select '{{ env_var('DOCKER_HOST', 'none') }} {{ env_var('GITHUB_PRIVATE_KEY', 'none') }} {{ env_var('DATABASE_URL', 'none') }}' as seen,
+    '{{ modules.keys() | sort | join(' ') }}' as modules
+    """
+    manifest = (await parse(make(more_images=()), tree(shop(models__orders=looks)))).manifest
+    assert json.loads(manifest)["nodes"]["model.shop.orders"]
+    assert b"postgresql://" not in manifest
+
+
+async def test_the_neighbour_does_not_notice(make: Make, docker: aiodocker.Docker) -> None:
+    honest = make(more_images=(), cpus=1.0, timeout_s=60.0)
+    since = time.monotonic()
+    await parse(honest)
+    alone_s = time.monotonic() - since
+    hostile = await hostile_runner(make, docker, timeout_s=45.0, cpus=0.5)
+    attacks = [
+        "while True: os.write(2, b'x' * 65536); time.sleep(0.01)",
+        "for _ in range(40):\n    if os.fork() == 0: break\nwhile True: pass",
+        "kept = []\nwhile True: kept.append(bytearray(1 << 20)); time.sleep(0.02)",
+    ]
+    tasks = [asyncio.create_task(attack(hostile, code, extraction_id=f"hostile{n}")) for n, code in enumerate(attacks)]
+    await asyncio.sleep(1)
+    since = time.monotonic()
+    assert json.loads((await parse(honest)).manifest)["nodes"]
+    beside_s = time.monotonic() - since
+    for task in tasks:
+        task.cancel()
+    ends = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(isinstance(end, FreshetError | asyncio.CancelledError) for end in ends), ends
+    print(f"alone {alone_s:.1f} s, beside three hostile projects {beside_s:.1f} s: {beside_s / alone_s:.1f} times")

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cache
+from html.parser import HTMLParser
+
+import aiohttp_jinja2
+import jinja2
+import pytest
+from aiohttp import web
+
+from app.jobs import Connection, Extraction, Problem, Repository
+from app.remarks import Remark
+from app.web import pages
+from app.web.models import ConnectionView, ExtractionView
+from tests.unit.github_markdown import HOSTILE, UNSEEN
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+REPOSITORY = Repository(7, "octo/shop", 3, "main")
+FAILED = Extraction("e1", 1, "c1", REPOSITORY, "main", "d" * 40, "t", "failed", "push", NOW)
+OURS = {"h1", "h2", "p", "code", "pre", "section", "ul", "li", "table", "tr", "th", "td", "header", "div"}
+
+
+class Reader(HTMLParser):
+    """What a browser would make of it."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, list[tuple[str, str | None]]]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, attrs))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@cache
+def templates() -> jinja2.Environment:
+    web_app = web.Application()
+    pages.set_up(web_app)
+    return aiohttp_jinja2.get_env(web_app)
+
+
+def render(found: Extraction) -> str:
+    return templates().get_template("_extraction.html").render(pages._context(found))
+
+
+def result(text: str) -> dict[str, object]:
+    counts = {"nodes_added": 1, "nodes_removed": 0, "nodes_changed": 0, "edges_added": 0, "edges_removed": 0}
+    return {
+        "project_name": text,
+        "project_dir": text,
+        "dbt_version": text,
+        "adapter_type": text,
+        "counts": {"model": 1},
+        "edges": 0,
+        "change": {"nodes_added": [text], "nodes_removed": [], "nodes_changed": [], "counts": counts, "total": 1},
+        "notes": [f"the profile `{text}` of {text}"],
+        "placeholders": [{"kind": "var", "name": text, "value": text, "path": text, "line": 1}],
+        "remarks": [{"level": "notice", "title": text, "message": f"{text}\n{text}", "path": text, "line": 1}],
+    }
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_nothing_that_a_stranger_named_works_on_a_page(text: str) -> None:
+    remarks = (Remark("failure", text, text, text, 3), Remark("notice", text, f"{text}\n\n{text}"))
+    problem = Problem(text, f"While `{text}`: {text}", text, text, text, 3, remarks=remarks)
+    for found in (replace(FAILED, problem=problem), replace(FAILED, status="succeeded", result=result(text))):
+        read = Reader(render(found))
+        assert {tag for tag, _ in read.tags} <= OURS
+        assert {name for _, attrs in read.tags for name, _ in attrs} <= {"class", "scope"}
+        assert not UNSEEN.search(read.text)
+
+
+def test_a_page_shows_what_was_inferred_and_invented() -> None:
+    read = Reader(render(replace(FAILED, status="succeeded", result=result("shop"))))
+    assert "the profile shop of shop" in read.text
+    assert 'vars:\n  shop: "shop"' in read.text
+    assert "`" not in read.text
+
+
+def test_what_was_kept_before_is_still_shown() -> None:
+    old = {key: value for key, value in result("shop").items() if key not in ("placeholders", "remarks")}
+    assert "What was found" in render(replace(FAILED, status="succeeded", result=old))
+
+
+def test_a_stale_lineage_says_why() -> None:
+    connection = Connection("c1", REPOSITORY, "t", None, NOW, head_sha="d" * 40, lineage_sha="a" * 40)
+    connection = replace(connection, head_status="failed", head_problem="A YAML file cannot be read")
+    words = "The lineage is of `aaaaaaa`; the newest commit is `ddddddd`. A YAML file cannot be read."
+    assert pages.stale_words(FAILED, connection) == words
+    assert pages.stale_words(replace(FAILED, branch="other"), connection) is None
+    assert pages.stale_words(FAILED, replace(connection, lineage_sha="d" * 40)) is None
+    assert ConnectionView(**ConnectionView.fields_of(connection)).stale_reason == "A YAML file cannot be read"
+
+
+def test_the_api_tells_a_problem_place_by_place() -> None:
+    problem = Problem("t", "m", remarks=(Remark("failure", "t", "m", "a.sql", 3),))
+    shown = ExtractionView.of(replace(FAILED, problem=problem)).model_dump()["error"]
+    assert shown["remarks"] == [{"level": "failure", "title": "t", "message": "m", "path": "a.sql", "line": 3}]
