@@ -7,7 +7,7 @@ LOCK_FLAGS := --universal --python-version 3.11 --no-emit-index-url --no-header 
 DBT_LOCK_FLAGS := --python-platform linux --python-version 3.11 --no-emit-index-url --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup python image test unit lint demo demo-serve bench lock lock-dbt clean
+.PHONY: help setup python image images test unit lint demo demo-serve bench lock lock-dbt clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,7 +21,11 @@ python:
 image: ## The runner image alone
 	@deploy/setup.sh engine image
 
+images: ## Runner images of older dbt versions besides, as the tests use them
+	@deploy/setup.sh engine image images
+
 test: setup ## Every test, with a real database and real containers
+	@deploy/setup.sh images
 	$(PYTHON_IN_VENV) -m tests.run
 
 unit: python ## The tests of pure code, in seconds

@@ -1,4 +1,4 @@
-"""The command line: `python -m app serve | extract | migrate | doctor`."""
+"""The command line: `python -m app serve | extract | migrate | doctor | images`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 
-from app import cli, config, log, main, parts
+from app import cli, config, image_commands, log, main, parts
 from app.errors import FreshetError
 
 
@@ -46,7 +46,32 @@ def _parser() -> argparse.ArgumentParser:
 
     doctor = commands.add_parser("doctor", help="check what the service needs, one line each")
     doctor.set_defaults(command=lambda _, settings: cli.doctor(settings))
+
+    _add_images(commands.add_parser("images", help="list, build and check the runner images"))
     return parser
+
+
+def _add_images(images: argparse.ArgumentParser) -> None:
+    images.set_defaults(command=lambda _, settings: image_commands.list_images(settings))
+    commands = images.add_subparsers(title="commands")
+
+    commands.add_parser("list", help="show what each runner image holds (also without a command)")
+
+    build = commands.add_parser("build", help="build one from this checkout")
+    build.add_argument(
+        "--dbt", metavar="VERSION", help="a minor version (1.7) or one release of it (1.7.4); that of Dockerfile.dbt if not given"
+    )
+    build.add_argument(
+        "--adapters", metavar="NAMES", help='for example "snowflake bigquery"; all that there are for the version if not given'
+    )
+    build.add_argument("--tag", metavar="NAME", help="what to call it, dbt-runner:VERSION-ADAPTERS if not given")
+    build.add_argument("--base", metavar="IMAGE", help="an image with Python 3.11 to build on, as BASE_IMAGE in the environment")
+    build.set_defaults(
+        command=lambda options, settings: image_commands.build_image(settings, options.dbt, options.adapters, options.tag, options.base)
+    )
+
+    check = commands.add_parser("check", help="parse a small project with every adapter of every image; exit status 1 when one fails")
+    check.set_defaults(command=lambda _, settings: image_commands.check_images(settings))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from app.markdown import plain
 from app.refresh import Commit, Refreshed, Tools, refresh
 from app.storage import KnownInput
 from app.store import Store, migrate, pool
-from app.summary import STAGE_WORDS, place_words
+from app.summary import STAGE_WORDS
 from app.web.health import outcome
 
 
@@ -151,12 +151,16 @@ def _print_problem(console: Console, found: Problem) -> None:
 
     say(found.output.strip() or found.message)
     if found.path:
-        say(f"in {place_words(found.path, found.line)}", "bold")
+        say(f"in {_place(found.path, found.line)}", "bold")
     for remark in found.remarks:
         if (remark.path, remark.line, remark.level) != (found.path, found.line, "failure") or not found.output:
-            say(f"{place_words(remark.path, remark.line)}: {remark.title}: {remark.message}".removeprefix(": "))
+            say(f"{_place(remark.path, remark.line)}: {remark.title}: {remark.message}".removeprefix(": "))
     say(f"{found.title}.", "red")
     say(found.next_step)
+
+
+def _place(path: str | None, line: int | None) -> str:
+    return f"{path}{f', line {line}' if line else ''}" if path else ""
 
 
 def _told_of(refreshed: Refreshed) -> dict[str, Any]:
@@ -181,11 +185,11 @@ def _print_found(console: Console, label: str, refreshed: Refreshed, told: Mappi
 
 
 def _placeholder(one: Mapping[str, Any]) -> str:
-    return f"Invented: {one['kind']} {one['name']} = {one['value']!r} ({place_words(one['path'], one['line']) or 'place unknown'})"
+    return f"Invented: {one['kind']} {one['name']} = {one['value']!r} ({_place(one['path'], one['line']) or 'place unknown'})"
 
 
 def _remark(one: Mapping[str, Any]) -> str:
-    return f"{place_words(one['path'], one['line'])}: {one['title']}: {one['message']}".removeprefix(": ")
+    return f"{_place(one['path'], one['line'])}: {one['title']}: {one['message']}".removeprefix(": ")
 
 
 def _document(repository: str, sha: str, refreshed: Refreshed, told: Mapping[str, Any]) -> dict[str, object]:

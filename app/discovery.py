@@ -91,7 +91,7 @@ def choose(found: Found, wanted: str | None, label: str) -> str:
         more = f"; and {len(found.left_out) - MAX_SHOWN:,} more" if len(found.left_out) > MAX_SHOWN else ""
         example = f"`projects: [{{dir: {plain(found.left_out[0].directory)}}}]`"
         step = f"To have one of them extracted, list it in `{settings.PATH}`, as in {example}."
-        raise NoProjectError(doing, f"what looks like a project is left out: {named}{more}", step)
+        raise NoProjectError(doing, f"what has a `{PROJECT_FILE}` is left out: {named}{more}", step)
     reason = f"none of its {found.files:,} files is a `{PROJECT_FILE}` of a dbt project" if found.files else "the commit is empty"
     step = f"Add a dbt project (a directory with a `{PROJECT_FILE}`), or take this repository out of the App's installation."
     raise NoProjectError(doing, reason, step)
@@ -211,17 +211,21 @@ class _Look:
         return {directory: out[directory] for directory in kept if directory in out}
 
     def copies(self, kept: Sequence[str]) -> dict[str, str]:
-        """Of projects with one name and mostly the same files, the nearest to the root. One name alone may be an accident."""
-        named: dict[str, list[str]] = {}
+        """Of projects with the very same project file and mostly the same files, those further from the root than another.
+
+        One name alone may be an accident, and two of them side by side are somebody's wish.
+        """
+        named: dict[bytes, list[str]] = {}
         for directory in kept:
-            if directory in self.read and (name := self._setting(directory, "name")):
-                named.setdefault(name, []).append(directory)
+            if text := self.texts.get(posixpath.join(directory, PROJECT_FILE)):
+                named.setdefault(text, []).append(directory)
         groups = [group for group in named.values() if len(group) > 1]
         below = self._files_below({directory for group in groups for directory in group})
         out: dict[str, str] = {}
         for group in groups:
             for index, directory in enumerate(group):
-                originals = (other for other in group[:index] if other not in out and self._is_copy(below[directory], below[other]))
+                nearer = [other for other in group[:index] if other not in out and _depth(other) < _depth(directory)]
+                originals = (other for other in nearer if self._is_copy(below[directory], below[other]))
                 if (original := next(originals, None)) is not None:
                     out[directory] = f"is a copy of {shown(original)}"
         return out
@@ -246,4 +250,8 @@ class _Look:
 
 
 def _nearest_first(directory: str) -> tuple[int, str]:
-    return (directory.count("/") if directory else -1, directory)
+    return _depth(directory), directory
+
+
+def _depth(directory: str) -> int:
+    return directory.count("/") if directory else -1

@@ -135,6 +135,7 @@ _DISTRIBUTION = re.compile(r"(?<![\w@-])dbt[-_]([a-z0-9]+(?:[-_][a-z0-9]+){0,2})
 _COMMENT = re.compile(r"(?:^|(?<=\s))#.*$", re.MULTILINE)
 _TYPE = re.compile(r"^[ \t]*type:[ \t]*[\"']?(\w+)", re.MULTILINE)
 _SQL_DIALECT = re.compile(r"^[ \t]*dialect[ \t]*[:=][ \t]*[\"']?(\w+)", re.MULTILINE)
+_IMPLEMENTATION = re.compile(r"\bmacro\s+(([a-z0-9]{1,20})__\w{1,100})\s*\(")
 _DEFAULT = re.compile(
     r"""\{\{-?\s*(?:env_var|var)\(\s*(?:'[^']*'|"[^"]*")\s*(?:,\s*(?:'([^']*)'|"([^"]*)")\s*\)|\)\s*(?:\|\s*default\(|or)\s*(?:'([^']*)'|"([^"]*)")\s*\)?)"""
 )
@@ -237,6 +238,16 @@ def scored(texts: Iterable[tuple[str, bytes]], among: AbstractSet[str]) -> dict[
         return {}
     adapter = ranked[0][0]
     return {adapter: f"`{reasons[adapter][1]}` in `{reasons[adapter][2]}`"}
+
+
+def implemented(texts: Iterable[tuple[str, bytes]]) -> dict[str, str]:
+    """Return the adapters that there are macros for, which `adapter.dispatch` finds by their names."""
+    found: dict[str, str] = {}
+    for path, text in texts:
+        for macro, adapter in _IMPLEMENTATION.findall(text.decode(errors="replace")):
+            if known(adapter) == adapter:
+                found.setdefault(adapter, f"the macro `{macro}` in `{path}`")
+    return found
 
 
 def _signs(text: str) -> Iterator[tuple[str, int, str]]:

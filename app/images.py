@@ -211,8 +211,8 @@ def _stands_in(adapter_type: str, other: str, image: RunnerImage, wish: Wish) ->
     return Remark(
         "warning",
         f"Parsed for {other} instead of {adapter_type}",
-        f"The project is for `{adapter_type}`. The runner image with dbt {image.dbt_version} does not hold that adapter, so the project was "
-        f"parsed for `{other}`. The lineage may differ where macros or packages go by the adapter, and a macro that only "
+        f"The project is for `{adapter_type}`. The runner image with dbt {image.dbt_version} does not hold that adapter, so the project "
+        f"was parsed for `{other}`. The lineage may differ where macros or packages go by the adapter, and a macro that only "
         f"`{adapter_type}` has is missing. {_remedy(adapter_type, image, wish)}",
     )
 

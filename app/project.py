@@ -113,12 +113,13 @@ def config_entries(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def code_entries(entries: Sequence[Entry], texts: Texts, project_dir: str, told: Settings) -> list[Entry]:
-    """Return files of models that `lay_out` may read besides: none when `texts` tell the warehouse already."""
+    """Return files of models and macros that `lay_out` may read besides: none when `texts` tell the warehouse already."""
     config = mapping(texts.get(posixpath.join(project_dir, PROJECT_FILE)))
     if is_settled(project_dir, written(config.get("profile")), texts, told.of(project_dir)):
         return []
-    names = [name for key in ("model-paths", "source-paths", "snapshot-paths") for name in listed(config.get(key)) if literal(name)]
-    below = [path for name in names or ["models"] if (path := join(project_dir, name)) is not None]
+    models = [name for key in ("model-paths", "source-paths", "snapshot-paths") for name in listed(config.get(key)) if literal(name)]
+    macros = [name for name in listed(config.get("macro-paths", "macros")) if literal(name)]
+    below = [path for name in (*(models or ["models"]), *macros) if (path := join(project_dir, name)) is not None]
     code = [entry for entry in entries if entry.path.endswith((".sql", ".yml", ".yaml")) and entry.size <= MAX_CODE_BYTES]
     code = [entry for entry in code if entry.mode in FILE_MODES and any(is_below(entry.path, directory) for directory in below)]
     return _bounded(code[:: len(code) // MAX_CODE_FILES + 1], MAX_CODE_FILES, MAX_CODE_TOTAL_BYTES)

@@ -108,7 +108,8 @@ def notes(layout: Layout, adapter_type: str, dbt_version: str, image: str) -> li
     others = [directory for directory in layout.found.projects if directory != layout.project_dir]
     if others:
         found.append(f"More dbt projects of this repository, each with a check run of its own: {_listed([_named(one) for one in others])}.")
-    if left_out := layout.found.left_out:
+    # A project that somebody names is extracted wherever it lies.
+    if left_out := [one for one in layout.found.left_out if one.directory != layout.project_dir]:
         reasons = [f"{_named(one.directory)} {one.reason.rstrip('.')}" for one in left_out]
         found.append(f"Left out, since no project of its own: {_listed(reasons, '; ')}.")
     return found

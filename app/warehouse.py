@@ -10,7 +10,8 @@ In this order, and within each step the nearest to the project first, with what 
 6. any other file of profiles
 7. names of the project's packages and configs in its `dbt_project.yml`
 8. configs and SQL of the project's files
-9. DuckDB
+9. macros that the project has for one adapter, as `snowflake__days`
+10. DuckDB
 
 A step that speaks for several adapters is narrowed down by those after it, and then by `evidence.PREFERENCE`.
 """
@@ -114,8 +115,8 @@ class _Look:
             scored = evidence.scored([(path, self.texts[path]) for path in paths if path in self.texts], narrowed.keys())
             narrowed = _narrowed(narrowed, scored)
             if len(narrowed) == 1:
-                break
-        return narrowed
+                return narrowed
+        return _narrowed(narrowed, evidence.implemented((path, text) for path, text in self.texts.items() if self._is_code(path)))
 
     def target(self, adapter: str | None = None) -> str | None:
         """Return the target of the profile that a project for `adapter` (any when None) is run with: not the one of its tests."""

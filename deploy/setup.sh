@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
 # Prepares a machine for Freshet. Every step looks first and does nothing when it was done before.
 #
-#   deploy/setup.sh [python|engine|image]...      all three, in this order, when none is named
+#   deploy/setup.sh [python|engine|image|images]...      the first three, in this order, when none is named
 #
 #   python   .venv with the locked dependencies (PYTHON chooses the interpreter)
 #   engine   a Docker engine that answers; root on Debian: installs and starts one when there is none
-#   image    the runner image dbt-runner:latest (BASE_IMAGE chooses its base)
+#   image    the runner image dbt-runner:latest with every adapter (BASE_IMAGE chooses its base)
+#   images   small runner images of older dbt versions, for the tests: "python -m app images build" makes whole ones
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly default_base=python:3.11-slim-bookworm own_base=freshet-base:bookworm image=dbt-runner
+readonly small_minors=(1.10 1.7) small_adapters="duckdb postgres"
 readonly pull_timeout_s=120 engine_timeout_s=60
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin  # dockerd lives there, and not every user's PATH has it
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/freshet-setup.XXXXXX")
@@ -144,10 +146,13 @@ engine_step() {
 
 # --- image ----------------------------------------------------------------------------------------
 
-# Stands for everything that the image is made of; the image carries it as a label.
-context_hash() {
-  { printf '%s\n' "${BASE_IMAGE:-}"
-    find Dockerfile.dbt deploy/dbt app/dbt/runner -type f ! -path '*/__pycache__/*' -exec "${sha256[@]}" {} + | sort
+# Stands for everything that an image is made of; the image carries it as a label.
+context_hash() {  # version of dbt, adapters
+  local minor=${1%.*} sources=(Dockerfile.dbt app/dbt/runner)
+  sources+=("deploy/dbt/$minor.txt" deploy/dbt/overrides.txt)
+  [ ! -f "deploy/dbt/$minor.overrides" ] || sources+=("deploy/dbt/$minor.overrides")
+  { printf '%s\n' "${BASE_IMAGE:-}" "$1" "$2"
+    find "${sources[@]}" -type f ! -path '*/__pycache__/*' -exec "${sha256[@]}" {} + | sort
   } | "${sha256[@]}" | cut -d' ' -f1
 }
 
@@ -172,21 +177,47 @@ choose_base() {
   deploy/base-image.sh "$own_base" || die "The runner image needs a base: $default_base from a registry, or the one above."
 }
 
-image_step() {
-  [ -f app/dbt/runner/__main__.py ] || die "app/dbt/runner/__main__.py is missing: this checkout is not complete."
-  engine_answers || die "No Docker engine answers: run 'deploy/setup.sh engine' first."
-  local wanted base minor previous
-  wanted=$(context_hash)
-  minor=$(sed -n 's/^ARG DBT_VERSION=\([0-9]*\.[0-9]*\).*/\1/p' Dockerfile.dbt | head -n 1)
-  if [ "$(label_of "$image:latest")" = "$wanted" ] && [ "$(label_of "$image:$minor")" = "$wanted" ]; then return 0; fi
+# Builds one image, unless all of its names are given to one that was made of the same things.
+need_image() {  # version of dbt, adapters, tags...
+  local version=$1 adapters=$2 wanted tag base previous current=yes named=()
+  shift 2
+  wanted=$(context_hash "$version" "$adapters")
+  for tag in "$@"; do
+    named+=(-t "$image:$tag")
+    [ "$(label_of "$image:$tag")" = "$wanted" ] || current=no
+  done
+  [ $current = no ] || return 0
   choose_base
-  say "building $image:latest with dbt $minor on $base (about a minute the first time)"
-  previous=$(docker image inspect --format '{{.Id}}' "$image:latest" 2>/dev/null || true)
-  quietly docker build -f Dockerfile.dbt --build-arg BASE_IMAGE="$base" ${PIP_INDEX_URL:+--build-arg PIP_INDEX_URL} \
-    --label io.freshet.context="$wanted" -t "$image:latest" -t "$image:$minor" . \
+  say "building $image:$1 with dbt $version for $adapters on $base (a minute or two the first time)"
+  previous=$(docker image inspect --format '{{.Id}}' "$image:$1" 2>/dev/null || true)
+  quietly docker build -f Dockerfile.dbt --build-arg BASE_IMAGE="$base" --build-arg DBT_VERSION="$version" \
+    --build-arg DBT_ADAPTERS="$adapters" ${PIP_INDEX_URL:+--build-arg PIP_INDEX_URL} \
+    --label io.freshet.context="$wanted" "${named[@]}" . \
     || die "docker build of the runner image did not finish (its last words are above)."
   # The image that this one replaces; refused by Docker, and kept, while anything still uses it.
   [ -z "$previous" ] || docker image rm "$previous" >/dev/null 2>&1 || true
+}
+
+need_sources() {
+  [ -f app/dbt/runner/__main__.py ] || die "app/dbt/runner/__main__.py is missing: this checkout is not complete."
+  engine_answers || die "No Docker engine answers: run 'deploy/setup.sh engine' first."
+}
+
+default_of() { sed -n "s/^ARG $1=\"\{0,1\}\([^\"]*\)\"\{0,1\}$/\1/p" Dockerfile.dbt | head -n 1; }
+
+image_step() {
+  need_sources
+  local version
+  version=$(default_of DBT_VERSION)
+  need_image "$version" "$(default_of DBT_ADAPTERS)" latest "${version%.*}"
+}
+
+images_step() {
+  need_sources
+  local minor
+  for minor in "${small_minors[@]}"; do
+    need_image "$(sed -n 's/^dbt-core==//p' "deploy/dbt/$minor.txt")" "$small_adapters" "$minor"
+  done
 }
 
 # --- which steps ----------------------------------------------------------------------------------
@@ -196,8 +227,8 @@ main() {
   local step
   for step in "$@"; do
     case $step in
-      python | engine | image) "${step}_step" ;;
-      *) die "usage: deploy/setup.sh [python|engine|image]..." ;;
+      python | engine | image | images) "${step}_step" ;;
+      *) die "usage: deploy/setup.sh [python|engine|image|images]..." ;;
     esac
   done
 }

@@ -114,7 +114,7 @@ class Git:
         self, *arguments: str, config: Mapping[str, str] | None = None, stdin: IO[bytes] | int = DEVNULL, stderr: int = DEVNULL
     ) -> AsyncIterator[Process]:
         """Start a command in a process group of its own, which is gone when the context is left."""
-        environ = {**self._environ, **config_environ({**self._config, **(config or {})})}
+        environ = {**self._environ, **config_environ({**self._config, **(config or {})}, self._environ)}
         starting = asyncio.ensure_future(
             asyncio.create_subprocess_exec(
                 *(self._executable, *arguments),
@@ -198,13 +198,15 @@ def safe_environ(protocols: str) -> dict[str, str]:
     }
 
 
-def config_environ(config: Mapping[str, str]) -> dict[str, str]:
-    """Return configuration as environment, where no other user's `ps` sees it.
+def config_environ(config: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    """Return configuration as environment, where no other user's `ps` sees it; it comes after what `environ` has of that kind.
 
     https://git-scm.com/docs/git-config#Documentation/git-config.txt-GITCONFIGCOUNT
     """
-    numbered = [(f"GIT_CONFIG_KEY_{n}", f"GIT_CONFIG_VALUE_{n}", *pair) for n, pair in enumerate(config.items())]
-    variables: dict[str, str] = {"GIT_CONFIG_COUNT": str(len(numbered))}
+    count = environ.get("GIT_CONFIG_COUNT", "")
+    given = int(count) if count.isdecimal() else 0
+    numbered = [(f"GIT_CONFIG_KEY_{n}", f"GIT_CONFIG_VALUE_{n}", *pair) for n, pair in enumerate(config.items(), given)]
+    variables: dict[str, str] = {"GIT_CONFIG_COUNT": str(given + len(numbered))}
     for key_name, value_name, key, value in numbered:
         variables |= {key_name: key, value_name: value}
     return variables

@@ -47,7 +47,13 @@ _TROUBLES: tuple[tuple[Trouble, re.Pattern[str]], ...] = (
             re.IGNORECASE,
         ),
     ),
-    ("gone", re.compile(r"returned error: (403|404|410|451)|[Rr]epository .*not found|Repository unavailable|access blocked")),
+    (
+        "gone",
+        re.compile(
+            r"returned error: (403|404|410|451)|[Rr]epository .*not found|Repository unavailable|access blocked"
+            r"|Permission denied \(publickey|does not appear to be a git repository"
+        ),
+    ),
 )
 """In this order: git often says several of these at once, the telling one first. Whatever else it says, the mirror may be broken."""
 

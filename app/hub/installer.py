@@ -114,7 +114,7 @@ class Installer:
         if resolution.away is not None:
             raise resolution.away
         pinned = all(target.pinned for target in resolution.targets)
-        layout = lay_out(wanted.install_dir, resolution.targets, asked.skipped, doing, self._bounds.kept_bytes)
+        layout = lay_out(wanted.job.project_dir, wanted.install_dir, resolution.targets, asked.skipped, doing, self._bounds.kept_bytes)
         installation = wanted.repository.installation_id
         archive = await self._cache.get(installation, layout.key) or await self._cache.put(installation, layout.key, layout.write)
         record = orjson.dumps({"pinned": pinned, "archive": layout.key})

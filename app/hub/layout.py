@@ -15,9 +15,10 @@ from app.errors import PackagesError
 from app.hub import tarball
 from app.hub.cache import Stored, Writer
 from app.hub.resolver import Target, label
+from app.packages import LOCK
 from app.project import is_clean
 
-FORMAT = 1
+FORMAT = 2
 """Another number when the archive is made in another way."""
 STUB = "# Left out by a rule in .github/freshet.yml: dbt wants to see as many packages as the project names.\n"
 
@@ -30,11 +31,13 @@ class Layout:
     links: tuple[tuple[str, str], ...]
     stubs: tuple[tuple[str, str], ...]
     """Directories, and the names of the empty packages in them."""
+    lock: str
+    """The name of the lock file: dbt 1.12 counts the packages in it, and wants to see as many directories."""
 
     @property
     def key(self) -> str:
         """The key of the archive: the same for the same content."""
-        facts = [FORMAT, [(name, tree.digest) for name, tree in self.trees], self.links, self.stubs]
+        facts = [FORMAT, [(name, tree.digest) for name, tree in self.trees], self.links, self.stubs, self.lock]
         return f"archive {hashlib.sha256(json.dumps(facts).encode()).hexdigest()}"
 
     async def write(self, writer: Writer) -> None:
@@ -47,14 +50,16 @@ class Layout:
         for name, target in self.links:
             tarball.write_link(writer, name, target)
         for name, project in self.stubs:
-            text = f"{STUB}name: {project}\nversion: '0.0.0'\nconfig-version: 2\n".encode()
-            tarball.write_entry(writer, f"{name}/dbt_project.yml", len(text), tarball.MTIME_BASE, iter([text]))
+            _write_text(writer, f"{name}/dbt_project.yml", f"{STUB}name: {project}\nversion: '0.0.0'\nconfig-version: 2\n")
+        names = sorted(posixpath.basename(name) for name, _ in (*self.trees, *self.links, *self.stubs))
+        locked = [{"package": f"freshet/{name}", "name": name, "version": "0.0.0"} for name in names]
+        _write_text(writer, self.lock, json.dumps({"packages": locked, "sha1_hash": ""}))
         end = 2 * tarball.BLOCK
         # Readers of streams ask for whole records: https://www.gnu.org/software/tar/manual/html_node/Blocking.html
         writer.write(bytes(end + -(writer.size_bytes + end) % tarfile.RECORDSIZE))
 
 
-def lay_out(install_dir: str, targets: Sequence[Target], skipped: Sequence[str], doing: str, max_bytes: int) -> Layout:
+def lay_out(project_dir: str, install_dir: str, targets: Sequence[Target], skipped: Sequence[str], doing: str, max_bytes: int) -> Layout:
     """Decide what goes where. Raises PackagesError when it is too much, or goes nowhere."""
     if not is_clean(install_dir):
         raise PackagesError(doing, f"packages cannot go to `{install_dir}`", "Change `packages-install-path` in `dbt_project.yml`.")
@@ -73,6 +78,7 @@ def lay_out(install_dir: str, targets: Sequence[Target], skipped: Sequence[str],
         tuple(sorted(((f"{top}/{target.name}", tree) for target, tree in trees), key=lambda found: found[0])),
         tuple(sorted(links)),
         tuple(_stubs(top, skipped, {target.name for target in targets})),
+        f"{tarball.ROOT}{posixpath.join(project_dir, LOCK)}",
     )
 
 
@@ -86,6 +92,11 @@ def _stubs(top: str, skipped: Sequence[str], taken: set[str]) -> list[tuple[str,
         taken.add(name)
         found.append((f"{top}/{name}", name))
     return found
+
+
+def _write_text(writer: Writer, name: str, text: str) -> None:
+    data = text.encode()
+    tarball.write_entry(writer, name, len(data), tarball.MTIME_BASE, iter([data]))
 
 
 def _copy(tree: Stored, name: str, writer: Writer) -> None:

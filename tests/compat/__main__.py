@@ -16,7 +16,7 @@ import re
 import sys
 import tempfile
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,14 +49,21 @@ class Outcome:
     said: str
 
 
-def read(github: GitHub) -> tuple[list[Project], Mapping[str, str], Mapping[str, str]]:
-    """Return the projects, each at a commit, the packages and the packages' old names."""
+def read() -> tuple[list[Project], dict[str, Any]]:
+    """Return the projects, and the rest of the list: packages, their old names, versions without a tag."""
     listed = tomllib.loads((HERE / "projects.toml").read_text())
-    projects = []
-    for entry in listed["project"]:
-        commit = entry.get("commit") or github.read(entry["repository"], "rev-parse", "HEAD").decode().strip()
-        projects.append(Project(entry["repository"], commit, entry.get("directory")))
-    return projects, listed["packages"], listed["redirects"]
+    return [Project(one["repository"], one["commit"], one.get("directory")) for one in listed.pop("project")], listed
+
+
+def lay_out(github: GitHub, project: Project, place: Path) -> None:
+    """Write the files of a project's commit."""
+    for path, is_link, content in github.files(project.repository, project.commit):
+        file = place / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if is_link:
+            file.symlink_to(content.decode())
+        else:
+            file.write_bytes(content)
 
 
 async def extract(project: Project, github: GitHub, repositories: Path, hub_url: str) -> Outcome:
@@ -66,13 +73,15 @@ async def extract(project: Project, github: GitHub, repositories: Path, hub_url:
             **clean_environment(),
             "FRESHET_DATA_DIR": f"{scratch}/data",
             "DBT_PACKAGE_HUB_URL": hub_url,
-            "GIT_CONFIG_COUNT": "1",
-            "GIT_CONFIG_KEY_0": f"url.file://{repositories.resolve()}/.insteadOf",
+            "GIT_CONFIG_COUNT": "2",
+            **{f"GIT_CONFIG_KEY_{number}": f"url.file://{repositories.resolve()}/.insteadOf" for number in range(2)},
             "GIT_CONFIG_VALUE_0": "https://github.com/",
+            "GIT_CONFIG_VALUE_1": "git@github.com:",
         }
         found = Path(scratch) / "lineage.json"
-        place = f"file://{github.repository(project.repository)}#{project.commit}"
-        arguments = ["extract", place, "--json", str(found)]
+        place = Path(scratch) / project.repository.split("/")[1]
+        lay_out(github, project, place)
+        arguments = ["extract", str(place), "--json", str(found)]
         arguments += ["--project-dir", project.directory] if project.directory else []
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "app", *arguments),
@@ -92,13 +101,19 @@ def row(outcome: Outcome, model_files: int) -> list[str]:
     name = f"[{project.repository}](https://github.com/{project.repository}/tree/{project.commit}) `{project.commit[:7]}`"
     if document is None:
         return [name, project.directory or "", "", "", "", f"**refused**: {_reason(outcome.said)}"]
-    how = document["inferred"]
     models = sum(node["resource_type"] == "model" and node["package_name"] == document["project_name"] for node in document["nodes"])
-    counts = f"{models} of {model_files} models, {len(document['nodes']):,} nodes, {len(document['edges']):,} edges"
+    counts = f"{models} models ({model_files} files), {len(document['nodes']):,} nodes, {len(document['edges']):,} edges"
     placeholders = len({(found["kind"], found["name"]) for found in document["placeholders"]})
     more = [counts, f"{placeholders} placeholders" if placeholders else "", *(remark["title"] for remark in document["remarks"])]
-    adapter = f"{document['adapter_type']}: {how['adapter']}"
-    return [name, document["project_dir"] or ".", adapter, how["target"], document["dbt_version"], "; ".join(part for part in more if part)]
+    adapter = f"{document['adapter_type']}: {document['evidence']}"
+    return [
+        name,
+        document["project_dir"] or ".",
+        adapter,
+        document["target"],
+        document["dbt_version"],
+        "; ".join(part for part in more if part),
+    ]
 
 
 def _reason(said: str) -> str:
@@ -115,10 +130,10 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 async def run(repositories: Path, only: Sequence[str], *, write: bool) -> int:
     """Extract the projects one after the other; return the exit status."""
     github = GitHub(repositories)
-    projects, packages, redirects = read(github)
+    projects, listed = read()
     chosen = [project for project in projects if not only or any(text in f"{project.repository}/{project.directory}" for text in only)]
     rows = []
-    async with Hub(github, packages, redirects).serve() as hub_url:
+    async with Hub(github, listed["packages"], listed["redirects"], listed["untagged"]).serve() as hub_url:
         for project in chosen:
             outcome = await extract(project, github, repositories, hub_url)
             files = github.read(project.repository, "ls-tree", "-r", "--name-only", project.commit).decode().splitlines()

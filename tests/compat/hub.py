@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 import subprocess
-from collections.abc import AsyncIterator, Mapping
+import tarfile
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -31,16 +33,32 @@ class GitHub:
             _run("git", "clone", "--quiet", "--bare", f"https://github.com/{full_name}.git", str(path))
         return path.resolve()
 
-    def read(self, full_name: str, *arguments: str) -> bytes:
+    def read(self, full_name: str, *arguments: str, given: bytes = b"") -> bytes:
         """Run git in a repository."""
-        return _run("git", "--git-dir", str(self.repository(full_name)), *arguments)
+        return _run("git", "--git-dir", str(self.repository(full_name)), *arguments, given=given)
+
+    def files(self, full_name: str, commit: str) -> Iterator[tuple[str, bool, bytes]]:
+        """Yield path, whether it is a symbolic link, and content of each file of a commit; one that the copy at hand lacks is empty."""
+        listed = self.read(full_name, "ls-tree", "-r", "-z", commit).decode().split("\0")
+        entries = [(line.split("\t", 1)[1], *line.split(None, 3)[:3]) for line in listed if " blob " in line]
+        stream = io.BytesIO(self.read(full_name, "cat-file", "--batch", given="\n".join(oid for *_, oid in entries).encode()))
+        for path, mode, _, _ in entries:
+            size = stream.readline().split()[-1]
+            content = b"" if size == b"missing" else stream.read(int(size))
+            stream.seek(0 if size == b"missing" else 1, io.SEEK_CUR)
+            yield path, mode == "120000", content
 
 
 class Hub:
-    """Serves `packages` (name on the hub → repository) and `redirects` (old name → new name)."""
+    """Serves `packages` (name on the hub → repository) and `redirects` (old name → new name).
 
-    def __init__(self, github: GitHub, packages: Mapping[str, str], redirects: Mapping[str, str]) -> None:
-        self._github, self._packages, self._redirects = github, packages, redirects
+    `untagged` are versions of packages without a tag of that name, with the commit that stands for them.
+    """
+
+    def __init__(
+        self, github: GitHub, packages: Mapping[str, str], redirects: Mapping[str, str], untagged: Mapping[str, Mapping[str, str]]
+    ) -> None:
+        self._github, self._packages, self._redirects, self._untagged = github, packages, redirects, untagged
         self.url = ""
 
     @asynccontextmanager
@@ -82,12 +100,18 @@ class Hub:
     @cache  # noqa: B019 - one hub lives as long as the process
     def _releases(self, package: str) -> dict[str, str]:
         tags = self._github.read(self._packages[package], "tag").decode().split()
-        return {found[1]: tag for tag in tags if (found := VERSION.fullmatch(tag))}
+        return {found[1]: tag for tag in tags if (found := VERSION.fullmatch(tag))} | dict(self._untagged.get(package, {}))
 
     @cache  # noqa: B019
     def _archive(self, package: str, version: str) -> bytes:
-        repository, tag = self._packages[package], self._releases(package)[version]
-        return self._github.read(repository, "archive", "--format=tar.gz", f"--prefix={package.split('/')[1]}-{version}/", tag)
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+            for path, is_link, content in self._github.files(self._packages[package], self._releases(package)[version]):
+                info = tarfile.TarInfo(f"{package.split('/')[1]}-{version}/{path}")
+                info.size = len(content)
+                if not is_link:
+                    archive.addfile(info, io.BytesIO(content))
+        return packed.getvalue()
 
     @cache  # noqa: B019
     def _release(self, package: str, version: str, tag: str) -> dict[str, Any]:
@@ -114,5 +138,5 @@ class Hub:
         return loaded if isinstance(loaded, dict) else {}
 
 
-def _run(*command: str) -> bytes:
-    return subprocess.run(command, check=True, capture_output=True).stdout
+def _run(*command: str, given: bytes = b"") -> bytes:
+    return subprocess.run(command, check=True, capture_output=True, input=given).stdout

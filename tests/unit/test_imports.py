@@ -29,10 +29,40 @@ LEVELS = [
     {"app.credentials"},
     {"app.parts"},
     {"app.main"},
-    {"app.cli"},
+    {"app.cli", "app.image_commands"},
     {"app.__main__"},
 ]
-PURE = ["remarks", "addresses", "remotes", "texts", "settings", "images", "versions", "evidence", "names", "specs", "discovery", "ranges", "expressions", "lockfile", "packages", "pins", "advice", "markdown", "warehouse", "project", "place", "jobs", "events", "manifest", "lineage", "summary", "report", "github_app", "checkup"]
+PURE = [
+    "remarks",
+    "addresses",
+    "remotes",
+    "texts",
+    "settings",
+    "images",
+    "versions",
+    "evidence",
+    "names",
+    "specs",
+    "discovery",
+    "ranges",
+    "expressions",
+    "lockfile",
+    "packages",
+    "pins",
+    "advice",
+    "markdown",
+    "warehouse",
+    "project",
+    "place",
+    "jobs",
+    "events",
+    "manifest",
+    "lineage",
+    "summary",
+    "report",
+    "github_app",
+    "checkup",
+]
 EDGES = next(level for level in LEVELS if "app.github" in level)
 
 

@@ -174,4 +174,6 @@ def test_git_sees_nothing_of_the_host_but_its_network() -> None:
 
 
 def test_configuration_goes_by_the_environment() -> None:
-    assert config_environ({"a.b": "c"}) == {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "a.b", "GIT_CONFIG_VALUE_0": "c"}
+    assert config_environ({"a.b": "c"}, {}) == {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "a.b", "GIT_CONFIG_VALUE_0": "c"}
+    theirs = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "d.e", "GIT_CONFIG_VALUE_0": "f"}
+    assert config_environ({"a.b": "c"}, theirs) == {"GIT_CONFIG_COUNT": "2", "GIT_CONFIG_KEY_1": "a.b", "GIT_CONFIG_VALUE_1": "c"}

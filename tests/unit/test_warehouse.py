@@ -229,7 +229,6 @@ def test_sql_is_read_only_when_nothing_else_tells() -> None:
     code = project.code_entries(entries, texts, "t", Settings())
     assert 200 < len(code) <= project.MAX_CODE_FILES
     assert {entry.path.split("/m")[0] for entry in code} == {"t"}
-    assert not any("macros" in entry.path for entry in code)
     assert project.code_entries(entries, {**texts, "requirements.txt": b"dbt-trino"}, "t", Settings()) == []
     assert project.code_entries(entries, texts, "t", Settings(everywhere=ProjectSettings(adapter="trino"))) == []
 
@@ -256,3 +255,8 @@ def test_no_text_crashes_the_inference(files: dict[str, bytes], profile: str | N
 def test_every_adapter_that_has_a_dialect_is_known() -> None:
     assert {adapter for adapter, *_ in evidence.DIALECTS} <= {*evidence.PREFERENCE}
     assert {*evidence.ALIASES.values(), *evidence.STANDS_ON, *evidence.STANDS_ON.values()} <= {*evidence.PREFERENCE}
+
+
+def test_macros_for_one_adapter_tell_when_nothing_else_does() -> None:
+    found = infer({"t/macros/days.sql": "{% macro bigquery__days(n) %}{% endmacro %}{% macro default__days(n) %}{% endmacro %}"})
+    assert (found.adapter_type, "the macro `bigquery__days` in `t/macros/days.sql`" in found.evidence) == ("bigquery", True)
