@@ -9,36 +9,39 @@ One push, from end to end::
                                             worker           claims: fair between installations, lease + heartbeat
                                             refresh          the whole path in one short function, stage by stage:
                                               github/source    fetch exactly the pushed sha into a bare mirror
-                                              project          pure: which files dbt reads, which packages, which warehouse;
+                                              settings         pure: `.github/freshet.yml`, if there is one
+                                              inference        pure: which projects, which files dbt reads, which warehouse, which dbt;
                                                                nothing of it changed: the lineage is carried forward, else
-                                              dbt/docker       container A (network, only when there are packages): dbt deps
-                                                               container B (no network): dbt parse → manifest.json
+                                              images           pure: which runner image fits
+                                              hub              packages as data: resolved (deps, pure), fetched, verified, cached
+                                              dbt/docker       a container without a network: dbt parse → manifest.json
                                               manifest         pure: bytes → resources
                                               lineage          pure: resources → nodes and edges, and what changed
                                             worker           COPY into PostgreSQL, switch the lineage, end: one transaction
-                                            report           pure: result or error → title, summary, annotations
+                                            wording          pure: result or error → title, summary, annotations
                                             outbox           the check run on GitHub becomes what the extraction is
     people, programs ── GET ──────────────▶ web              JSON, server-sent events, pages
 
 What else there is: `reconcile` compares what GitHub has with what we have, at the start and every few minutes, and queues what is
-behind. `jobs` holds the records that all of the above pass around. `project` stands on `texts` (YAML as people write it) and `warehouse`
-(what to parse for); `place` reads off dbt's message where it stopped. `ports` and `storage` say what the flow needs of the outside worlds,
-and the folders `github`, `dbt`, `store` and `web` each are one of those worlds.
+behind. `jobs` holds the records that all of the above pass around, `remarks` what is said of a place in a repository, `texts` reads YAML
+as people (and attackers) write it, `resolve` looks names up for those who may go to public addresses only. `ports` and `storage` say what
+the flow needs of the outside worlds, and the folders `github`, `dbt`, `hub`, `store` and `web` each are one of those worlds.
 
 How the GitHub App comes to be: `app.yml` says what it may do, `github_app` makes GitHub's form of it (pure), `web/setup` is the page with
 the button, `web/door` decides who may press it, `github/setup` takes the credentials and `github/identity` keeps them; `checkup` judges
 what GitHub says of the App (pure), and `credentials` decides at the start which App we are.
 
-`config` alone reads the environment, `main` alone puts the parts together, `cli` and `__main__` are the command line.
+`config` alone reads the environment, `parts` makes what commands use too, `main` puts the service together, `cli`, `image_commands` and
+`__main__` are the command line.
 
 Imports go down only, and a test sees to it::
 
-    errors, log                                  the standard library, structlog
-    texts → warehouse → project → place;         pure: no await, no clock, no environment
-    jobs → events; github_app → checkup;
-    manifest → lineage → report
-    ports → storage                              Protocols over the above
+    remarks, log → errors                        the standard library, structlog
+    texts → settings → inference/, deps/;        pure: no await, no clock, no environment
+    images; jobs → events; github_app → checkup;
+    manifest → lineage → wording/
+    ports → storage; resolve                     Protocols over the above
     handlers, refresh → worker, reconcile, outbox   the flow
-    github/  dbt/  store/  web/                  the edges: never each other
-    config, credentials, main, cli, __main__     everything; nobody imports them
+    github/  dbt/  hub/  store/  web/            the edges: never each other
+    config, credentials, parts, main, cli, image_commands, __main__   everything; nobody imports them
 """

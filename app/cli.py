@@ -17,18 +17,19 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from app import config, parts, report
+from app import config, parts
 from app.checkup import Finding
 from app.config import Settings
 from app.errors import FreshetError
 from app.github.local import LocalSource, local_packages, local_source
 from app.jobs import Problem, Stage
-from app.markdown import plain
 from app.refresh import Commit, Refreshed, Tools, refresh
 from app.storage import KnownInput
 from app.store import Store, migrate, pool
-from app.summary import STAGE_WORDS
 from app.web.health import outcome
+from app.wording import report
+from app.wording.markdown import plain
+from app.wording.summary import STAGE_WORDS
 
 
 async def extract(settings: Settings, source: str, project_dir: str | None, json_file: Path | None) -> int:

@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.addresses import configured, is_host
+from app.deps.addresses import configured, is_host
 from app.errors import ConfigurationError
 
 OWN_PREFIXES = ("FRESHET_", "EXTRACTION_")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from app import log, report
+from app import log
 from app.errors import FreshetError, GoneError, SuspendedError, UnavailableError
 from app.jobs import Extraction, retry_delay
 from app.ports import Bell, GitHub
 from app.storage import CheckRunDue, Store
+from app.wording import report
 
 IDLE_S = 15.0
 MAX_ATTEMPTS = 12

@@ -8,11 +8,11 @@ import socket
 from collections.abc import AsyncIterator
 
 from app import credentials
-from app.addresses import configured
 from app.config import Settings
 from app.dbt.docker import DockerRunner
 from app.dbt.engine import connect
 from app.dbt.isolation import NO_NETWORK, Policy
+from app.deps.addresses import configured
 from app.errors import ConfigurationError
 from app.github.api import ApiClient
 from app.github.auth import AppAuth

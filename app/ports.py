@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from app.images import RunnerImage
+from app.inference.project import Entry, Member
 from app.jobs import Repository
-from app.project import Entry, Member
 from app.remarks import Placeholder
 from app.settings import PackageRule
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
-from app import discovery, jobs, log
+from app import jobs, log
 from app.errors import FreshetError, GoneError, UnavailableError
+from app.inference import discovery
 from app.jobs import Repository, retry_delay
 from app.ports import Bell, Caches, GitHub, Survey
 from app.settings import Settings

@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from app import discovery, images, lineage, manifest, project, report, settings
+from app import images, lineage, manifest, settings
 from app.errors import BranchLeftOutError, DbtError, FreshetError
 from app.images import RunnerImage
+from app.inference import discovery, project
+from app.inference.project import Entry, Layout
 from app.jobs import Repository, Stage
 from app.lineage import Lineage
-from app.place import failures, place
 from app.ports import DbtJob, Installer, PackageRequest, PackageTree, Parsed, Runner, Sources, SourceTree
-from app.project import Entry, Layout
 from app.remarks import Remark
 from app.storage import KnownInput
+from app.wording import report
+from app.wording.place import failures, place
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 
-from app.addresses import Address, configure, is_public, refused
+from app.deps.addresses import Address, configure, is_public, refused
 from app.errors import GoneError, UnavailableError
 
 LOOKUP_S = 10.0

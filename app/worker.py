@@ -8,13 +8,14 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from app import handlers, lineage, log, report
+from app import handlers, lineage, log
 from app.errors import FreshetError, NoProjectError, UnavailableError
 from app.jobs import MAX_ATTEMPTS, Extraction, Problem, Stage, StageTime, retry_delay
 from app.lineage import Difference, Fingerprints
 from app.ports import Bell
 from app.refresh import Carried, Commit, Refreshed, Tools, refresh
 from app.storage import KnownInput, Store
+from app.wording import report
 
 LEASE = timedelta(seconds=60)
 HEARTBEAT_S = 15.0

@@ -15,8 +15,8 @@ from typing import Literal, Protocol, TypeVar
 import msgspec
 
 from app import log, settings
-from app.names import NOT_PROJECTS
-from app.specs import PROJECT_FILE
+from app.inference.names import NOT_PROJECTS
+from app.inference.specs import PROJECT_FILE
 
 T = TypeVar("T")
 

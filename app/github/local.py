@@ -13,7 +13,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.addresses import shown
+from app.deps.addresses import shown
+from app.deps.remotes import parse
 from app.errors import CommitGoneError, FreshetError, GoneError
 from app.github.git import CONFIG, Git, GitError, clean_environ, safe_environ
 from app.github.mirror import FETCH_S, init_bare
@@ -21,7 +22,6 @@ from app.github.revision import look_up
 from app.github.source import error_of, trouble_of
 from app.github.tree import CommitTree, list_entries
 from app.jobs import Repository
-from app.remotes import parse
 
 PROTOCOLS = "https:http:ssh:git:file"
 REPOSITORY_VARIABLES = frozenset(
@@ -64,7 +64,7 @@ class LocalSource:
 class LocalPackages:
     """Packages for the command line (`app.ports.PackageSources`), with the user's own git configuration and keys.
 
-    The rules of `app.addresses` hold for addresses as they are written, before the user's `insteadOf`; what is written for ssh is
+    The rules of `app.deps.addresses` hold for addresses as they are written, before the user's `insteadOf`; what is written for ssh is
     fetched by ssh. Where names and redirects lead is the user's matter, as with `dbt deps` on the same machine.
     """
 

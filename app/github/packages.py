@@ -1,4 +1,4 @@
-"""Packages from git repositories (`app.ports.PackageSources`), as `app.remotes` reads their addresses.
+"""Packages from git repositories (`app.ports.PackageSources`), as `app.deps.remotes` reads their addresses.
 
 On our GitHub: with a token for that one repository when it is of the same installation, anonymously when it is public. On other hosts:
 anonymously, over https, see `pinned`; no redirect is followed. What was fetched is kept per installation: no repository's copy serves
@@ -20,7 +20,8 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from app import log
-from app.addresses import shown
+from app.deps.addresses import shown
+from app.deps.remotes import Remote, on_server, parse
 from app.errors import FreshetError, GitHubUnavailableError, GoneError, TreeTooBigError, UnavailableError
 from app.github.git import Git, GitError, clean_environ
 from app.github.mirror import FETCH_S, Mirror, own_directory, ref_of, size_of, tidy_all
@@ -28,9 +29,8 @@ from app.github.pinned import pinned
 from app.github.revision import Found, look_up
 from app.github.source import NEW_TOKEN_S, Trouble, credentials, trouble_of
 from app.github.tree import CommitTree, list_entries
+from app.inference.project import Entry
 from app.jobs import Repository
-from app.project import Entry
-from app.remotes import Remote, on_server, parse
 from app.resolve import Lookup, lookup
 
 MAX_CACHE_BYTES = 5 << 30

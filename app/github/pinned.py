@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from app.addresses import Address
+from app.deps.addresses import Address
 from app.errors import ConfigurationError
 from app.github.git import Git, clean_environ
 from app.resolve import Lookup, addresses_of

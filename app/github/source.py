@@ -20,8 +20,8 @@ from app.errors import CommitGoneError, FreshetError, GitHubUnavailableError, Go
 from app.github.git import Git, GitError, GitTimeoutError, clean_environ
 from app.github.mirror import FETCH_S, Mirror, own_directory, ref_of, tidy_all
 from app.github.tree import CommitTree, list_entries
+from app.inference.project import Entry
 from app.jobs import Repository
-from app.project import Entry
 
 MAX_CACHE_BYTES = 20 << 30
 NEW_TOKEN_S = 1.0

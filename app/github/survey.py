@@ -111,7 +111,7 @@ class Survey:
     async def paths(self, repository: Repository, sha: str) -> list[str]:
         """Return the paths of all files `dbt_project.yml` of a commit, and of `.github/freshet.yml`.
 
-        Where GitHub truncates the listing, those below directories that hold no projects (`app.names.NOT_PROJECTS`) may be left out.
+        Where GitHub truncates the listing, those below directories that hold no projects (`inference/names.py`) may be left out.
         """
         return listing.projects(await self._client.paths(repository, sha))
 

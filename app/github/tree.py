@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from app.errors import TreeTooBigError, UnavailableError
 from app.github.git import Git, GitError, scrub
 from app.github.mirror import STREAMED
-from app.project import Entry, Member
+from app.inference.project import Entry, Member
 
 CHUNK_BYTES = 128 << 10
 READ_BYTES = 64 << 20

@@ -10,5 +10,5 @@ cache       what is kept between extractions: by content, checked, never shared 
 guard       HTTP to addresses that strangers wrote
 parallel    several things at once
 
-What is asked for and which version that means is decided in `app.packages`, `app.pins` and `app.ranges`.
+What is asked for and which version that means is decided in `app.deps.packages`, `app.deps.pins` and `app.deps.ranges`.
 """

@@ -1,4 +1,4 @@
-"""HTTP to addresses that strangers wrote: each one, also where a redirect leads, is judged by `app.addresses` before anything is sent.
+"""HTTP to addresses that strangers wrote: each one, also where a redirect leads, is judged by `app.deps.addresses` before anything is sent.
 
 The connection goes to exactly the IP address that was judged. Behind a proxy of the operator (`HTTPS_PROXY`, `NO_PROXY` …) the same
 rules hold for names, schemes and ports; which address a name has is then for the proxy to judge, since it is the proxy that asks.
@@ -19,7 +19,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from app.addresses import Address, check, configured, is_configured, judge, shown
+from app.deps.addresses import Address, check, configured, is_configured, judge, shown
 from app.errors import FreshetError, GoneError, TreeTooBigError, UnavailableError
 from app.resolve import Lookup, addresses_of, lookup
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import orjson
 
 from app import log
+from app.deps.expressions import Values
+from app.deps.packages import LOCK, Asked, Reader
 from app.errors import PackagesError
-from app.expressions import Values
 from app.hub import tarball
 from app.hub.cache import Archive, Cache, Stored, Writer
 from app.hub.guard import Guard
@@ -22,9 +23,8 @@ from app.hub.layout import lay_out
 from app.hub.registry import Registry
 from app.hub.resolver import Project, Resolution, Resolver
 from app.hub.trees import Trees
-from app.packages import LOCK, Asked, Reader
+from app.inference.project import PROJECT_FILE
 from app.ports import PackageRequest, PackageSources
-from app.project import PROJECT_FILE
 from app.remarks import Remark
 from app.texts import literal, mapping
 

@@ -11,12 +11,12 @@ import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from app.deps.packages import LOCK
 from app.errors import PackagesError
 from app.hub import tarball
 from app.hub.cache import Stored, Writer
 from app.hub.resolver import Target, label
-from app.packages import LOCK
-from app.project import is_clean
+from app.inference.project import is_clean
 
 FORMAT = 2
 """Another number when the archive is made in another way."""

@@ -9,9 +9,9 @@ import orjson
 import stamina
 from cachetools import TTLCache
 
+from app.deps.pins import HubPackage, UnobtainableError, read_hub
 from app.errors import GoneError, UnavailableError
 from app.hub.guard import Guard
-from app.pins import HubPackage, UnobtainableError, read_hub
 
 HUB_URL = "https://hub.getdbt.com/"
 MAX_ANSWER = 32 << 20

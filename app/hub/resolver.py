@@ -8,15 +8,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from app.addresses import shown
+from app.deps.addresses import shown
+from app.deps.packages import Asked, Place, Reader, Spec, SpecError, folder, project_name
+from app.deps.pins import HubVersion, Key, Listing, UnobtainableError, Wanted, choose
 from app.errors import FreshetError, UnavailableError
 from app.hub.cache import Stored
 from app.hub.parallel import each
 from app.hub.registry import Registry
 from app.hub.trees import Trees
 from app.jobs import Repository
-from app.packages import Asked, Place, Reader, Spec, SpecError, folder, project_name
-from app.pins import HubVersion, Key, Listing, UnobtainableError, Wanted, choose
 from app.remarks import Remark
 from app.texts import join
 

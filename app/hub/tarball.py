@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
-from app.pins import UnobtainableError
-from app.project import MAX_SEED_BYTES, READ_BY_DBT, is_clean
+from app.deps.pins import UnobtainableError
+from app.inference.project import MAX_SEED_BYTES, READ_BY_DBT, is_clean
 
 ROOT = "src/"
 BLOCK = tarfile.BLOCKSIZE

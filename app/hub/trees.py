@@ -12,15 +12,15 @@ from typing import BinaryIO
 
 import stamina
 
-from app.addresses import shown
+from app.deps.addresses import shown
+from app.deps.pins import HubVersion, UnobtainableError
 from app.errors import UnavailableError
 from app.hub import tarball
 from app.hub.cache import Cache, Stored, Writer
 from app.hub.guard import Guard
+from app.inference.project import FILE_MODES, MAX_CONFIG_BYTES, MAX_SEED_BYTES, Entry, Member, is_clean
 from app.jobs import Repository
-from app.pins import HubVersion, UnobtainableError
 from app.ports import PackageSources, SourceTree
-from app.project import FILE_MODES, MAX_CONFIG_BYTES, MAX_SEED_BYTES, Entry, Member, is_clean
 
 ATTEMPTS = 3
 MAX_DOWNLOAD = 128 << 20

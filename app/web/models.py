@@ -9,7 +9,7 @@ from typing import Annotated, Any, Generic, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from app.jobs import Connection, Extraction, Problem, StageTime
-from app.report import conclusion_of, headline
+from app.wording.report import conclusion_of, headline
 
 
 def _utc(at: datetime) -> datetime:

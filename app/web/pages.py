@@ -10,12 +10,12 @@ import jinja2
 from aiohttp import web
 from markupsafe import Markup
 
-from app import report, summary
 from app.jobs import ENDED, Connection, Extraction
-from app.markdown import plain
 from app.web import requests, sse
 from app.web.keys import STORE
 from app.web.problems import not_found
+from app.wording import report, summary
+from app.wording.markdown import plain
 
 ASSETS = {"page.css": "text/css", "page.js": "text/javascript"}
 

@@ -20,11 +20,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-from app import discovery, log
+from app import log
 from app.github.api import ApiClient
 from app.github.auth import AppAuth
 from app.github.client import GitHubClient
 from app.github.survey import Survey
+from app.inference import discovery
 from app.ports import RepositoryState
 from app.settings import Settings
 from tests.double import GitHubDouble, Repository

@@ -12,7 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from app.addresses import configured
+from app.deps.addresses import configured
 from app.errors import GoneError
 from app.github.local import local_source
 from app.hub.guard import Guard

@@ -18,7 +18,7 @@ import structlog
 from pydantic import SecretStr
 
 from app import log
-from app.addresses import Address
+from app.deps.addresses import Address
 from app.errors import FreshetError, GitHubUnavailableError, GoneError, RejectedAddressError, TreeTooBigError, UnavailableError
 from app.github.api import ApiClient
 from app.github.auth import AppAuth

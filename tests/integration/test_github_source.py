@@ -28,9 +28,9 @@ from app.github.client import GitHubClient
 from app.github.git import Git
 from app.github.mirror import KEEP
 from app.github.source import GitSources
+from app.inference.project import Member
 from app.jobs import Repository
 from app.ports import GitHub, Sources
-from app.project import Member
 from tests.double import Answer, Delay, Executable, GitHubDouble, Installation, Reset, Submodule, Symlink
 from tests.double import Repository as Hosted
 

@@ -13,13 +13,13 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from app import discovery
 from app.errors import GitHubUnavailableError, GoneError, NotConfiguredError, SuspendedError
 from app.github import listing
 from app.github.api import ApiClient
 from app.github.auth import AppAuth
 from app.github.client import GitHubClient
 from app.github.survey import Survey
+from app.inference import discovery
 from app.jobs import Repository
 from app.ports import BranchHead, InstallationState
 from app.settings import Settings

@@ -17,8 +17,8 @@ from app.errors import FreshetError, GitHubUnavailableError, TreeTooBigError
 from app.github.git import Git, clean_environ
 from app.github.mirror import Mirror, init_bare, ref_of
 from app.github.tree import MAX_ENTRIES, CommitTree, list_entries
+from app.inference.project import Entry, Member, is_clean
 from app.jobs import Repository
-from app.project import Entry, Member, is_clean
 from tests.double import Submodule, Symlink
 from tests.integration.test_github_source import World, failing, make_world, read, unpack
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app import discovery
-from app.discovery import Found
 from app.errors import NoProjectError
+from app.inference import discovery
+from app.inference.discovery import Found
 from app.settings import PATH, ProjectSettings, Settings
 
 SHOP = "name: shop\n"

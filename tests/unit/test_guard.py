@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from app.addresses import allowed, check, configured, is_host, is_public, shown
+from app.deps.addresses import allowed, check, configured, is_host, is_public, shown
 from app.errors import FreshetError, GoneError, RejectedAddressError, TreeTooBigError, UnavailableError
 from app.hub.guard import Guard
 

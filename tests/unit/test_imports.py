@@ -9,17 +9,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LEVELS = [
-    {"app.remarks", "app.log", "app.markdown", "app.advice"},
+    {"app.remarks", "app.log"},
     {"app.errors"},
-    {"app.texts", "app.jobs", "app.github_app", "app.images", "app.addresses", "app.ranges", "app.expressions", "app.lockfile"},
-    {"app.settings", "app.names", "app.specs", "app.events", "app.manifest", "app.checkup", "app.remotes"},
-    {"app.evidence", "app.discovery"},
-    {"app.warehouse", "app.versions"},
-    {"app.project", "app.packages"},
-    {"app.place", "app.pins"},
+    {"app.texts", "app.jobs", "app.github_app", "app.images"},
+    {"app.settings", "app.events", "app.manifest", "app.checkup"},
+    {"app.deps", "app.inference"},
     {"app.lineage"},
-    {"app.summary"},
-    {"app.report"},
+    {"app.wording"},
     {"app.ports", "app.resolve"},
     {"app.storage"},
     {"app.handlers", "app.refresh"},
@@ -32,36 +28,15 @@ LEVELS = [
     {"app.cli", "app.image_commands"},
     {"app.__main__"},
 ]
+ROOMS = {
+    "app.deps": [{"addresses", "ranges", "expressions", "lockfile"}, {"remotes", "packages"}, {"pins"}],
+    "app.inference": [{"names", "specs"}, {"evidence", "discovery"}, {"warehouse", "versions"}, {"project"}],
+    "app.wording": [{"markdown", "advice"}, {"place"}, {"summary"}, {"report"}],
+}
+"""Pure rooms, and what stands on what in them."""
 PURE = [
-    "remarks",
-    "addresses",
-    "remotes",
-    "texts",
-    "settings",
-    "images",
-    "versions",
-    "evidence",
-    "names",
-    "specs",
-    "discovery",
-    "ranges",
-    "expressions",
-    "lockfile",
-    "packages",
-    "pins",
-    "advice",
-    "markdown",
-    "warehouse",
-    "project",
-    "place",
-    "jobs",
-    "events",
-    "manifest",
-    "lineage",
-    "summary",
-    "report",
-    "github_app",
-    "checkup",
+    *("remarks", "texts", "settings", "images", "jobs", "events", "manifest", "lineage", "github_app", "checkup"),
+    *(f"{room.removeprefix('app.')}/{name}" for room, levels in ROOMS.items() for names in levels for name in sorted(names)),
 ]
 EDGES = next(level for level in LEVELS if "app.github" in level)
 
@@ -85,7 +60,7 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         if isinstance(node, ast.ImportFrom) and node.module:
-            found |= {f"app.{alias.name}" for alias in node.names} if node.module == "app" else {node.module}
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} if node.module in {"app", *ROOMS} else {node.module}
     return found
 
 
@@ -96,6 +71,17 @@ def test_a_module_imports_only_what_stands_below_it(module: str, path: Path) -> 
             continue
         assert level(imported) < level(module), f"{module} imports {imported}"
         assert not (room(imported) in EDGES and room(module) in EDGES), f"{module} imports {imported}: edges do not know each other"
+
+
+@pytest.mark.parametrize(("module", "path"), [(module, path) for module, path in modules() if room(module) in ROOMS])
+def test_rooms_have_levels_too(module: str, path: Path) -> None:
+    def inside(name: str) -> int:
+        last = name.removeprefix(f"{room(module)}.").split(".")[0]
+        return next(index for index, names in enumerate(ROOMS[room(module)]) if last in names)
+
+    for imported in imports(path):
+        if room(imported) == room(module) and imported != room(module):
+            assert inside(imported) < inside(module), f"{module} imports {imported}"
 
 
 @pytest.mark.parametrize("name", PURE)

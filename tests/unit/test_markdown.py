@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app.markdown import code, cut, document, fenced, plain, prose, table
+from app.wording.markdown import code, cut, document, fenced, plain, prose, table
 from tests.unit.github_markdown import HOSTILE, READER, UNSEEN, assert_dead, code_in
 
 MARKER = "zq9"

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from app import ranges
-from app.expressions import ExpressionError, Values
-from app.packages import Asked, Place, Reader, Spec
-from app.pins import Listing, UnobtainableError, choose, read_hub
+from app.deps import ranges
+from app.deps.expressions import ExpressionError, Values
+from app.deps.packages import Asked, Place, Reader, Spec
+from app.deps.pins import Listing, UnobtainableError, choose, read_hub
 from app.settings import PackageRule
 
 VALUES = Values({"TAG": "1.1.1", "TOKEN": "s3cret"}, {"version": "1.2.0", "number": 3})

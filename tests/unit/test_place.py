@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from app.discovery import Found
 from app.images import Wish
-from app.place import MAX_MESSAGE_BYTES, MAX_PLACES, failures, place
-from app.project import Layout, Member
+from app.inference.discovery import Found
+from app.inference.project import Layout, Member
+from app.inference.warehouse import Warehouse
 from app.settings import Settings
-from app.warehouse import Warehouse
+from app.wording.place import MAX_MESSAGE_BYTES, MAX_PLACES, failures, place
 
 PATHS = [
     *("t/models/orders.sql", "t/models/staging/schema.yml", "t/models/x/orders.sql", "t/models/schema.yml"),

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import discovery, project
 from app.errors import TreeTooBigError
-from app.project import Entry, Layout
+from app.inference import discovery, project
+from app.inference.project import Entry, Layout
 from app.settings import PATH, PackageRule, ProjectSettings, Settings
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from app.deps.remotes import Remote, parse
 from app.errors import RejectedAddressError
-from app.remotes import Remote, parse
 
 SERVER = "https://github.com"
 HOSTS = frozenset({"gitlab.corp", "git.corp:8080"})

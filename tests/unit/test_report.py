@@ -10,8 +10,6 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app import report
-from app.discovery import Found, LeftOut
 from app.errors import (
     BranchLeftOutError,
     ContainerOutOfMemoryError,
@@ -24,13 +22,15 @@ from app.errors import (
     RejectedAddressError,
 )
 from app.images import Wish
+from app.inference.discovery import Found, LeftOut
+from app.inference.project import Layout, Member
+from app.inference.warehouse import Warehouse
 from app.jobs import Extraction, Problem, Repository, StageTime
 from app.lineage import Difference, Lineage, Node
-from app.project import Layout, Member
 from app.remarks import Placeholder, Remark
 from app.settings import Complaint, Settings, read
-from app.summary import lines_to_paste
-from app.warehouse import Warehouse
+from app.wording import report
+from app.wording.summary import lines_to_paste
 from tests.unit.github_markdown import HOSTILE, UNSEEN, assert_dead, code_in
 
 LAYOUT = Layout(

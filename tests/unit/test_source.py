@@ -15,7 +15,7 @@ from app.errors import CommitGoneError, FreshetError, GitHubUnavailableError, Go
 from app.github.git import GitError, GitTimeoutError, clean_environ, config_environ, scrub
 from app.github.source import credentials, error_of, trouble_of
 from app.github.tree import cut, header, mtime, padding, parse_listing
-from app.project import Entry
+from app.inference.project import Entry
 
 OID = "1a2b3c4d" + "0" * 32
 TOKEN = "ghs_" + "x" * 36

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app import versions
 from app.images import Wish
+from app.inference import versions
 from app.settings import ProjectSettings
 
 

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app import evidence, project, warehouse
-from app.project import Entry
+from app.inference import evidence, project, warehouse
+from app.inference.project import Entry
+from app.inference.warehouse import Warehouse
 from app.settings import ProjectSettings, Settings
-from app.warehouse import Warehouse
 
 PROJECT = {"t/dbt_project.yml": "name: a\nprofile: shop\n"}
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app import ranges
-from app.packages import RULE_STEP, Spec
+from app.deps import ranges
+from app.deps.packages import RULE_STEP, Spec
 from app.texts import listed
 
 MAX_NAMED = 5

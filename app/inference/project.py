@@ -12,16 +12,17 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from app import evidence, settings, specs, versions
-from app.discovery import Found
+from app import settings
 from app.errors import TreeTooBigError
-from app.evidence import written
 from app.images import Wish
-from app.names import is_installed
+from app.inference import evidence, specs, versions
+from app.inference.discovery import Found
+from app.inference.evidence import written
+from app.inference.names import is_installed
+from app.inference.specs import PACKAGE_FILES, PACKAGE_TEXTS, package_roots, unreadable
+from app.inference.warehouse import Warehouse, infer, is_settled
 from app.settings import Settings
-from app.specs import PACKAGE_FILES, PACKAGE_TEXTS, package_roots, unreadable
 from app.texts import is_below, join, listed, literal, mapping
-from app.warehouse import Warehouse, infer, is_settled
 
 PROJECT_FILE = specs.PROJECT_FILE
 ROOT_FILES = (*PACKAGE_TEXTS, "selectors.yml", ".dbtignore")

@@ -6,10 +6,10 @@ import posixpath
 import re
 from collections.abc import Iterator
 
-from app import advice
-from app.markdown import cut
-from app.project import PROJECT_FILE, Layout
+from app.inference.project import PROJECT_FILE, Layout
 from app.remarks import Remark
+from app.wording import advice
+from app.wording.markdown import cut
 
 Place = tuple[str, int | None]
 

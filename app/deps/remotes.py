@@ -1,4 +1,4 @@
-"""Addresses of git repositories as people write them, into ones that may be fetched from: see `app.addresses` for the rules.
+"""Addresses of git repositories as people write them, into ones that may be fetched from: see `app.deps.addresses` for the rules.
 
 Credentials in an address are dropped, never used. What is written for ssh or git:// is fetched over https: we have nobody's keys, and
 git:// knows no encryption.
@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from app.addresses import MAX_LENGTH, PORTS, Address, is_configured, judge, judge_host, refused, split_authority
+from app.deps.addresses import MAX_LENGTH, PORTS, Address, is_configured, judge, judge_host, refused, split_authority
 
 SSH_PORTS = frozenset({22, 443})
 _JINJA_USER = re.compile(r"(?<=://)(?=[^@]*\{\{)(?:\{\{.*?\}\}|[^/{@])*@")

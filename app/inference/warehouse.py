@@ -25,11 +25,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from app import evidence
-from app.evidence import spelled, written
-from app.names import away, is_installed, kind
+from app.inference import evidence
+from app.inference.evidence import spelled, written
+from app.inference.names import away, is_installed, kind
+from app.inference.specs import PACKAGE_FILES, PROJECT_FILE, package_specs
 from app.settings import PATH, ProjectSettings
-from app.specs import PACKAGE_FILES, PROJECT_FILE, package_specs
 from app.texts import UNREADABLE, is_below, listed, load, mapping
 
 DEFAULT_ADAPTER = "duckdb"

@@ -10,16 +10,16 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, cast
 
-from app import advice
 from app.errors import BranchLeftOutError, CommitGoneError, ContainerTimedOutError, DbtError, FreshetError, NoProjectError, ProjectError
+from app.inference.project import Layout, is_clean
 from app.jobs import Conclusion, Extraction, Problem, Status
 from app.lineage import Difference, Lineage
-from app.markdown import code, document, fenced, plain
-from app.project import Layout, is_clean
 from app.remarks import Placeholder, Remark
 from app.settings import PATH, Settings
-from app.summary import MAX_ANNOTATIONS, STAGE_WORDS, blocks, notes, remarks_of
 from app.texts import is_below
+from app.wording import advice
+from app.wording.markdown import code, document, fenced, plain
+from app.wording.summary import MAX_ANNOTATIONS, STAGE_WORDS, blocks, notes, remarks_of
 
 NAME = "dbt lineage"
 MAX_TEXT_BYTES = 65_535

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from app.images import Wish
+from app.inference.project import Layout
 from app.jobs import STAGES, Extraction, Problem, Stage, StageTime
-from app.markdown import code, fenced, plain, prose, table
-from app.project import Layout
 from app.remarks import Remark
 from app.settings import PATH
+from app.wording.markdown import code, fenced, plain, prose, table
 
 MAX_ANNOTATIONS = 50
 """GitHub takes as many at once."""

@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 import yaml
 
-from app import ranges
-from app.expressions import ExpressionError, Values, without_user
-from app.lockfile import lock_hashes
+from app.deps import ranges
+from app.deps.expressions import ExpressionError, Values, without_user
+from app.deps.lockfile import lock_hashes
 from app.remarks import Remark
 from app.settings import PackageRule
 from app.texts import UNREADABLE, NotYamlError, compose, listed, load

@@ -15,9 +15,9 @@ from typing import Any
 
 from app import settings
 from app.errors import NoProjectError
-from app.names import MAX_PATH_CHARACTERS, is_installed, kind, plain, shown
+from app.inference.names import MAX_PATH_CHARACTERS, is_installed, kind, plain, shown
+from app.inference.specs import PROJECT_FILE, local_packages
 from app.settings import Settings
-from app.specs import PROJECT_FILE, local_packages
 from app.texts import UNREADABLE, is_below, join, literal, load
 
 MAX_PROJECTS = 200

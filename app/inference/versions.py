@@ -6,11 +6,11 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 
-from app.evidence import is_ci, is_lock, is_requirements, known
 from app.images import Wish
-from app.names import away
+from app.inference.evidence import is_ci, is_lock, is_requirements, known
+from app.inference.names import away
+from app.inference.specs import PROJECT_FILE
 from app.settings import PATH, ProjectSettings
-from app.specs import PROJECT_FILE
 from app.texts import listed, mapping
 
 _RANGE = re.compile(r"(>=|<=|==|=|>|<)?\s*v?(\d+(?:\.\d+){0,2}[0-9A-Za-z.+-]*)")
