@@ -7,7 +7,7 @@ LOCK_FLAGS := --universal --python-version 3.11 --no-emit-index-url --no-header 
 DBT_LOCK_FLAGS := --python-platform linux --python-version 3.11 --no-emit-index-url --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup python image images test unit lint demo demo-serve bench lock lock-dbt clean
+.PHONY: help setup python image images test unit lint demo demo-serve bench compat lock lock-dbt clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ demo-serve: setup ## The same, and then the pages stay up to look at
 
 bench: setup ## How long extractions take, beside the obvious script
 	$(PYTHON_IN_VENV) -m tests.bench
+
+compat: setup images ## Public dbt projects through `extract`: the table of docs/compatibility.md
+	$(PYTHON_IN_VENV) -m tests.compat --write
 
 lock: ## Write requirements.lock anew from pyproject.toml
 	$(UV) pip compile $(LOCK_FLAGS) --generate-hashes --group dev pyproject.toml -o requirements.lock

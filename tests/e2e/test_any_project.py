@@ -29,7 +29,7 @@ async def github() -> AsyncIterator[GitHubDouble]:
 
 @pytest_asyncio.fixture(scope="module")
 async def service(github: GitHubDouble, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
-    async with serving(github, tmp_path_factory.mktemp("data")) as running:
+    async with serving(github, tmp_path_factory.mktemp("data"), DBT_DOCKER_IMAGES="dbt-runner:1.10,dbt-runner:1.7") as running:
         yield running
         await running.stop()
         assert "Traceback" not in running.log
