@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import tarfile
@@ -120,6 +121,11 @@ async def unpacked(packages: PackageTree) -> dict[str, str]:
     assert len(data) == packages.size_bytes
     with tarfile.open(fileobj=BytesIO(data)) as archive:
         return {member.name: _content(archive, member) for member in archive.getmembers()}
+
+
+def locked(files: dict[str, str]) -> list[str]:
+    """Return the names of the packages in the lock file of a tree of ours."""
+    return [one["name"] for one in json.loads(files["src/package-lock.yml"])["packages"]]
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> str:

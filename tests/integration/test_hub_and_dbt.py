@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from app.dbt.engine import connect
 from app.ports import PackageTree
 from app.settings import PackageRule
-from tests.integration.hub_world import World, package, request, unpacked, worlds
+from tests.integration.hub_world import World, locked, package, request, unpacked, worlds
 from tests.integration.runner_fixtures import runners
 from tests.integration.runner_hub import Hub, bridge_gateway, tarball
 from tests.integration.runner_projects import SHOP, tree
@@ -70,6 +72,8 @@ async def assert_same(ours: PackageTree, theirs: PackageTree) -> None:
     installed = {name: text for name, text in expected.items() if "/dbt_packages/" in name and not name.endswith("LICENSE")}
     assert installed.pop("src/dbt_packages/shared") == "-> /work/src/shared"
     assert found.pop("src/dbt_packages/shared") == "-> ../shared"
+    assert locked(found) == sorted(one["name"] for one in yaml.safe_load(expected["src/package-lock.yml"])["packages"])
+    del found["src/package-lock.yml"]
     assert found == installed
     assert len(found) > 20
 
