@@ -55,7 +55,7 @@ def recipe(root: Path, dbt: str | None, adapters: str | None, tag: str | None) -
     there = sorted((path.stem for path in lock.parent.glob("*.*.txt")), key=lambda stem: [int(part) for part in stem.split(".")])
     if minor not in there or not re.fullmatch(r"\d+\.\d+(\.\d+\w*)?", asked):
         reason = f"there are no pinned versions for dbt {asked!r}, only for {', '.join(there)}"
-        raise ConfigurationError(doing, reason, f"`make lock-dbt DBT_MINOR={minor}` can make them.")
+        raise ConfigurationError(doing, reason, "Name one of these: `deploy/dbt` holds what images are built of.")
     pins = dict(_PIN.findall(lock.read_text()))
     known = sorted({*pins} - _NO_ADAPTERS)
     wanted = tuple(name.removeprefix("dbt-") for name in re.split(r"[\s,]+", adapters or "") if name)
