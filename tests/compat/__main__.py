@@ -28,6 +28,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PAGE = ROOT / "docs" / "compatibility.md"
 BEGIN, END = "<!-- table: make compat -->", "<!-- end of the table -->"
+IMAGES = "dbt-runner:1.10,dbt-runner:1.7"
+"""Besides the default one: those that `make images` builds, whatever else the engine has."""
 MODEL = re.compile(r"(^|/)models/.*\.(sql|py)$")
 
 
@@ -73,6 +75,7 @@ async def extract(project: Project, github: GitHub, repositories: Path, hub_url:
             **clean_environment(),
             "FRESHET_DATA_DIR": f"{scratch}/data",
             "DBT_PACKAGE_HUB_URL": hub_url,
+            "DBT_DOCKER_IMAGES": IMAGES,
             "GIT_CONFIG_COUNT": "2",
             **{f"GIT_CONFIG_KEY_{number}": f"url.file://{repositories.resolve()}/.insteadOf" for number in range(2)},
             "GIT_CONFIG_VALUE_0": "https://github.com/",
