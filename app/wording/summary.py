@@ -32,6 +32,8 @@ STAGE_WORDS: Mapping[Stage, str] = {
 _SECRET = re.compile(
     r"PASS(?:WORD|WD|PHRASE)|SECRET|TOKEN|CREDENTIAL|PRIVATE|(?:API|ACCESS)_?KEY|(?:^|_)(?:PASS|KEY|PWD|PAT)$", re.IGNORECASE
 )
+_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+"""What YAML 1.1 takes for something else than text: https://yaml.org/type/bool.html."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
 _BARE = re.compile(r"-?(?:0|[1-9]\d{0,15})(?:\.\d{1,15})?|true|false")
 """What YAML reads as a number or a boolean."""
@@ -90,7 +92,9 @@ def lines_to_paste(placeholders: Iterable[Mapping[str, Any]]) -> str:
         if is_secret(name) or (key == "env" and not _NAME.fullmatch(name)):
             continue  # one line that the file may not have, and nothing of it holds
         shown = value if key == "vars" and _BARE.fullmatch(value) else json.dumps(value, ensure_ascii=False)
-        lines[key].append(f"  {name if _NAME.fullmatch(name) else json.dumps(name, ensure_ascii=False)}: {shown}")
+        lines[key].append(
+            f"  {name if _NAME.fullmatch(name) and name.lower() not in _WORDS else json.dumps(name, ensure_ascii=False)}: {shown}"
+        )
     return "\n".join("\n".join([f"{key}:", *dict.fromkeys(rows)]) for key, rows in lines.items() if rows)
 
 

@@ -482,10 +482,10 @@ class TestGit:
             assert (status, output) == (0, output)
             assert await run_git(tmp_path, "show", "FETCH_HEAD:a.txt") == (0, "second")
             assert (await run_git(tmp_path, "rev-list", "--count", "FETCH_HEAD"))[1] == "1\n"
-        # Once the double has stopped: it notes a status when all of the answer is out, which may be after git has ended.
         fetches = [r for r in github.requests if r.path.endswith("git-upload-pack")]
         assert {r.headers["Git-Protocol"] for r in fetches} == {"version=2"}
-        assert {r.status for r in fetches} == {200}
+        # 0: git hung up as soon as it had everything, before the double had noted a status.
+        assert {r.status for r in fetches} <= {0, 200}
 
     async def test_large_negotiation_is_gzipped(self, github: GitHubDouble, tmp_path: Path) -> None:
         repository = await github.create_repository("acme/shop", {"a": "0"}, private=False)
