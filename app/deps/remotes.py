@@ -11,9 +11,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from app.deps.addresses import MAX_LENGTH, PORTS, Address, is_configured, judge, judge_host, refused, split_authority
+from app.deps.expressions import without_user
 
 SSH_PORTS = frozenset({22, 443})
-_JINJA_USER = re.compile(r"(?<=://)(?=[^@]*\{\{)(?:\{\{.*?\}\}|[^/{@])*@")
 _JINJA = re.compile(r"\{[{%#]")
 _SCHEMED = re.compile(r"(?:git\+)?(https?|ssh|git)://([^/?#]*)/+(.+)", re.IGNORECASE)
 _SCP = re.compile(r"(?!.*://)(?:([\w.+-]+)@)?([^/@:]+):/*(.+)", re.ASCII)
@@ -88,7 +88,8 @@ def on_server(full_name: str, server_url: str) -> Remote:
 
 
 def _written(text: str, doing: str) -> _Written:
-    text = _JINJA_USER.sub("", text.strip(), count=1)
+    # What is no expression is taken off, and shown to nobody, further down.
+    text = without_user(text.strip()) if "{{" in text else text.strip()
     if _JINJA.search(text):
         raise refused(text, "a part of it is an expression of Jinja", "Write the address out.", doing=doing)
     schemed, scp = _SCHEMED.fullmatch(text), _SCP.fullmatch(text)

@@ -124,6 +124,12 @@ def test_what_is_not_fetched_from(text: str) -> None:
         read(text)
 
 
+def test_an_address_of_nothing_but_expressions_is_refused_at_once() -> None:
+    for text in ("https://" + "{{}}" * 200, "https://" + "{{ {{" * 200 + "@"):
+        with pytest.raises(RejectedAddressError):
+            read(text)
+
+
 @pytest.mark.parametrize(
     "text", ["https://u:s3cret@10.0.0.1/octo/shop", "https://u:pa/s3cret@github.com/octo/shop", "https://s3cret@github.com/octo"]
 )
