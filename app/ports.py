@@ -156,25 +156,11 @@ class Runner(Protocol):
 # -- GitHub ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
-    """A repository as GitHub describes it now: `sha` and `paths` are those of the default branch's newest commit."""
-
-    repository: Repository
-    sha: str | None
-    """None while the repository has no commit."""
-    paths: Sequence[str]
-    """Paths of all files of that commit (as far as GitHub lists them)."""
-
-
 class GitHub(Protocol):
     """GitHub's REST API as far as the flow uses it.
 
     All raise GitHubUnavailableError (try again), GoneError, SuspendedError, NotConfiguredError or RejectedError.
     """
-
-    async def head(self, repository: Repository) -> Head:
-        """Describe the default branch's newest commit."""
 
     async def describe(self, repository: Repository) -> Repository:
         """Return a repository as it is now: its name, default branch and visibility."""

@@ -18,7 +18,7 @@ from app.github import listing
 from app.github.api import ApiClient
 from app.github.auth import FETCH, RECONCILE, REPORT, AppAuth
 from app.jobs import Repository
-from app.ports import BranchHead, Head
+from app.ports import BranchHead
 
 T = TypeVar("T")
 
@@ -70,15 +70,6 @@ class GitHubClient:
     def __init__(self, api: ApiClient, auth: AppAuth) -> None:
         self._api = api
         self._auth = auth
-
-    async def head(self, repository: Repository) -> Head:
-        """Describe the newest commit of the default branch; the answer's repository has the name that it has now."""
-        found = await self._describe(repository, FETCH)
-        current = replace(repository, full_name=found.full_name, default_branch=found.default_branch, private=found.private)
-        sha = await self._ref(current, found.default_branch)
-        if sha is None:
-            return Head(current, None, ())
-        return Head(current, sha, await self.paths(current, sha))
 
     async def paths(self, repository: Repository, sha: str) -> list[str]:
         """Return the paths of all files of a commit, or of its dbt projects' files where GitHub does not list them all at once.

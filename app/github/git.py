@@ -80,7 +80,7 @@ class Git:
     def __init__(self, environ: Mapping[str, str], config: Mapping[str, str] = CONFIG, *, cwd: Path | None = None) -> None:
         executable = shutil.which("git", path=environ.get("PATH"))
         if executable is None:
-            raise ConfigurationError("looking for git", "there is no git on the PATH", "Install git 2.31 or later.")
+            raise ConfigurationError("looking for git", "there is no git on the PATH", "Install git 2.37 or later.")
         self._executable = executable
         self._environ = environ
         self._config = config

@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import pytest
@@ -33,6 +33,15 @@ FILES = {"dbt_project.yml": b"name: shop\n", "models/orders.sql": b"select 1\n"}
 HTML = "<html><body>Unicorn!</body></html>"
 
 
+@dataclass(frozen=True)
+class Seen:
+    """A repository and the newest commit of its default branch."""
+
+    repository: Repository
+    sha: str | None
+    paths: list[str]
+
+
 class World:
     """A GitHub, the App on one account of it, and our client."""
 
@@ -51,9 +60,15 @@ class World:
         return hosted, self.ours(hosted)
 
     async def sha(self, repository: Repository) -> str:
-        head = await self.client.head(repository)
-        assert head.sha is not None
-        return head.sha
+        sha = (await self.look(repository)).sha
+        assert sha is not None
+        return sha
+
+    async def look(self, repository: Repository) -> Seen:
+        now = await self.client.describe(repository)
+        assert now.default_branch is not None
+        sha = await self.client.branch_head(now, now.default_branch)
+        return Seen(now, sha, await self.client.paths(now, sha) if sha else [])
 
     def asked(self, method: str, end: str) -> list[Any]:
         return [request for request in self.github.requests if request.method == method and request.path.endswith(end)]
@@ -82,7 +97,7 @@ def body_of(sha: str, **changes: Any) -> dict[str, Any]:
 async def test_head_with_both_forms_of_tokens(api_prefix: str, token_form: Literal["short", "long"]) -> None:
     async with make_world(api_prefix=api_prefix, token_form=token_form) as world:
         _, repository = await world.create()
-        head = await world.client.head(repository)
+        head = await world.look(repository)
         assert head.repository == replace(repository, default_branch="main", private=True)
         assert sorted(head.paths) == sorted(FILES)
         assert head.sha == await world.client.branch_head(repository, "main")
@@ -90,7 +105,7 @@ async def test_head_with_both_forms_of_tokens(api_prefix: str, token_form: Liter
 
 async def test_requests_look_as_github_asks(world: World) -> None:
     _, repository = await world.create()
-    await world.client.head(repository)
+    await world.look(repository)
     for request in world.github.requests:
         headers = {name.lower(): value for name, value in request.headers.items()}
         assert headers["accept"] == "application/vnd.github+json"
@@ -100,19 +115,19 @@ async def test_requests_look_as_github_asks(world: World) -> None:
 
 async def test_tokens_are_narrow_and_made_once(world: World) -> None:
     _, repository = await world.create()
-    await asyncio.gather(*(world.client.head(repository) for _ in range(5)))
+    await asyncio.gather(*(world.look(repository) for _ in range(5)))
     await world.client.create_check_run(repository, body_of(await world.sha(repository)))
     await world.client.full_name(repository)
     made = [request.json for request in world.asked("POST", "/access_tokens")]
     assert made == [
         {"repository_ids": [repository.id], "permissions": permissions}
-        for permissions in ({"contents": "read"}, {"checks": "write"}, {"metadata": "read"})
+        for permissions in ({"metadata": "read"}, {"contents": "read"}, {"checks": "write"})
     ]
 
 
 async def test_an_empty_repository_has_no_commit(world: World) -> None:
     _, repository = await world.create({})
-    head = await world.client.head(repository)
+    head = await world.look(repository)
     assert (head.sha, list(head.paths)) == (None, [])
     assert await world.client.branch_head(repository, "main") is None
 
@@ -128,7 +143,7 @@ async def test_branches(world: World) -> None:
 async def test_a_truncated_tree_is_what_github_lists() -> None:
     async with make_world(tree_limit=2) as world:
         _, repository = await world.create({f"models/m{n}.sql": b"" for n in range(9)})
-        assert len((await world.client.head(repository)).paths) < 9
+        assert len((await world.look(repository)).paths) < 9
 
 
 async def test_a_check_run_from_creation_to_completion(world: World) -> None:
@@ -185,7 +200,7 @@ async def test_a_get_gives_up_after_three_times(world: World) -> None:
     _, repository = await world.create()
     world.github.faults.add("GET", "/git/ref/", 99, Answer(502, HTML))
     with pytest.raises(GitHubUnavailableError):
-        await world.client.head(repository)
+        await world.look(repository)
     assert len(world.asked("GET", "/git/ref/heads/main")) == 3
 
 
@@ -195,7 +210,7 @@ async def test_limits_say_how_long_to_wait(world: World, status: int) -> None:
     message = '{"message": "You have exceeded a secondary rate limit."}'
     world.github.faults.add("GET", "/git/ref/", 1, Answer(status, message, {"Retry-After": "17", "Content-Type": "application/json"}))
     with pytest.raises(GitHubUnavailableError) as error:
-        await world.client.head(repository)
+        await world.look(repository)
     assert error.value.retry_after_s == 17
     assert len(world.asked("GET", "/git/ref/heads/main")) == 1
 
@@ -206,7 +221,7 @@ async def test_an_answer_that_does_not_come_is_not_waited_for(world: World) -> N
         client = GitHubClient(api, AppAuth(world.github.app.id, world.github.app.private_key_pem, api))
         world.github.faults.add("*", ".", 99, Delay(0.3))
         with pytest.raises(GitHubUnavailableError, match="within"):
-            await client.head(repository)
+            await client.branch_head(repository, "main")
     await asyncio.sleep(0.3)
 
 
@@ -222,7 +237,7 @@ async def test_a_renamed_repository_is_followed_and_a_post_stays_one(world: Worl
     hosted, repository = await world.create()
     sha = await world.sha(repository)
     await world.github.rename_repository(hosted, "store")
-    assert (await world.client.head(repository)).repository.full_name == "octo/store"
+    assert (await world.look(repository)).repository.full_name == "octo/store"
     assert await world.client.full_name(repository) == "octo/store"
     run_id = await world.client.create_check_run(repository, body_of(sha))
     assert [run.id for run in world.github.check_runs(hosted)] == [run_id]
@@ -243,7 +258,7 @@ async def test_another_repository_under_the_old_name_is_not_taken_for_ours(world
     hosted, repository = await world.create()
     await world.github.rename_repository(hosted, "store")
     await world.create({"other.txt": b""})
-    head = await world.client.head(repository)
+    head = await world.look(repository)
     assert head.repository.full_name == "octo/store"
     assert sorted(head.paths) == sorted(FILES)
 
@@ -281,18 +296,18 @@ async def test_redirects_without_end(world: World) -> None:
     there = f"{world.github.api_url}/repos/octo/shop"
     world.github.faults.add("GET", "/repos/octo/shop$", 99, Answer(301, "", {"Location": there}))
     with pytest.raises(GitHubUnavailableError, match="redirected"):
-        await world.client.head(repository)
+        await world.look(repository)
 
 
 async def test_a_refused_token_is_replaced_once(world: World) -> None:
     _, repository = await world.create()
-    await world.client.head(repository)
+    await world.client.branch_head(repository, "main")
     world.github.revoke_all_tokens()
-    await world.client.head(repository)
+    await world.client.branch_head(repository, "main")
     assert len(world.asked("POST", "/access_tokens")) == 2
     world.github.faults.add("GET", "/git/ref/", 99, Answer(401, '{"message": "Bad credentials"}', {"Content-Type": "application/json"}))
     with pytest.raises(GitHubUnavailableError, match="Bad credentials"):
-        await world.client.head(repository)
+        await world.client.branch_head(repository, "main")
     assert len(world.asked("POST", "/access_tokens")) == 3
 
 
@@ -313,10 +328,10 @@ Change = Callable[[World, Hosted], Any]
 async def test_what_we_may_not_see_any_more(world: World, change: Change, error: type[FreshetError], *, warm: bool) -> None:
     hosted, repository = await world.create()
     if warm:
-        await world.client.head(repository)
+        await world.look(repository)
     await change(world, hosted)
     with pytest.raises(error):
-        await world.client.head(repository)
+        await world.look(repository)
     with pytest.raises(error):
         await world.client.branch_head(repository, "main")
 
@@ -356,12 +371,12 @@ async def test_tokens_of_the_wrong_purpose_do_not_pass(world: World) -> None:
 
 async def test_a_suspension_that_shows_late_drops_the_tokens(world: World) -> None:
     _, repository = await world.create()
-    await world.client.head(repository)
+    await world.client.branch_head(repository, "main")
     suspended = Answer(403, '{"message": "This installation has been suspended"}', {"Content-Type": "application/json"})
     world.github.faults.add("GET", "/git/ref/", 1, suspended)
     with pytest.raises(SuspendedError):
-        await world.client.head(repository)
-    await world.client.head(repository)
+        await world.client.branch_head(repository, "main")
+    await world.client.branch_head(repository, "main")
     assert len(world.asked("POST", "/access_tokens")) == 2
 
 
