@@ -23,9 +23,10 @@ One push, from end to end::
     people, programs ── GET ──────────────▶ web              JSON, server-sent events, pages
 
 What else there is: `reconcile` compares what GitHub has with what we have, at the start and every few minutes, and queues what is
-behind. `jobs` holds the records that all of the above pass around, `remarks` what is said of a place in a repository, `texts` reads YAML
-as people (and attackers) write it, `resolve` looks names up for those who may go to public addresses only. `ports` and `storage` say what
-the flow needs of the outside worlds, and the folders `github`, `dbt`, `hub`, `store` and `web` each are one of those worlds.
+behind. `jobs` holds the records that all of the above pass around, `remarks` what is said of a place in a repository, `texts` and
+`yaml_schema` read YAML as people (and attackers) write it, `resolve` looks names up for those who may go to public addresses only.
+`ports` and `storage` say what the flow needs of the outside worlds, and the folders `github`, `dbt`, `hub`, `store` and `web` each are
+one of those worlds.
 
 How the GitHub App comes to be: `app.yml` says what it may do, `github_app` makes GitHub's form of it (pure), `web/setup` is the page with
 the button, `web/door` decides who may press it, `github/setup` takes the credentials and `github/identity` keeps them; `checkup` judges
@@ -37,7 +38,7 @@ what GitHub says of the App (pure), and `credentials` decides at the start which
 Imports go down only, and a test sees to it::
 
     remarks, log → errors                        the standard library, structlog
-    texts → settings → inference/, deps/;        pure: no await, no clock, no environment
+    texts → yaml_schema → settings → inference/, deps/;        pure: no await, no clock, no environment
     images; jobs → events; github_app → checkup;
     manifest → lineage → wording/
     ports → storage; resolve                     Protocols over the above

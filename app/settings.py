@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from app import texts
+from app import texts, yaml_schema
 
 PATH = ".github/freshet.yml"
 MAX_BYTES = 64 << 10
@@ -71,7 +71,7 @@ def read(text: bytes | None) -> Settings:
     """Read the file. With any complaint, nothing of it holds: the rest of the settings are those of a repository without one."""
     if text is not None and len(text) > MAX_BYTES:
         return Settings(complaints=(Complaint(f"The file is longer than {MAX_BYTES >> 10} KiB, which is the most that is read."),))
-    told, faults = texts.read(text or b"", _FILE)
+    told, faults = yaml_schema.read(text or b"", _FILE)
     if faults:
         return Settings(complaints=tuple(Complaint(*fault) for fault in faults))
     return _settings(told or {})

@@ -108,7 +108,9 @@ async def scan(host: Host, pipe: Connection, concurrency: int) -> list[Row]:
         etags: Etags = {}
 
         async def look(state: RepositoryState) -> int:
-            return _count((await client.head(state.repository)).paths)
+            now = await client.describe(state.repository)
+            sha = await client.branch_head(now, now.default_branch or "")
+            return _count(await client.paths(now, sha)) if sha else 0
 
         async def compare(state: RepositoryState) -> int:
             head = await survey.branch_head(state.repository, "main", etags.get(state.repository.id))

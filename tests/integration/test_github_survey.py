@@ -203,9 +203,9 @@ async def test_a_304_that_nobody_asked_for_is_an_error(world: World) -> None:
 
 async def test_paths_of_projects_only(world: World) -> None:
     _, repository = await world.create({**FILES, "deep/down/dbt_project.yml": b"", "my_dbt_project.yml": b""})
-    head = await world.client.head(repository)
-    assert len(head.paths) == 4
-    assert await world.survey.paths(repository, head.sha or "") == ["dbt_project.yml", "deep/down/dbt_project.yml"]
+    sha = await world.client.branch_head(repository, "main") or ""
+    assert len(await world.client.paths(repository, sha)) == 4
+    assert await world.survey.paths(repository, sha) == ["dbt_project.yml", "deep/down/dbt_project.yml"]
     assert len(world.asked("GET", "/git/trees/")) == 2
 
 
@@ -229,9 +229,10 @@ def found(paths: Sequence[str]) -> list[str]:
 async def test_a_truncated_listing_is_walked() -> None:
     async with make_world(tree_limit=12) as small:
         _, repository = await small.create(BIG)
-        head = await small.client.head(repository)
-        assert found(head.paths) == ["small", "warehouse", "warehouse/core/finance/eu"]
-        assert await small.survey.paths(repository, head.sha or "") == head.paths
+        sha = await small.client.branch_head(repository, "main") or ""
+        paths = await small.client.paths(repository, sha)
+        assert found(paths) == ["small", "warehouse", "warehouse/core/finance/eu"]
+        assert await small.survey.paths(repository, sha) == paths
         trees = small.asked("GET", "/git/trees/")
         listed = {entry["path"]: entry["sha"] for tree in trees for entry in tree.response_json["tree"]}
         asked = {tree.path.rpartition("/")[2] for tree in trees}
@@ -244,8 +245,8 @@ async def test_a_walk_that_is_too_long_returns_what_it_found(monkeypatch: pytest
     monkeypatch.setattr(listing, "MAX_TREES", 2)
     async with make_world(tree_limit=12) as small:
         _, repository = await small.create(BIG)
-        sha = (await small.client.head(repository)).sha
-        assert found(await small.survey.paths(repository, sha or "")) == ["small", "warehouse"]
+        sha = await small.client.branch_head(repository, "main") or ""
+        assert found(await small.survey.paths(repository, sha)) == ["small", "warehouse"]
 
 
 async def test_a_walk_stops_where_github_does() -> None:
@@ -366,7 +367,7 @@ async def test_the_last_requests_are_kept_for_check_runs() -> None:
             world.survey.repositories(world.installation.id),
             world.survey.branch_head(repository, "main", head.etag),
             world.survey.paths(repository, head.sha or ""),
-            world.client.head(repository),
+            world.client.branch_head(repository, "main"),
         ]
         for call in calls:
             with pytest.raises(GitHubUnavailableError, match="kept for check runs") as error:

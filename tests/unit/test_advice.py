@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from app.wording.advice import CLASSES, MAX_PARTS, UNKNOWN, advise, parts
+from app.wording.advice import MAX_PARTS, advise, parts
+from app.wording.classes import CLASSES, UNKNOWN
 from tests.unit.github_markdown import assert_dead
 
 CHECKS = Path(__file__).parents[2] / "docs" / "checks.md"

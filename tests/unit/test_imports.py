@@ -9,9 +9,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LEVELS = [
-    {"app.remarks", "app.log"},
+    {"app.remarks", "app.log", "app.metrics"},
     {"app.errors"},
     {"app.texts", "app.jobs", "app.github_app", "app.images"},
+    {"app.yaml_schema"},
     {"app.settings", "app.events", "app.manifest", "app.checkup"},
     {"app.deps", "app.inference"},
     {"app.lineage"},
@@ -31,11 +32,11 @@ LEVELS = [
 ROOMS = {
     "app.deps": [{"addresses", "ranges", "expressions", "lockfile"}, {"remotes", "packages"}, {"pins"}],
     "app.inference": [{"names", "specs"}, {"evidence", "discovery"}, {"warehouse", "versions"}, {"project"}],
-    "app.wording": [{"markdown", "advice"}, {"place"}, {"summary"}, {"report"}],
+    "app.wording": [{"markdown", "classes"}, {"advice"}, {"place"}, {"summary"}, {"report"}],
 }
 """Pure rooms, and what stands on what in them."""
 PURE = [
-    *("remarks", "texts", "settings", "images", "jobs", "events", "manifest", "lineage", "github_app", "checkup"),
+    *("remarks", "texts", "yaml_schema", "settings", "images", "jobs", "events", "manifest", "lineage", "github_app", "checkup"),
     *(f"{room.removeprefix('app.')}/{name}" for room, levels in ROOMS.items() for names in levels for name in sorted(names)),
 ]
 EDGES = next(level for level in LEVELS if "app.github" in level)

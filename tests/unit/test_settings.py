@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.settings import MAX_BYTES, PackageRule, ProjectSettings, Settings, read
-from app.texts import MAX_FAULTS
+from app.yaml_schema import MAX_FAULTS
 
 PAGE = (Path(__file__).parents[2] / "docs/freshet-yml.md").read_text()
 

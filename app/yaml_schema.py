@@ -1,0 +1,172 @@
+"""YAML that a JSON Schema describes: its values as JSON has them, and a sentence with a line for everything that is wrong.
+
+https://json-schema.org/draft/2020-12/json-schema-validation; only the keywords that `_Reader` looks up are known.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from math import isfinite
+from typing import Any
+
+import yaml
+
+from app.texts import NotYamlError, compose, line_of, listed
+
+MAX_FAULTS = 50
+
+TAG = "tag:yaml.org,2002:"
+TYPES = {"str": "string", "timestamp": "string", "value": "string", "int": "number", "float": "number", "bool": "boolean", "null": "null"}
+"""The JSON types of YAML's scalars; a date is text, as it is written."""
+KINDS = {
+    "object": "a mapping (`key: value`)",
+    "array": "a list",
+    "string": "text",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "empty",
+}
+
+Schema = Mapping[str, Any]
+Fault = tuple[str, int | None]
+"""A sentence for people, and the line, from 1."""
+
+
+def read(text: bytes, schema: Schema) -> tuple[Any, list[Fault]]:
+    """Return the JSON value of a YAML text that a JSON Schema describes, and what is wrong with it (then the value is of no use)."""
+    reader, value = _Reader(), None
+    try:
+        node = compose(text)
+        if node is not None:
+            value = reader.value(node, schema, "")
+    except NotYamlError as error:
+        return None, [(f"The file {error.reason}.", error.line)]
+    except _TooManyError:
+        value = None
+    return value, sorted(reader.faults, key=lambda fault: fault[1] or 0)
+
+
+class _TooManyError(Exception):
+    """There are `MAX_FAULTS`."""
+
+
+class _Reader:
+    """Reads YAML nodes by a JSON Schema: the keywords that it knows are those that it looks up.
+
+    Where a schema takes text, anything that is written without quotes is text: `1.10` is not 1.1. Items of a list that are required to
+    have a certain key differ in it. What breaks `pattern`, `not`, `enum` or `oneOf` is told in the words of `patternErrorMessage` and
+    `errorMessage`, as in editors (https://code.visualstudio.com/docs/languages/json).
+    """
+
+    def __init__(self) -> None:
+        self.faults: list[Fault] = []
+
+    def value(self, node: yaml.Node, schema: Schema, path: str) -> Any:
+        """Return the JSON value of a node; what is wrong with it is added to `faults`. Raises _TooManyError."""
+        kind, kinds = _kind(node), listed(schema.get("type"))
+        if kind is None:
+            self._add(node, path, "has a YAML tag that is not taken here. Leave the tag out.")
+        elif kinds and kind not in kinds:
+            wanted = " or ".join(KINDS[name] for name in kinds if name != "null")
+            quotes = ": put it in quotes" if "string" in kinds and kind in {"number", "boolean"} else ""
+            self._add(node, path, f"is {KINDS[kind]}, but must be {wanted}{quotes}.")
+        elif isinstance(node, yaml.MappingNode):
+            return self._mapping(node, schema, path)
+        elif isinstance(node, yaml.SequenceNode):
+            return self._sequence(node, schema, path)
+        elif "string" in {kind, *kinds}:
+            return self._text(node, schema, path)
+        else:
+            return self._constant(node, schema, path)
+        return None
+
+    def _mapping(self, node: yaml.MappingNode, schema: Schema, path: str) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        own, others = schema.get("properties", {}), schema.get("additionalProperties", {})
+        for key, item in node.value:
+            below = f"{path}.{_shown(key)}".lstrip(".")
+            if self._takes_key(key, schema, below, values):
+                values[key.value] = self.value(item, own.get(key.value, others), below)
+        for name in schema.get("required", ()):
+            if name not in values:
+                self._add(node, path, f"has no `{name}`.")
+        if "oneOf" in schema and sum(case["required"][0] in values for case in schema["oneOf"]) != 1:
+            self._add(node, path, schema["errorMessage"])
+        return values
+
+    def _takes_key(self, key: yaml.Node, schema: Schema, path: str, seen: Mapping[str, Any]) -> bool:
+        if _kind(key) != "string":
+            self._add(key, path, "cannot be a key here. If it is text, put it in quotes.")
+        elif key.value in seen:
+            self._add(key, path, "is there twice.")
+        elif schema.get("additionalProperties") is False and key.value not in schema["properties"]:
+            close = [f" Did you mean `{name}`?" for name in get_close_matches(key.value[:40], schema["properties"], 1)]
+            known = ", ".join(f"`{name}`" for name in schema["properties"])
+            self._add(key, path, f"is not a key that is known here.{''.join(close)} Known are {known}.")
+        else:
+            self._text(key, schema.get("propertyNames", {}), path)
+            return True
+        return False
+
+    def _sequence(self, node: yaml.SequenceNode, schema: Schema, path: str) -> list[Any]:
+        items = schema.get("items", {})
+        values = [self.value(item, items, f"{path}[{index}]") for index, item in enumerate(node.value)]
+        if len(values) < schema.get("minItems", 0):
+            self._add(node, path, "is empty.")
+        for name in items.get("required", ()):
+            for index in _repeated([value.get(name) if isinstance(value, dict) else None for value in values]):
+                self._add(node.value[index], f"{path}[{index}]", f"has the same `{name}` as one before it.")
+        return values
+
+    def _text(self, node: yaml.Node, schema: Schema, path: str) -> str:
+        text: str = node.value
+        if "pattern" in schema and not re.fullmatch(schema["pattern"], text):
+            self._add(node, path, schema["patternErrorMessage"])
+        elif "not" in schema and re.search(schema["not"]["pattern"], text):
+            self._add(node, path, schema["errorMessage"])
+        return text
+
+    def _constant(self, node: yaml.Node, schema: Schema, path: str) -> bool | int | float | None:
+        try:
+            value: bool | int | float | None = yaml.constructor.SafeConstructor().construct_object(node)
+        except (ValueError, LookupError, ArithmeticError):
+            value = float("nan")
+        if value is not None and not (isfinite(value) if isinstance(value, float) else abs(value) < 2**63):
+            self._add(node, path, "is not a number that can be passed on. Put it in quotes.")
+        elif value not in schema.get("enum", [value]):
+            self._add(node, path, schema["errorMessage"])
+        return value
+
+    def _add(self, node: yaml.Node, path: str, message: str) -> None:
+        if len(self.faults) == MAX_FAULTS:
+            raise _TooManyError
+        self.faults.append((f"{f'`{path}`' if path else 'The file'} {message}", line_of(node.start_mark)))
+
+
+def _kind(node: yaml.Node) -> str | None:
+    """Return the JSON type of a node, None when it has none."""
+    name = node.tag.removeprefix(TAG)
+    if isinstance(node, yaml.ScalarNode):
+        return TYPES.get(name)
+    if isinstance(node, yaml.MappingNode):
+        return "object" if name == "map" else None
+    return "array" if name == "seq" else None
+
+
+def _shown(key: yaml.Node) -> str:
+    written = key.value if isinstance(key, yaml.ScalarNode) else "?"
+    return "".join(char if char.isprintable() and char != "`" else "?" for char in written[:60])
+
+
+def _repeated(names: list[str | None]) -> Iterator[int]:
+    """Yield the places of names that stand further in front too; paths are the same however they are written."""
+    seen: set[str] = set()
+    for index, name in enumerate(names):
+        if name is not None:
+            same = posixpath.normpath(name)
+            if same in seen:
+                yield index
+            seen.add(same)
