@@ -10,20 +10,25 @@ from app.texts import UNREADABLE, is_below, join, listed, literal, load, mapping
 
 PROJECT_FILE = "dbt_project.yml"
 PACKAGE_FILES = ("packages.yml", "dependencies.yml")
-PACKAGE_TEXTS = (PROJECT_FILE, *PACKAGE_FILES, "package-lock.yml")
+LOCK_FILE = "package-lock.yml"
+PACKAGE_TEXTS = (PROJECT_FILE, *PACKAGE_FILES, LOCK_FILE)
 
 Texts = Mapping[str, bytes]
 
 
 def package_specs(directory: str, texts: Texts) -> list[dict[str, Any]]:
     """Return what `packages.yml` and `dependencies.yml` of a project or package ask for; `{}` for what is no mapping."""
-    specs = [spec for name in PACKAGE_FILES for spec in listed(mapping(texts.get(posixpath.join(directory, name))).get("packages"))]
+    return _specs(directory, texts, PACKAGE_FILES)
+
+
+def _specs(directory: str, texts: Texts, names: Iterable[str]) -> list[dict[str, Any]]:
+    specs = [spec for name in names for spec in listed(mapping(texts.get(posixpath.join(directory, name))).get("packages"))]
     return [spec if isinstance(spec, dict) else {} for spec in specs]
 
 
 def local_packages(directory: str, texts: Texts) -> Iterator[str]:
-    """Yield `local:` of the packages of a project, as it stands there."""
-    for spec in package_specs(directory, texts):
+    """Yield `local:` of the packages of a project, as it stands there. A lock may name some that only packages of others ask for."""
+    for spec in _specs(directory, texts, (*PACKAGE_FILES, LOCK_FILE)):
         if local := literal(spec.get("local")):
             yield local
 

@@ -97,6 +97,19 @@ def test_packages_are_installed_when_there_are_any(packages: str, name: str, *, 
     assert (layout.packages, layout.install_dir) == (any_to_install, "t/dbt_packages")
 
 
+def test_a_local_package_that_only_the_lock_names_comes_along() -> None:
+    files = {
+        "it/dbt_project.yml": "name: it",
+        "it/packages.yml": "packages: [{package: dbt-labs/dbt_utils, version: 1.3.0}]",
+        "it/package-lock.yml": "packages: [{package: dbt-labs/dbt_utils, version: 1.3.0}, {local: ../}]",
+        "dbt_project.yml": "name: shop",
+        "models/a.sql": "select 1",
+    }
+    layout = lay_out(files, "it")
+    assert "models/a.sql" in [member.path for member in layout.members]
+    assert "dbt_project.yml" in layout.package_texts
+
+
 def test_packages_of_local_packages_are_installed_too() -> None:
     files = {
         "dbt_project.yml": "name: a",
