@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from app import handlers, lineage, log
+from app import handlers, lineage, log, metrics
 from app.errors import FreshetError, NoProjectError, UnavailableError
 from app.jobs import MAX_ATTEMPTS, Extraction, Problem, Stage, StageTime, retry_delay
 from app.lineage import Difference, Fingerprints
@@ -17,8 +17,9 @@ from app.refresh import Carried, Commit, Refreshed, Tools, refresh
 from app.storage import KnownInput, Store
 from app.wording import report
 
-LEASE = timedelta(seconds=60)
-HEARTBEAT_S = 15.0
+LEASE = timedelta(seconds=20)
+"""Work of a process that died waits no longer than this."""
+HEARTBEAT_S = 5.0
 IDLE_S = 10.0
 STORE_TRIES_S = (0.2, 1.0, 5.0)
 
@@ -38,6 +39,7 @@ class Worker:
         self._tools = tools
         self._concurrency = concurrency
         self._running: dict[str, asyncio.Task[None]] = {}
+        metrics.CONCURRENCY.set(concurrency)
 
     async def run(self, bell: Bell) -> None:
         """Work for ever. When cancelled: take nothing new, stop what runs, hand it back."""
@@ -68,25 +70,28 @@ class Worker:
         """Keep our claims, stop what is no longer ours, and queue again what dead workers left."""
         while True:
             try:
-                await self._store.extractions.requeue_expired()
+                # Ours first: after an absence of the database they may have expired, and still be ours.
                 before = set(self._running)
                 for lost in before - await self._store.extractions.renew(self._name, LEASE):
                     if task := self._running.get(lost):
                         task.cancel("claim lost")
+                await self._store.extractions.requeue_expired()
             except UnavailableError as error:
                 logger.warning("cannot renew the claims", reason=str(error))
             await asyncio.sleep(HEARTBEAT_S)
 
     async def _work(self, extraction: Extraction, bell: Bell) -> None:
         ids = {log.EXTRACTION: extraction.id, log.REPOSITORY: extraction.repository.full_name}
-        with log.bound(**ids, **{log.INSTALLATION: extraction.repository.installation_id}):
+        with log.bound(**ids, **{log.INSTALLATION: extraction.repository.installation_id}), metrics.RUNNING.track_inprogress():
             ledger = Ledger(self._store, self._name, extraction)
             try:
                 await self._extract(extraction, ledger)
             except asyncio.CancelledError:
+                ledger.count("handed_back")
                 await asyncio.shield(self._hand_back(extraction))
                 raise
             except ClaimLostError:
+                ledger.count("claim_lost")
                 logger.warning("claim lost")
             except UnavailableError as error:
                 logger.warning("cannot store how the extraction stands, its lease will run out", reason=str(error))
@@ -96,6 +101,8 @@ class Worker:
     async def _extract(self, extraction: Extraction, ledger: Ledger) -> None:
         """Run it and store how it ended. Only a lost claim and being cancelled come out of here."""
         logger.info("extraction begins", sha=extraction.sha, attempt=extraction.attempt)
+        if extraction.attempt == 1:
+            metrics.EXTRACTION_WAIT.observe(max((datetime.now(UTC) - extraction.created_at).total_seconds(), 0.0))
         branch = None if extraction.followed or extraction.forced else extraction.branch
         commit = Commit(extraction.id, extraction.repository, extraction.sha, branch)
         try:
@@ -104,6 +111,8 @@ class Worker:
                 return
             refreshed = await refresh(commit, self._tools, ledger)
             await self._keep(extraction, refreshed, ledger)
+            ledger.count("succeeded", "success")
+            metrics.CARRIED.inc(isinstance(refreshed, Carried))
             logger.info("extraction succeeded", carried=isinstance(refreshed, Carried))
         except ClaimLostError:
             raise
@@ -118,6 +127,7 @@ class Worker:
         if error.retryable and extraction.attempt < MAX_ATTEMPTS:
             asked = error.retry_after_s if isinstance(error, UnavailableError) else None
             delay = retry_delay(extraction.attempt, asked)
+            ledger.count("retried")
             await _insisting(lambda: self._store.extractions.retry(extraction.id, self._name, delay))
             return
         if isinstance(error, NoProjectError) and extraction.project_dir is None:
@@ -134,6 +144,7 @@ class Worker:
 
     async def _fail(self, extraction: Extraction, ledger: Ledger, problem: Problem) -> None:
         times = ledger.ended()
+        ledger.count("failed", problem.conclusion)
         await _insisting(lambda: self._store.extractions.finish(extraction.id, self._name, "failed", times, problem=problem))
 
     async def _keep(self, extraction: Extraction, refreshed: Refreshed | Carried, ledger: Ledger) -> None:
@@ -183,6 +194,14 @@ class Ledger:
         if self._extraction.forced:
             return None
         return await self._store.lineages.of_input(self._extraction.connection_id, input_hash)
+
+    def count(self, status: str, conclusion: str = "") -> None:
+        """Add this run of the extraction to the metrics."""
+        metrics.EXTRACTIONS.labels(status, conclusion).inc()
+        times = [(stage.stage, (stage.ended_at - stage.started_at).total_seconds()) for stage in self.ended() if stage.ended_at]
+        for stage, seconds in times:
+            metrics.STAGE_SECONDS.labels(stage).observe(seconds)
+        metrics.EXTRACTION_SECONDS.labels(status).observe(sum(seconds for _, seconds in times))
 
     def ended(self) -> list[StageTime]:
         """Return the times with the last stage ended now."""
