@@ -164,3 +164,14 @@ async def test_what_is_gone_is_given_up_and_does_not_stop_the_others(
             while await store.check_runs.next_due_s() is not None:
                 await asyncio.sleep(0.05)
     assert github.check_runs(repository) == []
+
+
+async def test_an_end_that_came_while_github_was_told_of_the_queue_is_told_at_once(
+    store: Store, github: GitHubDouble, repository: Repository
+) -> None:
+    extraction_id, _ = await queued(store, github, repository)
+    due = await store.check_runs.claim()
+    assert due is not None
+    await finished(store)
+    await store.check_runs.sent(extraction_id, due.revision)
+    assert await store.check_runs.claim() is not None

@@ -17,8 +17,11 @@ UPDATE check_runs SET in_doubt = true WHERE extraction_id = $1;
 UPDATE check_runs SET github_id = $2, in_doubt = false WHERE extraction_id = $1;
 
 -- name: sent
--- What changes within half a second is told together.
-UPDATE check_runs SET sent = $2, attempts = 0, in_doubt = false, lease_until = NULL, due_at = now() + interval '500 milliseconds' WHERE extraction_id = $1;
+-- What changes within half a second is told together, but how it ended is told at once.
+UPDATE check_runs k
+SET sent = $2, attempts = 0, in_doubt = false, lease_until = NULL,
+    due_at = CASE WHEN e.finished_at IS NULL THEN now() + interval '500 milliseconds' ELSE now() END
+FROM extractions e WHERE e.id = k.extraction_id AND k.extraction_id = $1;
 
 -- name: postpone
 UPDATE check_runs SET attempts = attempts + 1, lease_until = NULL, due_at = now() + $2::interval WHERE extraction_id = $1;
