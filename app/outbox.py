@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from app import log
+from app import log, metrics
 from app.errors import FreshetError, GoneError, SuspendedError, UnavailableError
 from app.jobs import Extraction, retry_delay
 from app.ports import Bell, GitHub
@@ -39,26 +39,33 @@ async def publish(store: Store, github: GitHub, due: CheckRunDue, backend_url: s
     """Bring one check run up to date, or note when to try again."""
     extraction = await store.extractions.get(due.extraction_id)
     if extraction is None:
-        await store.check_runs.abandon(due.extraction_id, "the repository or the installation is gone")
+        await _abandon(store, due, "the repository or the installation is gone")
         return
     try:
         await _send(store, github, due, extraction, backend_url)
+        metrics.OUTBOX.labels("sent").inc()
     except SuspendedError:
-        await store.check_runs.abandon(due.extraction_id, "suspended")
+        await _abandon(store, due, "suspended")
     except GoneError as error:
         logger.info("check run abandoned", reason=str(error))
-        await store.check_runs.abandon(due.extraction_id, error.reason)
+        await _abandon(store, due, error.reason)
     except FreshetError as error:
         if due.attempts + 1 >= MAX_ATTEMPTS:
             logger.error("check run given up", reason=str(error))
-            await store.check_runs.abandon(due.extraction_id, str(error))
+            await _abandon(store, due, str(error))
             return
         asked = error.retry_after_s if isinstance(error, UnavailableError) else None
         delay = min(retry_delay(due.attempts, asked), LONGEST_DELAY)
         logger.warning("check run not sent, it is tried again", reason=str(error), delay_s=delay.total_seconds())
+        metrics.OUTBOX.labels("postponed").inc()
         await store.check_runs.postpone(due.extraction_id, delay)
         if asked:
             await store.check_runs.hold(extraction.repository.installation_id, delay)
+
+
+async def _abandon(store: Store, due: CheckRunDue, why: str) -> None:
+    metrics.OUTBOX.labels("abandoned").inc()
+    await store.check_runs.abandon(due.extraction_id, why)
 
 
 async def _send(store: Store, github: GitHub, due: CheckRunDue, extraction: Extraction, backend_url: str) -> None:

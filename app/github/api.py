@@ -18,6 +18,7 @@ from gidgethub import sansio
 from pydantic import SecretStr
 from yarl import URL
 
+from app import metrics
 from app.errors import ConfigurationError, GitHubUnavailableError, RejectedError
 from app.github.answers import REDIRECTS, Answer, decode, nearly_spent, refusal, without_nulls
 
@@ -150,11 +151,14 @@ class ApiClient:
         headers = {**self._headers, **_headers_of(request)}
         # A check run with all its annotations can be megabytes, which aiohttp wants as a file.
         content = None if request.data is None else io.BytesIO(request.data)
+        status = "none"
         try:
             sent = self._session.request(
                 request.method, request.url, data=content, headers=headers, proxy=self._proxy, allow_redirects=False
             )
             async with sent as response:
+                status = str(response.status)
+                metrics.RATE_LIMIT.note(response.headers)
                 body = await _read(response, request.doing)
                 link = response.links.get("next")
                 return Answer(response.status, response.headers, body, str(link["url"]) if link else None)
@@ -162,6 +166,8 @@ class ApiClient:
             raise GitHubUnavailableError(request.doing, f"GitHub did not answer within {self._timeout.total:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
             raise GitHubUnavailableError(request.doing, f"the connection to {self._base.host} broke ({type(error).__name__})") from error
+        finally:
+            metrics.GITHUB_REQUESTS.labels(request.method, status).inc()
 
     def _url(self, path: str, query: Mapping[str, str]) -> URL:
         return self._base.join(URL(path.removeprefix("/"), encoded=True)).with_query(query)

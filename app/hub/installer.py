@@ -12,7 +12,7 @@ from pathlib import Path
 
 import orjson
 
-from app import log
+from app import log, metrics
 from app.deps.expressions import Values
 from app.deps.packages import LOCK, Asked, Reader
 from app.errors import PackagesError
@@ -77,6 +77,7 @@ class Installer:
         key = await asyncio.to_thread(self._key, wanted)
         async with self._cache.lock(installation, key):
             kept = await self._kept(installation, key)
+            metrics.CACHE_REQUESTS.labels("packages", "hit" if kept else "miss").inc()
             if kept is None:
                 kept = await self._bring(wanted, key)
             return await self._cache.open(kept)

@@ -7,7 +7,7 @@ import time
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from app import log
+from app import log, metrics
 from app.errors import FreshetError, GoneError, NotConfiguredError, UnavailableError
 from app.web.problems import Problem, of_status
 
@@ -23,17 +23,21 @@ logger = log.get(__name__)
 
 @web.middleware
 async def access_log(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Log method, path, status and milliseconds."""
+    """Log method, path, status and milliseconds, and measure them."""
     began = time.perf_counter()
-    status = 500
+    status, stream = 500, False
     try:
         response = await handler(request)
-        status = response.status
+        status, stream = response.status, response.content_type == "text/event-stream"
         return response
     finally:
-        quiet = request.path in ("/livez", "/readyz")
+        took_s = time.perf_counter() - began
+        quiet = request.path in ("/livez", "/readyz", "/metrics")
         write = logger.debug if quiet else logger.info
-        write("request", method=request.method, path=request.path, status=status, ms=round(1000 * (time.perf_counter() - began), 1))
+        write("request", method=request.method, path=request.path, status=status, ms=round(1000 * took_s, 1))
+        resource = request.match_info.route.resource
+        if not stream:
+            metrics.HTTP_SECONDS.labels(resource.canonical if resource else "none", f"{status // 100}xx").observe(took_s)
 
 
 @web.middleware
