@@ -30,6 +30,7 @@ OWN_PREFIXES = ("FRESHET_", "EXTRACTION_")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([bkmg]?)b?", re.IGNORECASE)
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 SMALLEST_MEMORY_BYTES = 256 << 20
+MOST_DAYS = 36_500
 
 
 def _size(value: object) -> object:
@@ -59,9 +60,14 @@ def _host(value: str) -> str:
     return value.lower()
 
 
+def _days(value: object) -> object:
+    return None if isinstance(value, str) and value.strip().lower() == "forever" else value
+
+
 Url = Annotated[str, AfterValidator(_url)]
 Listed = Annotated[list[str], NoDecode, BeforeValidator(_listed)]
 Hosts = Annotated[list[Annotated[str, AfterValidator(_host)]], NoDecode, BeforeValidator(_listed)]
+Days = Annotated[Annotated[float, Field(gt=0, le=MOST_DAYS)] | None, BeforeValidator(_days)]
 Size = Annotated[int, BeforeValidator(_size), Field(ge=SMALLEST_MEMORY_BYTES)]
 
 
@@ -73,6 +79,7 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     freshet_data_dir: Path = Path(".freshet")
     freshet_grace_days: Annotated[float, Field(ge=0)] = 7.0
+    freshet_history_days: Days = 90.0
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 3001
     backend_url: Url | None = None
@@ -103,6 +110,7 @@ class Settings(BaseSettings):
         Annotated[str, Field(pattern=r"^\w[\w.-]*$")] | None, BeforeValidator(lambda name: name or None)
     ] = None
     freshet_seccomp: Path | None = None
+    freshet_warm_containers: Annotated[int, Field(ge=0, le=256)] | None = None
     extraction_concurrency: Annotated[int, Field(ge=1, le=256)] = Field(default_factory=lambda: os.cpu_count() or 1)
 
     @field_validator("github_webhook_secret", "github_client_secret", "github_private_key", "database_url")
@@ -153,9 +161,19 @@ class Settings(BaseSettings):
         return timedelta(days=3 if self.github_api_url == "https://api.github.com" else 8)
 
     @property
+    def history(self) -> timedelta | None:
+        """How long extractions that have ended are kept, None for ever."""
+        return timedelta(days=self.freshet_history_days) if self.freshet_history_days else None
+
+    @property
     def work_dir(self) -> Path:
         """Scratch and caches of extractions."""
         return self.dbt_work_dir or self.freshet_data_dir / "work"
+
+    @property
+    def warm_containers(self) -> int:
+        """How many containers may stand ready ahead of their jobs."""
+        return self.extraction_concurrency if self.freshet_warm_containers is None else self.freshet_warm_containers
 
     @property
     def package_hosts(self) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""The standard streams of a container over one hijacked connection, read and written at once.
+"""The standard streams of a container over one hijacked connection: read all the time, written when there is something to say.
 
 https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerAttach
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, suppress
 from typing import Any
 
 import aiohttp
@@ -51,61 +51,53 @@ class Log:
         return b"".join((self._head, gap, *self._tail)).decode(errors="replace")
 
 
-async def converse(stream: Stream, stdin: AsyncIterator[bytes], stdout: Feed, log: Log, ended: Coroutine[Any, Any, object]) -> None:
-    """Write `stdin` while reading the rest, until the container closes its streams. Raises what `stdin` or `stdout` raise.
+class Streams:
+    """What a container says goes to `stdout` and `log` as it comes; `reading` is done when it says no more, or raises what they raise."""
 
-    `ended` returns when the container has ended: the engine leaves the connection open when there is input that was not read.
-    """
-    reader = _Reader(stream, stdout, log)
-    try:
-        async with asyncio.TaskGroup() as group:
-            feeding = group.create_task(_write(stream, stdin))
-            ending = group.create_task(ended)
-            reading = group.create_task(reader.run())
-            await asyncio.wait([reading, ending], return_when=asyncio.FIRST_COMPLETED)
-            # It may have ended without reading all of its input: its result will tell.
-            feeding.cancel()
-            ending.cancel()
-            await _linger(reading, reader)
-    except BaseExceptionGroup as group_error:
-        raise group_error.exceptions[0] from None
-
-
-async def _linger(reading: asyncio.Task[None], reader: _Reader) -> None:
-    """Wait for what is still on its way, as long as something comes."""
-    seen = -1
-    while not reading.done() and reader.messages != seen:
-        seen = reader.messages
-        await asyncio.wait([reading], timeout=LINGER_S)
-    reading.cancel()
-
-
-async def _write(stream: Stream, stdin: AsyncIterator[bytes]) -> None:
-    # The archive says itself where it ends: no half-close, which TLS does not have.
-    source: Any = stdin
-    async with aclosing(source):
-        async for chunk in source:
-            try:
-                await stream.write_in(chunk)
-            except (ConnectionError, RuntimeError, AssertionError):
-                # The other side is gone; aiodocker asserts that it is not. The reader sees the end and the caller asks why.
-                return
-
-
-class _Reader:
-    """Reads both outputs to their end; `messages` counts what has come."""
-
-    def __init__(self, stream: Stream, stdout: Feed, log: Log) -> None:
-        self.messages = 0
+    def __init__(self, stream: Stream, stdout: Feed, log: Callable[[bytes], None]) -> None:
         self._stream, self._stdout, self._log = stream, stdout, log
+        self._messages = 0
+        self.reading = asyncio.create_task(self._read(), name="container output")
 
-    async def run(self) -> None:
+    async def write(self, data: bytes) -> None:
+        """Write to standard input. That nobody reads it any more is not noticed here: `reading` ends."""
+        # aiodocker asserts that the other side is there.
+        with suppress(ConnectionError, RuntimeError, AssertionError):
+            await self._stream.write_in(data)
+
+    async def send(self, stdin: AsyncIterator[bytes]) -> None:
+        """Write all of `stdin`, and close it. Raises what it raises."""
+        # What is sent says itself where it ends: no half-close, which TLS does not have.
+        source: Any = stdin
+        async with aclosing(source):
+            async for chunk in source:
+                await self.write(chunk)
+                if self.reading.done():
+                    return
+
+    async def linger(self) -> None:
+        """Wait for what is still on its way, as long as something comes."""
+        seen = -1
+        while not self.reading.done() and self._messages != seen:
+            seen = self._messages
+            await asyncio.wait([self.reading], timeout=LINGER_S)
+
+    async def close(self) -> None:
+        """Hang up."""
+        self.reading.cancel()
+        await asyncio.wait([self.reading])
+        if not self.reading.cancelled():
+            # Whoever waited for it has it; nobody may have.
+            self.reading.exception()
+        await hang_up(self._stream)
+
+    async def _read(self) -> None:
         while message := await self._next():
-            self.messages += 1
+            self._messages += 1
             if message.stream == STDOUT:
                 await self._stdout(message.data)
             else:
-                self._log.add(message.data)
+                self._log(message.data)
 
     async def _next(self) -> Message | None:
         try:
@@ -113,3 +105,9 @@ class _Reader:
         except (aiohttp.ClientError, OSError):
             # A broken connection is an end like any other: what came before tells whether it came too early.
             return None
+
+
+async def hang_up(stream: Stream) -> None:
+    """Close a connection, broken or not."""
+    with suppress(AssertionError, OSError, RuntimeError):
+        await stream.close()

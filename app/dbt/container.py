@@ -1,20 +1,22 @@
-"""One single-use container: created, fed, read, judged, and deleted whatever happens."""
+"""One single-use container: created, attached, given one job, judged, and deleted whatever happens."""
 
 from __future__ import annotations
 
 import asyncio
-import time
+import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, replace
+from typing import Any, Self, TypeVar
 
 import aiodocker
 import aiohttp
 from aiodocker.containers import DockerContainer
 
-from app import log
-from app.dbt import attached, engine
-from app.dbt.isolation import Spec
+from app.dbt import engine
+from app.dbt.attached import Feed, Log, Streams, hang_up
+from app.dbt.command import Answers
+from app.dbt.isolation import CPU_SHARES, Spec
 from app.dbt.lifetime import NOT_FOUND, created
 from app.errors import ConfigurationError, ContainerOutOfMemoryError, ContainerTimedOutError, EngineUnavailableError, OutputTooBigError
 
@@ -25,61 +27,162 @@ MAX_LOG_SHOWN = 4000
 """Characters of a log's end that go with an error."""
 MAX_LOG_BYTES = 256 << 20
 """Of the log little is kept, but reading it is work, for the engine too: who writes more than this has no end in mind."""
+LAST_WORDS_S = 1.0
+"""From a result to the end of the log, of a container that has nothing else to do."""
 
 Stopped = TypeVar("Stopped", ContainerTimedOutError, ContainerOutOfMemoryError)
-
-logger = log.get(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a container ended that was not stopped by a limit."""
+    """How a container ended that was not stopped by a limit. One that delivered a result has `status` 0."""
 
     status: int
     oom_killed: bool
     """Some process of it was: with status 0 not the first one."""
-    seconds: float
     log: str
 
 
-class _BoundedLog(attached.Log):
-    """Raises OutputTooBigError over `MAX_LOG_BYTES`."""
+class Box:
+    """A container that runs, attached to its streams. Whoever has one closes it, once."""
 
-    def __init__(self, doing: str) -> None:
-        super().__init__()
-        self._doing = doing
-        self._taken = 0
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.answers = Answers()
+        self.log = Log()
+        self.streams: Streams
+        self.container: DockerContainer
+        self._stack = AsyncExitStack()
+        self._logged_bytes = 0
+        self._end: asyncio.Task[None] | None = None
 
-    def add(self, data: bytes) -> None:
-        self._taken += len(data)
-        if self._taken > MAX_LOG_BYTES:
-            reason = f"what the project logs is bigger than {MAX_LOG_BYTES >> 20} MiB"
-            raise OutputTooBigError(self._doing, reason, "Look for a `log()` or `print()` in a loop.")
-        super().add(data)
+    @classmethod
+    async def open(cls, docker: aiodocker.Docker, spec: Spec) -> Self:
+        """Create, attach and start one. Raises EngineUnavailableError, RunnerImageError or ConfigurationError; then there is none."""
+        box = cls(spec)
+        async with AsyncExitStack() as stack:
+            box.container = await stack.enter_async_context(created(docker, spec))
+            stream = box.container.attach(stdin=True, stdout=True, stderr=True)
+            stack.push_async_callback(hang_up, stream)
+            # Before the start, or the first output is lost. The stream has no limit of its own, opening it has.
+            with engine.errors(spec.doing):
+                async with asyncio.timeout(engine.CALL_TIMEOUT_S):
+                    await stream._init()  # noqa: SLF001 - what `async with` does, without its close that fails on a broken connection
+            box.streams = Streams(stream, box.answers.feed, box._log)
+            stack.push_async_callback(box.streams.close)
+            await _start(box.container, spec)
+            box._stack = stack.pop_all()
+        return box
 
+    async def close(self) -> None:
+        """Hang up and delete it."""
+        if self._end is not None:
+            self._end.cancel()
+        await self._stack.aclose()
 
-async def run(docker: aiodocker.Docker, spec: Spec, stdin: AsyncIterator[bytes], stdout: attached.Feed) -> Exit:
-    """Run a container to its end; it is gone when this returns, raises or is cancelled.
+    @property
+    def ended(self) -> bool:
+        """True when it says no more: it has ended, or is cut off."""
+        return self.streams.reading.done()
 
-    Raises ContainerTimedOutError, ContainerOutOfMemoryError, OutputTooBigError, EngineUnavailableError, RunnerImageError,
-    ConfigurationError, and whatever `stdin` and `stdout` raise.
-    """
-    output = _BoundedLog(spec.doing)
-    since = time.monotonic()
-    async with created(docker, spec) as container:
+    async def warm(self, line: bytes) -> None:
+        """Have it get ready for jobs, and wait for that. Raises EndedError, or what its output is found to be."""
+        self.answers.expect_ready()
+        await self.streams.write(line)
+        if not await self.until(self.answers.ready):
+            raise EndedError
+
+    def call(self, doing: str) -> None:
+        """Say what it does from now on: errors tell it."""
+        self.spec = replace(self.spec, doing=doing)
+
+    async def give(self, line: bytes, sink: Feed, state_sink: Feed | None) -> bool:
+        """Hand over a job, with what takes the result and the state; return False when it ended before it took it."""
+        self.answers.expect_result(sink, state_sink)
+        await self.streams.write(line)
+        if not await self.until(self.answers.taken):
+            return False
+        # What was said before is not the job's.
+        self.log, self._logged_bytes = Log(), 0
+        return True
+
+    async def converse(self, stdin: AsyncIterator[bytes]) -> Exit:
+        """Send the job's files and wait for its result, or for the container's end where there is none.
+
+        Raises ContainerOutOfMemoryError, OutputTooBigError, EngineUnavailableError, and whatever `stdin` and the sinks raise.
+        """
+        sending = asyncio.create_task(self.streams.send(stdin), name="container input")
         try:
-            async with asyncio.timeout(spec.limits.timeout_s) as limit:
-                await _attend(container, spec, stdin, stdout, output)
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise timed_out(spec, output.text()) from None
-        state = await _end(container, spec)
-        seconds = time.monotonic() - since
-    status, oom_killed = int(state["ExitCode"]), bool(state["OOMKilled"])
-    if (oom_killed and status) or status == KILLED:
-        raise out_of_memory(spec, output.text())
-    return Exit(status, oom_killed, seconds, output.text())
+            delivered = await self.until(self.answers.delivered, sending)
+        finally:
+            # It may have ended without reading all of its input: its result will tell.
+            sending.cancel()
+            await asyncio.wait([sending])
+        return await self._delivered() if delivered else await self.exit()
+
+    async def exit(self) -> Exit:
+        """Wait for its end, and judge it. Raises ContainerOutOfMemoryError and EngineUnavailableError."""
+        state = await _state(self.container, self.spec)
+        status, oom_killed = int(state["ExitCode"]), bool(state["OOMKilled"])
+        if (oom_killed and status) or status == KILLED:
+            raise out_of_memory(self.spec, self.log.text())
+        return Exit(status, oom_killed, self.log.text())
+
+    async def until(self, answer: asyncio.Event, sending: asyncio.Task[None] | None = None) -> bool:
+        """Wait for an answer; return False when the container has ended without it. Raises what its output, or `sending`, raises."""
+        reading, waiting = self.streams.reading, asyncio.create_task(answer.wait())
+        ends: set[asyncio.Task[Any]] = {reading, waiting, self._ending()}
+        try:
+            if sending is not None:
+                await asyncio.wait({sending, *ends}, return_when=asyncio.FIRST_COMPLETED)
+                if sending.done():
+                    sending.result()
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if not answer.is_set():
+                await self.streams.linger()
+        finally:
+            waiting.cancel()
+        if reading.done():
+            reading.result()
+        return answer.is_set()
+
+    async def hurry(self) -> None:
+        """Give it as much of the processors as any container with a job; refused, all goes on without.
+
+        https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerUpdate
+        """
+        text = json.dumps({"CpuShares": CPU_SHARES})
+        with suppress(aiodocker.DockerError, aiohttp.ClientError, OSError):
+            await self.container.docker._query_json(f"containers/{self.container.id}/update", method="POST", data=text)  # noqa: SLF001
+
+    async def rename(self, name: str) -> None:
+        """Give it the name of its job, for whoever looks at the engine; refused, all goes on without."""
+        with suppress(aiodocker.DockerError, aiohttp.ClientError, OSError):
+            await self.container.rename(name)
+
+    async def _delivered(self) -> Exit:
+        if self.answers.ended.is_set():
+            await asyncio.wait([self.streams.reading], timeout=LAST_WORDS_S)
+            if self.ended:
+                self.streams.reading.result()
+        return Exit(0, oom_killed=False, log=self.log.text())
+
+    def _ending(self) -> asyncio.Task[None]:
+        """Wait for the end of its first process: the engine leaves the connection open when there is input that was not read."""
+        if self._end is None:
+            self._end = asyncio.create_task(_ended(self.container), name="container end")
+        return self._end
+
+    def _log(self, data: bytes) -> None:
+        self._logged_bytes += len(data)
+        if self._logged_bytes > MAX_LOG_BYTES:
+            reason = f"what the project logs is bigger than {MAX_LOG_BYTES >> 20} MiB"
+            raise OutputTooBigError(self.spec.doing, reason, "Look for a `log()` or `print()` in a loop.")
+        self.log.add(data)
+
+
+class EndedError(Exception):
+    """A container ended before it was ready."""
 
 
 def timed_out(spec: Spec, log_text: str) -> ContainerTimedOutError:
@@ -108,32 +211,12 @@ def out_of_memory(spec: Spec, log_text: str) -> ContainerOutOfMemoryError:
     return _told(error, log_text)
 
 
-async def _attend(container: DockerContainer, spec: Spec, stdin: AsyncIterator[bytes], stdout: attached.Feed, output: attached.Log) -> None:
-    stream = container.attach(stdin=True, stdout=True, stderr=True)
-    try:
-        # Before the start, or the first output is lost. The stream has no limit of its own, opening it has.
-        with engine.errors(spec.doing):
-            async with asyncio.timeout(engine.CALL_TIMEOUT_S):
-                await stream._init()  # noqa: SLF001 - what `async with` does, without its close that fails on a broken connection
-        await _start(container, spec)
-        await attached.converse(stream, stdin, stdout, output, _ended(container))
-    finally:
-        await _close(stream)
-
-
 async def _ended(container: DockerContainer) -> None:
     # Broken, it says nothing about the container: the streams do.
     try:
         await container.wait()
     except (aiodocker.DockerError, aiohttp.ClientError, OSError):
         await asyncio.Event().wait()
-
-
-async def _close(stream: aiodocker.stream.Stream) -> None:
-    try:
-        await stream.close()
-    except (AssertionError, OSError, RuntimeError):
-        logger.debug("a connection was already closed")
 
 
 async def _start(container: DockerContainer, spec: Spec) -> None:
@@ -147,7 +230,7 @@ async def _start(container: DockerContainer, spec: Spec) -> None:
             raise
 
 
-async def _end(container: DockerContainer, spec: Spec) -> dict[str, Any]:
+async def _state(container: DockerContainer, spec: Spec) -> dict[str, Any]:
     """Return the container's state once it has ended."""
     with engine.errors(spec.doing):
         try:

@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import re
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import aiodocker
 
-from app import log
-from app.dbt import container, engine, lifetime, probe
-from app.dbt.command import Command, MalformedResultError, Result, ResultReader, Sink, archive, job_json
-from app.dbt.container import MAX_LOG_SHOWN, Exit
+from app import log, metrics
+from app.dbt import engine, lifetime, probe, verdict
+from app.dbt.command import Command, Sink
+from app.dbt.container import Box
+from app.dbt.demand import Kind
+from app.dbt.errands import Done, Errand, Errands
 from app.dbt.images import Images
-from app.dbt.isolation import NO_NETWORK, Limits, Policy, Spec
+from app.dbt.isolation import CPU_SHARES, NO_NETWORK, WARMING_CPU_SHARES, Limits, Policy, Spec
 from app.dbt.packages import SpooledPackages
-from app.errors import DbtError, EngineUnavailableError, OutputTooBigError, RunnerImageError
+from app.dbt.pool import PATIENCE_S, Pool
+from app.dbt.states import States
+from app.errors import OutputTooBigError, RunnerImageError
 from app.images import RunnerImage
 from app.ports import DbtJob, PackageRequest, PackageTree, Parsed, TarStream, Usage
-from app.remarks import Placeholder
+from app.spool import Spool
 
-APP_LABEL, HOST_LABEL, BOOT_LABEL, EXTRACTION_LABEL = (f"io.freshet.{name}" for name in ("app", "host", "boot", "extraction"))
+APP_LABEL, HOST_LABEL, BOOT_LABEL, EXTRACTION_LABEL, ROLE_LABEL = (
+    f"io.freshet.{name}" for name in ("app", "host", "boot", "extraction", "role")
+)
 APP = "freshet"
 MAX_MANIFEST = 256 << 20
-"""It is kept in memory. The biggest known are about 200 MiB."""
+"""The biggest known are about 200 MiB."""
 MAX_PACKAGES = 256 << 20
 CHECK_TIMEOUT_S = 10.0
 PROBE_S = 300.0
@@ -37,18 +42,11 @@ PROBE_S = 300.0
 logger = log.get(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A job that dbt did."""
-
-    result: Result
-    end: Exit
-
-
 class DockerRunner:
     """Runs dbt in containers of one engine, from the runner images that it has.
 
     `image` is the default one, `more_images` are others by name: None stands for all that the engine has with our label.
+    `warm` containers at most stand ready ahead of their jobs, from when `keep_warm` runs; `patience_s` as in `pool.PATIENCE_S`.
     `instance` names this service among others on the same engine, and stays the same when it starts again.
     """
 
@@ -68,8 +66,11 @@ class DockerRunner:
         work_dir: Path,
         policy: Policy | None = None,
         max_manifest_bytes: int = MAX_MANIFEST,
+        warm: int = 0,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._docker = docker
+        self._default_image = image
         self._images = Images(docker, image, more_images)
         self._limits = Limits(cpus, memory_bytes, timeout_s, pids)
         self._deps_network = deps_network
@@ -82,6 +83,8 @@ class DockerRunner:
         self._engine: probe.Engine | None = None
         self._probed_at_s = 0.0
         self.boot_id = secrets.token_hex(8)
+        self.pool = Pool(warm, self._open_warm, self.images, patience_s=patience_s)
+        self._errands = Errands(docker, self.pool, States(work_dir))
 
     async def images(self) -> Sequence[RunnerImage]:
         """Return the runner images there are, the default one first."""
@@ -89,10 +92,10 @@ class DockerRunner:
 
     async def install(self, wanted: PackageRequest) -> PackageTree:
         """Run `dbt deps` with a network and return what it installed: the `ports.Installer` of operators who set `DBT_DEPS_NETWORK`."""
-        job = wanted.job
+        job = replace(wanted.job, state=None)
         packages = SpooledPackages(self._work_dir)
         try:
-            await self._run("deps", job, archive(job_json("deps", job), wanted.tree()), packages.write)
+            await self._run("deps", job, wanted.tree(), None, packages.write)
             await packages.flush()
         except BaseException:
             packages.close()
@@ -100,15 +103,16 @@ class DockerRunner:
         return packages
 
     async def parse(self, job: DbtJob, tree: TarStream, packages: PackageTree | None) -> Parsed:
-        """Run `dbt parse` without a network and return the manifest's bytes, unread."""
-        manifest = io.BytesIO()
-
-        async def keep(data: bytes) -> None:
-            manifest.write(data)
-
-        done = await self._run("parse", job, archive(job_json("parse", job), tree, packages), keep)
-        # Not copied, as the chunks of a list would be: it can be as big as it may.
-        return Parsed(manifest.getvalue(), done.end.log, self._usage(done), job.image.name, _placeholders(done.result))
+        """Run `dbt parse` without a network and return the manifest, unread."""
+        manifest = Spool(self._work_dir)
+        try:
+            done = await self._run("parse", job, tree, packages, manifest.write)
+            await manifest.flush()
+        except BaseException:
+            manifest.close()
+            raise
+        metrics.MANIFEST_BYTES.observe(manifest.size_bytes)
+        return Parsed(manifest, done.end.log, self._usage(done), job.image.name, verdict.placeholders(done.result))
 
     async def sweep(self) -> int:
         """Remove containers that an earlier start of this service left behind; return how many."""
@@ -128,43 +132,64 @@ class DockerRunner:
         held = [f"{image.name}: dbt {image.dbt_version} with {_listed(image)}" for image in await self.images()]
         return f"Docker {version}, {'; '.join(held)}; {found.line()}"
 
-    async def _run(self, command: Command, job: DbtJob, stdin: TarStream, sink: Sink) -> Outcome:
+    async def keep_warm(self, used: Sequence[tuple[str, str]] = ()) -> None:
+        """Keep containers ready, for ever; at first for what was `used` last (image and adapter), or for the default image."""
+        self.pool.expect([Kind(*one) for one in used] or [Kind(self._default_image, None)])
+        await self.pool.run()
+
+    async def close(self) -> None:
+        """Delete the containers that are left, and wait for that."""
+        await self.pool.close()
+
+    async def _run(self, command: Command, job: DbtJob, tree: TarStream, packages: PackageTree | None, sink: Sink) -> Done:
         doing = f"{'installing the packages of' if command == 'deps' else 'parsing'} {job.label}"
-        reader = ResultReader(_bounded(sink, self._max_bytes[command], doing))
         spec = await self._spec(command, job, doing)
+        errand = Errand(command, job, spec, tree, packages, _bounded(sink, self._max_bytes[command], doing))
         try:
-            end = await container.run(self._docker, spec, stdin, reader.feed)
-        except MalformedResultError as error:
-            raise _not_ours(spec) from error
+            done = await self._errands.run(errand)
         except RunnerImageError:
             self._images.forget()
             raise
-        result = _judge(reader, end, spec)
+        if command == "parse":
+            metrics.PARSES.labels(kind="partial" if done.result.partial else "full").inc()
         logger.info(
             "dbt ended",
             command=command,
-            seconds=round(end.seconds, 3),
-            cpu_seconds=result.cpu_seconds,
-            peak_memory_bytes=result.peak_memory_bytes,
-            stages=result.stages,
-            warnings=result.warnings,
+            seconds=round(done.seconds, 3),
+            cpu_seconds=done.result.cpu_seconds,
+            peak_memory_bytes=done.result.peak_memory_bytes,
+            stages=done.result.stages,
+            warnings=done.result.warnings,
+            partial=done.result.partial,
         )
-        return Outcome(result, end)
+        return done
 
     async def _spec(self, command: Command, job: DbtJob, doing: str) -> Spec:
         # Docker's rule for names: [a-zA-Z0-9][a-zA-Z0-9_.-]+
         extraction = re.sub(r"[^a-zA-Z0-9_.-]", "-", job.extraction_id)[:100]
+        name, labels = f"freshet-{extraction}-{command}", {EXTRACTION_LABEL: job.extraction_id}
+        return await self._container(name, job.image, doing, labels, deps=command == "deps")
+
+    async def _open_warm(self, image: RunnerImage) -> Box:
+        doing = f"starting a container of {image.name} ahead of its job"
+        spec = await self._container("freshet-warm", image, doing, {ROLE_LABEL: "warm"}, cpu_shares=WARMING_CPU_SHARES)
+        return await Box.open(self._docker, spec)
+
+    async def _container(
+        self, name: str, image: RunnerImage, doing: str, labels: dict[str, str], *, deps: bool = False, cpu_shares: int = CPU_SHARES
+    ) -> Spec:
         limits, host = self._limits, await self._probed()
         return Spec(
-            name=f"freshet-{extraction}-{command}-{secrets.token_hex(4)}",
-            image=job.image.id,
-            image_name=job.image.name,
+            name=f"{name}-{secrets.token_hex(4)}",
+            image=image.id,
+            image_name=image.name,
             doing=doing,
-            labels={APP_LABEL: APP, EXTRACTION_LABEL: job.extraction_id, BOOT_LABEL: self.boot_id, HOST_LABEL: self._instance},
+            labels={APP_LABEL: APP, BOOT_LABEL: self.boot_id, HOST_LABEL: self._instance, **labels},
             limits=Limits(min(limits.cpus, host.cpus), limits.memory_bytes, limits.timeout_s, limits.pids),
-            network=self._deps_network if command == "deps" else NO_NETWORK,
-            environment=self._deps_environment if command == "deps" else {},
+            network=self._deps_network if deps else NO_NETWORK,
+            environment=self._deps_environment if deps else {},
             policy=self._policy,
+            cpu_shares=cpu_shares,
         )
 
     async def _probed(self) -> probe.Engine:
@@ -178,49 +203,23 @@ class DockerRunner:
         probe.require(self._engine, self._policy)
         return self._engine
 
-    def _usage(self, done: Outcome) -> Usage:
+    def _usage(self, done: Done) -> Usage:
         """Return what the container says that it took, as far as that can be: it is a stranger's word."""
         limits, result = self._limits, done.result
         cpu_seconds, peak_bytes = result.cpu_seconds, result.peak_memory_bytes
-        return Usage(
-            done.end.seconds,
+        usage = Usage(
+            done.seconds,
             cpu_seconds if cpu_seconds is not None and 0 <= cpu_seconds <= limits.cpus * limits.timeout_s else None,
             peak_bytes if peak_bytes is not None and 0 <= peak_bytes <= 2 * limits.memory_bytes else None,
         )
+        metrics.CONTAINER_CPU.inc(usage.cpu_seconds or 0.0)
+        if usage.peak_memory_bytes is not None:
+            metrics.CONTAINER_MEMORY.observe(usage.peak_memory_bytes)
+        return usage
 
 
 def _listed(image: RunnerImage) -> str:
     return ", ".join(sorted(image.adapters)) or "no adapter"
-
-
-def _placeholders(result: Result) -> tuple[Placeholder, ...]:
-    return tuple(Placeholder(found.kind, found.name, found.value, found.path, found.line) for found in result.placeholders)
-
-
-def _judge(reader: ResultReader, end: Exit, spec: Spec) -> Result:
-    """Return the result of a container that did its job, raise what stopped the others."""
-    result = reader.result
-    if end.status != 0:
-        tail = end.log.strip()[-MAX_LOG_SHOWN:] or "(it wrote nothing)"
-        output = f"dbt's container ended with exit status {end.status} before it gave a result. The end of its log:\n\n{tail}"
-        raise DbtError(spec.doing, output, end.log)
-    if result is None:
-        raise _not_ours(spec)
-    if not result.ok and (end.oom_killed or result.kind != "dbt"):
-        raise container.out_of_memory(spec, end.log)
-    if not result.ok:
-        refusal = DbtError(spec.doing, result.error, end.log)
-        refusal.placeholders = _placeholders(result)
-        raise refusal
-    if not reader.complete:
-        reason = f"the result broke off after {reader.received_bytes:,} of {result.bytes:,} bytes"
-        raise EngineUnavailableError(spec.doing, reason, engine.NEXT_STEP)
-    return result
-
-
-def _not_ours(spec: Spec) -> RunnerImageError:
-    reason = f"the container of the image {spec.image_name!r} did not answer in the way of this version of Freshet's runner"
-    return RunnerImageError(spec.doing, reason, "Build the image again with `make image`.")
 
 
 def _bounded(sink: Sink, max_bytes: int, doing: str) -> Sink:

@@ -15,7 +15,7 @@ from app.errors import RunnerImageError
 from app.images import RunnerImage, newest_first
 
 RUNNER_LABEL = "io.freshet.runner"
-PROTOCOL = "1"
+PROTOCOL = "2"
 DBT_VERSION_LABEL = "io.freshet.dbt-version"
 ADAPTERS_LABEL = "io.freshet.adapters"
 REPOSITORY = "dbt-runner"

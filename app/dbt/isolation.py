@@ -18,6 +18,10 @@ WORK_INODES = 200_000
 """Files and directories below /work: four times as many files as a project may have (`project.MAX_FILES`)."""
 TMP_INODES = 20_000
 OPEN_FILES = 4096
+CPU_SHARES = 512
+"""Half of the usual: other containers of this host, a database perhaps, come first."""
+WARMING_CPU_SHARES = 64
+"""Of a container without a job: those that have one come first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class Spec:
     network: str = NO_NETWORK
     environment: Mapping[str, str] = field(default_factory=dict)
     policy: Policy = field(default_factory=Policy)
+    cpu_shares: int = CPU_SHARES
 
 
 def config(spec: Spec) -> dict[str, Any]:
@@ -80,7 +85,7 @@ def config(spec: Spec) -> dict[str, Any]:
         # There is nothing to save: an engine that shuts down does not wait for who ignores a signal.
         "StopSignal": "SIGKILL",
         "Healthcheck": {"Test": ["NONE"]},
-        "HostConfig": {**_walls(spec), **_network(spec.network), **_resources(spec.limits)},
+        "HostConfig": {**_walls(spec), **_network(spec.network), **_resources(spec.limits), "CpuShares": spec.cpu_shares},
     }
 
 
@@ -116,8 +121,6 @@ def _resources(limits: Limits) -> dict[str, Any]:
         # When the host itself runs out of memory, containers go first.
         "OomScoreAdj": 1000,
         "NanoCpus": int(limits.cpus * 1e9),
-        # Half of the usual: other containers of this host, a database perhaps, come first.
-        "CpuShares": 512,
         "PidsLimit": limits.pids,
         "Ulimits": [_ulimit("core", 0), _ulimit("nofile", OPEN_FILES), _ulimit("fsize", limits.memory_bytes), _ulimit("msgqueue", 0)],
         "ShmSize": SHM_BYTES,

@@ -48,7 +48,8 @@ async def _dispose(docker: aiodocker.Docker, creating: asyncio.Task[DockerContai
     error = None if creating.cancelled() else creating.exception()
     if isinstance(error, aiodocker.DockerError) and NOT_FOUND >= error.status >= 400:  # noqa: PLR2004
         return
-    await remove(docker, name)
+    # By its id where there is one: it may have another name by now.
+    await remove(docker, name if creating.cancelled() or error else creating.result().id)
 
 
 async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:

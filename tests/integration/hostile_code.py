@@ -11,11 +11,18 @@ import aiodocker
 from app.dbt.docker import DockerRunner
 from app.ports import Parsed
 from tests.integration.runner_fixtures import Make
-from tests.integration.runner_images import build_runner
+from tests.integration.runner_images import HEARS, build_runner
 from tests.integration.runner_projects import entry, job
 
-RUNS_WHAT_IT_IS_GIVEN = r"""
-import ctypes, errno, fcntl, json, os, resource, signal, socket, sys, tarfile, time
+RUNS_WHAT_IT_IS_GIVEN = (
+    HEARS
+    + r"""
+import ctypes, errno, fcntl, os, resource, signal, socket, time
+told = hear()
+if "warm" in told:
+    answer(ready=True)
+    told = hear()
+answer(taken=True)
 archive = tarfile.open(fileobj=sys.stdin.buffer, mode="r|")
 code = ""
 while (member := archive.next()):
@@ -44,6 +51,7 @@ def call(number, *arguments):
     return 0
 exec(compile(code, "attack.py", "exec"))
 """
+)
 
 
 async def hostile_runner(make: Make, docker: aiodocker.Docker, **changed: Any) -> DockerRunner:

@@ -21,6 +21,7 @@ Make = Callable[..., DockerRunner]
 async def runners(docker: aiodocker.Docker, directory: Path) -> AsyncIterator[Make]:
     """Give what makes runners of one instance, and see to it that no container of theirs is left."""
     instance = f"test-{secrets.token_hex(4)}"
+    made: list[DockerRunner] = []
 
     def make(**changed: Any) -> DockerRunner:
         settings: dict[str, Any] = {
@@ -36,9 +37,12 @@ async def runners(docker: aiodocker.Docker, directory: Path) -> AsyncIterator[Ma
             "work_dir": directory / "work",
         }
         settings |= changed
-        return DockerRunner(settings.pop("docker", docker), **settings)
+        made.append(DockerRunner(settings.pop("docker", docker), **settings))
+        return made[-1]
 
     yield make
+    for runner in made:
+        await runner.close()
     assert await containers(docker, f"io.freshet.host={instance}") == []
 
 

@@ -14,8 +14,26 @@ from app.images import RunnerImage
 RUNNER_IMAGE = "dbt-runner:latest"
 REPOSITORY = "freshet-test"
 
-SPEAKS = """
+HEARS = """
 import json, sys, tarfile
+def answer(**line):
+    sys.stdout.buffer.write(json.dumps(line).encode() + b"\\n")
+    sys.stdout.buffer.flush()
+def hear():
+    line = json.loads(sys.stdin.buffer.readline() or "null")
+    if line is None:
+        sys.exit()
+    return line
+"""
+"""The beginning of a runner that can read a line of the protocol and answer one."""
+SPEAKS = (
+    HEARS
+    + """
+told = hear()
+if "warm" in told:
+    answer(ready=True)
+    told = hear()
+answer(taken=True)
 archive = tarfile.open(fileobj=sys.stdin.buffer, mode="r|")
 while archive.next():
     archive.members = []
@@ -24,6 +42,7 @@ def say(manifest, **more):
     sys.stdout.buffer.write(json.dumps(header).encode() + b"\\n" + manifest)
     sys.stdout.buffer.flush()
 """
+)
 """The beginning of a runner that reads its whole job and can `say` a result."""
 
 

@@ -12,9 +12,8 @@ from pathlib import Path
 import aiodocker
 import pytest
 
-from app.dbt import container, isolation, lifetime
+from app.dbt import isolation, lifetime
 from app.dbt.engine import connect
-from app.dbt.isolation import Limits, Spec
 from app.errors import ConfigurationError, ContainerTimedOutError, DbtError, EngineUnavailableError, OutputTooBigError, RunnerImageError
 from tests.integration.runner_fixtures import Make, containers, runners, running
 from tests.integration.runner_images import SPEAKS, build_image, build_runner, named
@@ -253,14 +252,7 @@ async def proxied(path: Path) -> AsyncIterator[tuple[str, Callable[[], Awaitable
 
 
 async def test_a_container_that_hangs_up_and_lives_on_is_removed(make: Make, docker: aiodocker.Docker) -> None:
-    hang = "import os, time; os.close(1); os.close(2); time.sleep(3600)"
-    image = await build_runner(docker, "hang", hang)
-    limits = Limits(1.0, 256 << 20, 3.0, 64)
-    spec = Spec("freshet-test-hang", image, image, "testing", {"io.freshet.extraction": "hang"}, limits)
-
-    async def ignore(_: bytes) -> None:
-        pass
-
+    image = await build_runner(docker, "hang", "import os, time; os.close(1); os.close(2); time.sleep(3600)")
     with pytest.raises((EngineUnavailableError, ContainerTimedOutError)):
-        await container.run(docker, spec, held(SHOP, asyncio.Event()), ignore)
+        await make(timeout_s=3.0).parse(job(image=named(image), extraction_id="hang"), held(SHOP, asyncio.Event()), None)
     assert await containers(docker, "io.freshet.extraction=hang") == []

@@ -13,7 +13,7 @@ import pytest
 from app import config, image_commands
 from app.dbt import build
 from app.dbt.engine import connect
-from app.dbt.images import Images
+from app.dbt.images import PROTOCOL, Images
 from app.errors import ConfigurationError, RunnerImageError
 from app.images import ADAPTERS, RunnerImage
 from tests.integration.runner_fixtures import Make, runners
@@ -56,7 +56,7 @@ def checkout(tmp_path: Path) -> Path:
 async def labelled(docker: aiodocker.Docker) -> AsyncIterator[dict[str, str]]:
     """Images that say what they hold and hold nothing, of versions that no project asks for; by tag, their ids."""
     mark = secrets.token_hex(4)
-    versions = {"older": ("1.2.1", "1"), "newer": ("1.3.9", "1"), "foreign": ("1.3.9", "2")}
+    versions = {"older": ("1.2.1", PROTOCOL), "newer": ("1.3.9", PROTOCOL), "foreign": ("1.3.9", "1")}
     ids = {}
     for tag, (version, protocol) in versions.items():
         labels = {"io.freshet.runner": protocol, "io.freshet.dbt-version": version, "io.freshet.adapters": "duckdb", "mark": mark}

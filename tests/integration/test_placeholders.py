@@ -66,8 +66,9 @@ EXPECTED = {
 }
 PLAIN = """
 import json, os, subprocess, sys, tarfile
+job = json.loads(sys.stdin.buffer.readline())
+print('{"taken": true}', flush=True)
 archive = tarfile.open(fileobj=sys.stdin.buffer, mode="r|")
-job = json.load(archive.extractfile(archive.next()))
 for member in iter(archive.next, None):
     os.makedirs(os.path.dirname("/work/" + member.name), exist_ok=True)
     open("/work/" + member.name, "wb").write(archive.extractfile(member).read())

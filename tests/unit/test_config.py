@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from app import config
@@ -33,10 +35,13 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         ("DBT_CPUS", "0"),
         ("DBT_TIMEOUT", "-1"),
         ("EXTRACTION_CONCURRENCY", "0"),
+        ("FRESHET_WARM_CONTAINERS", "-1"),
+        ("FRESHET_WARM_CONTAINERS", "some"),
         ("BACKEND_URL", "freshet.example"),
         ("GITHUB_API_URL", "ftp//x"),
         ("GITHUB_APP_ID", "my-app"),
         ("DATABASE_URL", ""),
+        ("FRESHET_HISTORY_DAYS", "0"),
         ("FRESHET_API_TOKEN", "a typing mistake"),
         ("EXTRACTION_CONCURENCY", "4"),
     ],
@@ -45,6 +50,21 @@ def test_what_cannot_be_used_stops_the_start_and_is_named(environment: pytest.Mo
     environment.setenv(name, value)
     with pytest.raises(ConfigurationError, match=name):
         config.read()
+
+
+def test_history_is_kept_for_90_days_some_days_or_forever(environment: pytest.MonkeyPatch) -> None:
+    kept = [config.read().history]
+    for value in ("0.5", "forever"):
+        environment.setenv("FRESHET_HISTORY_DAYS", value)
+        kept.append(config.read().history)
+    assert kept == [timedelta(days=90), timedelta(hours=12), None]
+
+
+def test_as_many_containers_stand_ready_as_extractions_run_unless_told_otherwise(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("EXTRACTION_CONCURRENCY", "3")
+    assert config.read().warm_containers == 3
+    environment.setenv("FRESHET_WARM_CONTAINERS", "0")
+    assert config.read().warm_containers == 0
 
 
 def test_an_empty_webhook_secret_is_an_error(environment: pytest.MonkeyPatch) -> None:

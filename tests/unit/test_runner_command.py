@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.dbt.attached import Log
-from app.dbt.command import MalformedResultError, ResultReader, archive, job_json
+from app.dbt.command import Answers, MalformedResultError, Sink, archive, job_line
 from app.dbt.packages import MAX_IN_MEMORY, SpooledPackages
 from tests.integration.runner_projects import SHOP, job, tree
 
@@ -24,30 +24,38 @@ async def packed(stream: AsyncIterator[bytes]) -> bytes:
     return b"".join([chunk async for chunk in stream])
 
 
-async def test_the_archive_is_the_job_then_the_files_then_the_packages(tmp_path: Path) -> None:
-    packages = SpooledPackages(tmp_path)
+async def test_the_archive_is_the_state_then_the_files_then_the_packages(tmp_path: Path) -> None:
+    state, packages = SpooledPackages(tmp_path), SpooledPackages(tmp_path)
+    await state.write(b"kept" * 300)
+    await state.flush()
     await packages.write(b"opaque" * 1000)
     await packages.flush()
-    data = await packed(
-        archive(job_json("parse", job(project_dir="data", variables={"days": 3}, environment={"REGION": "eu"})), tree(), packages)
-    )
+    data = await packed(archive(tree(), packages, state))
+    state.close()
     packages.close()
     assert len(data) % tarfile.RECORDSIZE == 0
     with tarfile.open(fileobj=io.BytesIO(data), mode="r|") as members:
         contents = {member.name: (members.extractfile(member) or io.BytesIO()).read() for member in members}
-    assert list(contents) == ["job.json", *(f"src/{path}" for path in SHOP), "packages.tar"]
+    assert list(contents) == ["state", *(f"src/{path}" for path in SHOP), "packages.tar"]
+    assert contents["state"] == b"kept" * 300
     assert contents["src/models/orders.sql"] == SHOP["models/orders.sql"].encode()
     assert contents["packages.tar"] == b"opaque" * 1000
-    told = json.loads(contents["job.json"])
+
+
+def test_the_job_is_one_line() -> None:
+    line = job_line("parse", job(project_dir="data", variables={"text": "two\nlines"}, environment={"REGION": "eu"}))
+    assert line.index(b"\n") == len(line) - 1
+    told = json.loads(line)
     assert told["command"] == "parse"
     assert told["project_dir"] == "data"
-    assert (told["variables"], told["environment"]) == ({"days": 3}, {"REGION": "eu"})
+    assert (told["variables"], told["environment"]) == ({"text": "two\nlines"}, {"REGION": "eu"})
     assert told["profiles"]["shop"]["outputs"]["dev"]["type"] == "duckdb"
+    assert told["keep_state"] is False
 
 
 @given(st.integers(0, 30_000))
 async def test_the_archive_is_whole_records_whatever_its_size(size: int) -> None:
-    data = await packed(archive(b"{}", tree({"models/a.sql": b"x" * size})))
+    data = await packed(archive(tree({"models/a.sql": b"x" * size})))
     assert len(data) % tarfile.RECORDSIZE == 0
     assert data.endswith(bytes(2 * tarfile.BLOCKSIZE))
 
@@ -62,29 +70,35 @@ async def test_the_files_are_closed_when_nobody_reads_on() -> None:
         finally:
             closed.append(True)
 
-    stream = archive(b"{}", files())
+    stream = archive(files())
     await anext(stream)
     await stream.aclose()  # type: ignore[attr-defined] # it is a generator
     assert closed == [True]
 
 
-@given(st.binary(max_size=200), st.lists(st.integers(0, 300), max_size=8))
-async def test_a_result_may_come_in_any_pieces(payload: bytes, cuts: list[int]) -> None:
+@given(st.binary(max_size=200), st.binary(max_size=200), st.booleans(), st.lists(st.integers(0, 600), max_size=8))
+async def test_answers_may_come_in_any_pieces(payload: bytes, left: bytes, keep_state: bool, cuts: list[int]) -> None:  # noqa: FBT001 - drawn
     header = {"ok": True, "bytes": len(payload), "dbt_version": "1.11.16", "stages": {"parse": 1.5}, "of": "later"}
-    data = json.dumps(header).encode() + b"\n" + payload
-    received = []
-
-    async def keep(part: bytes) -> None:
-        received.append(part)
-
-    reader = ResultReader(keep)
-    edges = sorted({0, *cuts, len(data)})
+    state = json.dumps({"state_bytes": len(left)}).encode() + b"\n" + left if keep_state else b""
+    data = b'{"taken": true}\n' + json.dumps(header).encode() + b"\n" + payload + state
+    received, kept = bytearray(), bytearray()
+    answers = Answers()
+    answers.expect_result(into(received), into(kept) if keep_state else None)
+    edges = sorted({0, *(cut for cut in cuts if cut < len(data)), len(data)})
     for start, end in pairwise(edges):
-        await reader.feed(data[start:end])
-    assert reader.complete
-    assert reader.result is not None
-    assert reader.result.stages == {"parse": 1.5}
-    assert b"".join(received) == payload
+        await answers.feed(data[start:end])
+    assert answers.delivered.is_set()
+    assert answers.ended.is_set()
+    assert answers.result is not None
+    assert answers.result.stages == {"parse": 1.5}
+    assert (bytes(received), bytes(kept)) == (payload, left if keep_state else b"")
+
+
+def into(received: bytearray) -> Sink:
+    async def keep(data: bytes) -> None:
+        received.extend(data)
+
+    return keep
 
 
 def header(**changed: object) -> bytes:
@@ -93,19 +107,37 @@ def header(**changed: object) -> bytes:
     return json.dumps({"ok": True, "bytes": 0, "placeholders": [invented], **changed}).encode() + b"\n"
 
 
-async def read(output: bytes) -> ResultReader:
-    async def keep(_: bytes) -> None:
-        pass
+async def read(output: bytes) -> Answers:
+    """Read what comes after a job was taken."""
+    answers = Answers()
+    answers.expect_result(into(bytearray()), None)
+    await answers.feed(b'{"taken": true}\n' + output)
+    return answers
 
-    reader = ResultReader(keep)
-    await reader.feed(output)
-    return reader
+
+async def test_a_state_may_be_none_and_is_not_waited_for_after_a_refusal() -> None:
+    for output, ended in ((header() + b'{"state_bytes": 0}\n', True), (header(ok=False), True), (header(), False)):
+        answers = Answers()
+        answers.expect_result(into(bytearray()), into(bytearray()))
+        await answers.feed(b'{"taken": true}\n' + output)
+        assert answers.ended.is_set() is ended
+
+
+async def test_what_gets_warm_answers_before_it_has_a_job() -> None:
+    answers = Answers()
+    answers.expect_ready()
+    await answers.feed(b'{"ready": true, "error": "no such adapter"}\n')
+    assert answers.ready.is_set()
+    assert answers.warmth is not None
+    assert answers.warmth.error == "no such adapter"
+    with pytest.raises(MalformedResultError):
+        await answers.feed(b'{"taken": true}\n')
 
 
 async def test_placeholders_come_with_a_refusal_too() -> None:
-    reader = await read(header(ok=False, error="no"))
-    assert reader.result is not None
-    [found] = reader.result.placeholders
+    answers = await read(header(ok=False, error="no"))
+    assert answers.result is not None
+    [found] = answers.result.placeholders
     assert (found.kind, found.name, found.value, found.path, found.line) == ("env_var", "X", "x", "models/a.sql", 1)
 
 
@@ -140,21 +172,28 @@ async def test_what_is_out_of_bounds_is_no_result(changed: dict[str, object]) ->
 
 
 async def test_a_header_that_comes_byte_by_byte_costs_no_more() -> None:
-    reader = await read(b"")
+    answers = await read(b"")
     since = time.process_time()
     with pytest.raises(MalformedResultError):
         for _ in range(2 << 20):
-            await reader.feed(b" ")
+            await answers.feed(b" ")
     assert time.process_time() - since < 5
 
 
-@pytest.mark.parametrize("output", [b"hello\n", b"[]\n", b'{"ok": true}\n', b"x" * (2 << 20)])
+@pytest.mark.parametrize(
+    "output", [b"hello\n", b"[]\n", b'{"ok": true}\n', b"x" * (2 << 20), b'{"taken": true}\n', header() + b"x", header(bytes=2) + b"{}x"]
+)
 async def test_other_output_is_no_result(output: bytes) -> None:
-    async def keep(_: bytes) -> None:
-        pass
-
     with pytest.raises(MalformedResultError):
-        await ResultReader(keep).feed(output)
+        await read(output)
+
+
+@pytest.mark.parametrize("output", [header(), b'{"taken": false}\n', b'{"ready": true}\n'])
+async def test_a_job_is_taken_before_anything_else(output: bytes) -> None:
+    answers = Answers()
+    answers.expect_result(into(bytearray()), None)
+    with pytest.raises(MalformedResultError):
+        await answers.feed(output)
 
 
 async def test_packages_move_to_the_disk_and_off_it(tmp_path: Path) -> None:

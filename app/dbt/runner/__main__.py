@@ -1,71 +1,59 @@
 """The program inside a runner image: one job in on standard input, one result out on standard output, nothing kept.
 
-Standard input is one tar archive: `job.json` first, then the repository's files below `src/`, perhaps `packages.tar`. Standard output
-is one line of JSON (see `freshet_result`) and after it the bytes that it announces. What dbt has to say goes to standard error.
+In: perhaps a line `{"warm": {...}}`, which is answered by `{"ready": true}` once dbt is imported and warmed; then the job, a line of JSON,
+answered by `{"taken": true}` at once; then a tar archive: perhaps `state` (what an earlier container of the same connection left),
+the repository's files below `src/`, perhaps `packages.tar`. Out: one line of JSON (see `freshet_result`) and the bytes that it announces,
+then, where the job says `keep_state`, `{"state_bytes": N}` and the state. What dbt has to say goes to standard error.
 `app/dbt/command.py` is the other end. Runs on the Python of any supported dbt (3.8 and later), with the standard library and dbt only.
 """
 
 from __future__ import annotations
 
-import gc
+import json
 import os
 import sys
 import time
 
 import freshet_result
 
-STARTED = time.monotonic()
 # Before dbt is imported: from here on nothing but `RESULTS` reaches the result, whatever dbt, git or a library prints.
 RESULTS = freshet_result.claim_stdout()
 
-import freshet_dbt  # noqa: E402 - imports dbt, before the job is read: a container can be started ahead of its job
-import freshet_placeholders  # noqa: E402
-import freshet_tree  # noqa: E402
-
 
 def main() -> None:
-    """Read the job, do it, write the result. Ends with status 0 whenever a result was written, also when dbt said no."""
-    # Most of what dbt makes lives to the end: fewer collections are a tenth of the time, and no more memory (p1000 of runner.md).
-    gc.freeze()
-    gc.set_threshold(200_000, 20, 50)
-    stages = {"start": time.monotonic() - STARTED}
-    tree = freshet_tree.Tree()
-    # The wait for a job is not part of any stage.
-    job = tree.read_job(sys.stdin.buffer)
-    placeholders = freshet_placeholders.Placeholders(job["project_dir"])
-    placeholders.install()
+    """Wait for the job and do it. Ends with status 0 whenever a result was written, also when dbt said no."""
+    line = _next_line()
+    if "warm" in line:
+        _warm(line["warm"])
+        line = _next_line()
+    freshet_result.begin_counting()
+    freshet_result.write_line(RESULTS, {"taken": True})
+    since = time.monotonic()
+    import freshet_job  # noqa: PLC0415 - imports dbt: only now where nobody asked for it before
+
+    freshet_job.run(line, RESULTS, {"start": time.monotonic() - since})
+
+
+def _warm(request: dict) -> None:
+    since = time.monotonic()
+    told = {}  # type: dict[str, object]
     try:
-        since = time.monotonic()
-        tree.unpack()
-        stages["unpack"] = time.monotonic() - since
-        path, warnings = COMMANDS[job["command"]](job, tree, stages, placeholders)
-    except freshet_dbt.RefusedError as refusal:
-        invented = placeholders.records(refused=refusal.kind == "dbt")
-        freshet_result.write_refusal(RESULTS, refusal.kind, str(refusal), stages, invented)
-    except freshet_tree.UnusableError as error:
-        freshet_result.write_refusal(RESULTS, "dbt", str(error), stages, [])
-    except OSError as error:
-        if not freshet_tree.is_full(error):
-            raise
-        freshet_result.write_refusal(RESULTS, "space", str(error), stages, [])
-    else:
-        told = {"dbt_version": freshet_dbt.version(), "warnings": warnings}
-        freshet_result.write_file(RESULTS, path, stages, told, placeholders.records(refused=False))
+        import freshet_warm  # noqa: PLC0415 - imports dbt
+
+        freshet_warm.warm(request)
+    except Exception as error:  # noqa: BLE001 - it costs time alone: the job works without
+        told["error"] = (type(error).__name__ + ": " + str(error))[: freshet_result.MAX_TEXT]
+    told.update(ready=True, seconds=round(time.monotonic() - since, 3), memory_bytes=freshet_result.peak_memory())
+    freshet_result.write_line(RESULTS, told)
 
 
-def deps(job: dict, tree: freshet_tree.Tree, stages: dict, placeholders: freshet_placeholders.Placeholders) -> tuple:
-    """Install the packages; return the path of an archive of what was installed, and how often dbt warned."""
-    warnings = freshet_dbt.invoke("deps", job, stages, placeholders, network=True)
-    return tree.pack_new_files(), warnings
+def _next_line() -> dict:
+    line = sys.stdin.buffer.readline()
+    if not line.endswith(b"\n"):
+        # Whoever started it has gone.
+        os._exit(0)
+    return json.loads(line)
 
-
-def parse(job: dict, _tree: freshet_tree.Tree, stages: dict, placeholders: freshet_placeholders.Placeholders) -> tuple:
-    """Parse the project; return the path of its manifest, and how often dbt warned."""
-    warnings = freshet_dbt.invoke("parse", job, stages, placeholders)
-    return os.path.join(freshet_dbt.TARGET, "manifest.json"), warnings
-
-
-COMMANDS = {"deps": deps, "parse": parse}
 
 if __name__ == "__main__":
     main()

@@ -9,6 +9,8 @@ import time
 from typing import TYPE_CHECKING
 
 import freshet_placeholders
+import freshet_speed
+import freshet_state
 import freshet_tree
 import freshet_where
 from dbt.cli.main import dbtRunner
@@ -24,9 +26,13 @@ LOGS = os.path.join(freshet_tree.WORK, "logs")
 KEPT = ("PATH", "HOME", "LANG", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "DO_NOT_TRACK")
 KEPT_FOR_DEPS = ("DBT_PACKAGE_HUB_URL", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 ENVIRONMENT = dict(os.environ)
+PARTIAL = False
+"""The manifest was made with the state of an earlier job."""
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 MAX_EVENTS = 50
 MAX_TEXT = 100_000
+
+freshet_speed.install()
 
 
 class RefusedError(Exception):
@@ -68,14 +74,32 @@ def invoke(command: str, job: dict, stages: dict, placeholders: freshet_placehol
     since = time.monotonic()
     _enter(job, network=network)
     try:
-        attempt = Attempt(_arguments(command, job))
+        attempt = (_partial(job, placeholders) if command == "parse" else None) or Attempt(_arguments(command, job))
         if command == "parse" and not attempt.success and placeholders.nothing and _kind(attempt.error) == "dbt":
             attempt = _with_variables(attempt, _arguments(command, job), placeholders)
     finally:
         stages[command] = time.monotonic() - since
     if not attempt.success:
         raise RefusedError(_message(attempt, job["project_dir"], placeholders), _kind(attempt.error))
+    if command == "parse" and job.get("keep_state"):
+        freshet_state.keep(placeholders)
     return attempt.warnings
+
+
+def _partial(job: dict, placeholders: freshet_placeholders.Placeholders) -> Attempt | None:
+    """Return an attempt that began with the state that came in, and is as good as a full parse; None when there is none."""
+    global PARTIAL  # noqa: PLW0603 - one job in one process
+    freshet_state.install()
+    PARTIAL = False
+    if not freshet_state.offer(TARGET, placeholders):
+        return None
+    attempt = Attempt(_arguments("parse", job, partial=True))
+    PARTIAL = attempt.success and freshet_state.sound(placeholders)
+    if PARTIAL:
+        return attempt
+    print("Freshet: once more in full, since more changed than files say")  # noqa: T201 - to dbt's log
+    freshet_state.withdraw(placeholders)
+    return None
 
 
 def _enter(job: dict, *, network: bool) -> None:
@@ -96,12 +120,12 @@ def _with_variables(first: Attempt, arguments: list, placeholders: freshet_place
     return second if second.success else first
 
 
-def _arguments(command: str, job: dict) -> list:
+def _arguments(command: str, job: dict, *, partial: bool = False) -> list:
     """https://docs.getdbt.com/reference/global-configs/about-global-configs - all but --no-version-check: dbt's own check stands."""
     return [
         "--no-use-colors",
         "--no-send-anonymous-usage-stats",
-        "--no-partial-parse",
+        "--partial-parse" if partial else "--no-partial-parse",
         "--log-level-file", "none",
         "--log-path", LOGS,
         command,

@@ -11,6 +11,7 @@ nothing is parsed exactly as without this. Two things differ between the functio
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import os
 import re
@@ -49,6 +50,9 @@ class Placeholders:
         self._fill_in = False
         self._project_dir = project_dir
         self._asked_in = {}  # type: dict[Key, tuple[str, int | None] | None]
+        self._askers = set()  # type: set[str | None]
+        self._filled_in = False
+        self._resumed = set()  # type: set[Key]
         self._uses = None  # type: dict[Key, list[freshet_scan.Use]] | None
 
     def install(self) -> None:
@@ -72,8 +76,50 @@ class Placeholders:
             yield lambda: kept.append(True)
         finally:
             self._fill_in = False
+            self._filled_in = bool(kept)
             if not kept:
                 self.given = before
+
+    def kept(self) -> dict | None:
+        """Return what the next parse needs to know where it skips what has not changed, as JSON; None when that would not be enough.
+
+        It is not where variables had to be given values: whether they have to be is known when all is parsed.
+        """
+        if self._filled_in or len(self.given) >= MAX_NAMES:
+            return None
+        given = [[*key, value, self._asked_in.get(key)] for key, value in self.given.items()]
+        # Asked for by another name, or with one that was put together, or nobody knows where: it may be any YAML file.
+        hidden = None in self._askers or not all(any(use.needed for use in self._of(key)) for key in self.given)
+        askers = sorted(asker for asker in self._askers if asker is not None)
+        return {"given": given, "askers": askers, "hidden": hidden, "uses": self._digest() if given else None}
+
+    def resume(self, kept: dict, changed: list) -> bool:
+        """Begin with what an earlier parse invented. False when a full parse of these files might invent something else."""
+        given = {(kind, name): value for kind, name, value, _ in kept["given"]}
+        now_given = any(kind == "env_var" and name in os.environ for kind, name in given)
+        asks_anew = bool(given) and (not set(kept["askers"]).isdisjoint(changed) or not self._apart(changed, hidden=kept["hidden"]))
+        if now_given or asks_anew or (given and kept["uses"] != self._digest()):
+            return False
+        self.given = given
+        self._asked_in = {(kind, name): tuple(place) if place else None for kind, name, _, place in kept["given"]}
+        self._askers = set(kept["askers"])
+        self._resumed = set(given)
+        return True
+
+    def _apart(self, changed: list, *, hidden: bool) -> bool:
+        """Tell whether who asks in these files is certain: files of a package may be taken for the project's own."""
+        roots = freshet_scan.package_roots(freshet_tree.SOURCE, freshet_tree.project(self._project_dir))
+        packages = tuple(os.path.relpath(root, freshet_tree.SOURCE) + os.sep for root in roots)
+        return not any(path.startswith(packages) or (hidden and not path.endswith(".sql")) for path in changed)
+
+    def grown(self) -> bool:
+        """Tell whether there is more than what `resume` began with."""
+        return self.given.keys() != self._resumed
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.given, self.nothing = {}, []
+        self._asked_in, self._askers, self._resumed = {}, set(), set()
 
     def records(self, *, refused: bool) -> list:
         """Return what was invented, one for each name and place: as in `freshet_result`.
@@ -134,10 +180,12 @@ class Placeholders:
 
     def _placeholder(self, kind: str, name: str) -> object:
         key = (kind, name)
+        here = self._here()
+        self._askers.add(here and here[0])
         if key not in self.given:
             wants = freshet_scan.strongest({use.wants for use in self._of(key)})
             self.given[key] = freshet_guess.env_var(name, wants) if kind == "env_var" else freshet_guess.var(name, wants)
-            self._asked_in[key] = self._here()
+            self._asked_in[key] = here
         value = self.given[key]
         # Jinja can add to them.
         return type(value)(value) if isinstance(value, (list, dict)) else value
@@ -153,6 +201,12 @@ class Placeholders:
             for use in freshet_scan.uses(freshet_tree.SOURCE, freshet_tree.project(self._project_dir)):
                 self._uses.setdefault((use.kind, use.name), []).append(use)
         return self._uses.get(key, [])
+
+    def _digest(self) -> str:
+        """Return what stands for all that decides about values and the files to name: every use but its line."""
+        self._of(("env_var", ""))
+        uses = [use._replace(line=0) for found in (self._uses or {}).values() for use in found]
+        return hashlib.blake2b(repr(sorted(uses, key=repr)).encode("utf-8", "replace"), digest_size=16).hexdigest()
 
     def _only_tested(self, name: str) -> bool:
         """None in a condition is no: a text would turn it round."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import json
+import hashlib
 import os
 import shutil
 import tarfile
@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 # Another place is for trying it outside of a container.
 WORK = os.environ.get("FRESHET_WORK", "/work")
 SOURCE = os.path.join(WORK, "src")
-JOB, PACKAGES = "job.json", "packages.tar"
+PACKAGES = "packages.tar"
+STATE = os.path.join(WORK, "state")
+"""What an earlier container of the same connection left, where there is one: dbt begins with it."""
+DIGESTS = {}  # type: dict[str, str]
+"""Of what every file and link below `SOURCE` holds, by its path there."""
+CHUNK = 1 << 20
 
 
 class UnusableError(Exception):
@@ -29,35 +34,31 @@ class Tree:
         self._seen = {}  # type: dict[str, int]
         self._made = set()  # type: set[str]
 
-    def read_job(self, stream: BinaryIO) -> dict:
-        """Return the job, the archive's first member. Waits until there is one."""
-        self._archive = tarfile.open(fileobj=stream, mode="r|")  # noqa: SIM115 - read on in `unpack`
-        first = self._archive.next()
-        if first is None or first.name != JOB:
-            raise SystemExit("the archive does not begin with " + JOB)
-        return json.load(self._archive.extractfile(first))
-
-    def unpack(self) -> None:
-        """Lay out the rest of the archive. Modification times are kept: dbt's partial parsing trusts them.
+    def unpack(self, stream: BinaryIO) -> None:
+        """Lay out the archive that comes in. Modification times stand for contents: dbt's partial parsing trusts them.
 
         Raises UnusableError, or the OSError of a file system that is full.
         """
         os.makedirs(SOURCE, exist_ok=True)
         try:
-            self._unpack()
+            with tarfile.open(fileobj=stream, mode="r|") as archive:
+                self._unpack(archive)
         except (OSError, ValueError, tarfile.TarError) as error:
             if isinstance(error, OSError) and is_full(error):
                 raise
             raise UnusableError(f"The files of the project and its packages cannot be laid out: {error}") from error
 
-    def _unpack(self) -> None:
-        for member in _members(self._archive):
-            if member.name == PACKAGES:
-                with tarfile.open(fileobj=self._archive.extractfile(member), mode="r|") as packages:
+    def _unpack(self, archive: tarfile.TarFile) -> None:
+        for member in _members(archive):
+            if member.name == os.path.basename(STATE):
+                with open(STATE, "wb") as target:
+                    shutil.copyfileobj(archive.extractfile(member), target)
+            elif member.name == PACKAGES:
+                with tarfile.open(fileobj=archive.extractfile(member), mode="r|") as packages:
                     for inner in _members(packages):
                         self._put(packages, inner)
             elif member.isreg():
-                path = self._put(self._archive, member)
+                path = self._put(archive, member)
                 self._seen[path] = os.stat(path).st_ino
 
     def pack_new_files(self) -> str:
@@ -87,11 +88,21 @@ class Tree:
         elif member.issym():
             # As it is, wherever it leads: the container holds nothing but this job. Hard links and devices are left out.
             os.symlink(member.linkname, path)
+            DIGESTS[os.path.relpath(path, SOURCE)] = "-> " + member.linkname
         elif member.isreg():
-            with open(path, "wb", opener=_not_behind_a_link) as target:
-                shutil.copyfileobj(archive.extractfile(member), target)
-            os.utime(path, (member.mtime, member.mtime))
+            digest = hashlib.blake2b(digest_size=16)
+            with open(path, "wb", opener=_not_behind_a_link) as target, archive.extractfile(member) as content:
+                for chunk in iter(lambda: content.read(CHUNK), b""):
+                    target.write(chunk)
+                    digest.update(chunk)
+            DIGESTS[os.path.relpath(path, SOURCE)] = digest.hexdigest()
+            os.utime(path, ns=(0, _time_of(digest.digest())))
         return path
+
+
+def _time_of(digest: bytes) -> int:
+    """Return nanoseconds that stand for a content: 51 bits of it, as many as dbt's floating point seconds can tell apart."""
+    return int.from_bytes(digest[:8], "big") % (1_000_000 << 32) * 1000
 
 
 def _not_behind_a_link(path: str, flags: int) -> int:

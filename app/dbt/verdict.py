@@ -1,0 +1,42 @@
+"""What became of a container's job: a result, or the error that says why there is none."""
+
+from __future__ import annotations
+
+from app.dbt import container, engine
+from app.dbt.command import Answers, Result
+from app.dbt.container import MAX_LOG_SHOWN, Exit
+from app.dbt.isolation import Spec
+from app.errors import DbtError, EngineUnavailableError, RunnerImageError
+from app.remarks import Placeholder
+
+
+def judge(answers: Answers, end: Exit, spec: Spec) -> Result:
+    """Return the result of a container that did its job, raise what stopped the others."""
+    result = answers.result
+    if end.status != 0:
+        tail = end.log.strip()[-MAX_LOG_SHOWN:] or "(it wrote nothing)"
+        output = f"dbt's container ended with exit status {end.status} before it gave a result. The end of its log:\n\n{tail}"
+        raise DbtError(spec.doing, output, end.log)
+    if result is None:
+        raise not_ours(spec)
+    if not result.ok and (end.oom_killed or result.kind != "dbt"):
+        raise container.out_of_memory(spec, end.log)
+    if not result.ok:
+        refusal = DbtError(spec.doing, result.error, end.log)
+        refusal.placeholders = placeholders(result)
+        raise refusal
+    if not answers.delivered.is_set():
+        reason = f"the result broke off after {answers.received_bytes:,} of {result.bytes:,} bytes"
+        raise EngineUnavailableError(spec.doing, reason, engine.NEXT_STEP)
+    return result
+
+
+def not_ours(spec: Spec) -> RunnerImageError:
+    """Return the error of a container that did not answer as our runner does."""
+    reason = f"the container of the image {spec.image_name!r} did not answer in the way of this version of Freshet's runner"
+    return RunnerImageError(spec.doing, reason, "Build the image again with `make image`.")
+
+
+def placeholders(result: Result) -> tuple[Placeholder, ...]:
+    """Return what was invented."""
+    return tuple(Placeholder(found.kind, found.name, found.value, found.path, found.line) for found in result.placeholders)

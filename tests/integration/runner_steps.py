@@ -1,0 +1,113 @@
+"""Many parses by the runner's own code in one warm process of one container: what is compared is what it makes of a state."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from app.dbt.profile import stub
+from tests.integration.runner_images import RUNNER_IMAGE
+
+DRIVER = """
+import base64, io, json, os, shutil, sys, tarfile
+sys.path.insert(0, os.environ.get("RUNNER", "/opt/freshet/runner"))
+import freshet_result
+results = freshet_result.claim_stdout()
+import freshet_warm, freshet_dbt, freshet_placeholders, freshet_state, freshet_tree
+placeholders = freshet_placeholders.Placeholders("")
+for number, line in enumerate(sys.stdin):
+    step = json.loads(line)
+    if "warm" in step:
+        freshet_warm.warm(step["warm"])
+        continue
+    if not number or not getattr(placeholders, "installed", False):
+        placeholders.install()
+        placeholders.installed = True
+    freshet_warm._forget()
+    freshet_tree.Tree.__init__
+    placeholders.forget()
+    placeholders._uses, placeholders._filled_in = None, False
+    tree = io.BytesIO()
+    with tarfile.open(fileobj=tree, mode="w") as tar:
+        members = {"src/" + path: text.encode() for path, text in step["files"].items()}
+        if step["state"] is not None:
+            members["state"] = base64.b64decode(step["state"])
+        for path, data in members.items():
+            member = tarfile.TarInfo(path)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    tree.seek(0)
+    freshet_tree.Tree().unpack(tree)
+    told, manifest, state = {}, b"", b""
+    try:
+        freshet_dbt.invoke("parse", step["job"], told, placeholders)
+        manifest = open(os.path.join(freshet_dbt.TARGET, "manifest.json"), "rb").read()
+        told["placeholders"] = placeholders.records(refused=False)
+        told["partial"] = freshet_dbt.PARTIAL
+        new = freshet_state.write()
+        state = open(new, "rb").read() if new else b""
+    except freshet_dbt.RefusedError as error:
+        told["error"] = str(error)
+        told["placeholders"] = placeholders.records(refused=True)
+    results.write(json.dumps({**told, "manifest": len(manifest), "state": len(state)}).encode() + b"\\n" + manifest + state)
+    results.flush()
+"""
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What the runner said: a manifest, or why there is none."""
+
+    manifest: bytes
+    error: str | None
+    placeholders: list[dict[str, Any]]
+    partial: bool
+    state: bytes | None
+    seconds: float
+
+
+class Steps:
+    """One container."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def say(self, line: Mapping[str, Any]) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(line).encode() + b"\n")
+        await self._process.stdin.drain()
+
+    async def parse(self, files: Mapping[str, str], state: bytes | None = None) -> Parsed:
+        """Parse a project, with a state if there is one."""
+        assert self._process.stdout is not None
+        job = {"command": "parse", "project_dir": "", "profile": "shop", "target": "dev", "keep_state": True}
+        told = {"profiles": stub("shop", "dev", "duckdb"), "variables": {}, "environment": {}}
+        await self.say({"files": files, "job": {**job, **told}, "state": None if state is None else base64.b64encode(state).decode()})
+        header = json.loads(await self._process.stdout.readline())
+        manifest = await self._process.stdout.readexactly(header["manifest"])
+        new = await self._process.stdout.readexactly(header["state"])
+        error = header.get("error")
+        return Parsed(manifest, error, header["placeholders"], header.get("partial", False), new or None, header["parse"])
+
+
+@asynccontextmanager
+async def steps(image: str = RUNNER_IMAGE) -> AsyncIterator[Steps]:
+    """Give a container that is walled in as those of the service are, and warm."""
+    walls = ["--network=none", "--read-only", "--cap-drop=ALL", "--tmpfs=/work:mode=1777", "--tmpfs=/tmp:mode=1777"]
+    command = ["docker", "run", "--rm", "--interactive", *walls, "--entrypoint=/opt/dbt/bin/python", image, "-I", "-c", DRIVER]
+    pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.DEVNULL}
+    process = await asyncio.create_subprocess_exec(*command, **pipes, limit=1 << 24)
+    try:
+        found = Steps(process)
+        warm = {"adapter_type": "duckdb", "profile": "freshet", "target": "freshet", "profiles": stub("freshet", "freshet", "duckdb")}
+        await found.say({"warm": warm})
+        yield found
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        await process.wait()

@@ -1,0 +1,69 @@
+"""How many containers are to stand ready, from when jobs came."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.dbt.demand import LATELY_S, RECENTLY_S, Demand, Kind
+
+DUCKDB, SNOWFLAKE, ANY = Kind("dbt-runner:latest", "duckdb"), Kind("dbt-runner:latest", "snowflake"), Kind("dbt-runner:latest", None)
+
+
+def test_as_many_as_ran_at_once_are_kept_for_a_while_then_one_then_none() -> None:
+    demand = Demand()
+    for _ in range(3):
+        demand.begin(DUCKDB, 0.0)
+    for _ in range(3):
+        demand.end(DUCKDB, 10.0)
+    assert demand.wanted(10.0 + LATELY_S, limit=8) == {DUCKDB: 3}
+    assert demand.wanted(10.1 + LATELY_S, limit=8) == {DUCKDB: 1}
+    assert demand.wanted(10.0 + RECENTLY_S, limit=8) == {DUCKDB: 1}
+    assert demand.wanted(10.1 + RECENTLY_S, limit=8) == {}
+
+
+def test_jobs_one_after_the_other_want_one() -> None:
+    demand = Demand()
+    for second in range(100):
+        demand.begin(DUCKDB, float(second))
+        demand.end(DUCKDB, second + 0.9)
+    assert demand.wanted(100.0, limit=8) == {DUCKDB: 1}
+
+
+def test_with_little_room_the_last_used_come_first_and_each_gets_one() -> None:
+    demand = Demand()
+    demand.begin(SNOWFLAKE, 0.0)
+    for _ in range(4):
+        demand.begin(DUCKDB, 1.0)
+    assert demand.wanted(2.0, limit=1) == {DUCKDB: 1}
+    assert demand.wanted(2.0, limit=3) == {DUCKDB: 2, SNOWFLAKE: 1}
+    assert demand.wanted(2.0, limit=0) == {}
+
+
+def test_what_was_expected_without_an_adapter_gives_way_to_what_is_known() -> None:
+    demand = Demand()
+    demand.expect(ANY, 0.0)
+    assert demand.wanted(1.0, limit=2) == {ANY: 1}
+    demand.begin(DUCKDB, 2.0)
+    assert demand.wanted(3.0, limit=2) == {DUCKDB: 1}
+
+
+@given(st.lists(st.tuples(st.sampled_from([DUCKDB, SNOWFLAKE]), st.booleans(), st.floats(0, 200)), max_size=40), st.integers(0, 6))
+def test_never_more_than_the_limit_or_than_ever_ran_at_once(jobs: list[tuple[Kind, bool, float]], limit: int) -> None:
+    demand, now_s = Demand(), 0.0
+    running = dict.fromkeys((DUCKDB, SNOWFLAKE), 0)
+    most = dict(running)
+    for kind, begins, after_s in jobs:
+        now_s += after_s
+        if begins:
+            demand.begin(kind, now_s)
+            running[kind] += 1
+        elif running[kind]:
+            demand.end(kind, now_s)
+            running[kind] -= 1
+        most[kind] = max(most[kind], running[kind])
+        wanted = demand.wanted(now_s, limit)
+        assert sum(wanted.values()) <= limit
+        assert all(1 <= count <= most[kind] for kind, count in wanted.items())
+        # Whoever runs was used a moment ago.
+        assert len(wanted) >= min(limit, sum(1 for count in running.values() if count))
