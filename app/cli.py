@@ -20,9 +20,11 @@ from rich.text import Text
 from app import config, parts
 from app.checkup import Finding
 from app.config import Settings
+from app.decoding.inline import Inline
 from app.errors import FreshetError
 from app.github.local import LocalSource, local_packages, local_source
 from app.jobs import Problem, Stage
+from app.lineage import Lineage
 from app.refresh import Commit, Refreshed, Tools, refresh
 from app.storage import KnownInput
 from app.store import Store, migrate, pool
@@ -67,7 +69,7 @@ async def _tools(settings: Settings, source: str) -> AsyncIterator[tuple[LocalSo
         local_source(source, environ, settings.work_dir) as local,
         parts.installer(settings, packages, settings.github_server_url) as installer,
     ):
-        yield local, Tools(local, runner if settings.dbt_deps_network else installer, runner)
+        yield local, Tools(local, runner if settings.dbt_deps_network else installer, runner, Inline())
 
 
 async def migrate_database(settings: Settings) -> int:
@@ -195,6 +197,7 @@ def _remark(one: Mapping[str, Any]) -> str:
 
 def _document(repository: str, sha: str, refreshed: Refreshed, told: Mapping[str, Any]) -> dict[str, object]:
     found = refreshed.lineage
+    assert isinstance(found, Lineage)  # noqa: S101 - as `Inline` makes it
     return {
         "repository": repository,
         "project_dir": refreshed.layout.project_dir,

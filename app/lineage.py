@@ -8,14 +8,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from mmap import mmap
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
+from app import copy_format, manifest
 from app.manifest import Manifest, Resource
 
+_sorted_json = json.JSONEncoder(sort_keys=True).encode
 RESOURCE_TYPES = (
     "model",
     "seed",
@@ -33,8 +36,14 @@ RESOURCE_TYPES = (
 """What can stand in the graph, in the order in which people read counts."""
 
 
-Fingerprints = Mapping[str, tuple[bytes, frozenset[str]]]
-"""A lineage as far as it takes to compare it: unique_id → hash and upstream."""
+NODE_COLUMNS = ("hash", "unique_id", "resource_type", "name", "package_name", "upstream", "content")
+"""What `Node.row` holds."""
+HASH_BYTES = 16
+HASH_IN_ROW = slice(4, 4 + HASH_BYTES)
+"""Where `Node.row` has it, after its length."""
+CONFIGS_KNOWN = 1000
+LISTED = 50
+"""Changes of one kind that are named one by one; the rest is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +61,56 @@ class Node:
 
     @property
     def hash(self) -> bytes:
-        """16 bytes that stand for all of the node."""
-        digest = hashlib.blake2b(self.content, digest_size=16)
+        """`HASH_BYTES` bytes that stand for all of the node."""
+        digest = hashlib.blake2b(self.content, digest_size=HASH_BYTES)
         digest.update(b"\0" + "\0".join(self.upstream).encode() + b"\0" + self.fingerprint)
         return digest.digest()
+
+    def row(self) -> bytes:
+        """Return the node as `NODE_COLUMNS` in PostgreSQL's binary COPY format."""
+        names = (text.encode() for text in (self.unique_id, self.resource_type, self.name, self.package_name))
+        return copy_format.fields(self.hash, *names, copy_format.texts(self.upstream), self.content)
+
+
+class StorableLineage(Protocol):
+    """A lineage to be stored, wherever its nodes are: in memory (`Lineage`) or in a file (`decoding.SpooledLineage`)."""
+
+    @property
+    def project_name(self) -> str | None:
+        """As dbt_project.yml names it."""
+
+    @property
+    def dbt_version(self) -> str:
+        """Of the dbt that made the manifest."""
+
+    @property
+    def adapter_type(self) -> str | None:
+        """What dbt parsed for."""
+
+    @property
+    def manifest_schema(self) -> str:
+        """Such as `v12`."""
+
+    @property
+    def node_count(self) -> int:
+        """Number of nodes."""
+
+    @property
+    def edge_count(self) -> int:
+        """Number of edges."""
+
+    @property
+    def hashes(self) -> bytes:
+        """`HASH_BYTES` for each node, in the order of the unique_ids."""
+
+    def counts(self) -> Mapping[str, int]:
+        """Return the number of nodes by resource type, in the order of `RESOURCE_TYPES`, without zeros."""
+
+    def rows(self, places: Iterable[int], before: bytes) -> Iterator[bytes]:
+        """Give the rows (`Node.row`) at these places, each with `before` before it, in pieces. To be iterated in a thread."""
+
+    def close(self) -> None:
+        """Give back what it takes besides memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,57 +128,74 @@ class Lineage:
         """Number of edges."""
         return sum(len(node.upstream) for node in self.nodes)
 
-    def fingerprints(self) -> dict[str, tuple[bytes, frozenset[str]]]:
-        """Return what it takes to compare it with another one."""
-        return {node.unique_id: (node.hash, frozenset(node.upstream)) for node in self.nodes}
+    @property
+    def node_count(self) -> int:
+        """Number of nodes."""
+        return len(self.nodes)
+
+    @property
+    def hashes(self) -> bytes:
+        """`HASH_BYTES` for each node."""
+        return b"".join(node.hash for node in self.nodes)
 
     def counts(self) -> dict[str, int]:
         """Return the number of nodes by resource type, in the order of `RESOURCE_TYPES`, without zeros."""
-        found = Counter(node.resource_type for node in self.nodes)
-        return {kind: found[kind] for kind in RESOURCE_TYPES if found[kind]}
+        return in_order(Counter(node.resource_type for node in self.nodes))
+
+    def rows(self, places: Iterable[int], before: bytes) -> Iterator[bytes]:
+        """Give the rows at these places, each with `before` before it, in pieces."""
+        return copy_format.chunks((self.nodes[place].row() for place in places), before)
+
+    def close(self) -> None:
+        """Do nothing: it is in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What changed from one lineage to another: unique_ids, and edges as (upstream, downstream)."""
+    """What changed from one lineage to another, in order: unique_ids, and edges as (upstream, downstream); `LISTED` of each suffice."""
 
     nodes_added: tuple[str, ...] = ()
     nodes_removed: tuple[str, ...] = ()
     nodes_changed: tuple[str, ...] = ()
     edges_added: tuple[tuple[str, str], ...] = ()
     edges_removed: tuple[tuple[str, str], ...] = ()
+    more: Mapping[str, int] = field(default_factory=dict)
+    """How many there are besides those that are named, by the name of the field."""
 
     def __bool__(self) -> bool:
         """True when anything changed."""
         return bool(self.nodes_added or self.nodes_removed or self.nodes_changed or self.edges_added or self.edges_removed)
 
 
-def build(manifest: Manifest) -> Lineage:
-    """Turn a manifest into nodes and edges: every resource but macros, and exactly the pairs of dbt's own `parent_map` between them."""
-    resources = {key: resource for key, resource in manifest.resources.items() if resource.resource_type in RESOURCE_TYPES}
-    nodes = []
-    for unique_id, resource in sorted(resources.items()):
-        upstream = sorted({parent for parent in manifest.parent_map.get(unique_id, ()) if parent in resources})
-        nodes.append(_node(unique_id, resource, tuple(upstream)))
-    metadata = manifest.metadata
-    return Lineage(metadata.project_name, metadata.dbt_version, metadata.adapter_type, metadata.schema, tuple(nodes))
+def read(content: bytes | mmap, label: str, image: str) -> Lineage:
+    """Return the lineage of a manifest. Raises ManifestError that says where it is wrong; `label` and `image` are for people."""
+    try:
+        return build(manifest.decode(content))
+    except manifest.WRONG as error:
+        raise manifest.refusal(error, len(content), label, image) from error
 
 
-def difference(before: Fingerprints, after: Fingerprints) -> Difference:
-    """Compare two lineages."""
-    old_edges, new_edges = (
-        {(upstream, key) for key, (_, parents) in fingerprints.items() for upstream in parents} for fingerprints in (before, after)
-    )
-    return Difference(
-        nodes_added=tuple(sorted(after.keys() - before.keys())),
-        nodes_removed=tuple(sorted(before.keys() - after.keys())),
-        nodes_changed=tuple(sorted(key for key in after.keys() & before.keys() if after[key][0] != before[key][0])),
-        edges_added=tuple(sorted(new_edges - old_edges)),
-        edges_removed=tuple(sorted(old_edges - new_edges)),
-    )
+def build(of: Manifest) -> Lineage:
+    """Turn a manifest into nodes and edges. Raises one of `manifest.WRONG`."""
+    return Lineage(of.metadata.project_name, of.metadata.dbt_version, of.metadata.adapter_type, of.metadata.schema, tuple(nodes(of)))
 
 
-def _node(unique_id: str, resource: Resource, upstream: tuple[str, ...]) -> Node:
+def nodes(of: Manifest) -> Iterator[Node]:
+    """Give the nodes by unique_id: every resource but macros, and exactly the pairs of dbt's own `parent_map` between them."""
+    resources = {key: resource for key, resource in of.resources.items() if resource.resource_type in RESOURCE_TYPES}
+    configs = _Configs()
+    for unique_id in sorted(resources):
+        upstream = sorted({parent for parent in of.parent_map.get(unique_id, ()) if parent in resources})
+        resource = resources[unique_id]
+        yield _node(unique_id, resource, tuple(upstream), configs.of(resource))
+
+
+def in_order(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return numbers by resource type in the order of `RESOURCE_TYPES`, without zeros."""
+    return {kind: counts[kind] for kind in RESOURCE_TYPES if counts.get(kind)}
+
+
+def _node(unique_id: str, resource: Resource, upstream: tuple[str, ...], config: _Config) -> Node:
     content = {
         "unique_id": unique_id,
         "resource_type": resource.resource_type,
@@ -131,7 +203,7 @@ def _node(unique_id: str, resource: Resource, upstream: tuple[str, ...]) -> Node
         "package_name": resource.package_name,
         "original_file_path": resource.original_file_path,
         "relation_name": resource.relation_name,
-        "materialized": resource.materialized,
+        "materialized": config.materialized,
         "description": resource.description or "",
         "tags": [resource.tags] if isinstance(resource.tags, str) else resource.tags,
         "columns": [_column(column.name, column.data_type, column.description) for column in resource.columns.values()],
@@ -143,7 +215,7 @@ def _node(unique_id: str, resource: Resource, upstream: tuple[str, ...]) -> Node
         package_name=storable(resource.package_name),
         content=_storable_json(content),
         upstream=tuple(storable(parent) for parent in upstream),
-        fingerprint=_fingerprint(resource),
+        fingerprint=_fingerprint(resource.sql(), config.text, resource.checksum),
     )
 
 
@@ -151,9 +223,32 @@ def _column(name: str, data_type: str | None, description: str) -> dict[str, str
     return {"name": name, "data_type": data_type, "description": description}
 
 
-def _fingerprint(resource: Resource) -> bytes:
-    digest = hashlib.blake2b((resource.raw_code or "").encode(), digest_size=16)
-    digest.update(json.dumps([resource.config, resource.checksum], sort_keys=True).encode())
+class _Config(NamedTuple):
+    materialized: str | None
+    text: str
+    """The same for two orders of the same keys."""
+
+
+class _Configs:
+    """Configurations that were read: most tests of a project have the same one, byte by byte."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, _Config] = {}
+
+    def of(self, resource: Resource) -> _Config:
+        raw = bytes(resource.config)
+        if raw not in self._known:
+            if len(self._known) >= CONFIGS_KNOWN:
+                self._known.clear()
+            value = resource.configuration()
+            materialized = value.get("materialized")
+            self._known[raw] = _Config(materialized if isinstance(materialized, str) else None, _sorted_json(value))
+        return self._known[raw]
+
+
+def _fingerprint(sql: str, config: str, checksum: Any) -> bytes:
+    digest = hashlib.blake2b(sql.encode(), digest_size=16)
+    digest.update(f"[{config}, {_sorted_json(checksum)}]".encode())
     return digest.digest()
 
 

@@ -1,19 +1,26 @@
 """dbt's `manifest.json` as typed resources: only the fields that the lineage needs, decoded without building the rest.
 
+What is big and needed once only (SQL, configuration) stays where it is in the manifest's bytes until it is asked for.
+
 https://schemas.getdbt.com/dbt/manifest/v12.json; field names are dbt's. Versions 9 to 12 have what is read here.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from mmap import mmap
+from typing import Any, TypeVar
 
 import msgspec
 
 from app.errors import ManifestError
 
+T = TypeVar("T")
+WRONG = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What reading raises of bytes that are no manifest."""
 
-class Column(msgspec.Struct, frozen=True):
+
+class Column(msgspec.Struct, frozen=True, gc=False):
     """A documented column."""
 
     name: str
@@ -21,7 +28,13 @@ class Column(msgspec.Struct, frozen=True):
     data_type: str | None = None
 
 
-class Resource(msgspec.Struct, frozen=True):
+_CONFIG = msgspec.json.Decoder(dict[str, Any])
+_TEXT = msgspec.json.Decoder(str | None)
+_NOTHING = msgspec.Raw(b"{}")
+_NULL = msgspec.Raw(b"null")
+
+
+class Resource(msgspec.Struct, frozen=True, gc=False):
     """A resource that can stand in the graph: a value of `nodes`, `sources`, `exposures`, `metrics` and so on."""
 
     unique_id: str
@@ -33,16 +46,25 @@ class Resource(msgspec.Struct, frozen=True):
     description: str | None = ""
     tags: list[str] | str = []
     columns: dict[str, Column] = {}
-    config: dict[str, Any] = {}
+    config: msgspec.Raw = _NOTHING
     checksum: Any = None
     """A mapping of nodes, a text of unit tests: only compared."""
-    raw_code: str | None = None
+    raw_code: msgspec.Raw = _NULL
 
-    @property
-    def materialized(self) -> str | None:
-        """How dbt builds it (`view`, `table`, …), None for what is not built."""
-        value = self.config.get("materialized")
-        return value if isinstance(value, str) else None
+    def configuration(self) -> dict[str, Any]:
+        """Return `config`, decoded. Raises as `decode` does, with the place."""
+        return self._decoded(_CONFIG, "config")
+
+    def sql(self) -> str:
+        """Return `raw_code`, decoded; empty where there is none. Raises as `decode` does, with the place."""
+        return self._decoded(_TEXT, "raw_code") or ""
+
+    def _decoded(self, decoder: msgspec.json.Decoder[T], field: str) -> T:
+        try:
+            return decoder.decode(getattr(self, field))
+        except WRONG as error:
+            kind = msgspec.ValidationError if isinstance(error, msgspec.ValidationError) else msgspec.DecodeError
+            raise kind(f"{error} - at `{field}` of `{self.unique_id[:200]}`") from error
 
 
 class Metadata(msgspec.Struct, frozen=True):
@@ -87,12 +109,14 @@ class Manifest(msgspec.Struct, frozen=True):
         }
 
 
-def decode(content: bytes, label: str, image: str) -> Manifest:
-    """Read a manifest. Raises ManifestError that says where it is wrong. `label` names the commit, `image` the runner image, for people."""
-    try:
-        return msgspec.json.decode(content, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        what = "JSON" if not isinstance(error, msgspec.ValidationError) else "a manifest"
-        reason = f"the runner image {image} left {len(content):,} bytes that are not {what} ({error})"
-        next_step = "The project is not to blame. The operator can check the image with `python -m app doctor`, or build it anew."
-        raise ManifestError(f"reading the manifest of {label}", reason, next_step) from error
+def decode(content: bytes | mmap) -> Manifest:
+    """Read a manifest, which has to stay as long as its resources do. Raises one of `WRONG`."""
+    return msgspec.json.decode(content, type=Manifest)
+
+
+def refusal(error: Exception, size_bytes: int, label: str, image: str) -> ManifestError:
+    """Return the error for people. `label` names the commit, `image` the runner image."""
+    what = "a manifest" if isinstance(error, msgspec.ValidationError) else "JSON"
+    reason = f"the runner image {image} left {size_bytes:,} bytes that are not {what} ({error})"
+    next_step = "The project is not to blame. The operator can check the image with `python -m app doctor`, or build it anew."
+    return ManifestError(f"reading the manifest of {label}", reason, next_step)

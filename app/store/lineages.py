@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 import orjson
 
+from app import copy_format
+from app.errors import UnavailableError
 from app.jobs import Extraction
-from app.lineage import Fingerprints, Lineage, Node
-from app.storage import KnownInput, LineageHead, StoredNode
+from app.lineage import HASH_BYTES, LISTED, NODE_COLUMNS, Difference, StorableLineage
+from app.storage import KnownInput, LineageHead, Saved
 from app.store.pool import Database
 from app.store.sql import statements
 
 SQL = statements("lineages")
-COLUMNS = ("connection_id", "hash", "unique_id", "resource_type", "name", "package_name", "upstream", "content")
+COLUMNS = ("connection_id", *NODE_COLUMNS)
 
 
 class Lineages:
@@ -23,57 +28,38 @@ class Lineages:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def current_fingerprints(self, connection_id: str) -> Fingerprints | None:
-        """Return the connection's lineage as unique_id → (hash, upstream), None while it has none.
-
-        The connection stays locked until the end of the transaction, so that what is compared is what is replaced.
-        """
-        lineage_id = await self._db.value(SQL["lock_connection"], UUID(connection_id))
-        if lineage_id is None:
-            return None
-        return await self.fingerprints(lineage_id)
-
-    async def fingerprints(self, lineage_id: int) -> Fingerprints:
-        """Return a lineage as far as it takes to compare it."""
-        found = await self._db.rows(SQL["fingerprints"], lineage_id)
-        return {row["unique_id"]: (row["hash"], frozenset(row["upstream"])) for row in found}
-
     async def of_input(self, connection_id: str, input_hash: bytes) -> KnownInput | None:
         """Return the newest commit of a connection that had the same input."""
         row = await self._db.row(SQL["of_input"], UUID(connection_id), input_hash)
         return None if row is None else KnownInput(row["id"], row["sha"], orjson.loads(row["result"]))
 
-    async def carry(self, extraction: Extraction, lineage_id: int) -> bool:
-        """Let a lineage be that of the extraction's commit too; True when the connection was switched to it."""
-        carried = await self._db.value(SQL["carry"], lineage_id, UUID(extraction.id), extraction.sha, extraction.branch)
-        return await self._db.execute(SQL["switch"], UUID(extraction.id), carried) == 1
+    async def lately_used(self) -> list[tuple[str, str]]:
+        """Return what the newest lineages were made with, each once: runner image (by name) and adapter."""
+        rows = await self._db.rows(SQL["lately_used"])
+        return list(dict.fromkeys((row["image"], row["adapter_type"]) for row in rows))
 
-    async def save(self, extraction: Extraction, lineage: Lineage, input_hash: bytes) -> bool:
-        """Store the lineage of an extraction's commit; True when the connection was switched to it.
-
-        To be called in a transaction that has the connection locked. Rows are written for new nodes only.
-        """
+    async def carry(self, extraction: Extraction, lineage_id: int) -> Saved:
+        """Let a lineage be that of the extraction's commit too. To be called in a transaction."""
         key = UUID(extraction.connection_id)
-        hashes = [node.hash for node in lineage.nodes]
-        ids = await self._node_ids(key, hashes)
-        missing = {node_hash: node for node_hash, node in zip(hashes, lineage.nodes, strict=True) if node_hash not in ids}
-        if missing:
-            await self._db.copy("nodes", COLUMNS, (_record(key, node_hash, node) for node_hash, node in missing.items()))
-            ids |= await self._node_ids(key, list(missing))
-        lineage_id = await self._db.value(
-            SQL["save"],
-            key,
-            UUID(extraction.id),
-            extraction.sha,
-            extraction.branch,
-            lineage.project_name,
-            lineage.dbt_version,
-            lineage.adapter_type,
-            lineage.manifest_schema,
-            [ids[node_hash] for node_hash in hashes],
-            input_hash,
-        )
-        return await self._db.execute(SQL["switch"], UUID(extraction.id), lineage_id) == 1
+        before = await self._locked(key)
+        same = before == lineage_id
+        change = Difference() if same else await self._change(key, before, await self._db.value(SQL["hashes"], lineage_id) or b"")
+        carried = await self._db.value(SQL["carry"], lineage_id, UUID(extraction.id), extraction.sha, extraction.branch)
+        if carried is None:
+            raise UnavailableError("carrying a lineage forward", "it was deleted meanwhile, as it was old", "It is tried again by itself.")
+        return Saved(await self._switched(extraction, carried), change)
+
+    async def save(self, extraction: Extraction, lineage: StorableLineage, input_hash: bytes) -> Saved:
+        """Store the lineage of an extraction's commit. To be called in a transaction. Rows are written for new nodes only."""
+        key, hashes = UUID(extraction.connection_id), lineage.hashes
+        before = await self._locked(key)
+        await self._add_nodes(key, lineage, hashes)
+        # Before the lineage is stored: it may take the place of the very one that it is compared with.
+        change = await self._change(key, before, hashes)
+        names = lineage.project_name, lineage.dbt_version, lineage.adapter_type, lineage.manifest_schema
+        commit = UUID(extraction.id), extraction.sha, extraction.branch
+        lineage_id = await self._db.value(SQL["save"], key, *commit, *names, input_hash, hashes, HASH_BYTES)
+        return Saved(await self._switched(extraction, lineage_id), change)
 
     async def head(self, connection_id: str, sha: str | None = None) -> LineageHead | None:
         """Return what stands above the nodes: of the connection's lineage, or of one commit that was extracted."""
@@ -83,18 +69,45 @@ class Lineages:
             row = await self._db.row(SQL["at_sha"], UUID(connection_id), sha)
         return None if row is None else _head(row)
 
-    async def nodes(self, lineage_id: int) -> list[StoredNode]:
-        """Return the nodes of a lineage by unique_id."""
-        found = await self._db.rows(SQL["nodes"], lineage_id)
-        return [StoredNode(row["unique_id"], row["content"], tuple(row["upstream"])) for row in found]
+    async def _locked(self, key: UUID) -> int | None:
+        """Return the connection's lineage, which stays until the end of the transaction: what is compared is what is replaced."""
+        found: int | None = await self._db.value(SQL["lock_connection"], key)
+        return found
 
-    async def _node_ids(self, key: UUID, hashes: list[bytes]) -> dict[bytes, int]:
-        return {row["hash"]: row["id"] for row in await self._db.rows(SQL["known_nodes"], key, hashes)}
+    async def _switched(self, extraction: Extraction, lineage_id: int) -> bool:
+        return await self._db.execute(SQL["switch"], UUID(extraction.id), lineage_id) == 1
+
+    async def _add_nodes(self, key: UUID, lineage: StorableLineage, hashes: bytes) -> None:
+        if places := await self._db.value(SQL["missing_nodes"], key, hashes, HASH_BYTES):
+            row = copy_format.start(len(COLUMNS)) + copy_format.fields(key.bytes)
+            rows = lineage.rows(await asyncio.to_thread(_unique, hashes, places), row)
+            await self._db.copy("nodes", COLUMNS, _copied(rows))
+
+    async def _change(self, key: UUID, before: int | None, hashes: bytes) -> Difference | None:
+        if before is None:
+            return None
+        found: dict[str, list[asyncpg.Record]] = {}
+        for row in await self._db.rows(SQL["difference"], key, before, hashes, HASH_BYTES, LISTED):
+            found.setdefault(row["kind"], []).append(row)
+        named: dict[str, tuple[Any, ...]] = {
+            kind: tuple((row["upstream"], row["unique_id"]) if kind.startswith("edges") else row["unique_id"] for row in rows)
+            for kind, rows in found.items()
+        }
+        more = {kind: rows[0]["total"] - len(rows) for kind, rows in found.items()}
+        return Difference(more=more, **named)
 
 
-def _record(key: UUID, node_hash: bytes, node: Node) -> tuple[object, ...]:
-    names = node.unique_id, node.resource_type, node.name, node.package_name
-    return key, node_hash, *names, list(node.upstream), node.content.decode()
+def _unique(hashes: bytes, places: Sequence[int]) -> list[int]:
+    """Leave one place for each hash: nodes that only the character which cannot be stored told apart have the same one."""
+    return list({hashes[HASH_BYTES * place : HASH_BYTES * (place + 1)]: place for place in places}.values())
+
+
+async def _copied(rows: Iterator[bytes]) -> AsyncIterator[bytes]:
+    yield copy_format.HEADER
+    # Rows are read from a file, or made.
+    while chunk := await asyncio.to_thread(next, rows, b""):
+        yield chunk
+    yield copy_format.TRAILER
 
 
 def _head(row: asyncpg.Record) -> LineageHead:

@@ -13,7 +13,7 @@ from typing import Any, cast
 from app.errors import BranchLeftOutError, CommitGoneError, ContainerTimedOutError, DbtError, FreshetError, NoProjectError, ProjectError
 from app.inference.project import Layout, is_clean
 from app.jobs import Conclusion, Extraction, Problem, Status
-from app.lineage import Difference, Lineage
+from app.lineage import LISTED, Difference, StorableLineage
 from app.remarks import Placeholder, Remark
 from app.settings import PATH, Settings
 from app.texts import is_below
@@ -25,8 +25,6 @@ NAME = "dbt lineage"
 MAX_TEXT_BYTES = 65_535
 MAX_ANNOTATION_BYTES = 60_000
 MAX_ANNOTATION_TITLE_BYTES = 250
-LISTED = 50
-"""Changed nodes that are named one by one; the rest is counted."""
 AGAIN: tuple[Conclusion, ...] = ("neutral", "timed_out", "cancelled")
 """How it ended when doing it again may end otherwise: then a button offers it."""
 
@@ -44,7 +42,7 @@ class Run:
     remarks: tuple[Remark, ...] = ()
 
 
-def result(run: Run, lineage: Lineage, change: Difference | None) -> dict[str, Any]:
+def result(run: Run, lineage: StorableLineage, change: Difference | None) -> dict[str, Any]:
     """Return what is kept of a success. `change` None: it is the first lineage of its connection."""
     layout = run.layout
     kept = {
@@ -55,8 +53,8 @@ def result(run: Run, lineage: Lineage, change: Difference | None) -> dict[str, A
         "target": layout.warehouse.target,
         "evidence": layout.warehouse.evidence,
         "image": run.image,
-        "counts": lineage.counts(),
-        "nodes": len(lineage.nodes),
+        "counts": dict(lineage.counts()),
+        "nodes": lineage.node_count,
         "edges": lineage.edge_count,
         "change": None if change is None else _change(change),
         "notes": notes(layout, run.adapter_type, lineage.dbt_version, run.image),
@@ -248,7 +246,7 @@ def _change_words(of: Mapping[str, Any]) -> str:
 
 def _change(change: Difference) -> dict[str, Any]:
     lists = {key: getattr(change, key) for key in ("nodes_added", "nodes_removed", "nodes_changed", "edges_added", "edges_removed")}
-    counts = {key: len(names) for key, names in lists.items()}
+    counts = {key: len(names) + change.more.get(key, 0) for key, names in lists.items()}
     return {**{key: list(names[:LISTED]) for key, names in lists.items()}, "counts": counts, "total": sum(counts.values())}
 
 

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import lineage, manifest
+from app import lineage
 from app.errors import ManifestError
 from app.lineage import Difference, Lineage
+from tests.lineages import difference
 
 
 def resource(unique_id: str, **more: Any) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def document(*nodes: dict[str, Any], parents: dict[str, list[str]] | None = None
 
 
 def build(*nodes: dict[str, Any], parents: dict[str, list[str]] | None = None, **more: Any) -> Lineage:
-    return lineage.build(manifest.decode(document(*nodes, parents=parents, **more), "octo/shop at 1a2b3c4", "dbt-runner:latest"))
+    return lineage.read(document(*nodes, parents=parents, **more), "octo/shop at 1a2b3c4", "dbt-runner:latest")
 
 
 ORDERS, CUSTOMERS = "model.shop.orders", "model.shop.customers"
@@ -60,11 +61,15 @@ def test_nodes_are_all_resources_but_macros_and_edges_are_those_of_the_parent_ma
         (b'{"metadata": {}}', "nodes"),
         (b'{"nodes": 3}', "nodes"),
         (b"\xff\xfe", "not JSON"),
+        (b'{"metadata": {}, "parent_map": {}, "nodes": {"model.a.b": {"name": 3}}}', r"nodes\[...\]"),
+        (document(resource("model.shop.orders", config=[1])), "config` of `model.shop.orders"),
+        (document(resource("model.shop.orders", raw_code=1)), "raw_code` of `model.shop.orders"),
+        (document(resource("model.shop.orders", raw_code="QQQ")).replace(b"QQQ", b"\xff"), "raw_code` of `model.shop.orders"),
     ],
 )
 def test_what_is_not_a_manifest_is_refused_with_a_reason(content: bytes, words: str) -> None:
     with pytest.raises(ManifestError, match=words) as caught:
-        manifest.decode(content, "octo/shop at 1a2b3c4", "dbt-runner:latest")
+        lineage.read(content, "octo/shop at 1a2b3c4", "dbt-runner:latest")
     assert "octo/shop at 1a2b3c4" in caught.value.user_text
 
 
@@ -80,16 +85,16 @@ def test_what_is_not_a_manifest_is_refused_with_a_reason(content: bytes, words: 
 )
 def test_any_change_of_a_node_changes_its_hash(change: dict[str, Any]) -> None:
     before, after = build(resource(ORDERS)), build(resource(ORDERS, **change))
-    assert lineage.difference(before.fingerprints(), after.fingerprints()) == Difference(nodes_changed=(ORDERS,))
+    assert difference(before, after) == Difference(nodes_changed=(ORDERS,))
 
 
 def test_the_difference_names_nodes_and_edges() -> None:
     before = build(resource(ORDERS), resource(CUSTOMERS), parents={ORDERS: [CUSTOMERS]})
     after = build(resource(ORDERS), resource("seed.shop.raw"), parents={ORDERS: ["seed.shop.raw"]})
-    change = lineage.difference(before.fingerprints(), after.fingerprints())
+    change = difference(before, after)
     assert (change.nodes_added, change.nodes_removed, change.nodes_changed) == (("seed.shop.raw",), (CUSTOMERS,), (ORDERS,))
     assert (change.edges_added, change.edges_removed) == ((("seed.shop.raw", ORDERS),), ((CUSTOMERS, ORDERS),))
-    assert not lineage.difference(after.fingerprints(), after.fingerprints())
+    assert not difference(after, after)
 
 
 @given(st.text())
@@ -101,4 +106,4 @@ def test_any_text_can_be_stored(text: str) -> None:
 
 def test_huge_numbers_in_a_configuration_are_no_obstacle() -> None:
     one, other = (build(resource(ORDERS, config={"meta": {"id": 10**power}})) for power in (30, 31))
-    assert lineage.difference(one.fingerprints(), other.fingerprints()).nodes_changed == (ORDERS,)
+    assert difference(one, other).nodes_changed == (ORDERS,)

@@ -26,7 +26,7 @@ from app.inference.discovery import Found, LeftOut
 from app.inference.project import Layout, Member
 from app.inference.warehouse import Warehouse
 from app.jobs import Extraction, Problem, Repository, StageTime
-from app.lineage import Difference, Lineage, Node
+from app.lineage import LISTED, Difference, Lineage, Node
 from app.remarks import Placeholder, Remark
 from app.settings import Complaint, Settings, read
 from app.wording import report
@@ -194,7 +194,7 @@ def test_a_carried_lineage_says_whose_it_is() -> None:
 def test_many_changes_are_counted_not_listed() -> None:
     change = Difference(nodes_added=tuple(f"model.shop.m{number}" for number in range(500)))
     summary = report.check_run(succeeded(change), "u")["output"]["summary"]
-    assert summary.count("- added `") == report.LISTED
+    assert summary.count("- added `") == LISTED
     assert "added: 450 more" in summary
 
 
