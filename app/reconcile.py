@@ -7,9 +7,10 @@ Each step is a row that is claimed, so a scan of thousands of repositories goes 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from app import jobs, log
+from app import jobs, log, metrics
 from app.errors import FreshetError, GoneError, UnavailableError
 from app.inference import discovery
 from app.jobs import Repository, retry_delay
@@ -23,26 +24,37 @@ START_S = 1.0
 EVERY = timedelta(minutes=5)
 """How often GitHub is asked what we may have missed."""
 EVERY_PURGE = timedelta(hours=1)
+EVERY_HISTORY = timedelta(hours=6)
 MAX_LOOKS = 10
 """After so many unanswered looks we wait for the next event, or the next survey."""
 
 logger = log.get(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How long what is kept."""
+
+    removed: timedelta
+    """What was taken out of the App."""
+    deliveries: timedelta
+    """What GitHub could not deliver, and can again."""
+    history: timedelta | None
+    """Extractions that have ended; None: for ever."""
+
+
 class Reconciler:
     """Keeps the store what GitHub is."""
 
-    def __init__(
-        self, store: Store, github: GitHub, survey: Survey, caches: Caches, *, grace: timedelta, deliveries_kept: timedelta
-    ) -> None:
-        """`grace`: how long what was removed is kept; `deliveries_kept`: how long GitHub can deliver again what it could not."""
+    def __init__(self, store: Store, github: GitHub, survey: Survey, caches: Caches, kept: Kept) -> None:
         self._store = store
         self._github = github
         self._survey = survey
         self._caches = caches
-        self._grace = grace
+        self._kept = kept
         self._started = False
-        self._deliveries_kept = deliveries_kept
+        self._forgotten: str | None = None
+        """The connection up to which we have come in deleting history, None when we are not on the way."""
 
     async def run_chores(self, bell: Bell) -> None:
         """Do what is done now and then, for ever, beginning with a look at what a downtime may have lost."""
@@ -67,12 +79,22 @@ class Reconciler:
             await self.redeliver()
         elif await self._store.installations.claim_chore("purge", EVERY_PURGE):
             await self.purge()
+        elif self._kept.history and (self._forgotten or await self._store.installations.claim_chore("history", EVERY_HISTORY)):
+            await self.forget(self._kept.history)
         else:
             return False
         return True
 
+    async def forget(self, age: timedelta) -> None:
+        """Delete the history of some connections, so that other chores have their turn before the next ones."""
+        done = await self._store.history.forget(age, self._forgotten)
+        self._forgotten = done.after
+        if done.extractions or done.nodes:
+            logger.info("old history deleted", extractions=done.extractions, nodes=done.nodes)
+
     async def list_installations(self) -> None:
         """Bring the installations up to date, and have each surveyed."""
+        metrics.RECONCILED.labels("installations").inc()
         began_at = datetime.now(UTC)
         listed = await self._survey.installations()
         for gone in await self._store.installations.sync(listed, began_at):
@@ -83,7 +105,8 @@ class Reconciler:
 
     async def redeliver(self) -> None:
         """Ask GitHub for what it could not deliver. A redelivery keeps its id, so what we do have has no second effect."""
-        failed = await self._survey.failed_deliveries(datetime.now(UTC) - self._deliveries_kept)
+        metrics.RECONCILED.labels("deliveries").inc()
+        failed = await self._survey.failed_deliveries(datetime.now(UTC) - self._kept.deliveries)
         wanted = [delivery for delivery in failed if await self._store.deliveries.ask_again(delivery.guid)]
         for delivery in wanted:
             await self._survey.redeliver(delivery.id)
@@ -92,7 +115,9 @@ class Reconciler:
 
     async def purge(self) -> None:
         """Delete what was taken out of the App longer ago than the grace period, mirrors and packages included."""
-        repositories, installations = await self._store.installations.purge(self._grace)
+        await self._store.deliveries.purge()
+        await self._store.history.purge(self._kept.removed)
+        repositories, installations = await self._store.installations.purge(self._kept.removed)
         for repository_id in repositories:
             await self._caches.remove(repository_id)
             logger.info("repository deleted for good", repository_id=repository_id)
@@ -105,6 +130,7 @@ class Reconciler:
         if due is None:
             return False
         installation_id, suspended = due
+        metrics.RECONCILED.labels("repositories").inc()
         with log.bound(**{log.INSTALLATION: installation_id}):
             surveyed = await self.survey(installation_id)
         if surveyed and suspended:  # then it no longer is
@@ -137,6 +163,7 @@ class Reconciler:
         due = await self._store.installations.claim_look()
         if due is None:
             return False
+        metrics.RECONCILED.labels("head").inc()
         with log.bound(repository=due.repository.full_name, installation_id=due.repository.installation_id):
             await self.look(due)
         return True

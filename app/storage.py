@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+from app.graph import Graph
 from app.jobs import Connection, Extraction, Newest, Problem, Repository, Stage, StageTime, Status
-from app.lineage import Fingerprints, Lineage
+from app.lineage import Difference, StorableLineage
 from app.ports import InstallationState, RepositoryState
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,46 @@ class CheckRunDue:
 
 
 @dataclass(frozen=True, slots=True)
+class Backlog:
+    """How much waits, for all processes that share the database; the counts end at 10,000."""
+
+    queued: int
+    running: int
+    queued_s: float
+    """For how long the oldest extraction has been due."""
+    check_runs_due: int
+    check_runs_due_s: float
+    """For how long the oldest check run has been due."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolUse:
+    """Connections to the database: used by somebody now, and at most."""
+
+    used: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A lineage that was stored."""
+
+    switched: bool
+    """It is the connection's now."""
+    change: Difference | None
+    """From the one that was the connection's before, None if there was none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What was deleted of history, up to the connection `after` (None: there are no more)."""
+
+    after: str | None
+    extractions: int
+    nodes: int
+
+
+@dataclass(frozen=True, slots=True)
 class LineageHead:
     """What stands above the nodes of a lineage."""
 
@@ -56,20 +99,12 @@ class LineageHead:
     extracted_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class StoredNode:
-    """A node as it is read: `content` is the text of its JSON object."""
-
-    unique_id: str
-    content: str
-    upstream: tuple[str, ...]
-
-
 class Deliveries(Protocol):
     """See `store/deliveries.py`; likewise below."""
 
     async def record(self, delivery_id: str, event: str) -> bool: ...
     async def ask_again(self, delivery_id: str) -> bool: ...
+    async def purge(self) -> None: ...
 
 
 class Installations(Protocol):
@@ -136,13 +171,16 @@ class Extractions(Protocol):
 
 
 class Lineages(Protocol):
-    async def current_fingerprints(self, connection_id: str) -> Fingerprints | None: ...
-    async def fingerprints(self, lineage_id: int) -> Fingerprints: ...
-    async def save(self, extraction: Extraction, lineage: Lineage, input_hash: bytes) -> bool: ...
+    async def save(self, extraction: Extraction, lineage: StorableLineage, input_hash: bytes) -> Saved: ...
     async def of_input(self, connection_id: str, input_hash: bytes) -> KnownInput | None: ...
-    async def carry(self, extraction: Extraction, lineage_id: int) -> bool: ...
+    async def lately_used(self) -> list[tuple[str, str]]: ...
+    async def carry(self, extraction: Extraction, lineage_id: int) -> Saved: ...
     async def head(self, connection_id: str, sha: str | None = None) -> LineageHead | None: ...
-    async def nodes(self, lineage_id: int) -> list[StoredNode]: ...
+
+
+class Graphs(Protocol):
+    async def of(self, head: LineageHead) -> Graph | None: ...
+    async def compute(self, work: Callable[[], Result]) -> Result: ...
 
 
 class CheckRuns(Protocol):
@@ -154,6 +192,11 @@ class CheckRuns(Protocol):
     async def abandon(self, extraction_id: str, why: str) -> None: ...
     async def hold(self, installation_id: int, delay: timedelta) -> None: ...
     async def next_due_s(self) -> float | None: ...
+
+
+class History(Protocol):
+    async def forget(self, age: timedelta, after: str | None) -> Forgotten: ...
+    async def purge(self, grace: timedelta) -> None: ...
 
 
 class Store(Protocol):
@@ -170,7 +213,14 @@ class Store(Protocol):
     @property
     def lineages(self) -> Lineages: ...
     @property
+    def graphs(self) -> Graphs: ...
+    @property
     def check_runs(self) -> CheckRuns: ...
+    @property
+    def history(self) -> History: ...
 
     def transaction(self) -> AbstractAsyncContextManager[Store]: ...
+    async def backlog(self) -> Backlog: ...
+    async def gone(self, repositories: Sequence[int], installations: Sequence[int]) -> tuple[list[int], list[int]]: ...
+    def pool_use(self) -> PoolUse: ...
     async def check(self) -> str: ...

@@ -7,13 +7,17 @@ to the pool or, inside `transaction()`, to one connection.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from app.storage import Backlog, PoolUse
+from app.store import backlog, gone
 from app.store.check_runs import CheckRuns
 from app.store.connections import Connections
 from app.store.deliveries import Deliveries
 from app.store.extractions import Extractions
+from app.store.graphs import Graphs
+from app.store.history import History
 from app.store.installations import Installations
 from app.store.lineages import Lineages
 from app.store.pool import Database
@@ -22,20 +26,34 @@ from app.store.pool import Database
 class Store:
     """All nouns over one database."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, graphs: Graphs | None = None) -> None:
         self._db = db
         self.deliveries = Deliveries(db)
         self.installations = Installations(db)
         self.connections = Connections(db)
         self.extractions = Extractions(db)
         self.lineages = Lineages(db)
+        self.graphs = graphs or Graphs(db)
         self.check_runs = CheckRuns(db)
+        self.history = History(db)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Store]:
         """Bind the nouns to one transaction: all of it happens, or nothing."""
         async with self._db.transaction() as db:
-            yield Store(db)
+            yield Store(db, self.graphs)
+
+    async def backlog(self) -> Backlog:
+        """Return how much waits. Raises DatabaseUnavailableError."""
+        return await backlog.read(self._db)
+
+    async def gone(self, repositories: Sequence[int], installations: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Return those of the ids of repositories and of installations that are gone for good. Raises DatabaseUnavailableError."""
+        return await gone.of(self._db, repositories, installations)
+
+    def pool_use(self) -> PoolUse:
+        """Return how far the connections to the database are in use."""
+        return self._db.use()
 
     async def check(self) -> str:
         """Return one line about the database. Raises DatabaseUnavailableError."""

@@ -46,13 +46,13 @@ class Connections:
 
     async def get(self, connection_id: str) -> Connection | None:
         """Return a connection that can be seen."""
-        found = await self._db.rows(SQL["visible"], UUID(connection_id), None, None, None, None, None, 1)
-        return rows.connection(found[0]) if found else None
+        row = await self._db.row(SQL["by_id"], UUID(connection_id))
+        return None if row is None else rows.connection(row)
 
     async def page(
         self, *, owner: str | None, repository: str | None, q: str | None, after: tuple[str, str] | None, limit: int
     ) -> list[Connection]:
         """Return connections by repository name; `after` is the (name, id) of the last one of the page before."""
         name, last_id = (after[0], UUID(after[1])) if after else (None, None)
-        found = await self._db.rows(SQL["visible"], None, owner, repository, q, name, last_id, limit)
+        found = await self._db.rows(SQL["page"], owner, repository, q, name, last_id, limit)
         return [rows.connection(row) for row in found]

@@ -7,6 +7,7 @@ from app.store.sql import statements
 
 SQL = statements("deliveries")
 MAX_REDELIVERIES = 5
+PURGED_AT_ONCE = 1000
 
 
 class Deliveries:
@@ -22,3 +23,9 @@ class Deliveries:
     async def ask_again(self, delivery_id: str) -> bool:
         """Tell whether GitHub should be asked for a failed delivery: not when we have it, and not more than `MAX_REDELIVERIES` times."""
         return await self._db.value(SQL["ask_again"], delivery_id, MAX_REDELIVERIES) is not None
+
+    async def purge(self) -> None:
+        """Delete what GitHub can no longer deliver again, in small steps."""
+        while await self._db.execute(SQL["purge"], PURGED_AT_ONCE) == PURGED_AT_ONCE:
+            pass
+        await self._db.execute(SQL["purge_redeliveries"])

@@ -13,8 +13,7 @@ from app.store.rows import repository
 from app.store.sql import statements
 
 SQL = statements("installations")
-PURGED_AT_ONCE = 100
-"""Connections that one statement deletes, with all their history."""
+PURGED_AT_ONCE = 1000
 
 
 class Installations:
@@ -114,14 +113,12 @@ class Installations:
         await self._db.execute(SQL["chores_due"])
 
     async def purge(self, grace: timedelta) -> tuple[list[int], list[int]]:
-        """Delete what has been hidden for longer than `grace`, in small steps.
+        """Delete what has been hidden for longer than `grace` and has no connection (any more), in small steps.
 
         Return the ids of the repositories and of the installations that are gone for good.
         """
-        while await self._db.execute(SQL["purge_connections"], grace, PURGED_AT_ONCE):
-            pass
-        repositories = await self._db.rows(SQL["purge_repositories"], grace)
+        repositories: list[int] = []
+        while found := await self._db.rows(SQL["purge_repositories"], grace, PURGED_AT_ONCE):
+            repositories += [row["id"] for row in found]
         installations = await self._db.rows(SQL["purge_installations"], grace)
-        await self._db.execute(SQL["purge_deliveries"])
-        await self._db.execute(SQL["purge_redeliveries"])
-        return [row["id"] for row in repositories], [row["id"] for row in installations]
+        return repositories, [row["id"] for row in installations]

@@ -141,7 +141,6 @@ async def keep(store: Store, claim: Claim) -> bool:
     extraction, input_hash = claim.extraction, b"input %d" % (int(claim.extraction.sha, 16) % 2)
     try:
         async with store.transaction() as tx:
-            await tx.lineages.current_fingerprints(extraction.connection_id)
             like = None if extraction.forced else await tx.lineages.of_input(extraction.connection_id, input_hash)
             if like:
                 await tx.lineages.carry(extraction, like.lineage_id)

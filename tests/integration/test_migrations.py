@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from uuid import uuid4
 
 import asyncpg
 import pytest_asyncio
 
 from app.store import Store, migrate, pool
+from tests.lineages import nodes_of
 
 ROWS = """
 INSERT INTO installations (id, account, account_type) VALUES (3, 'octo', 'User');
@@ -47,10 +49,14 @@ async def test_what_the_first_release_stored_is_still_there_and_works(first_rele
     assert (found.lineage_sha, found.stale, found.repository.full_name) == ("abc", False, "octo/shop")
     head = await store.lineages.head(found.id)
     assert head is not None
-    assert [node.unique_id for node in await store.lineages.nodes(head.id)] == ["model.shop.a"]
+    assert [node.unique_id for node in await nodes_of(store, head)] == ["model.shop.a"]
     [queued] = await store.extractions.active(after=None, limit=10)
     assert (queued.forced, queued.siblings) == (False, 1)
+    assert await store.connections.page(owner="octo", repository=None, q=None, after=None, limit=5) == [found]
     due = await store.check_runs.claim()
     assert due is not None
     assert due.extraction_id == queued.id
     assert await store.installations.claim_survey() == (3, False), "it is surveyed at the first start"
+    claimed = await store.extractions.claim("w", timedelta(minutes=1))
+    assert claimed is not None
+    assert claimed.id == queued.id

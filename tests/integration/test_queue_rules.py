@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from app import handlers
 from app.jobs import Problem
-from app.reconcile import Reconciler
+from app.reconcile import Kept, Reconciler
 from app.store import Store
 from tests.integration.queue_model import (
     FOLLOWED,
@@ -56,7 +56,7 @@ class QueueRules(RuleBasedStateMachine):
         self.db, self.store, self.github = self.world.db, Store(self.world.db), GitHub()
         self.api = cast("Any", Api(self.github))
         survey = cast("Any", self.github)
-        self.reconciler = Reconciler(self.store, self.api, survey, survey, grace=LONG, deliveries_kept=LONG)
+        self.reconciler = Reconciler(self.store, self.api, survey, survey, Kept(LONG, LONG, LONG))
         self.taken: list[Push] = []
         self.lost: list[Push] = []
         self.missed: set[int] = set()

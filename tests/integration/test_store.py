@@ -14,6 +14,7 @@ from app.errors import DatabaseUnavailableError
 from app.jobs import Connection, Extraction, Problem, Repository, StageTime
 from app.lineage import Lineage, Node
 from app.store import Store, migrate, pool, wake
+from tests.lineages import nodes_of
 
 LEASE = timedelta(seconds=60)
 SHAS = [f"{number:040x}" for number in range(1, 600)]
@@ -41,10 +42,9 @@ def lineage(*unique_ids: str, description: str = "") -> Lineage:
 
 async def store_lineage(store: Store, extraction: Extraction, of: Lineage) -> bool:
     async with store.transaction() as tx:
-        await tx.lineages.current_fingerprints(extraction.connection_id)
-        switched = await tx.lineages.save(extraction, of, b"input of " + extraction.sha.encode())
+        saved = await tx.lineages.save(extraction, of, b"input of " + extraction.sha.encode())
         await tx.extractions.finish(extraction.id, "w1", "succeeded", [])
-    return switched
+    return saved.switched
 
 
 async def statuses(store: Store, of: Connection) -> dict[str, str]:
@@ -147,10 +147,10 @@ async def test_an_unchanged_node_is_stored_once(store: Store, db: pool.Database)
     head = await store.lineages.head(project.id)
     assert head is not None
     assert head.sha == SHAS[1]
-    assert [node.unique_id for node in await store.lineages.nodes(head.id)] == ["model.shop.a", "model.shop.c"]
+    assert [node.unique_id for node in await nodes_of(store, head)] == ["model.shop.a", "model.shop.c"]
     before = await store.lineages.head(project.id, SHAS[0])
     assert before is not None
-    assert [node.unique_id for node in await store.lineages.nodes(before.id)] == ["model.shop.a", "model.shop.b"]
+    assert [node.unique_id for node in await nodes_of(store, before)] == ["model.shop.a", "model.shop.b"]
 
 
 async def test_only_the_followed_branch_moves_the_lineage(store: Store) -> None:
@@ -211,7 +211,6 @@ async def test_a_lineage_never_half_switched(store: Store) -> None:
     running = await claimed(store)
     with pytest.raises(RuntimeError, match="died"):
         async with store.transaction() as tx:
-            await tx.lineages.current_fingerprints(project.id)
             await tx.lineages.save(running, lineage("model.shop.a"), b"input")
             raise RuntimeError("died")
     assert await store.lineages.head(project.id) is None

@@ -30,9 +30,9 @@ UPDATE check_runs SET attempts = attempts + 1, lease_until = NULL, due_at = now(
 UPDATE check_runs SET abandoned = $2, lease_until = NULL WHERE extraction_id = $1;
 
 -- name: next_due
--- Seconds until there is something to do, NULL when there is nothing.
+-- Seconds until there is something to do, NULL when there is nothing. Only what others are just sending stands before the first one.
 SELECT extract(epoch FROM min(greatest(due_at, coalesce(lease_until, due_at))) - now())::float8
-FROM check_runs WHERE sent < revision AND abandoned IS NULL;
+FROM (SELECT due_at, lease_until FROM check_runs WHERE sent < revision AND abandoned IS NULL ORDER BY due_at LIMIT 100) first;
 
 -- name: hold
 -- GitHub asked the whole installation to wait.

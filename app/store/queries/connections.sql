@@ -16,7 +16,7 @@ LEFT JOIN LATERAL (
 WHERE c.repository_id = $1 AND c.hidden_at IS NULL
 ORDER BY c.created_at, c.id;
 
--- name: visible
+-- name: by_id
 SELECT c.id, c.project_dir, c.branch, c.project_name, c.head_sha, c.created_at, c.lineage_id,
        l.sha AS lineage_sha, l.extracted_at, h.status AS head_status, h.title AS head_problem,
        r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private
@@ -28,13 +28,34 @@ LEFT JOIN LATERAL (
   SELECT e.status, e.problem->>'title' AS title FROM extractions e
   WHERE e.connection_id = c.id AND e.sha = c.head_sha ORDER BY e.number DESC LIMIT 1
 ) h ON l.sha IS DISTINCT FROM c.head_sha
-WHERE c.hidden_at IS NULL AND ($1::uuid IS NULL OR c.id = $1)
-  AND ($2::text IS NULL OR lower(split_part(r.full_name, '/', 1)) = lower($2))
-  AND ($3::text IS NULL OR lower(r.full_name) = lower($3))
-  AND ($4::text IS NULL OR strpos(lower(r.full_name || ' ' || coalesce(c.project_name, '') || ' ' || coalesce(c.project_dir, '')), lower($4)) > 0)
-  AND ($5::text IS NULL OR (lower(r.full_name), c.id) > (lower($5), $6::uuid))
-ORDER BY lower(r.full_name), c.id
-LIMIT $7;
+WHERE c.id = $1 AND c.hidden_at IS NULL;
+
+-- name: page
+-- $1 owner, $2 repository, $3 words anywhere, $4 and $5 name and id of the last one of the page before. They are gone through in their
+-- order, from where the page begins to where the owner or the repository ends; only $3 has to look at each on the way.
+SELECT page.*, l.sha AS lineage_sha, l.extracted_at, h.status AS head_status, h.title AS head_problem
+FROM (
+  SELECT c.id, c.project_dir, c.branch, c.project_name, c.head_sha, c.created_at, c.lineage_id, c.listed_as,
+         r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private
+  FROM connections c
+  JOIN repositories r ON r.id = c.repository_id AND r.removed_at IS NULL
+  JOIN installations i ON i.id = r.installation_id AND i.deleted_at IS NULL
+  WHERE c.hidden_at IS NULL
+    AND (c.listed_as, c.id) > (
+      greatest(lower($4::text COLLATE "C"), lower($1::text COLLATE "C") || '/', lower($2::text COLLATE "C"), ''),
+      CASE WHEN lower($4 COLLATE "C") >= greatest(lower($1 COLLATE "C") || '/', lower($2 COLLATE "C"), '') THEN $5::uuid
+           ELSE '00000000-0000-0000-0000-000000000000' END)
+    AND c.listed_as < coalesce(least(lower($1 COLLATE "C") || '0', lower($2 COLLATE "C") || ' '), U&'\+10FFFF')
+    AND ($3::text IS NULL OR strpos(lower(concat_ws(' ', r.full_name, c.project_name, c.project_dir)), lower($3)) > 0)
+  ORDER BY c.listed_as, c.id
+  LIMIT $6
+) page
+LEFT JOIN lineages l ON l.id = page.lineage_id
+LEFT JOIN LATERAL (
+  SELECT e.status, e.problem->>'title' AS title FROM extractions e
+  WHERE e.connection_id = page.id AND e.sha = page.head_sha ORDER BY e.number DESC LIMIT 1
+) h ON l.sha IS DISTINCT FROM page.head_sha
+ORDER BY page.listed_as, page.id;
 
 -- name: create
 -- One that was hidden comes back with its history.

@@ -7,3 +7,10 @@ INSERT INTO redeliveries AS r (delivery_id)
 SELECT $1 WHERE NOT EXISTS (SELECT FROM deliveries WHERE id = $1)
 ON CONFLICT (delivery_id) DO UPDATE SET times = r.times + 1, asked_at = now() WHERE r.times < $2
 RETURNING r.times;
+
+-- name: purge
+-- GitHub keeps deliveries for eight days at most: an older id cannot come again.
+DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE received_at < now() - interval '10 days' ORDER BY received_at LIMIT $1);
+
+-- name: purge_redeliveries
+DELETE FROM redeliveries WHERE asked_at < now() - interval '10 days';

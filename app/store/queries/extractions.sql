@@ -5,9 +5,12 @@ WHERE connection_id = $1 AND branch = $2 AND status = 'queued' AND NOT forced AN
 
 -- name: enqueue
 -- $6: it is known to be newer than what was pushed before; else it stands where its commit stood, or before all others.
+-- The newest of the commit knows: each one of them took over where the one before it stood, or was the newest of all. It is looked for
+-- by commit, not among all of the branch: `branch || ''` keeps the planner from the index of branches.
 INSERT INTO extractions (connection_id, branch, sha, trigger, forced, position)
 SELECT $1, $2, $3, $4, $5, CASE WHEN NOT $6::boolean THEN coalesce(
-  (SELECT max(coalesce(position, number)) FROM extractions WHERE connection_id = $1 AND branch = $2 AND sha = $3), 0) END
+  (SELECT coalesce(position, number) FROM extractions
+   WHERE connection_id = $1 AND sha = $3 AND branch || '' = $2 ORDER BY number DESC LIMIT 1), 0) END
 ON CONFLICT (connection_id, branch, sha) WHERE status IN ('queued', 'running') DO NOTHING
 RETURNING id;
 
@@ -20,18 +23,33 @@ SELECT pg_advisory_xact_lock(1181971316);
 
 -- name: claim
 -- The oldest of the installation that has the fewest running; never two of one connection at a time.
-WITH running AS (
-  SELECT c.id AS connection_id, r.installation_id
-  FROM extractions e JOIN connections c ON c.id = e.connection_id JOIN repositories r ON r.id = c.repository_id
-  WHERE e.status = 'running'
+-- First the queue in its order, up to the first one whose installation has none running; when there is none such, the first of each
+-- installation that has. The sets are small: what runs, and who is suspended.
+WITH running AS MATERIALIZED (
+  SELECT connection_id, installation_id FROM extractions WHERE status = 'running'
+), suspended AS MATERIALIZED (
+  SELECT id FROM installations WHERE suspended_at IS NOT NULL
+), idle AS MATERIALIZED (
+  SELECT e.id FROM extractions e
+  WHERE e.status = 'queued' AND e.due_at <= now()
+    AND e.connection_id NOT IN (SELECT connection_id FROM running)
+    AND e.installation_id NOT IN (SELECT installation_id FROM running)
+    AND e.installation_id NOT IN (SELECT id FROM suspended)
+  ORDER BY e.number LIMIT 1 FOR UPDATE SKIP LOCKED
+), busy AS (
+  SELECT head.id
+  FROM (SELECT installation_id, count(*) AS running FROM running GROUP BY installation_id) i
+  CROSS JOIN LATERAL (
+    SELECT e.id, e.number FROM extractions e
+    WHERE e.status = 'queued' AND e.installation_id = i.installation_id AND e.due_at <= now()
+      AND e.connection_id NOT IN (SELECT connection_id FROM running)
+    ORDER BY e.number LIMIT 1
+  ) head
+  WHERE NOT EXISTS (SELECT FROM idle) AND i.installation_id NOT IN (SELECT id FROM suspended)
+  ORDER BY i.running, head.number LIMIT 1
 ), next AS (
-  SELECT e.id
-  FROM extractions e JOIN connections c ON c.id = e.connection_id JOIN repositories r ON r.id = c.repository_id
-  JOIN installations i ON i.id = r.installation_id
-  WHERE e.status = 'queued' AND e.due_at <= now() AND i.suspended_at IS NULL
-    AND NOT EXISTS (SELECT FROM running WHERE running.connection_id = e.connection_id)
-  ORDER BY (SELECT count(*) FROM running WHERE running.installation_id = r.installation_id), e.number
-  LIMIT 1
+  SELECT e.id FROM extractions e
+  WHERE e.id = (SELECT id FROM idle UNION ALL SELECT id FROM busy) AND e.status = 'queued' FOR UPDATE SKIP LOCKED
 )
 UPDATE extractions e
 SET status = 'running', worker = $1, lease_until = now() + $2::interval, attempt = e.attempt + 1,
@@ -66,8 +84,9 @@ WHERE id = $1 AND worker = $2 AND status = 'running';
 -- name: cancel_installation
 -- Nobody can be told of these any more: running ones end by themselves when GitHub refuses.
 UPDATE extractions e SET status = 'cancelled', finished_at = now()
-FROM connections c JOIN repositories r ON r.id = c.repository_id
-WHERE c.id = e.connection_id AND e.status = 'queued' AND r.installation_id = $1 AND ($2::bigint[] IS NULL OR r.id = ANY($2));
+FROM connections c
+WHERE c.id = e.connection_id AND e.status = 'queued' AND e.installation_id = $1
+  AND ($2::bigint[] IS NULL OR c.repository_id = ANY($2));
 
 -- name: cancel_connection
 UPDATE extractions SET status = 'cancelled', finished_at = now() WHERE connection_id = $1 AND status = 'queued';
@@ -77,7 +96,8 @@ SELECT sha, status, problem->>'conclusion' AS conclusion FROM extractions
 WHERE connection_id = $1 AND branch = $2 AND status <> 'superseded' ORDER BY number DESC LIMIT 1;
 
 -- name: by_id
-SELECT e.*, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
+SELECT e.id, e.number, e.connection_id, e.branch, e.sha, e.status, e.trigger, e.created_at, e.stage, e.stages, e.attempt, e.forced,
+       e.started_at, e.finished_at, e.problem, e.result, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
        (SELECT count(*) FROM connections s WHERE s.repository_id = r.id AND (s.hidden_at IS NULL OR s.id = c.id)) AS siblings,
        e.branch = coalesce(c.branch, r.default_branch) AS followed,
        (SELECT i.repository_selection FROM installations i WHERE i.id = r.installation_id) AS repository_selection
@@ -88,7 +108,8 @@ JOIN installations i ON i.id = r.installation_id AND i.deleted_at IS NULL
 WHERE e.id = $1;
 
 -- name: active
-SELECT e.*, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
+SELECT e.id, e.number, e.connection_id, e.branch, e.sha, e.status, e.trigger, e.created_at, e.stage, e.stages, e.attempt, e.forced,
+       e.started_at, e.finished_at, e.problem, e.result, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
        (SELECT count(*) FROM connections s WHERE s.repository_id = r.id AND (s.hidden_at IS NULL OR s.id = c.id)) AS siblings,
        e.branch = coalesce(c.branch, r.default_branch) AS followed,
        (SELECT i.repository_selection FROM installations i WHERE i.id = r.installation_id) AS repository_selection
@@ -96,18 +117,19 @@ FROM extractions e
 JOIN connections c ON c.id = e.connection_id
 JOIN repositories r ON r.id = c.repository_id AND r.removed_at IS NULL
 JOIN installations i ON i.id = r.installation_id AND i.deleted_at IS NULL
-WHERE e.status IN ('queued', 'running') AND ($1::bigint IS NULL OR e.number > $1)
+WHERE e.status IN ('queued', 'running') AND e.number > coalesce($1::bigint, 0)
 ORDER BY e.number
 LIMIT $2;
 
 -- name: of_connection
-SELECT e.*, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
+SELECT e.id, e.number, e.connection_id, e.branch, e.sha, e.status, e.trigger, e.created_at, e.stage, e.stages, e.attempt, e.forced,
+       e.started_at, e.finished_at, e.problem, e.result, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
        (SELECT count(*) FROM connections s WHERE s.repository_id = r.id AND (s.hidden_at IS NULL OR s.id = c.id)) AS siblings,
        e.branch = coalesce(c.branch, r.default_branch) AS followed,
        (SELECT i.repository_selection FROM installations i WHERE i.id = r.installation_id) AS repository_selection
 FROM extractions e
 JOIN connections c ON c.id = e.connection_id
 JOIN repositories r ON r.id = c.repository_id
-WHERE e.connection_id = $1 AND ($2::bigint IS NULL OR e.number < $2)
+WHERE e.connection_id = $1 AND e.number < coalesce($2::bigint, 9223372036854775807)
 ORDER BY e.number DESC
 LIMIT $3;

@@ -124,27 +124,18 @@ UPDATE chores SET due_at = now() + $2::interval WHERE name = $1 AND due_at <= no
 -- name: chores_due
 UPDATE chores SET due_at = now();
 
--- name: purge_connections
-DELETE FROM connections WHERE id IN (
-  SELECT c.id FROM connections c JOIN repositories r ON r.id = c.repository_id JOIN installations i ON i.id = r.installation_id
-  WHERE least(c.hidden_at, r.removed_at, i.deleted_at) < now() - $1::interval
-  LIMIT $2
-);
-
 -- name: purge_repositories
-DELETE FROM repositories r USING installations i
-WHERE i.id = r.installation_id AND least(r.removed_at, i.deleted_at) < now() - $1::interval
-  AND NOT EXISTS (SELECT FROM connections c WHERE c.repository_id = r.id)
-RETURNING r.id;
+DELETE FROM repositories WHERE id IN (
+  SELECT r.id FROM (
+    SELECT id FROM repositories WHERE removed_at < now() - $1::interval
+    UNION
+    SELECT r.id FROM installations i JOIN repositories r ON r.installation_id = i.id WHERE i.deleted_at < now() - $1::interval
+  ) r
+  WHERE NOT EXISTS (SELECT FROM connections c WHERE c.repository_id = r.id) LIMIT $2
+)
+RETURNING id;
 
 -- name: purge_installations
 DELETE FROM installations i
 WHERE i.deleted_at < now() - $1::interval AND NOT EXISTS (SELECT FROM repositories r WHERE r.installation_id = i.id)
 RETURNING i.id;
-
--- name: purge_redeliveries
-DELETE FROM redeliveries WHERE asked_at < now() - interval '10 days';
-
--- name: purge_deliveries
--- GitHub keeps deliveries for eight days at most: an older id cannot come again.
-DELETE FROM deliveries WHERE received_at < now() - interval '10 days';
