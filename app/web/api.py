@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-
-import orjson
 from aiohttp import web
 from pydantic import BaseModel
 
 from app import handlers
-from app.jobs import Connection
-from app.storage import LineageHead, StoredNode
 from app.web import requests, sse
 from app.web.keys import GITHUB, STORE
 from app.web.models import ConnectionDetail, ConnectionView, ExtractionView, ExtractRequest, Page
@@ -50,22 +45,6 @@ async def extract(request: web.Request) -> web.Response:
     return _json(ExtractionView.of(queued), status=202)
 
 
-async def get_lineage(request: web.Request) -> web.Response:
-    """`GET /api/metadata/connections/{id}/lineage`, of the connection or of one `sha`."""
-    connection = await requests.connection(request)
-    sha = requests.text(request, "sha")
-    store = request.app[STORE]
-    head = await store.lineages.head(connection.id, sha)
-    if head is None:
-        what = f"The commit {sha} was not extracted." if sha else "The first extraction has not succeeded yet: `progress` tells more."
-        raise Problem(404, "There is no lineage", what)
-    etag = hashlib.sha256(f"{head.id} {head.extracted_at} {connection}".encode()).hexdigest()[:32]
-    if any(known.value in (etag, "*") for known in request.if_none_match or ()):
-        return web.Response(status=304, headers={"ETag": f'"{etag}"'})
-    document = _lineage(connection, head, await store.lineages.nodes(head.id))
-    return web.Response(body=document, content_type="application/json", headers={"ETag": f'"{etag}"', "Cache-Control": "private, no-cache"})
-
-
 async def get_progress(request: web.Request) -> web.StreamResponse:
     """`GET /api/metadata/connections/{id}/progress`, as JSON or as server-sent events."""
     connection = await requests.connection(request)
@@ -97,28 +76,6 @@ async def list_active(request: web.Request) -> web.Response:
 async def get_extraction(request: web.Request) -> web.Response:
     """`GET /api/metadata/extractions/{id}`."""
     return _json(ExtractionView.of(await requests.extraction(request)))
-
-
-def _lineage(connection: Connection, head: LineageHead, nodes: list[StoredNode]) -> bytes:
-    """Return the lineage's document; the nodes' own JSON goes through unread."""
-    above = {
-        "connection_id": connection.id,
-        "repository": connection.repository.full_name,
-        "branch": head.branch,
-        "project_dir": connection.project_dir,
-        "project_name": head.project_name,
-        "sha": head.sha,
-        "head_sha": connection.head_sha,
-        "stale": connection.head_sha is not None and connection.head_sha != head.sha,
-        "stale_reason": connection.stale_reason if connection.lineage_sha == head.sha else None,
-        "extracted_at": head.extracted_at,
-        "dbt_version": head.dbt_version,
-        "adapter_type": head.adapter_type,
-        "manifest_schema": head.manifest_schema,
-        "nodes": [orjson.Fragment(node.content) for node in nodes],
-        "edges": [{"upstream": upstream, "downstream": node.unique_id} for node in nodes for upstream in node.upstream],
-    }
-    return orjson.dumps(above, option=orjson.OPT_UTC_Z)
 
 
 def _json(model: BaseModel, status: int = 200) -> web.Response:

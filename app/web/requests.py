@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
+from collections.abc import Collection, Iterable
 from typing import TypeVar
 from uuid import UUID
 
@@ -16,8 +18,12 @@ from app.web.keys import STORE
 from app.web.problems import Problem, not_found
 
 Model = TypeVar("Model", bound=BaseModel)
+Choice = TypeVar("Choice", bound=str)
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
+MAX_NUMBER = 999_999
+MAX_SHOWN = 100
+"""So much of a name that somebody made up is said back, in characters."""
 
 
 async def connection(request: web.Request) -> Connection:
@@ -44,12 +50,55 @@ def limit(request: web.Request) -> int:
     return int(text)
 
 
+def known(request: web.Request, names: Collection[str]) -> None:
+    """Refuse parameters that there are not: a filter with a slip in its name must not answer everything."""
+    for name in request.query:
+        if name not in names:
+            raise invalid(name[:MAX_SHOWN], f"is not a parameter here; there are {_listed(names)}")
+
+
 def text(request: web.Request, name: str) -> str | None:
     """Return a text parameter, None when it is absent or empty."""
-    value = request.query.get(name)
-    if value and "\0" in value:
+    values = texts(request, name)
+    if len(values) > 1:
+        raise invalid(name, "is given more than once")
+    return values[0] if values else None
+
+
+def texts(request: web.Request, name: str) -> list[str]:
+    """Return the values of a parameter that may be repeated, without empty ones."""
+    values = [value for value in request.query.getall(name, []) if value]
+    if any("\0" in value for value in values):
         raise invalid(name, "holds a NUL character")
-    return value or None
+    return values
+
+
+def choice(name: str, value: str, among: Collection[Choice]) -> Choice:
+    """Return a value of a parameter that takes certain ones only."""
+    for one in among:
+        if value == one:
+            return one
+    raise invalid(name, f"is one of {_listed(among)}")
+
+
+def whole_number(request: web.Request, name: str) -> int | None:
+    """Return a number from 0 to `MAX_NUMBER`, None when it is absent or empty."""
+    value = text(request, name)
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdigit() and len(value) <= len(str(MAX_NUMBER))):
+        raise invalid(name, f"is a whole number from 0 to {MAX_NUMBER}")
+    return int(value)
+
+
+def sha(request: web.Request) -> str | None:
+    """Return the parameter `sha`, a full one."""
+    value = text(request, "sha")
+    if value is None:
+        return None
+    if re.fullmatch("[0-9a-f]{40}([0-9a-f]{24})?", value.lower()) is None:
+        raise invalid("sha", "is a full commit id: 40 or 64 hexadecimal digits")
+    return value.lower()
 
 
 def cursor(request: web.Request, parts: int) -> list[str] | None:
@@ -100,3 +149,7 @@ def _uuid(request: web.Request, what: str) -> str:
         return str(UUID(request.match_info["id"]))
     except ValueError as error:
         raise not_found(what) from error
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
