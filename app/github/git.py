@@ -89,6 +89,7 @@ class Git:
     async def run(
         self,
         *arguments: str,
+        stdin: IO[bytes] | int = DEVNULL,
         config: Mapping[str, str] | None = None,
         timeout_s: float = COMMAND_S,
         secrets: Iterable[str] = (),
@@ -96,7 +97,7 @@ class Git:
     ) -> bytes:
         """Run one command and return what it printed. `config` goes by the environment: it may hold secrets. Raises GitError."""
         command = next((argument for argument in arguments if not argument.startswith("-")), "")
-        async with self.started(*arguments, config=config, stderr=PIPE) as process:
+        async with self.started(*arguments, config=config, stdin=stdin, stderr=PIPE) as process:
             try:
                 async with asyncio.timeout(timeout_s):
                     output, errors = await asyncio.gather(_taken(process.stdout, max_bytes + 1), _taken(process.stderr, MAX_ERROR_BYTES))

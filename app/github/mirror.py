@@ -2,6 +2,8 @@
 
 Each commit is kept alive by a reference of its own (`refs/freshet/SHA`), so that fetching one never takes another from under its reader.
 The mirror is a cache: whatever is wrong with it, it is thrown away and made again.
+
+Of a big repository commits and directories come first, and of the files only those that are read, many in one fetch: see `partial`.
 """
 
 from __future__ import annotations
@@ -11,8 +13,9 @@ import fcntl
 import itertools
 import os
 import shutil
+import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,19 +23,26 @@ from typing import Any
 from app import log
 from app.errors import TreeTooBigError
 from app.github.git import Git, GitError
+from app.github.partial import ASKED_OUTRIGHT, FILTERED, is_partial, lines_of, promisor
 
 REFS = "refs/freshet"
 KEEP = 10
 """Commits kept beside those that are being read."""
 MANY_PACKS = 30
 """Each fetch leaves one pack."""
+MANY_PARTIAL_PACKS = 200
+"""Of a partial mirror git never drops an object: it is made anew."""
 FETCH_S = 300.0
 MAX_FETCH_BYTES = 2 << 30
 """Of one commit, packed. GitHub takes no push that is bigger, but a host of packages may send what it likes."""
-WATCH_S = 0.5
+WHOLE_BYTES = 16 << 20
+"""Of a commit, packed, that comes with all its files; nearly every repository of a dbt project is smaller."""
+WATCH_S = 0.1
 STREAMED: Mapping[str, str] = {"core.bigFileThreshold": "16m"}
 """Bigger blobs never stand in git's memory as a whole: https://git-scm.com/docs/git-config#Documentation/git-config.txt-corebigFileThreshold"""
 TIDY_S = 600.0
+MAX_AGE_S = 30 * 86_400.0
+"""A mirror that was not used for so long goes; its repository may not even be installed any more."""
 
 _log = log.get(__name__)
 
@@ -45,12 +55,19 @@ def ref_of(sha: str) -> str:
 class Mirror:
     """One bare repository. Whoever changes it holds `lock`; reading needs none."""
 
-    def __init__(self, git: Git, path: Path, max_fetch_bytes: int = MAX_FETCH_BYTES) -> None:
+    def __init__(self, git: Git, path: Path, max_fetch_bytes: int = MAX_FETCH_BYTES, whole_bytes: int | None = None) -> None:
+        """Commits over `whole_bytes` are fetched without their files, see `fetch_blobs`; None: never."""
         self.lock = asyncio.Lock()
         self.path = path
         self._git = git
         self._readers: Counter[str] = Counter()
         self._max_fetch_bytes = max_fetch_bytes
+        self._whole_bytes = whole_bytes
+
+    @property
+    def partial(self) -> bool:
+        """True when files of its commits may be missing."""
+        return is_partial(self.path)
 
     @property
     def busy(self) -> bool:
@@ -92,30 +109,78 @@ class Mirror:
         """
         await self._make()
         self._unlock()
-        flags = ("--depth=1", "--no-tags", "--no-write-fetch-head", "--no-auto-gc", "--no-recurse-submodules", "--quiet")
-        arguments = ("--git-dir", str(self.path), "fetch", *flags, "--", url, f"+{ref or sha}:{ref_of(sha)}")
-        fetching = (git or self._git).run(*arguments, config={**STREAMED, **config}, secrets=secrets, timeout_s=timeout_s)
-        if not await self._within_bounds(fetching):
-            self._unlock()
+        for arguments, more, most_bytes in self._ways(url):
+            refspec = f"+{ref or sha}:{ref_of(sha)}"
+            fetching = (git or self._git).run(
+                *(*self._fetch, "--depth=1", *arguments, "--", url, refspec),
+                config={**STREAMED, **more, **config},
+                secrets=secrets,
+                timeout_s=timeout_s,
+            )
+            if await self._within_bounds(fetching, most_bytes):
+                break
             await self._run("update-ref", "-d", ref_of(sha))
-            doing = f"fetching {'/'.join(url.removesuffix('.git').split('/')[-2:])} at {sha[:7]}"
-            reason = f"the commit is bigger than {self._max_fetch_bytes >> 20:,} MiB"
-            raise TreeTooBigError(doing, reason, "Take data files out of the repository.")
+        else:
+            raise self._too_big(url, sha)
         await self._prune()
 
-    async def _within_bounds(self, fetching: Coroutine[Any, Any, bytes]) -> bool:
-        """Run git; stop it and return False when what comes is more than we take: it has no such bound of its own."""
+    async def fetch_blobs(
+        self,
+        url: str,
+        oids: Sequence[str],
+        config: Mapping[str, str],
+        *,
+        sha: str,
+        secrets: tuple[str, ...] = (),
+        timeout_s: float = FETCH_S,
+    ) -> None:
+        """Fetch files of the commit `sha` that a partial mirror does not hold, all at once. Raises GitError or TreeTooBigError."""
+        await self._make()
+        self._unlock()
+        with lines_of(oids) as wanted:
+            fetching = self._git.run(
+                *(*self._fetch, *FILTERED, "--stdin", "--", url),
+                stdin=wanted,
+                config={**STREAMED, **promisor(url), **ASKED_OUTRIGHT, **config},
+                secrets=secrets,
+                timeout_s=timeout_s,
+            )
+            if not await self._within_bounds(fetching, self._max_fetch_bytes):
+                raise self._too_big(url, sha)
+
+    @property
+    def _fetch(self) -> tuple[str, ...]:
+        flags = ("--no-tags", "--no-write-fetch-head", "--no-auto-gc", "--no-recurse-submodules", "--quiet")
+        return ("--git-dir", str(self.path), "fetch", *flags)
+
+    def _ways(self, url: str) -> Iterator[tuple[tuple[str, ...], Mapping[str, str], int]]:
+        """Yield how to fetch a commit: git's arguments and configuration, and the bytes at which to go on with the next."""
+        if not self.partial and self._whole_bytes != 0:
+            yield (), {}, self._max_fetch_bytes if self._whole_bytes is None else self._whole_bytes
+        if self._whole_bytes is not None:
+            yield FILTERED, promisor(url), self._max_fetch_bytes
+
+    def _too_big(self, url: str, sha: str) -> TreeTooBigError:
+        doing = f"fetching {'/'.join(url.removesuffix('.git').split('/')[-2:])} at {sha[:7]}"
+        reason = f"the commit is bigger than {self._max_fetch_bytes >> 20:,} MiB"
+        return TreeTooBigError(doing, reason, "Take data files out of the repository.")
+
+    async def _within_bounds(self, fetching: Coroutine[Any, Any, bytes], most_bytes: int) -> bool:
+        """Run git; stop it and return False when more than `most_bytes` come: it has no such bound of its own."""
         before = self._pack_bytes()
         task = asyncio.ensure_future(fetching)
         try:
-            while not task.done() and self._pack_bytes() - before <= self._max_fetch_bytes:
+            while not task.done() and self._pack_bytes() - before <= most_bytes:
                 await asyncio.wait([task], timeout=WATCH_S)
-            if task.done():
-                await task
+            if not task.done():
+                return False
+            await task
             return self._pack_bytes() - before <= self._max_fetch_bytes
         finally:
             task.cancel()
             await asyncio.wait([task])
+            # At once: where the disk is full, what came of the commit is a part of why.
+            self._unlock()
 
     def _pack_bytes(self) -> int:
         return sum(_stat(file, lambda stat: stat.st_size) for file in self.path.glob("objects/pack/*"))
@@ -131,7 +196,12 @@ class Mirror:
 
     async def tidy(self) -> None:
         """Bring many small packs together, without what no reference keeps. Safe for readers."""
-        if len(list(self.path.glob("objects/pack/*.pack"))) <= MANY_PACKS:
+        packs = len(list(self.path.glob("objects/pack/*.pack")))
+        if self.partial:
+            if packs > MANY_PARTIAL_PACKS:
+                await self.remove()
+            return
+        if packs <= MANY_PACKS:
             return
         try:
             await self._run("gc", "--quiet", "--prune=now", timeout_s=TIDY_S)
@@ -164,15 +234,15 @@ class Mirror:
         await self._git.run("--git-dir", str(self.path), *arguments, timeout_s=timeout_s)
 
 
-async def tidy_all(mirrors: Iterable[Mirror], max_bytes: int) -> None:
-    """Pack the mirrors that need it, and remove those unused for longest until the rest fits into `max_bytes`."""
-    left = max_bytes
+async def tidy_all(mirrors: Iterable[Mirror], max_bytes: int, max_age_s: float = MAX_AGE_S) -> None:
+    """Pack the mirrors that need it; remove those unused for `max_age_s`, and of the rest the oldest until it fits into `max_bytes`."""
+    left, eldest = max_bytes, time.time_ns() - int(max_age_s * 1e9)
     for mirror in sorted(mirrors, key=lambda mirror: last_used(mirror.path), reverse=True):
         if not mirror.busy:
             async with mirror.lock:
                 await mirror.tidy()
         left -= await asyncio.to_thread(size_of, mirror.path)
-        if left < 0 and not mirror.busy:
+        if (left < 0 or last_used(mirror.path) < eldest) and not mirror.busy:
             async with mirror.lock:
                 await mirror.remove()
 

@@ -7,7 +7,7 @@ import os
 import re
 import weakref
 from base64 import b64encode
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +15,10 @@ from typing import Literal
 
 from pydantic import SecretStr
 
-from app import log
+from app import log, metrics
 from app.errors import CommitGoneError, FreshetError, GitHubUnavailableError, GoneError, UnavailableError
 from app.github.git import Git, GitError, GitTimeoutError, clean_environ
-from app.github.mirror import FETCH_S, Mirror, own_directory, ref_of, tidy_all
+from app.github.mirror import FETCH_S, WHOLE_BYTES, Mirror, own_directory, ref_of, tidy_all
 from app.github.tree import CommitTree, list_entries
 from app.inference.project import Entry
 from app.jobs import Repository
@@ -71,16 +71,19 @@ class GitSources:
         names: Callable[[Repository], Awaitable[str]] | None = None,
         environ: Mapping[str, str] | None = None,
         fetch_timeout_s: float = FETCH_S,
+        whole_bytes: int = WHOLE_BYTES,
     ) -> None:
         """Use `tokens` to read, tell `refused` of a token that git was refused with, ask `names` where a renamed repository is now.
 
-        `environ` is the host's environment, of which only PATH, proxies and certificate authorities are passed on.
+        `environ` is the host's environment, of which only PATH, proxies and certificate authorities are passed on. Of a commit over
+        `whole_bytes` only the files that are read are fetched.
         """
         self.point_at(server_url)
         self._tokens = tokens
         self._refused = refused
         self._names = names
         self._timeout_s = fetch_timeout_s
+        self._whole_bytes = whole_bytes
         self._dir, descriptor = own_directory(work_dir.absolute())
         self.close = weakref.finalize(self, os.close, descriptor)
         """Lets go of the directory."""
@@ -100,10 +103,16 @@ class GitSources:
         if not _SHA.fullmatch(sha):
             raise CommitGoneError(f"fetching {label}", f"{sha!r} is not the id of a commit")
         mirror = self._mirror(repository.id)
+        metrics.CACHE_REQUESTS.labels("git", "hit" if mirror.path.exists() else "miss").inc()
         with mirror.reading(sha):
             async with mirror.lock:
                 entries = await self._entries(mirror, repository, sha)
-            tree = CommitTree(self._git, str(mirror.path), sha, entries, label)
+
+            async def bring(oids: Sequence[str]) -> None:
+                async with mirror.lock:
+                    await self._ensure(mirror, repository, sha, oids)
+
+            tree = CommitTree(self._git, str(mirror.path), sha, entries, label, bring if mirror.partial else None)
             try:
                 yield tree
             finally:
@@ -119,34 +128,34 @@ class GitSources:
             await mirror.remove()
 
     async def tidy(self, max_bytes: int = MAX_CACHE_BYTES) -> None:
-        """Pack the mirrors that need it, and remove those unused for longest until the rest fits into `max_bytes`. For now and then."""
+        """Pack the mirrors that need it, and remove those that are old, or too many for `max_bytes`. For now and then."""
         paths = [path for path in self._dir.glob("*.git") if path.stem.isdecimal()]
         await tidy_all([self._mirror(int(path.stem)) for path in paths], max_bytes)
 
     def _mirror(self, repository_id: int) -> Mirror:
-        return self._mirrors.setdefault(repository_id, Mirror(self._git, self._dir / f"{repository_id}.git"))
+        return self._mirrors.setdefault(repository_id, Mirror(self._git, self._dir / f"{repository_id}.git", whole_bytes=self._whole_bytes))
 
     async def _entries(self, mirror: Mirror, repository: Repository, sha: str) -> list[Entry]:
         if mirror.has(sha):
             try:
-                return await list_entries(self._git, str(mirror.path), ref_of(sha))
+                return await list_entries(self._git, str(mirror.path), ref_of(sha), sized=not mirror.partial)
             except GitError as error:
                 _log.warning("git.mirror_removed", repository=repository.full_name, reason=error.reason)
                 await mirror.remove()
         await self._ensure(mirror, repository, sha)
         try:
-            return await list_entries(self._git, str(mirror.path), ref_of(sha))
+            return await list_entries(self._git, str(mirror.path), ref_of(sha), sized=not mirror.partial)
         except GitError as error:
             await mirror.remove()
             raise UnavailableError(f"listing the files of {repository.full_name} at {sha[:7]}", error.reason) from error
 
-    async def _ensure(self, mirror: Mirror, repository: Repository, sha: str) -> None:
-        """Fetch; what passes by itself or by asking again is tried once more, each trouble in its own way."""
+    async def _ensure(self, mirror: Mirror, repository: Repository, sha: str, blobs: Sequence[str] = ()) -> None:
+        """Fetch the commit, or blobs of it; what passes by itself or by asking again is tried once more, each trouble in its own way."""
         tried: set[Trouble] = set()
         while True:
             token = await self._tokens(repository)
             try:
-                await self._fetch(mirror, repository, sha, token)
+                await self._fetch(mirror, repository, sha, blobs, token)
             except GitError as error:
                 trouble = trouble_of(error)
                 if trouble in tried or not await self._mend(trouble, mirror, token):
@@ -158,12 +167,15 @@ class GitSources:
             if trouble in {"moved", "gone"} and self._names is not None:
                 repository = replace(repository, full_name=await self._names(repository))
 
-    async def _fetch(self, mirror: Mirror, repository: Repository, sha: str, token: SecretStr | None) -> None:
+    async def _fetch(self, mirror: Mirror, repository: Repository, sha: str, blobs: Sequence[str], token: SecretStr | None) -> None:
         if not _FULL_NAME.fullmatch(repository.full_name):
             raise GoneError(f"fetching {repository.full_name!r}", "that is not the name of a repository")
         url = f"{self._server_url}/{repository.full_name}.git"
         config, secrets = credentials(self._server_url, token)
-        await mirror.fetch(url, sha, config, secrets=secrets, timeout_s=self._timeout_s)
+        if blobs:
+            await mirror.fetch_blobs(url, blobs, config, sha=sha, secrets=secrets, timeout_s=self._timeout_s)
+        else:
+            await mirror.fetch(url, sha, config, secrets=secrets, timeout_s=self._timeout_s)
 
     async def _mend(self, trouble: Trouble, mirror: Mirror, token: SecretStr | None) -> bool:
         """Do what may help against `trouble`. Returns False when nothing does."""

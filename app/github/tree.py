@@ -9,15 +9,18 @@ import asyncio
 import re
 import signal
 import tarfile
-import tempfile
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from app.errors import TreeTooBigError, UnavailableError
 from app.github.git import Git, GitError, scrub
 from app.github.mirror import STREAMED
-from app.inference.project import Entry, Member
+from app.github.partial import lines_of
+from app.inference.project import MAX_BYTES, UNKNOWN_SIZE, Entry, Member
+
+Bring = Callable[[Sequence[str]], Awaitable[None]]
+"""Fetches blobs by object id."""
 
 CHUNK_BYTES = 128 << 10
 READ_BYTES = 64 << 20
@@ -36,6 +39,7 @@ USER_ID = 10001
 MTIME_BASE = 1_000_000_000
 BLOCK = tarfile.BLOCKSIZE
 LISTED_BYTES = 1 << 20
+LISTED = {False: ("-r", "-z", "--full-tree"), True: ("-r", "-z", "--long", "--full-tree")}
 SMALLER = "Take what is no source code out of the repository."
 _TOO_DEEP = re.compile(r"maximum allowed tree depth|too deep", re.IGNORECASE)
 
@@ -43,7 +47,8 @@ _TOO_DEEP = re.compile(r"maximum allowed tree depth|too deep", re.IGNORECASE)
 class CommitTree:
     """A commit (or a bare tree) in the repository at `git_dir`; implements `app.ports.SourceTree`."""
 
-    def __init__(self, git: Git, git_dir: str, sha: str, entries: Sequence[Entry], label: str) -> None:
+    def __init__(self, git: Git, git_dir: str, sha: str, entries: Sequence[Entry], label: str, bring: Bring | None = None) -> None:
+        """`bring` fetches what a partial mirror does not hold; without it everything is there."""
         self.sha = sha
         self.entries = entries
         self.damaged = False
@@ -51,12 +56,26 @@ class CommitTree:
         self._git = git
         self._git_dir = git_dir
         self._label = label
+        self._bring = bring
         self._streams: list[AsyncGenerator[bytes, None]] = []
+
+    async def sizes(self, oids: Sequence[str]) -> Mapping[str, int]:
+        """Return the bytes of blobs by object id; those that are not there are fetched, all at once. Raises UnavailableError."""
+        sizes = await _sizes(self._git, self._git_dir, oids)
+        missing = [oid for oid in dict.fromkeys(oids) if oid not in sizes]
+        if missing and self._bring is not None:
+            await self._bring(missing)
+            sizes |= await _sizes(self._git, self._git_dir, missing)
+        if not sizes.keys() >= {*oids}:
+            raise self._broken()
+        return sizes
 
     async def read(self, oids: Sequence[str]) -> Mapping[str, bytes]:
         """Return the contents of blobs by object id. Raises TreeTooBigError over `READ_BYTES`."""
         found: dict[str, bytes] = {}
         total = 0
+        if self._bring is not None:
+            await self.sizes(oids)
         async with self._blobs(list(dict.fromkeys(oids))) as blobs:
             for oid in dict.fromkeys(oids):
                 size = await blobs.begin()
@@ -80,11 +99,16 @@ class CommitTree:
 
     async def _members(self, members: Sequence[Member]) -> AsyncGenerator[bytes, None]:
         buffer = bytearray()
-        skipped = 0
+        skipped, left = 0, MAX_BYTES
+        if self._bring is not None:
+            await self.sizes([member.oid for member in members])
         async with self._blobs([member.oid for member in members]) as blobs:
             for member in members:
                 size = await blobs.begin()
-                if member.size < size:
+                left -= size if member.size == UNKNOWN_SIZE else min(size, member.size)
+                if left < 0:
+                    raise TreeTooBigError(f"reading {self._label}", f"dbt would read more than {MAX_BYTES >> 20} MiB", SMALLER)
+                if UNKNOWN_SIZE != member.size < size:
                     skipped += size - member.size
                     if skipped > MAX_SKIPPED_BYTES:
                         raise TreeTooBigError(f"reading {self._label}", f"its seeds are over {MAX_SKIPPED_BYTES >> 30} GiB", SMALLER)
@@ -108,17 +132,17 @@ class CommitTree:
 
     @asynccontextmanager
     async def _blobs(self, oids: Sequence[str]) -> AsyncIterator[_Blobs]:
-        # From a file, not a pipe: nobody has to write while the answers are read.
-        with tempfile.TemporaryFile() as wanted:
-            wanted.write("".join(f"{oid}\n" for oid in oids).encode())
-            wanted.seek(0)
+        with lines_of(oids) as wanted:
             arguments = ("--git-dir", self._git_dir, "cat-file", "--batch", "--buffer")
             async with self._git.started(*arguments, stdin=wanted, config=STREAMED) as process:
                 try:
                     yield _Blobs(process)
                 except (asyncio.IncompleteReadError, LookupError) as error:
-                    self.damaged = True
-                    raise UnavailableError(f"reading {self._label}", "git's copy of it is damaged") from error
+                    raise self._broken() from error
+
+    def _broken(self) -> UnavailableError:
+        self.damaged = True
+        return UnavailableError(f"reading {self._label}", "git's copy of it is damaged")
 
 
 class _Blobs:
@@ -154,14 +178,25 @@ class _Blobs:
         await self._stdout.readexactly(1)
 
 
-async def list_entries(git: Git, git_dir: str, commit: str, timeout_s: float = LISTING_S) -> list[Entry]:
-    """Return all blobs of a commit: https://git-scm.com/docs/git-ls-tree. Raises GitError, or TreeTooBigError over the bounds of above."""
+async def _sizes(git: Git, git_dir: str, oids: Sequence[str]) -> dict[str, int]:
+    """Return the bytes of those blobs that are there."""
+    with lines_of(oids) as wanted:
+        arguments = ("--git-dir", git_dir, "cat-file", "--batch-check=%(objectname) %(objecttype) %(objectsize)", "--buffer")
+        lines = (await git.run(*arguments, stdin=wanted)).decode().splitlines()
+    return {oid: int(size) for oid, kind, *rest in map(str.split, lines) if kind == "blob" for size in rest}
+
+
+async def list_entries(git: Git, git_dir: str, commit: str, timeout_s: float = LISTING_S, *, sized: bool = True) -> list[Entry]:
+    """Return all blobs of a commit: https://git-scm.com/docs/git-ls-tree. Raises GitError, or TreeTooBigError over the bounds of above.
+
+    Not `sized`: the blobs may be missing, and their sizes with them.
+    """
     doing = f"listing the files of {commit.rsplit('/', 1)[-1][:7]}"
     entries: list[Entry] = []
     try:
         async with (
             asyncio.timeout(timeout_s),
-            git.started("--git-dir", git_dir, "ls-tree", "-r", "-z", "--long", "--full-tree", commit, stderr=PIPE) as process,
+            git.started("--git-dir", git_dir, "ls-tree", *LISTED[sized], commit, stderr=PIPE) as process,
         ):
             async for lines in _lines(process, doing):
                 # Off the event loop: a second for the biggest.
@@ -197,17 +232,17 @@ async def _ended(process: Process, doing: str) -> None:
 
 
 def parse_listing(listing: bytes) -> list[Entry]:
-    """Return the entries of `ls-tree -r -z --long`. Submodules, and paths that are not UTF-8 or too long for a file, are left out."""
+    """Return the entries of `ls-tree -r -z [--long]`. Submodules, and paths that are not UTF-8 or too long for a file, are left out."""
     entries = []
     for line in listing.split(b"\0"):
         facts, _, path = line.partition(b"\t")
         if not path or len(path) > MAX_PATH_BYTES:
             continue
-        mode, kind, oid, size = facts.decode("ascii").split()
+        mode, kind, oid, *size = facts.decode("ascii").split()
         if kind != "blob":
             continue
         try:
-            entries.append(Entry(path.decode(), mode, oid, int(size)))
+            entries.append(Entry(path.decode(), mode, oid, int(size[0]) if size else UNKNOWN_SIZE))
         except UnicodeDecodeError:
             continue
     return entries

@@ -55,6 +55,9 @@ MAX_SEED_BYTES = 64 << 10
 MAX_FILES = 50_000
 MAX_BYTES = 512 << 20
 
+UNKNOWN_SIZE = -1
+"""Of a blob that a partial clone does not hold; it counts as none where sizes are bounded."""
+
 FILE_MODES = frozenset({"100644", "100755"})
 LINK_MODE = "120000"
 
@@ -63,7 +66,7 @@ Texts = Mapping[str, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A blob of a commit: `git ls-tree -r --long`. Directories and submodules are left out."""
+    """A blob of a commit: `git ls-tree -r --long`, `size` may be `UNKNOWN_SIZE`. Directories and submodules are left out."""
 
     path: str
     mode: str
@@ -73,7 +76,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A regular file of the archive that goes into the container; `size` may be less than the blob's (a cut seed)."""
+    """A regular file of the archive that goes into the container; cut at `size` if the blob is longer (a seed), not at `UNKNOWN_SIZE`."""
 
     path: str
     oid: str
@@ -123,7 +126,7 @@ def code_entries(entries: Sequence[Entry], texts: Texts, project_dir: str, told:
     below = [path for name in (*(models or ["models"]), *macros) if (path := join(project_dir, name)) is not None]
     code = [entry for entry in entries if entry.path.endswith((".sql", ".yml", ".yaml")) and entry.size <= MAX_CODE_BYTES]
     code = [entry for entry in code if entry.mode in FILE_MODES and any(is_below(entry.path, directory) for directory in below)]
-    return _bounded(code[:: len(code) // MAX_CODE_FILES + 1], MAX_CODE_FILES, MAX_CODE_TOTAL_BYTES)
+    return _bounded(code[:: max(1, -(-len(code) // MAX_CODE_FILES))], MAX_CODE_FILES, MAX_CODE_TOTAL_BYTES)
 
 
 def lay_out(entries: Sequence[Entry], texts: Texts, project_dir: str, label: str, told: Settings, found: Found) -> Layout:
@@ -175,7 +178,7 @@ def input_hash(layout: Layout, *more: str) -> bytes:
         content = layout.package_texts[path]
         digest.update(f"{path}\0{len(content)}\0".encode(errors="surrogateescape") + content)
     for member in layout.members:
-        digest.update(f"{member.path}\0{member.oid}\0{member.size}\0".encode("utf-8", "surrogateescape"))
+        digest.update(f"{member.path}\0{member.oid}\0".encode("utf-8", "surrogateescape"))
     return digest.digest()
 
 
@@ -211,7 +214,7 @@ def _bounded(entries: Iterable[Entry], count: int, size: int) -> list[Entry]:
     for entry in entries:
         if len(chosen) < count and entry.size <= size:
             chosen.append(entry)
-            size -= entry.size
+            size -= max(0, entry.size)
     return chosen
 
 
@@ -227,13 +230,19 @@ def _members(entries: Iterable[Entry], roots: Sequence[str], wanted: set[str], l
     for entry in entries:
         if entry.path not in root_files and not _is_read(entry.path, read):
             continue
-        size = min(entry.size, MAX_SEED_BYTES) if entry.path.endswith(".csv") else entry.size
+        size = _cut_size(entry)
         chosen[entry.path] = Member(entry.path, entry.oid, size)
-        total += size
+        total += max(0, min(size, entry.size))
         if len(chosen) > MAX_FILES or total > MAX_BYTES:
             reason = f"dbt would read more than {MAX_FILES:,} files or {MAX_BYTES >> 20} MiB ({entry.path} is where it went over)"
             raise TreeTooBigError(f"collecting the files of {label}", reason, "Take data files out of the project's paths.")
     return [chosen[path] for path in sorted(chosen)]
+
+
+def _cut_size(entry: Entry) -> int:
+    if not entry.path.endswith(".csv"):
+        return entry.size
+    return MAX_SEED_BYTES if entry.size == UNKNOWN_SIZE else min(entry.size, MAX_SEED_BYTES)
 
 
 def _is_read(path: str, read: dict[str, bool]) -> bool:

@@ -101,14 +101,14 @@ class Hookshot:
         self._state.deliveries.append(delivery)
         body = json.dumps(delivery.payload, separators=(",", ":")).encode()
         delivery.request_headers = self._headers(delivery, body)
-        started_at = time.monotonic()
+        delivery.sent_s = time.monotonic()
         try:
             await self._post(delivery, body)
         except TimeoutError:
             delivery.status, delivery.status_code = "timed out", 504
         except (aiohttp.ClientError, OSError):
             delivery.status, delivery.status_code = "failed to connect to host", 502
-        delivery.duration_s = round(time.monotonic() - started_at, 3)
+        delivery.duration_s = round(time.monotonic() - delivery.sent_s, 3)
 
     async def _post(self, delivery: Delivery, body: bytes) -> None:
         """Post a body; GitHub does not follow redirects."""

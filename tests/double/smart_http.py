@@ -149,6 +149,8 @@ async def _relay(request: web.Request, response: web.StreamResponse, stdout: asy
         else:
             response.headers.add(name, value.strip())
     await response.prepare(request)
+    state = state_of(request)
     while chunk := await stdout.read(CHUNK_BYTES):
         await response.write(chunk)
+        state.git_bytes += len(chunk)
     await response.write_eof()

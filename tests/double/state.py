@@ -161,6 +161,8 @@ class Delivery:
     request_headers: dict[str, str] = field(default_factory=dict)
     response_headers: dict[str, str] = field(default_factory=dict)
     response_body: str = ""
+    sent_s: float = 0.0
+    """On the monotonic clock."""
     duration_s: float = 0.0
     status: str = "pending"
     status_code: int = 0
@@ -193,6 +195,8 @@ class State:
     rate_limit: int = 5000
     plain_git: bool = False
     """Serve git as other hosts do: protocol version 0, and no commit that no branch or tag points at."""
+    git_bytes: int = 0
+    """What git was sent so far."""
     requests_used: dict[str, int] = field(default_factory=dict)
     api_url: str = ""
     server_url: str = ""

@@ -9,6 +9,7 @@ import os
 import shutil
 import stat
 import tarfile
+import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -26,7 +27,7 @@ from app.github.api import ApiClient
 from app.github.auth import AppAuth
 from app.github.client import GitHubClient
 from app.github.git import Git
-from app.github.mirror import KEEP
+from app.github.mirror import KEEP, MAX_AGE_S, WHOLE_BYTES
 from app.github.source import GitSources
 from app.inference.project import Member
 from app.jobs import Repository
@@ -63,7 +64,9 @@ class World:
 
 
 @asynccontextmanager
-async def make_world(work_dir: Path, *, fetch_timeout_s: float = 20.0, **options: Any) -> AsyncIterator[World]:
+async def make_world(
+    work_dir: Path, *, fetch_timeout_s: float = 20.0, whole_bytes: int = WHOLE_BYTES, **options: Any
+) -> AsyncIterator[World]:
     async with GitHubDouble(**options) as github, ApiClient(github.api_url) as api:
         auth = AppAuth(github.app.id, github.app.private_key_pem, api)
         client = GitHubClient(api, auth)
@@ -75,8 +78,9 @@ async def make_world(work_dir: Path, *, fetch_timeout_s: float = 20.0, **options
             return token
 
         hooks = {"refused": auth.forget_token, "names": client.full_name}
+        limits = {"fetch_timeout_s": fetch_timeout_s, "whole_bytes": whole_bytes}
         environ = {"PATH": os.environ["PATH"]}
-        sources = GitSources(github.server_url, work_dir, tokens, **hooks, environ=environ, fetch_timeout_s=fetch_timeout_s)  # type: ignore[arg-type]
+        sources = GitSources(github.server_url, work_dir, tokens, **hooks, environ=environ, **limits)  # type: ignore[arg-type]
         yield World(github, auth, client, await github.install("octo"), work_dir, sources, secrets)
         sources.close()
 
@@ -287,6 +291,12 @@ def spoil_packs(mirror: Path) -> None:
         pack.write_bytes(b"x" * pack.stat().st_size)
 
 
+def cut_packs(mirror: Path) -> None:
+    for pack in mirror.glob("objects/pack/*.pack"):
+        pack.chmod(0o600)
+        os.truncate(pack, pack.stat().st_size // 2)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -295,9 +305,10 @@ def spoil_packs(mirror: Path) -> None:
         lambda mirror: (mirror / "config").write_text("[core\n"),
         lambda mirror: shutil.rmtree(mirror / "objects"),
         spoil_packs,
+        cut_packs,
         lambda mirror: (mirror / "shallow.lock").touch(),
     ],
-    ids=["no-head", "bad-head", "bad-config", "no-objects", "bad-packs", "stale-lock"],
+    ids=["no-head", "bad-head", "bad-config", "no-objects", "bad-packs", "cut-packs", "stale-lock"],
 )
 @pytest.mark.parametrize("other", [True, False])
 async def test_a_broken_mirror_is_made_again(world: World, damage: Damage, *, other: bool) -> None:
@@ -327,6 +338,18 @@ async def test_mirrors_can_be_removed_and_the_oldest_go_when_there_are_too_many(
     await read(world.sources, repository, sha)
     await world.sources.remove(repository.id)
     assert not world.mirror(repository).exists()
+
+
+async def test_a_mirror_that_was_not_used_for_a_month_goes(world: World) -> None:
+    hosted, repository, sha = await world.create()
+    await read(world.sources, repository, sha)
+    other = await world.github.create_repository("octo/other", FILES)
+    await read(world.sources, Repository(other.id, other.full_name, world.installation.id), await world.github.push(other, {}))
+    for path in (world.mirror(repository), *world.mirror(repository).glob("refs/freshet/*")):
+        os.utime(path, (0, time.time() - MAX_AGE_S - 60))
+    await world.sources.tidy()
+    assert [path.stem for path in (world.work_dir / "git").glob("*.git")] == [str(other.id)]
+    await read(world.sources, repository, await world.github.push(hosted, {"README.md": b"awake"}))
 
 
 async def test_many_packs_become_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

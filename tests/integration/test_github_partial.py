@@ -1,0 +1,120 @@
+"""Big repositories: of their files only those that are read are fetched, and what comes of it is the same."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.errors import TreeTooBigError
+from app.github.mirror import size_of
+from app.inference.project import UNKNOWN_SIZE
+from app.jobs import Repository
+from tests.double import git as hosting
+from tests.flow import laid_out
+from tests.integration.test_github_source import World, make_world, read, spoil_packs, unpack
+
+NOISE = random.Random(0).randbytes(2_000_000)  # noqa: S311 - the same each time
+PROJECT: dict[str, Any] = {
+    "transform/dbt_project.yml": b"name: shop\nmodel-paths: [models, ../shared]\n",
+    "transform/models/orders.sql": b"select 1\n",
+    "transform/seeds/big.csv": b"id,name\n" + b"1,one\n" * 50_000,
+    "transform/profiles.yml": b"default: {target: a, outputs: {a: {type: trino}}}\n",
+    "shared/customers.sql": b"select 2\n",
+    "poetry.lock": b"#" * (5 << 20),
+    "services/noise.bin": NOISE,
+    "services/main.py": b"print()\n",
+}
+EVERYTHING, NOTHING = 1 << 30, 0
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """Where every repository is a big one."""
+    async with make_world(tmp_path, whole_bytes=NOTHING) as made:
+        yield made
+
+
+async def archived(world: World, repository: Repository, sha: str) -> dict[str, bytes]:
+    layout, _ = await laid_out(world.sources, repository, sha)
+    async with world.sources.open(repository, sha) as tree:
+        return await unpack(tree.members(layout.members))
+
+
+async def test_the_same_goes_into_the_container_and_the_rest_stays_at_github(tmp_path: Path) -> None:
+    found = []
+    for name, whole_bytes in (("whole", EVERYTHING), ("partial", NOTHING)):
+        async with make_world(tmp_path / name, whole_bytes=whole_bytes) as world:
+            _, repository, sha = await world.create(PROJECT)
+            files = await archived(world, repository, sha)
+            _, input_hash = await laid_out(world.sources, repository, sha)
+            found.append((files, input_hash, size_of(world.mirror(repository))))
+    (whole, its_hash, all_bytes), (partial, other_hash, bytes_fetched) = found
+    assert partial == whole
+    assert {*partial} == {f"src/{path}" for path in PROJECT if path.startswith(("transform/", "shared/")) and "profiles" not in path}
+    assert other_hash == its_hash
+    assert all_bytes > len(NOISE) > 100 * 1024 > bytes_fetched
+
+
+async def test_a_push_fetches_what_is_new_and_asks_once_for_each_step(world: World) -> None:
+    hosted, repository, sha = await world.create(PROJECT)
+    await archived(world, repository, sha)
+    # The commit; the files that steer dbt; those that it reads.
+    assert world.fetches() == 3
+    sha = await world.github.push(hosted, {"transform/models/orders.sql": b"select 3\n"})
+    assert (await archived(world, repository, sha))["src/transform/models/orders.sql"] == b"select 3\n"
+    assert world.fetches() == 5
+    await archived(world, repository, await world.github.push(hosted, {"services/main.py": os.urandom(1 << 20)}))
+    assert world.fetches() == 6
+    assert size_of(world.mirror(repository)) < 100 * 1024
+
+
+async def test_a_repository_is_found_to_be_big_while_it_comes(tmp_path: Path) -> None:
+    async with make_world(tmp_path, whole_bytes=1 << 20) as world:
+        big = {f"services/{number}.bin": os.urandom(8 << 20) for number in range(2)}
+        _, repository, sha = await world.create({**PROJECT, **big})
+        assert len(await archived(world, repository, sha)) == 4
+        assert size_of(world.mirror(repository)) < 1 << 20
+
+
+async def test_a_server_that_cannot_leave_files_out(world: World) -> None:
+    hosted, repository, sha = await world.create(PROJECT)
+    await hosting.run(hosted.directory, "config", "uploadpack.allowFilter", "false")
+    assert len(await archived(world, repository, sha)) == 4
+    assert world.fetches() == 1
+
+
+async def test_the_files_of_one_extraction_are_bounded_however_little_is_known_of_them(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, repository, sha = await world.create(PROJECT)
+    monkeypatch.setattr("app.github.tree.MAX_BYTES", 1 << 10)
+    with pytest.raises(TreeTooBigError, match="dbt would read more than"):
+        await archived(world, repository, sha)
+
+
+async def test_a_mirror_of_many_fetches_is_made_anew(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.github.mirror.MANY_PARTIAL_PACKS", 2)
+    _, repository, sha = await world.create(PROJECT)
+    expected = await archived(world, repository, sha)
+    await world.sources.tidy()
+    assert not world.mirror(repository).exists()
+    assert await archived(world, repository, sha) == expected
+
+
+async def test_what_is_damaged_or_gone_is_fetched_again(world: World) -> None:
+    hosted, repository, sha = await world.create(PROJECT)
+    expected = await archived(world, repository, sha)
+    layout, _ = await laid_out(world.sources, repository, sha)
+    async with world.sources.open(repository, sha) as tree:
+        assert {entry.size for entry in tree.entries} == {UNKNOWN_SIZE}
+        spoil_packs(world.mirror(repository))
+        assert await unpack(tree.members(layout.members)) == expected
+    assert await archived(world, repository, sha) == expected
+    wanted = await world.github.push(hosted, {"README.md": b"the next"})
+    spoil_packs(world.mirror(repository))
+    assert (await read(world.sources, repository, wanted))["README.md"] == b"the next"
