@@ -13,10 +13,13 @@ from datetime import timedelta
 
 from aiohttp import web
 
-from app import config, handlers, log, outbox, parts
+from app import config, handlers, log, metrics, outbox, parts, storage
 from app.config import Settings
 from app.dbt.docker import DockerRunner
-from app.errors import ConfigurationError, EngineUnavailableError, FreshetError
+from app.dbt.states import States
+from app.decoding import pool as decoding
+from app.decoding.pool import Decoders
+from app.errors import ConfigurationError, EngineUnavailableError, FreshetError, UnavailableError
 from app.github.auth import AppAuth
 from app.github.client import GitHubClient
 from app.github.packages import GitPackages
@@ -27,8 +30,9 @@ from app.github_app import SETUP_PATH, Identity, delivery_window_s
 from app.hub.installer import Installer
 from app.parts import Caches
 from app.ports import Bell
-from app.reconcile import Reconciler
+from app.reconcile import Kept, Reconciler
 from app.refresh import Tools
+from app.storage import Lineages
 from app.store import Store, migrate, pool, wake
 from app.web import keys, middleware, pages, routes
 from app.web.door import Door
@@ -50,6 +54,7 @@ Run = Callable[[Bell], Coroutine[None, None, None]]
 SETTINGS = web.AppKey("settings", Settings)
 DSN = web.AppKey("dsn", str)
 RUNNER = web.AppKey("runner", DockerRunner)
+DECODERS = web.AppKey("decoders", Decoders)
 SURVEY = web.AppKey("survey", Survey)
 SOURCES = web.AppKey("sources", GitSources)
 INSTALLER = web.AppKey("installer", Installer)
@@ -74,7 +79,7 @@ def create_app(settings: Settings) -> web.Application:
     web_app[FAILED] = []
     web_app[keys.TOKENS] = ServiceTokens(token.get_secret_value() for token in settings.freshet_api_tokens)
     web_app[keys.CHECKS] = {}
-    web_app.cleanup_ctx.extend([_database, _github, _docker, _background])
+    web_app.cleanup_ctx.extend([_database, _github, _docker, _decoders, _background])
     web_app.on_shutdown.append(_close_streams)
     pages.set_up(web_app)
     web_app[ENDPOINT] = WebhookEndpoint(None, lambda delivery: _receive(web_app, delivery))
@@ -147,7 +152,7 @@ async def _caches(web_app: web.Application, server_url: str, auth: AppAuth, clie
     with contextlib.closing(sources), contextlib.closing(packages):
         async with parts.installer(settings, packages, server_url) as installer:
             web_app[SOURCES], web_app[INSTALLER] = sources, installer
-            web_app[CACHES] = Caches(sources, packages, installer)
+            web_app[CACHES] = Caches(settings.work_dir, sources, packages, installer, States(settings.work_dir))
             yield
 
 
@@ -160,9 +165,16 @@ def _become(web_app: web.Application, server_url: str, identity: Identity) -> No
 
 
 async def _docker(web_app: web.Application) -> AsyncIterator[None]:
-    async with parts.docker_runner(web_app[SETTINGS]) as runner:
+    async with parts.alone(web_app[SETTINGS]), parts.docker_runner(web_app[SETTINGS]) as runner:
         web_app[RUNNER] = runner
         web_app[keys.CHECKS]["Docker"] = runner.check
+        yield
+
+
+async def _decoders(web_app: web.Application) -> AsyncIterator[None]:
+    settings = web_app[SETTINGS]
+    async with decoding.serve(settings.work_dir, settings.extraction_concurrency) as decoders:
+        web_app[DECODERS] = decoders
         yield
 
 
@@ -171,10 +183,10 @@ async def _background(web_app: web.Application) -> AsyncIterator[None]:
     settings, store, client, waker = web_app[SETTINGS], web_app[keys.STORE], web_app[keys.GITHUB], web_app[keys.WAKE]
     name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     runner = web_app[RUNNER]
-    tools = Tools(web_app[SOURCES], runner if settings.dbt_deps_network else web_app[INSTALLER], runner)
+    tools = Tools(web_app[SOURCES], runner if settings.dbt_deps_network else web_app[INSTALLER], runner, web_app[DECODERS])
     worker = Worker(name, store, tools, concurrency=settings.extraction_concurrency)
-    grace, kept = timedelta(days=settings.freshet_grace_days), settings.deliveries_kept
-    reconciler = Reconciler(store, client, web_app[SURVEY], web_app[CACHES], grace=grace, deliveries_kept=kept)
+    kept = Kept(timedelta(days=settings.freshet_grace_days), settings.deliveries_kept, settings.history)
+    reconciler = Reconciler(store, client, web_app[SURVEY], web_app[CACHES], kept)
     as_app: list[tuple[str, Run, str]] = [
         ("chores", reconciler.run_chores, "freshet_surveys"),
         ("surveys", reconciler.run_surveys, "freshet_surveys"),
@@ -186,7 +198,10 @@ async def _background(web_app: web.Application) -> AsyncIterator[None]:
     with contextlib.ExitStack() as bells:
         tasks = [asyncio.create_task(run(bells.enter_context(waker.bell(channel))), name=label) for label, run, channel in jobs]
         tasks.append(asyncio.create_task(_sweep(web_app[RUNNER]), name="sweep"))
-        tasks.append(asyncio.create_task(_tidy(web_app[CACHES]), name="tidy"))
+        tasks.append(asyncio.create_task(_keep_warm(web_app[RUNNER], store.lineages), name="warm containers"))
+        tasks.append(asyncio.create_task(_tidy(web_app[CACHES], store), name="tidy"))
+        tasks.append(asyncio.create_task(metrics.watch_loop(), name="loop lag"))
+        tasks.append(asyncio.create_task(metrics.watch_caches(settings.work_dir), name="cache sizes"))
         for task in tasks:
             task.add_done_callback(lambda done: _died(web_app, done))
         try:
@@ -220,12 +235,22 @@ async def _sweep(runner: DockerRunner) -> None:
             return
 
 
-async def _tidy(caches: Caches) -> None:
-    """Keep what is cached within its bounds."""
+async def _keep_warm(runner: DockerRunner, lineages: Lineages) -> None:
+    """Have containers ready, at first for what ran last."""
+    try:
+        used = await lineages.lately_used()
+    except UnavailableError as error:
+        logger.warning("cannot look for what containers are to be warmed for", reason=str(error))
+        used = []
+    await runner.keep_warm(used)
+
+
+async def _tidy(caches: Caches, store: storage.Store) -> None:
+    """Keep what is cached within its bounds, and nothing of what was deleted for good: another process may have done that."""
     while True:
         await asyncio.sleep(TIDY_S)
         try:
-            await caches.tidy()
+            await caches.tidy(store)
         except (FreshetError, OSError) as error:
             logger.warning("could not tidy the caches", reason=str(error))
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import fcntl
 import hashlib
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from app import credentials
 from app.config import Settings
 from app.dbt.docker import DockerRunner
 from app.dbt.engine import connect
 from app.dbt.isolation import NO_NETWORK, Policy
+from app.dbt.states import States
 from app.deps.addresses import configured
 from app.errors import ConfigurationError
 from app.github.api import ApiClient
@@ -24,6 +28,7 @@ from app.github.survey import Survey
 from app.hub.guard import Guard
 from app.hub.installer import Installer
 from app.ports import PackageSources
+from app.storage import Store
 from app.store import embedded
 
 
@@ -47,11 +52,23 @@ async def database(settings: Settings) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
+async def alone(settings: Settings) -> AsyncIterator[None]:
+    """Hold `FRESHET_DATA_DIR` for this service: it names the containers that may be swept. Raises ConfigurationError."""
+    with (settings.freshet_data_dir / "service.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            reason = f"FRESHET_DATA_DIR: another Freshet uses {settings.freshet_data_dir}"
+            raise ConfigurationError("starting the service", reason, "Stop it, or give each a directory of its own.") from error
+        yield
+
+
+@contextlib.asynccontextmanager
 async def docker_runner(settings: Settings, role: str = "service") -> AsyncIterator[DockerRunner]:
     """Yield the runner of containers. What a service sweeps at its start are those of its own role."""
     verify = settings.docker_tls_verify not in (None, "", "0")
     async with connect(settings.docker_host, tls_verify=verify, cert_path=settings.docker_cert_path) as docker:
-        yield DockerRunner(
+        runner = DockerRunner(
             docker,
             image=settings.dbt_docker_image,
             more_images=settings.dbt_docker_images or None,
@@ -64,7 +81,12 @@ async def docker_runner(settings: Settings, role: str = "service") -> AsyncItera
             instance=_instance(settings, role),
             work_dir=settings.work_dir,
             policy=Policy(settings.freshet_container_runtime, settings.seccomp_profile, settings.freshet_isolation == "strict"),
+            warm=settings.warm_containers,
         )
+        try:
+            yield runner
+        finally:
+            await runner.close()
 
 
 @contextlib.asynccontextmanager
@@ -88,8 +110,9 @@ async def installer(settings: Settings, packages: PackageSources, server_url: st
 class Caches:
     """All that is kept of repositories and packages between extractions (`app.ports.Caches`)."""
 
-    def __init__(self, sources: GitSources, git_packages: GitPackages, packages: Installer) -> None:
-        self._sources, self._git_packages, self._packages = sources, git_packages, packages
+    def __init__(self, work_dir: Path, sources: GitSources, git_packages: GitPackages, packages: Installer, states: States) -> None:
+        self._work_dir = work_dir
+        self._sources, self._git_packages, self._packages, self._states = sources, git_packages, packages, states
 
     def point_at(self, server_url: str) -> None:
         """Have another GitHub from now on."""
@@ -99,17 +122,35 @@ class Caches:
     async def remove(self, repository_id: int) -> None:
         """Throw away what is kept of a repository."""
         await self._sources.remove(repository_id)
+        await self._states.remove(repository_id)
 
     async def remove_installation(self, installation_id: int) -> None:
         """Throw away what is kept for an installation."""
         await self._git_packages.remove_installation(installation_id)
         await self._packages.remove(installation_id)
+        await self._states.remove_installation(installation_id)
 
-    async def tidy(self) -> None:
-        """Keep everything packed and within its bounds."""
+    async def tidy(self, store: Store) -> None:
+        """Keep everything packed and within its bounds, and nothing of what the database does not know any more."""
+        repositories, installations = await store.gone(*await asyncio.to_thread(_kept, self._work_dir))
+        for repository_id in repositories:
+            await self.remove(repository_id)
+        for installation_id in installations:
+            await self.remove_installation(installation_id)
         await self._sources.tidy()
         await self._git_packages.tidy()
         await self._packages.tidy()
+        await self._states.tidy()
+
+
+def _kept(work_dir: Path) -> tuple[list[int], list[int]]:
+    """Return the ids of the repositories, and of the installations, of which something is kept; 0 is what the command line read."""
+
+    def ids(*patterns: str) -> list[int]:
+        stems = {path.stem for pattern in patterns for path in work_dir.glob(pattern)}
+        return sorted(int(stem) for stem in stems if stem.isdecimal() and stem != "0")
+
+    return ids("git*/*.git", "states/*/*"), ids("packages/*", "git-packages*/*", "states/*")
 
 
 def _instance(settings: Settings, role: str) -> str:

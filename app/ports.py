@@ -11,8 +11,10 @@ from typing import Any, Protocol
 from app.images import RunnerImage
 from app.inference.project import Entry, Member
 from app.jobs import Repository
+from app.lineage import StorableLineage
 from app.remarks import Placeholder
 from app.settings import PackageRule
+from app.spool import Spool
 
 TarStream = AsyncIterator[bytes]
 """Entries of an uncompressed tar archive in chunks of any size, without the archive's end: whoever takes them may add entries."""
@@ -26,6 +28,9 @@ class SourceTree(Protocol):
 
     sha: str
     entries: Sequence[Entry]
+
+    async def sizes(self, oids: Sequence[str]) -> Mapping[str, int]:
+        """Return the bytes of blobs by object id, for entries that do not tell: of a big repository, what is not read is not fetched."""
 
     async def read(self, oids: Sequence[str]) -> Mapping[str, bytes]:
         """Return the contents of blobs by object id. The caller bounds their sizes by `entries`."""
@@ -55,6 +60,20 @@ class Caches(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class StateScope:
+    """Whose state a job may begin with and leave: what dbt keeps of a parse to do less in the next one."""
+
+    installation_id: int
+    repository_id: int
+    connection_id: str
+    branch: str
+    followed: bool
+    """The branch is the one that the connection follows: others may begin with what it left, and never the other way round."""
+    fresh: bool
+    """Begin with nothing: somebody asked for it."""
+
+
+@dataclass(frozen=True, slots=True)
 class DbtJob:
     """What a container is told: one dbt project inside a source tree."""
 
@@ -71,6 +90,8 @@ class DbtJob:
     """Values of `var`, from `.github/freshet.yml`."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Values of `env_var`, from `.github/freshet.yml`."""
+    state: StateScope | None = None
+    """None: a job of its own, which neither finds nor leaves one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +101,15 @@ class Usage:
     seconds: float
     cpu_seconds: float | None = None
     peak_memory_bytes: int | None = None
+
+
+class State(Protocol):
+    """What an earlier container of a connection left: opaque, only a container reads it."""
+
+    size_bytes: int
+
+    def stream(self) -> AsyncIterator[bytes]:
+        """Return it in chunks, `size_bytes` together."""
 
 
 class PackageTree(Protocol):
@@ -96,13 +126,18 @@ class PackageTree(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What `dbt parse` left."""
+    """What `dbt parse` left. Whoever has it closes `spool`, which holds the manifest."""
 
-    manifest: bytes
+    spool: Spool
     log: str
     usage: Usage
     image: str
     placeholders: tuple[Placeholder, ...] = ()
+
+    @property
+    def manifest(self) -> bytes:
+        """The manifest, for whom its size is no matter."""
+        return self.spool.content()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +154,16 @@ class PackageRequest:
     rules: tuple[PackageRule, ...]
     tree: Callable[[], TarStream]
     """The project's files, as of `Runner.parse`, for an installer that has dbt do it."""
+
+
+class Decoders(Protocol):
+    """Reads manifests: see `decoding/`."""
+
+    async def lineage(self, manifest: Spool, label: str, image: str) -> StorableLineage:
+        """Return the lineage of a manifest, to be closed. `label` names the commit, `image` the runner image, for people.
+
+        Raises ManifestError, or UnavailableError when trying again may help.
+        """
 
 
 class Installer(Protocol):

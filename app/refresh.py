@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from app import images, lineage, manifest, settings
+from app import images, settings
 from app.errors import BranchLeftOutError, DbtError, FreshetError
 from app.images import RunnerImage
 from app.inference import discovery, project
-from app.inference.project import Entry, Layout
+from app.inference.project import UNKNOWN_SIZE, Entry, Layout
 from app.jobs import Repository, Stage
-from app.lineage import Lineage
-from app.ports import DbtJob, Installer, PackageRequest, PackageTree, Parsed, Runner, Sources, SourceTree
+from app.lineage import StorableLineage
+from app.ports import DbtJob, Decoders, Installer, PackageRequest, PackageTree, Parsed, Runner, Sources, SourceTree, StateScope
 from app.remarks import Remark
 from app.storage import KnownInput
 from app.wording import report
@@ -30,6 +30,8 @@ class Commit:
     sha: str
     branch: str | None = None
     """A branch that the repository's settings may leave out; None: nothing leaves this commit out."""
+    state: StateScope | None = None
+    """As `DbtJob.state`."""
 
     @property
     def label(self) -> str:
@@ -60,7 +62,11 @@ class Refreshed:
     """What was chosen otherwise than the project asks for."""
     input_hash: bytes
     parsed: Parsed
-    lineage: Lineage
+    lineage: StorableLineage
+
+    def close(self) -> None:
+        """Give back what the lineage takes besides memory."""
+        self.lineage.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,9 @@ class Carried:
     layout: Layout
     known: KnownInput
 
+    def close(self) -> None:
+        """Do nothing, as there is nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tools:
@@ -78,6 +87,7 @@ class Tools:
     sources: Sources
     installer: Installer
     runner: Runner
+    decoders: Decoders
 
 
 async def refresh(commit: Commit, tools: Tools, ledger: Ledger) -> Refreshed | Carried:
@@ -99,24 +109,32 @@ async def _refresh(tree: SourceTree, commit: Commit, layout: Layout, tools: Tool
         await ledger.enter("storing")
         return Carried(layout, known)
     parsed = await _run_dbt(tree, commit, layout, job, tools, ledger)
-    await ledger.enter("storing")
-    graph = await asyncio.to_thread(_graph, parsed, commit.label)
-    return Refreshed(layout, job, remarks, input_hash, parsed, graph)
+    try:
+        await ledger.enter("storing")
+        lineage = await tools.decoders.lineage(parsed.spool, commit.label, parsed.image)
+    finally:
+        parsed.spool.close()
+    return Refreshed(layout, job, remarks, input_hash, parsed, lineage)
 
 
 async def _lay_out(tree: SourceTree, commit: Commit, ledger: Ledger) -> Layout:
-    texts = await _read(tree, project.config_entries(tree.entries))
+    texts = await _read(tree, project.config_entries)
     told = await asyncio.to_thread(settings.read, texts.get(settings.PATH))
     if commit.branch is not None and not told.extracts(commit.branch):
         raise BranchLeftOutError(f"extracting {commit.label}", f"`{settings.PATH}` does not list the branch `{commit.branch}`")
     paths = [entry.path for entry in tree.entries]
     found = await asyncio.to_thread(discovery.projects, paths, texts, told)
     project_dir = discovery.choose(found, await ledger.locate(found.projects), commit.label)
-    code = await _read(tree, project.code_entries(tree.entries, texts, project_dir, told))
+    code = await _read(tree, lambda entries: project.code_entries(entries, texts, project_dir, told))
     return await asyncio.to_thread(project.lay_out, tree.entries, {**texts, **code}, project_dir, commit.label, told, found)
 
 
-async def _read(tree: SourceTree, entries: Sequence[Entry]) -> dict[str, bytes]:
+async def _read(tree: SourceTree, choose: Callable[[Sequence[Entry]], list[Entry]]) -> dict[str, bytes]:
+    """Read what is chosen; of what has no known size, choose once more when it has one."""
+    entries = choose(tree.entries)
+    if any(entry.size == UNKNOWN_SIZE for entry in entries):
+        sizes = await tree.sizes([entry.oid for entry in entries])
+        entries = choose([replace(entry, size=sizes[entry.oid]) for entry in entries])
     contents = await tree.read([entry.oid for entry in entries])
     return {entry.path: contents[entry.oid] for entry in entries}
 
@@ -135,6 +153,7 @@ def _job(commit: Commit, layout: Layout, available: Sequence[RunnerImage]) -> tu
         image=choice.image,
         variables=told.variables,
         environment=told.environment,
+        state=commit.state,
     )
     return job, choice.remarks
 
@@ -165,7 +184,3 @@ def _packages(tree: SourceTree, commit: Commit, layout: Layout, job: DbtJob) -> 
         rules=layout.settings.packages,
         tree=lambda: tree.members(layout.members),
     )
-
-
-def _graph(parsed: Parsed, label: str) -> Lineage:
-    return lineage.build(manifest.decode(parsed.manifest, label, parsed.image))

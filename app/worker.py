@@ -8,11 +8,10 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from app import handlers, lineage, log, metrics
+from app import handlers, log, metrics
 from app.errors import FreshetError, NoProjectError, UnavailableError
 from app.jobs import MAX_ATTEMPTS, Extraction, Problem, Stage, StageTime, retry_delay
-from app.lineage import Difference, Fingerprints
-from app.ports import Bell
+from app.ports import Bell, StateScope
 from app.refresh import Carried, Commit, Refreshed, Tools, refresh
 from app.storage import KnownInput, Store
 from app.wording import report
@@ -51,11 +50,16 @@ class Worker:
                     if extraction is None:
                         await bell.wait(IDLE_S)
                         continue
-                    task = tasks.create_task(self._work(extraction, bell), name=f"extraction {extraction.id}")
+                    task = tasks.create_task(self._work(extraction), name=f"extraction {extraction.id}")
                     self._running[extraction.id] = task
-                    task.add_done_callback(lambda _, key=extraction.id: self._running.pop(key, None))  # type: ignore[misc]
+                    task.add_done_callback(lambda _, key=extraction.id: self._ended(key, bell))  # type: ignore[misc]
         finally:
             self._running.clear()
+
+    def _ended(self, extraction_id: str, bell: Bell) -> None:
+        """Look for the next one; not before there is room for it, or it would wait for another ring."""
+        self._running.pop(extraction_id, None)
+        bell.ring()
 
     async def _next(self) -> Extraction | None:
         if len(self._running) >= self._concurrency:
@@ -80,7 +84,7 @@ class Worker:
                 logger.warning("cannot renew the claims", reason=str(error))
             await asyncio.sleep(HEARTBEAT_S)
 
-    async def _work(self, extraction: Extraction, bell: Bell) -> None:
+    async def _work(self, extraction: Extraction) -> None:
         ids = {log.EXTRACTION: extraction.id, log.REPOSITORY: extraction.repository.full_name}
         with log.bound(**ids, **{log.INSTALLATION: extraction.repository.installation_id}), metrics.RUNNING.track_inprogress():
             ledger = Ledger(self._store, self._name, extraction)
@@ -95,8 +99,6 @@ class Worker:
                 logger.warning("claim lost")
             except UnavailableError as error:
                 logger.warning("cannot store how the extraction stands, its lease will run out", reason=str(error))
-            finally:
-                bell.ring()
 
     async def _extract(self, extraction: Extraction, ledger: Ledger) -> None:
         """Run it and store how it ended. Only a lost claim and being cancelled come out of here."""
@@ -104,13 +106,16 @@ class Worker:
         if extraction.attempt == 1:
             metrics.EXTRACTION_WAIT.observe(max((datetime.now(UTC) - extraction.created_at).total_seconds(), 0.0))
         branch = None if extraction.followed or extraction.forced else extraction.branch
-        commit = Commit(extraction.id, extraction.repository, extraction.sha, branch)
+        commit = Commit(extraction.id, extraction.repository, extraction.sha, branch, _state_scope(extraction))
         try:
             if extraction.attempt > MAX_ATTEMPTS:
                 await self._fail(extraction, ledger, _given_up())
                 return
             refreshed = await refresh(commit, self._tools, ledger)
-            await self._keep(extraction, refreshed, ledger)
+            try:
+                await self._keep(extraction, refreshed, ledger)
+            finally:
+                refreshed.close()
             ledger.count("succeeded", "success")
             metrics.CARRIED.inc(isinstance(refreshed, Carried))
             logger.info("extraction succeeded", carried=isinstance(refreshed, Carried))
@@ -150,10 +155,7 @@ class Worker:
     async def _keep(self, extraction: Extraction, refreshed: Refreshed | Carried, ledger: Ledger) -> None:
         """Store the lineage, switch the connection, and end the extraction: one transaction."""
         async with self._store.transaction() as tx:
-            before = await tx.lineages.current_fingerprints(extraction.connection_id)
-            after = await _after(tx, refreshed)
-            change = None if before is None else await asyncio.to_thread(lineage.difference, before, after)
-            result = await _save(tx, extraction, refreshed, change)
+            result = await _save(tx, extraction, refreshed)
             await tx.connections.found_project(extraction.connection_id, refreshed.layout.project_dir, result["project_name"])
             if not await tx.extractions.finish(extraction.id, self._name, "succeeded", ledger.ended(), result=result):
                 raise ClaimLostError
@@ -198,10 +200,10 @@ class Ledger:
     def count(self, status: str, conclusion: str = "") -> None:
         """Add this run of the extraction to the metrics."""
         metrics.EXTRACTIONS.labels(status, conclusion).inc()
-        times = [(stage.stage, (stage.ended_at - stage.started_at).total_seconds()) for stage in self.ended() if stage.ended_at]
-        for stage, seconds in times:
-            metrics.STAGE_SECONDS.labels(stage).observe(seconds)
-        metrics.EXTRACTION_SECONDS.labels(status).observe(sum(seconds for _, seconds in times))
+        times = self.ended()
+        for stage in times:
+            metrics.STAGE_SECONDS.labels(stage.stage).observe(stage.seconds or 0.0)
+        metrics.EXTRACTION_SECONDS.labels(status).observe(sum(stage.seconds or 0.0 for stage in times))
 
     def ended(self) -> list[StageTime]:
         """Return the times with the last stage ended now."""
@@ -209,22 +211,16 @@ class Ledger:
         return [stage if stage.ended_at else replace(stage, ended_at=now) for stage in self._times]
 
 
-async def _after(tx: Store, refreshed: Refreshed | Carried) -> Fingerprints:
-    if isinstance(refreshed, Carried):
-        return await tx.lineages.fingerprints(refreshed.known.lineage_id)
-    return refreshed.lineage.fingerprints()
-
-
-async def _save(tx: Store, extraction: Extraction, refreshed: Refreshed | Carried, change: Difference | None) -> dict[str, Any]:
+async def _save(tx: Store, extraction: Extraction, refreshed: Refreshed | Carried) -> dict[str, Any]:
     """Store the lineage and return what is kept of the success."""
     if isinstance(refreshed, Carried):
-        await tx.lineages.carry(extraction, refreshed.known.lineage_id)
-        return report.carried(refreshed.known.result, refreshed.known.sha, change)
-    await tx.lineages.save(extraction, refreshed.lineage, refreshed.input_hash)
+        carried = await tx.lineages.carry(extraction, refreshed.known.lineage_id)
+        return report.carried(refreshed.known.result, refreshed.known.sha, carried.change)
+    saved = await tx.lineages.save(extraction, refreshed.lineage, refreshed.input_hash)
     parsed = refreshed.parsed
     usage = asdict(parsed.usage)
     run = report.Run(refreshed.layout, refreshed.job.adapter_type, parsed.image, usage, parsed.placeholders, refreshed.remarks)
-    return report.result(run, refreshed.lineage, change)
+    return report.result(run, refreshed.lineage, saved.change)
 
 
 async def _insisting(write: Callable[[], Awaitable[object]]) -> None:
@@ -237,6 +233,18 @@ async def _insisting(write: Callable[[], Awaitable[object]]) -> None:
             await asyncio.sleep(pause_s)
         else:
             return
+
+
+def _state_scope(extraction: Extraction) -> StateScope:
+    repository = extraction.repository
+    return StateScope(
+        repository.installation_id,
+        repository.id,
+        extraction.connection_id,
+        extraction.branch,
+        followed=extraction.followed,
+        fresh=extraction.forced,
+    )
 
 
 def _given_up() -> Problem:

@@ -9,19 +9,19 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LEVELS = [
-    {"app.remarks", "app.log", "app.metrics"},
+    {"app.remarks", "app.log", "app.metrics", "app.copy_format"},
     {"app.errors"},
-    {"app.texts", "app.jobs", "app.github_app", "app.images"},
+    {"app.spool", "app.texts", "app.jobs", "app.github_app", "app.images"},
     {"app.yaml_schema"},
     {"app.settings", "app.events", "app.manifest", "app.checkup"},
     {"app.deps", "app.inference"},
-    {"app.lineage"},
+    {"app.lineage", "app.graph"},
     {"app.wording"},
     {"app.ports", "app.resolve"},
     {"app.storage"},
     {"app.handlers", "app.refresh"},
     {"app.worker", "app.reconcile", "app.outbox"},
-    {"app.github", "app.dbt", "app.hub", "app.store", "app.web"},
+    {"app.github", "app.dbt", "app.hub", "app.store", "app.web", "app.decoding"},
     {"app.config"},
     {"app.credentials"},
     {"app.parts"},
@@ -36,7 +36,22 @@ ROOMS = {
 }
 """Pure rooms, and what stands on what in them."""
 PURE = [
-    *("remarks", "texts", "yaml_schema", "settings", "images", "jobs", "events", "manifest", "lineage", "github_app", "checkup"),
+    "dbt/demand",
+    *(
+        "remarks",
+        "texts",
+        "yaml_schema",
+        "settings",
+        "images",
+        "jobs",
+        "events",
+        "copy_format",
+        "manifest",
+        "lineage",
+        "graph",
+        "github_app",
+        "checkup",
+    ),
     *(f"{room.removeprefix('app.')}/{name}" for room, levels in ROOMS.items() for names in levels for name in sorted(names)),
 ]
 EDGES = next(level for level in LEVELS if "app.github" in level)
