@@ -42,8 +42,8 @@ demo: setup ## The whole path on a sample project, without GitHub
 demo-serve: setup ## The same, and then the pages stay up to look at
 	$(PYTHON_IN_VENV) -m demo --serve
 
-bench: setup ## How long extractions take, beside the obvious script
-	$(PYTHON_IN_VENV) -m tests.bench
+bench: setup ## How long extractions take, beside the obvious script (half an hour; BENCH="--models 200" for less)
+	$(PYTHON_IN_VENV) -m tests.bench $(BENCH)
 
 compat: setup images ## Public dbt projects through `extract`: the table of docs/compatibility.md
 	$(PYTHON_IN_VENV) -m tests.compat --write

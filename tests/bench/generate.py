@@ -9,7 +9,8 @@ Proportions, taken from what projects in the open look like:
 | upstreams of a model | intermediate 1 to 3, marts 1 to 4, always of earlier models |
 | columns | 6, and 0 to 6 more; each described in YAML |
 | data tests | unique and not_null on every model, accepted_values on a third, relationships on a quarter |
-| models that call a macro | half; three macros |
+| models that call a macro | half; three macros, one of which calls a macro of a package |
+| packages | one, which lies in the repository: `dbt deps` has something to do and needs no network |
 | seeds, exposures | one for each 50, one for each 25 models, at least one |
 | schema files | one per folder, 20 models to a folder |
 """
@@ -23,7 +24,7 @@ from random import Random
 from typing import Literal
 
 Files = dict[str, str]
-EditKind = Literal["sql", "yaml", "macro", "project"]
+EditKind = Literal["sql", "yaml", "macro", "project", "nothing"]
 
 FOLDER_MODELS = 20
 _COLUMNS = ("id", "parent_id", "name", "status", "amount", "created_at")
@@ -33,7 +34,12 @@ _PREFIX = {"staging": "stg", "intermediate": "int", "marts": "mart"}
 _MACROS = {
     "rounded": "round(cast({{ value }} as numeric), 2)",
     "cleaned": "nullif(trim(lower({{ value }})), '')",
-    "defaulted": "coalesce({{ value }}, 0)",
+    "defaulted": "coalesce({{ value }}, {{ house_rules.nothing() }})",
+}
+_PACKAGE = {
+    "packages.yml": "packages:\n  - local: packages/house_rules\n",
+    "packages/house_rules/dbt_project.yml": 'name: house_rules\nversion: "1.0.0"\n',
+    "packages/house_rules/macros/nothing.sql": "{% macro nothing() %}0{% endmacro %}\n",
 }
 _PROJECT_YML = """\
 name: generated
@@ -83,7 +89,7 @@ def generate(models: int, seed: int = 0) -> Files:
     if models < 1:
         raise ValueError("a project has at least one model")
     plan = list(_plan(models, Random(seed)))  # noqa: S311 - reproducible, not secret
-    files = {"dbt_project.yml": _PROJECT_YML + _materializations_yml(plan)}
+    files = {"README.md": "revision 0\n", "dbt_project.yml": _PROJECT_YML + _materializations_yml(plan), **_PACKAGE}
     for name, body in _MACROS.items():
         files[f"macros/{name}.sql"] = f"{{% macro {name}(value) %}}\n    {{# revision 0 #}}\n    {body}\n{{% endmacro %}}\n"
     for number in range(_seed_count(models)):
@@ -99,13 +105,14 @@ def edit(files: Files, kind: EditKind, n: int = 1) -> Files:
     """The next revision of `n` files of one kind, only the changed ones: merge them to edit again.
 
     `sql` changes models, `yaml` schema files, `macro` macros (and with them the models that call these),
-    `project` the one `dbt_project.yml`. Fewer than `n` come back when there are no more of that kind.
+    `project` the one `dbt_project.yml`, `nothing` what dbt does not read. Fewer than `n` come back when there are no more of that kind.
     """
     belongs = {
         "sql": re.compile(r"models/.*\.sql"),
         "yaml": re.compile(r"models/.*/_models\.yml"),
         "macro": re.compile(r"macros/.*\.sql"),
         "project": re.compile(r"dbt_project\.yml"),
+        "nothing": re.compile(r"README\.md"),
     }[kind]
     paths = sorted(path for path in files if belongs.fullmatch(path))
     # Spread over the project: neighbours would share a folder and a layer.

@@ -1,14 +1,16 @@
 """The obvious script, which Freshet is measured against.
 
-It clones, runs one container for `dbt deps && dbt parse`, and reads the manifest.
+It clones, runs one container for `dbt deps && dbt parse`, and puts the nodes and edges of the manifest into PostgreSQL, row by row in one
+transaction.
 
-    python -m tests.bench.naive URL [IMAGE]
+    python -m tests.bench.naive URL DSN [IMAGE]
 
 It bind-mounts the clone, so the Docker engine has to be on this machine.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -19,7 +21,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
+import asyncpg
+
+COLLECTIONS = ("nodes", "sources", "exposures", "metrics", "semantic_models", "saved_queries", "unit_tests")
+TABLES = """\
+CREATE SCHEMA IF NOT EXISTS naive;
+CREATE TABLE IF NOT EXISTS naive.nodes (
+    repository text, unique_id text, resource_type text, name text, package_name text, original_file_path text, relation_name text,
+    materialized text, description text, tags text, columns text, PRIMARY KEY (repository, unique_id)
+);
+CREATE TABLE IF NOT EXISTS naive.edges (repository text, upstream text, downstream text, PRIMARY KEY (repository, upstream, downstream));
+"""
 _PROFILE = """\
 {name}:
   target: stub
@@ -28,42 +42,79 @@ _PROFILE = """\
 """
 
 
-def run(
-    url: str,
-    image: str,
-    workdir: Path,
-    env: Mapping[str, str] | None = None,
-    project_dir: str = ".",
-) -> dict[str, float]:
-    """Seconds of each stage: `clone`, `dbt` (the container from start to end), `load` (the manifest as JSON).
+def run(url: str, dsn: str, image: str, workdir: Path) -> dict[str, float]:
+    """Return the seconds of each stage: `clone`, `dbt` (the container from start to end), `insert` (reading the manifest, and the rows).
 
-    Works in a directory below `workdir` that is gone afterwards. `env` is added to the environment of git
-    and docker. RuntimeError, with the end of what was printed, when a command fails.
+    The tables are there: see `prepare`. Works in a directory below `workdir` that is gone afterwards. Raises RuntimeError, with the
+    end of what was printed, when a command fails.
     """
     seconds: dict[str, float] = {}
-    environment = {**os.environ, **(env or {})}
     workdir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="naive-", dir=workdir) as scratch:
         clone = Path(scratch).resolve() / "clone"
         with _timed(seconds, "clone"):
-            _command(["git", "clone", "--quiet", "--depth", "1", url, str(clone)], environment)
-        project = clone / project_dir
-        (project / "profiles.yml").write_text(_PROFILE.format(name=_profile_name(project)), encoding="utf-8")
+            _command(["git", "clone", "--quiet", "--depth", "1", url, str(clone)])
+        (clone / "profiles.yml").write_text(_PROFILE.format(name=_profile_name(clone)), encoding="utf-8")
         with _timed(seconds, "dbt"):
-            _command(_docker_run(image, clone, project_dir), environment)
-        with _timed(seconds, "load"), (project / "target/manifest.json").open(encoding="utf-8") as manifest:
-            json.load(manifest)
+            _command(_docker_run(image, clone))
+        with _timed(seconds, "insert"):
+            manifest = json.loads((clone / "target/manifest.json").read_bytes())
+            asyncio.run(_insert(dsn, url, manifest))
     return seconds
 
 
-def _docker_run(image: str, clone: Path, project_dir: str) -> list[str]:
+async def prepare(dsn: str) -> None:
+    """Make the tables."""
+    connection = await asyncpg.connect(dsn)
+    await connection.execute(TABLES)
+    await connection.close()
+
+
+async def counts(dsn: str, url: str) -> tuple[int, int]:
+    """Return how many nodes and edges are there."""
+    connection = await asyncpg.connect(dsn)
+    nodes = await connection.fetchval("SELECT count(*) FROM naive.nodes WHERE repository = $1", url)
+    edges = await connection.fetchval("SELECT count(*) FROM naive.edges WHERE repository = $1", url)
+    await connection.close()
+    return nodes, edges
+
+
+async def _insert(dsn: str, url: str, manifest: Mapping[str, Any]) -> None:
+    nodes = {key: node for collection in COLLECTIONS for key, node in manifest.get(collection, {}).items()}
+    connection = await asyncpg.connect(dsn)
+    async with connection.transaction():
+        await connection.execute("DELETE FROM naive.nodes WHERE repository = $1", url)
+        await connection.execute("DELETE FROM naive.edges WHERE repository = $1", url)
+        for key, node in nodes.items():
+            insert = "INSERT INTO naive.nodes VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+            await connection.execute(insert, url, key, *_columns(node))
+        for child, parents in manifest["parent_map"].items():
+            for parent in dict.fromkeys(parents):
+                if child in nodes and parent in nodes:
+                    await connection.execute("INSERT INTO naive.edges VALUES ($1, $2, $3)", url, parent, child)
+    await connection.close()
+
+
+def _columns(node: Mapping[str, Any]) -> tuple[str | None, ...]:
+    plain = [node.get(name) for name in ("resource_type", "name", "package_name", "original_file_path", "relation_name")]
+    config = node.get("config") or {}
+    return (
+        *plain,
+        config.get("materialized"),
+        node.get("description"),
+        json.dumps(node.get("tags") or []),
+        json.dumps(list(node.get("columns") or {})),
+    )
+
+
+def _docker_run(image: str, clone: Path) -> list[str]:
     return [
         "docker",
         "run",
         "--rm",
         f"--user={os.getuid()}:{os.getgid()}",
         f"--volume={clone}:/clone",
-        f"--workdir=/clone/{project_dir}",
+        "--workdir=/clone",
         "--env=DBT_PROFILES_DIR=.",
         "--entrypoint=sh",
         image,
@@ -85,10 +136,9 @@ def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
     seconds[stage] = perf_counter() - started
 
 
-def _command(command: Sequence[str], environment: Mapping[str, str]) -> None:
+def _command(command: Sequence[str]) -> None:
     done = subprocess.run(
         command,
-        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -101,11 +151,12 @@ def _command(command: Sequence[str], environment: Mapping[str, str]) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    if not 1 <= len(arguments) <= 2:
-        sys.exit("usage: python -m tests.bench.naive URL [IMAGE]")
-    image = arguments[1] if len(arguments) > 1 else os.environ.get("DBT_DOCKER_IMAGE", "dbt-runner:latest")
+    if not 2 <= len(arguments) <= 3:
+        sys.exit("usage: python -m tests.bench.naive URL DSN [IMAGE]")
+    url, dsn, *image = arguments
+    asyncio.run(prepare(dsn))
     with tempfile.TemporaryDirectory() as workdir:
-        stages = run(arguments[0], image, Path(workdir))
+        stages = run(url, dsn, image[0] if image else os.environ.get("DBT_DOCKER_IMAGE", "dbt-runner:latest"), Path(workdir))
     for stage, seconds in {**stages, "total": sum(stages.values())}.items():
         print(f"{stage:6} {seconds:8.3f} s")
 
