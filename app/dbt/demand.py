@@ -11,7 +11,7 @@ from typing import NamedTuple
 LATELY_S = 300.0
 """As many as ran at once within this long are kept ready."""
 RECENTLY_S = 3600.0
-"""After this long without a job, none is kept."""
+"""After this long without a job none is kept, but for the kind that was used last: the first push of a day is to find one too."""
 
 
 class Kind(NamedTuple):
@@ -78,8 +78,9 @@ class Demand:
 
     def _forget(self, now_s: float) -> None:
         known = any(kind.adapter_type for kind in self._uses)
+        last = max(self._uses, key=lambda kind: (kind.adapter_type is not None, self._uses[kind].last_s), default=None)
         self._uses = {
             kind: use
             for kind, use in self._uses.items()
-            if use.running or (now_s - use.last_s <= RECENTLY_S and (kind.adapter_type is not None or not known))
+            if use.running or kind == last or (now_s - use.last_s <= RECENTLY_S and (kind.adapter_type is not None or not known))
         }

@@ -10,7 +10,7 @@ from app.dbt.demand import LATELY_S, RECENTLY_S, Demand, Kind
 DUCKDB, SNOWFLAKE, ANY = Kind("dbt-runner:latest", "duckdb"), Kind("dbt-runner:latest", "snowflake"), Kind("dbt-runner:latest", None)
 
 
-def test_as_many_as_ran_at_once_are_kept_for_a_while_then_one_then_none() -> None:
+def test_as_many_as_ran_at_once_are_kept_for_a_while_then_one() -> None:
     demand = Demand()
     for _ in range(3):
         demand.begin(DUCKDB, 0.0)
@@ -18,8 +18,17 @@ def test_as_many_as_ran_at_once_are_kept_for_a_while_then_one_then_none() -> Non
         demand.end(DUCKDB, 10.0)
     assert demand.wanted(10.0 + LATELY_S, limit=8) == {DUCKDB: 3}
     assert demand.wanted(10.1 + LATELY_S, limit=8) == {DUCKDB: 1}
-    assert demand.wanted(10.0 + RECENTLY_S, limit=8) == {DUCKDB: 1}
-    assert demand.wanted(10.1 + RECENTLY_S, limit=8) == {}
+    assert demand.wanted(10.1 + RECENTLY_S, limit=8) == {DUCKDB: 1}
+
+
+def test_what_was_not_used_for_an_hour_is_let_go_unless_it_was_the_last() -> None:
+    demand = Demand()
+    for kind, second in ((SNOWFLAKE, 0.0), (DUCKDB, 10.0)):
+        demand.begin(kind, second)
+        demand.end(kind, second + 1.0)
+    assert demand.wanted(1.0 + RECENTLY_S, limit=8) == {DUCKDB: 1, SNOWFLAKE: 1}
+    assert demand.wanted(1.1 + RECENTLY_S, limit=8) == {DUCKDB: 1}
+    assert demand.wanted(100 * RECENTLY_S, limit=8) == {DUCKDB: 1}
 
 
 def test_jobs_one_after_the_other_want_one() -> None:
