@@ -66,7 +66,7 @@ class Series:
 
 
 def _pick(files: Files, random: Random, start: str, end: str) -> str | None:
-    return random.choice(sorted(path for path in files if path.startswith(start) and path.endswith(end)) or [None])  # type: ignore[list-item]
+    return random.choice(sorted(path for path in files if path.startswith(start) and path.endswith(end)) or [None])
 
 
 def _change_sql(files: Files, random: Random, number: int) -> None:

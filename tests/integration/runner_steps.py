@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,17 +20,12 @@ sys.path.insert(0, os.environ.get("RUNNER", "/opt/freshet/runner"))
 import freshet_result
 results = freshet_result.claim_stdout()
 import freshet_warm, freshet_dbt, freshet_placeholders, freshet_state, freshet_tree
+freshet_warm.warm(json.loads(sys.stdin.readline()))
 placeholders = freshet_placeholders.Placeholders("")
-for number, line in enumerate(sys.stdin):
+placeholders.install()
+for line in sys.stdin:
     step = json.loads(line)
-    if "warm" in step:
-        freshet_warm.warm(step["warm"])
-        continue
-    if not number or not getattr(placeholders, "installed", False):
-        placeholders.install()
-        placeholders.installed = True
     freshet_warm._forget()
-    freshet_tree.Tree.__init__
     placeholders.forget()
     placeholders._uses, placeholders._filled_in = None, False
     tree = io.BytesIO()
@@ -100,12 +96,11 @@ async def steps(image: str = RUNNER_IMAGE) -> AsyncIterator[Steps]:
     """Give a container that is walled in as those of the service are, and warm."""
     walls = ["--network=none", "--read-only", "--cap-drop=ALL", "--tmpfs=/work:mode=1777", "--tmpfs=/tmp:mode=1777"]
     command = ["docker", "run", "--rm", "--interactive", *walls, "--entrypoint=/opt/dbt/bin/python", image, "-I", "-c", DRIVER]
-    pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.DEVNULL}
-    process = await asyncio.create_subprocess_exec(*command, **pipes, limit=1 << 24)
+    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, limit=1 << 24)
     try:
         found = Steps(process)
-        warm = {"adapter_type": "duckdb", "profile": "freshet", "target": "freshet", "profiles": stub("freshet", "freshet", "duckdb")}
-        await found.say({"warm": warm})
+        profiles = stub("freshet", "freshet", "duckdb")
+        await found.say({"adapter_type": "duckdb", "profile": "freshet", "target": "freshet", "profiles": profiles})
         yield found
     finally:
         assert process.stdin is not None
