@@ -18,7 +18,7 @@ from tests.service import ROOT, Service, clean_environment, free_port, serving
 
 SLOW = {
     "dbt_project.yml": "name: slow\nversion: '1.0'\nprofile: slow\n",
-    "models/a.sql": "{% for i in range(100000) %}{% for j in range(120) %}{% set x = j %}{% endfor %}{% endfor %} select 1",
+    "models/a.sql": "{% for i in range(100000) %}{% for j in range(40) %}{% set x = j %}{% endfor %}{% endfor %} select 1",
 }
 QUICK = {**SLOW, "models/a.sql": "select 1"}
 
