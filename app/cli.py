@@ -7,7 +7,6 @@ import posixpath
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +47,7 @@ async def extract(settings: Settings, source: str, project_dir: str | None, json
                 progress.stop()
                 _print_problem(console, report.problem(error))
                 return 1
-    told = await asyncio.to_thread(_told_of, refreshed)
+    told = await asyncio.to_thread(refreshed.told, None)
     if json_file:
         document = orjson.dumps(_document(local.repository.full_name, local.sha, refreshed, told), option=orjson.OPT_INDENT_2)
         if str(json_file) == "-":
@@ -164,14 +163,6 @@ def _print_problem(console: Console, found: Problem) -> None:
 
 def _place(path: str | None, line: int | None) -> str:
     return f"{path}{f', line {line}' if line else ''}" if path else ""
-
-
-def _told_of(refreshed: Refreshed) -> dict[str, Any]:
-    """Return what the service would keep of a success: it is what the check run tells."""
-    parsed = refreshed.parsed
-    usage = asdict(parsed.usage)
-    run = report.Run(refreshed.layout, refreshed.job.adapter_type, parsed.image, usage, parsed.placeholders, refreshed.remarks)
-    return report.result(run, refreshed.lineage, None)
 
 
 def _print_found(console: Console, label: str, refreshed: Refreshed, told: Mapping[str, Any]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol
 
 from app import images, settings
 from app.errors import BranchLeftOutError, DbtError, FreshetError
@@ -13,7 +13,7 @@ from app.images import RunnerImage
 from app.inference import discovery, project
 from app.inference.project import UNKNOWN_SIZE, Entry, Layout
 from app.jobs import Repository, Stage
-from app.lineage import StorableLineage
+from app.lineage import Difference, StorableLineage
 from app.ports import DbtJob, Decoders, Installer, PackageRequest, PackageTree, Parsed, Runner, Sources, SourceTree, StateScope
 from app.remarks import Remark
 from app.storage import KnownInput
@@ -63,6 +63,12 @@ class Refreshed:
     input_hash: bytes
     parsed: Parsed
     lineage: StorableLineage
+
+    def told(self, change: Difference | None) -> dict[str, Any]:
+        """Return what is kept of the success, and shown; `change` as in `report.result`."""
+        parsed = self.parsed
+        run = report.Run(self.layout, self.job.adapter_type, parsed.image, asdict(parsed.usage), parsed.placeholders, self.remarks)
+        return report.result(run, self.lineage, change)
 
     def close(self) -> None:
         """Give back what the lineage takes besides memory."""

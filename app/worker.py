@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -217,10 +217,7 @@ async def _save(tx: Store, extraction: Extraction, refreshed: Refreshed | Carrie
         carried = await tx.lineages.carry(extraction, refreshed.known.lineage_id)
         return report.carried(refreshed.known.result, refreshed.known.sha, carried.change)
     saved = await tx.lineages.save(extraction, refreshed.lineage, refreshed.input_hash)
-    parsed = refreshed.parsed
-    usage = asdict(parsed.usage)
-    run = report.Run(refreshed.layout, refreshed.job.adapter_type, parsed.image, usage, parsed.placeholders, refreshed.remarks)
-    return report.result(run, refreshed.lineage, saved.change)
+    return refreshed.told(saved.change)
 
 
 async def _insisting(write: Callable[[], Awaitable[object]]) -> None:
