@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 from app import log, metrics
@@ -29,10 +30,21 @@ async def run(store: Store, github: GitHub, bell: Bell, backend_url: str) -> Non
                 await bell.wait(IDLE_S if seconds is None else min(max(seconds, 0.01), IDLE_S))
                 continue
             with log.bound(extraction_id=due.extraction_id):
-                await publish(store, github, due, backend_url)
+                try:
+                    await publish(store, github, due, backend_url)
+                except asyncio.CancelledError:
+                    await asyncio.shield(_release(store, due))
+                    raise
         except UnavailableError as error:
             logger.warning("cannot read the outbox", reason=str(error))
             await bell.wait(IDLE_S / 10)
+
+
+async def _release(store: Store, due: CheckRunDue) -> None:
+    try:
+        await store.check_runs.release(due.extraction_id)
+    except UnavailableError as error:
+        logger.warning("check run not handed back, its lease will run out", reason=str(error))
 
 
 async def publish(store: Store, github: GitHub, due: CheckRunDue, backend_url: str) -> None:

@@ -25,6 +25,10 @@ class CheckRuns:
             return None
         return CheckRunDue(str(row["extraction_id"]), row["github_id"], row["revision"], row["in_doubt"], row["attempts"])
 
+    async def release(self, extraction_id: str) -> None:
+        """Let somebody else take it soon: we stop."""
+        await self._db.execute(SQL["release"], UUID(extraction_id))
+
     async def doubt(self, extraction_id: str) -> None:
         """Note that something is under way that must not be done twice: without an answer it may have happened or not."""
         await self._db.execute(SQL["doubt"], UUID(extraction_id))

@@ -31,7 +31,7 @@ async def github() -> AsyncIterator[GitHubDouble]:
 
 
 async def containers(extraction_id: str) -> list[str]:
-    command = ["docker", "ps", "-a", "--filter", f"label=io.freshet.extraction={extraction_id}", "--format", "{{.Names}}"]
+    command = ["docker", "ps", "-a", "--filter", f"name={extraction_id}", "--format", "{{.Names}}"]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     output, _ = await process.communicate()
     return output.decode().split()

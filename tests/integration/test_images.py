@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,11 +15,9 @@ from app.dbt.engine import connect
 from app.dbt.images import PROTOCOL, Images
 from app.errors import ConfigurationError, RunnerImageError
 from app.images import ADAPTERS, RunnerImage
-from tests.integration.runner_fixtures import Make, runners
 from tests.integration.runner_images import RUNNER_IMAGE, build_image
 
 OLDER = ("dbt-runner:1.10", "dbt-runner:1.7")
-AT_ONCE = 2
 CHECKOUT = {
     "Dockerfile.dbt": "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nARG DBT_VERSION=1.11.16\nARG DBT_ADAPTERS\n"
     "COPY deploy/dbt/ app/dbt/runner/ /copied/\n"
@@ -35,12 +32,6 @@ CHECKOUT = {
 async def docker() -> AsyncIterator[aiodocker.Docker]:
     async with connect() as client:
         yield client
-
-
-@pytest.fixture
-async def make(docker: aiodocker.Docker, tmp_path: Path) -> AsyncIterator[Make]:
-    async with runners(docker, tmp_path) as make_runner:
-        yield make_runner
 
 
 @pytest.fixture
@@ -96,21 +87,6 @@ async def test_a_named_image_that_is_missing_is_named_with_its_variable(docker: 
         await Images(docker, RUNNER_IMAGE, ["no/such:image"]).all()
     with pytest.raises(RunnerImageError, match=r"no/such:image.*DBT_DOCKER_IMAGE\b"):
         await Images(docker, "no/such:image", None).all()
-
-
-async def test_every_adapter_of_every_image_parses(make: Make) -> None:
-    runner = make(more_images=OLDER)
-    images = await runner.images()
-    gate = asyncio.Semaphore(AT_ONCE)
-
-    async def reason(image: RunnerImage, adapter: str) -> str:
-        async with gate:
-            return (await image_commands.parses(runner, image, adapter))[0]
-
-    pairs = [(image, adapter) for image in images for adapter in sorted(image.adapters)]
-    reasons = await asyncio.gather(*(reason(*pair) for pair in pairs))
-    assert {(image.name, adapter): why for (image, adapter), why in zip(pairs, reasons, strict=True) if why} == {}
-    assert len(pairs) == len(ADAPTERS) + 4
 
 
 async def test_the_check_says_which_image_fails(

@@ -14,7 +14,7 @@ from app.manifest import decode
 from tests.integration.edits import START, Series
 from tests.integration.runner_steps import Parsed, steps
 
-STEPS = int(os.environ.get("FRESHET_EDITS", "24"))
+STEPS = int(os.environ.get("FRESHET_EDITS", "14"))
 SEED = int(os.environ.get("FRESHET_EDITS_SEED", "7"))
 
 

@@ -15,7 +15,8 @@ from app.github.api import ApiClient
 from app.github.auth import AppAuth
 from app.github.client import GitHubClient
 from app.store import Store, wake
-from tests.double import Answer, GitHubDouble, LostAnswer, Repository, Reset
+from app.store.pool import Database
+from tests.double import Answer, Delay, GitHubDouble, LostAnswer, Repository, Reset
 
 URL = "https://freshet.example"
 RUNS = r"/repos/.*/check-runs"
@@ -175,3 +176,16 @@ async def test_an_end_that_came_while_github_was_told_of_the_queue_is_told_at_on
     await finished(store)
     await store.check_runs.sent(extraction_id, due.revision)
     assert await store.check_runs.claim() is not None
+
+
+async def test_what_a_process_was_about_to_tell_when_it_stopped_is_told_by_the_next_one_soon(
+    dsn: str, db: Database, store: Store, client: GitHubClient, github: GitHubDouble, repository: Repository
+) -> None:
+    github.faults.add("POST", "/access_tokens", 1, Delay(20))
+    _, sha = await queued(store, github, repository)
+    async with publishing(dsn, store, client):
+        while not await db.value("SELECT count(*) FROM check_runs WHERE lease_until IS NOT NULL"):
+            await asyncio.sleep(0.01)
+    async with asyncio.timeout(30), publishing(dsn, store, client):
+        while not github.check_runs(repository, sha):
+            await asyncio.sleep(0.05)

@@ -282,7 +282,7 @@ class QueueRules(RuleBasedStateMachine):
 def test_whatever_the_order_every_lineage_is_at_its_head_at_the_end(dsn: str) -> None:
     # derandomize: the same orders in every run, so that a red build is about the change; raise max_examples to look for new ones.
     checks = settings(
-        max_examples=50,
+        max_examples=35,
         stateful_step_count=30,
         derandomize=True,
         deadline=None,

@@ -9,6 +9,10 @@ FROM (
 WHERE k.extraction_id = due.extraction_id
 RETURNING k.extraction_id, k.github_id, k.revision, k.in_doubt, k.attempts;
 
+-- name: release
+-- Its process stops. What it may have sent a moment ago shall have arrived before somebody looks for it.
+UPDATE check_runs SET lease_until = least(lease_until, now() + interval '3 seconds') WHERE extraction_id = $1;
+
 -- name: doubt
 -- What is sent now may arrive without our hearing of it.
 UPDATE check_runs SET in_doubt = true WHERE extraction_id = $1;
