@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,14 +29,12 @@ class Spool:
 
     def __init__(self, work_dir: Path) -> None:
         work_dir.mkdir(parents=True, exist_ok=True)
-        # Closed by `close`.
         self._file = tempfile.SpooledTemporaryFile(max_size=MAX_IN_MEMORY, dir=str(work_dir), prefix="spool-")  # noqa: SIM115
+        # Not `__del__`: of a cycle, the file could be collected first.
+        self.close = weakref.finalize(self, self._file.close)
+        """Gives back the memory or the disk."""
         self._pending = bytearray()
         self.size_bytes = 0
-
-    def __del__(self) -> None:
-        """Leave no file open behind somebody who was stopped on the way."""
-        self.close()
 
     async def write(self, data: bytes) -> None:
         """Add bytes. Raises as `flush` does."""
@@ -66,10 +65,6 @@ class Spool:
         """Return all of it, for whom the size is no matter."""
         self._file.seek(0)
         return self._file.read()
-
-    def close(self) -> None:
-        """Give back the memory or the disk."""
-        self._file.close()
 
     def _on_disk(self) -> int:
         descriptor = self._file.fileno()
