@@ -1,4 +1,4 @@
-"""What all tests share: one real PostgreSQL for the run, a database of its own for each test that asks for one."""
+"""What all tests share: one real PostgreSQL for the run, a database of its own for each test that asks for one, and the Docker engine."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator
 from itertools import count
 from pathlib import Path
 
+import aiodocker
 import asyncpg
 import pytest
 import pytest_asyncio
 
 from app import log
+from app.dbt.engine import connect
 from app.store import Store, embedded, migrate, pool
+from tests.integration.runner_fixtures import Make, runners
 
 _numbers = count()
 
@@ -59,3 +62,17 @@ async def _run(dsn: str, statement: str) -> None:
         await connection.execute(statement)
     finally:
         await connection.close()
+
+
+@pytest_asyncio.fixture
+async def docker() -> AsyncIterator[aiodocker.Docker]:
+    """The Docker engine of this machine."""
+    async with connect() as client:
+        yield client
+
+
+@pytest_asyncio.fixture
+async def make(docker: aiodocker.Docker, tmp_path: Path) -> AsyncIterator[Make]:
+    """Makes runners, and sees that they leave no container."""
+    async with runners(docker, tmp_path) as make_runner:
+        yield make_runner

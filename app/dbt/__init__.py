@@ -11,7 +11,6 @@ lifetime    containers are created and, whatever happens, deleted
 isolation   what a container is and may do
 attached    its three standard streams over one connection
 command     what goes in (lines of JSON, a tar archive) and what comes out (lines of JSON, bytes)
-packages    installed packages on their way from one container to the next
 profile     stub profiles: the adapter's name and no secret
 images      the runner image and what it holds
 build       runner images are built from a checkout

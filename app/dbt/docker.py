@@ -20,7 +20,6 @@ from app.dbt.demand import Kind
 from app.dbt.errands import Done, Errand, Errands
 from app.dbt.images import Images
 from app.dbt.isolation import CPU_SHARES, NO_NETWORK, WARMING_CPU_SHARES, Limits, Policy, Spec
-from app.dbt.packages import SpooledPackages
 from app.dbt.pool import PATIENCE_S, Pool
 from app.dbt.states import States
 from app.errors import OutputTooBigError, RunnerImageError
@@ -93,7 +92,7 @@ class DockerRunner:
     async def install(self, wanted: PackageRequest) -> PackageTree:
         """Run `dbt deps` with a network and return what it installed: the `ports.Installer` of operators who set `DBT_DEPS_NETWORK`."""
         job = replace(wanted.job, state=None)
-        packages = SpooledPackages(self._work_dir)
+        packages = Spool(self._work_dir)
         try:
             await self._run("deps", job, wanted.tree(), None, packages.write)
             await packages.flush()

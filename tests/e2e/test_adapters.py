@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
 
 from app import image_commands
-from app.dbt.engine import connect
 from app.images import ADAPTERS, RunnerImage
-from tests.integration.runner_fixtures import Make, runners
+from tests.integration.runner_fixtures import Make
 
 OLDER = ("dbt-runner:1.10", "dbt-runner:1.7")
 AT_ONCE = 2
-
-
-@pytest.fixture
-async def make(tmp_path: Path) -> AsyncIterator[Make]:
-    async with connect() as docker, runners(docker, tmp_path) as make_runner:
-        yield make_runner
 
 
 async def test_every_adapter_of_every_image_parses(make: Make) -> None:

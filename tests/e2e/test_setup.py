@@ -45,7 +45,7 @@ async def test_from_nothing_to_a_check_run_and_on_after_a_restart(tmp_path: Path
     data_dir = tmp_path / "data"
     async with GitHubDouble() as github:
         repository = await github.create_repository("octo/shop", FILES)
-        async with serving(github, data_dir, with_app=False) as service:
+        async with serving(github, data_dir, with_app=False, FRESHET_WARM_CONTAINERS="0") as service:
             port = int(service.url.rpartition(":")[2])
             assert "not ok: GitHub credentials" in await readiness(service)
             async with service.session.post(f"{service.url}/api/webhooks/github", json={}) as response:
@@ -70,7 +70,7 @@ async def test_from_nothing_to_a_check_run_and_on_after_a_restart(tmp_path: Path
         assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
         assert not [secret for secret in secrets if secret.encode() in files[1].read_bytes()]
 
-        async with serving(github, data_dir, port=port, with_app=False) as service:
+        async with serving(github, data_dir, port=port, with_app=False, FRESHET_WARM_CONTAINERS="0") as service:
             github.app.webhook_url = f"{service.url}/api/webhooks/github"
             assert "open this link" not in service.log.rpartition('"stopped"')[2]
             sha = await github.push(repository, {"models/three.sql": "select 3 as id"})
@@ -92,25 +92,25 @@ async def test_the_link_of_the_log_is_the_way_in_from_elsewhere(tmp_path: Path) 
 async def test_the_environment_wins_over_what_is_stored(tmp_path: Path) -> None:
     async with GitHubDouble() as github:
         own = github.app
-        async with serving(github, tmp_path, with_app=False) as service:
+        async with serving(github, tmp_path, with_app=False, FRESHET_WARM_CONTAINERS="0") as service:
             await set_up(service)
             assert github.app is not own
         made, github.state.app = github.app, own
         async with serving(github, tmp_path) as service:
             assert f"(id {own.id})" in await readiness(service)
         github.state.app = made
-        async with serving(github, tmp_path, with_app=False) as service:
+        async with serving(github, tmp_path, with_app=False, FRESHET_WARM_CONTAINERS="0") as service:
             assert f"(id {made.id})" in await readiness(service)
 
 
 async def test_stored_credentials_that_were_changed_stop_the_start(tmp_path: Path) -> None:
     async with GitHubDouble() as github:
-        async with serving(github, tmp_path, with_app=False) as service:
+        async with serving(github, tmp_path, with_app=False, FRESHET_WARM_CONTAINERS="0") as service:
             await set_up(service)
         file = tmp_path / "app.json.enc"
         file.write_bytes(file.read_bytes()[:-8])
         with pytest.raises(RuntimeError, match=r"app\.json\.enc") as caught:
-            async with serving(github, tmp_path, with_app=False):
+            async with serving(github, tmp_path, with_app=False, FRESHET_WARM_CONTAINERS="0"):
                 pass
         assert "Traceback" not in str(caught.value)
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import tarfile
-from collections.abc import AsyncIterator
 from io import BytesIO
 from pathlib import Path
 
 import aiodocker
 import pytest
 
-from app.dbt.engine import connect
-from app.dbt.packages import SpooledPackages
 from app.errors import ContainerOutOfMemoryError, ContainerTimedOutError, DbtError
 from app.ports import PackageTree
-from tests.integration.runner_fixtures import Make, runners, running
+from app.spool import Spool
+from tests.integration.runner_fixtures import Make, running
 from tests.integration.runner_hub import Hub, bridge_gateway
 from tests.integration.runner_images import RUNNER_IMAGE
 from tests.integration.runner_projects import PROJECT, SHOP, held, job, request, shop, tree
@@ -28,18 +26,6 @@ select 1 as id
 """
 DESCRIBED = "models:\n  - name: orders\n    description: \"{{ env_var('DBT_ENV_SECRET_TEXT') }}\"\n"
 ENDLESS = "{% for i in range(100000) %}{% for j in range(100000) %}{% set x = i + j %}{% endfor %}{% endfor %} select 1 as id"
-
-
-@pytest.fixture
-async def docker() -> AsyncIterator[aiodocker.Docker]:
-    async with connect() as client:
-        yield client
-
-
-@pytest.fixture
-async def make(docker: aiodocker.Docker, tmp_path: Path) -> AsyncIterator[Make]:
-    async with runners(docker, tmp_path) as make_runner:
-        yield make_runner
 
 
 async def test_a_project_is_parsed(make: Make) -> None:
@@ -206,9 +192,9 @@ async def test_devices_and_hard_links_of_packages_are_left_out(make: Make, tmp_p
     }
 
 
-async def spooled(directory: Path, *members: tarfile.TarInfo) -> SpooledPackages:
+async def spooled(directory: Path, *members: tarfile.TarInfo) -> Spool:
     """Return packages that hold these members, all of them empty."""
-    packages = SpooledPackages(directory)
+    packages = Spool(directory)
     await packages.write(b"".join(member.tobuf(tarfile.PAX_FORMAT) for member in members) + bytes(2 * tarfile.BLOCKSIZE))
     await packages.flush()
     return packages

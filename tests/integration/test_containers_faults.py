@@ -15,7 +15,7 @@ import pytest
 from app.dbt import isolation, lifetime
 from app.dbt.engine import connect
 from app.errors import ConfigurationError, ContainerTimedOutError, DbtError, EngineUnavailableError, OutputTooBigError, RunnerImageError
-from tests.integration.runner_fixtures import Make, containers, runners, running
+from tests.integration.runner_fixtures import Make, containers, running
 from tests.integration.runner_images import SPEAKS, build_image, build_runner, named
 from tests.integration.runner_projects import SHOP, held, job, request, tree
 
@@ -38,18 +38,6 @@ say(json.dumps({
     "environment": sorted(os.environ),
 }).encode())
 """
-
-
-@pytest.fixture
-async def docker() -> AsyncIterator[aiodocker.Docker]:
-    async with connect() as client:
-        yield client
-
-
-@pytest.fixture
-async def make(docker: aiodocker.Docker, tmp_path: Path) -> AsyncIterator[Make]:
-    async with runners(docker, tmp_path) as make_runner:
-        yield make_runner
 
 
 async def test_code_in_a_container_can_do_nothing(make: Make, docker: aiodocker.Docker) -> None:

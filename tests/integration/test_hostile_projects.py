@@ -8,13 +8,11 @@ import resource
 import tarfile
 import time
 from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
 
 import aiodocker
 import pytest
 
 from app.dbt.docker import MAX_MANIFEST, DockerRunner
-from app.dbt.engine import connect
 from app.errors import (
     ContainerOutOfMemoryError,
     ContainerTimedOutError,
@@ -25,24 +23,12 @@ from app.errors import (
 )
 from app.ports import Parsed
 from tests.integration.hostile_code import attack, hostile_runner
-from tests.integration.runner_fixtures import Make, runners
+from tests.integration.runner_fixtures import Make
 from tests.integration.runner_projects import SHOP, entry, job, shop, tree
 
 LAUGHS = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10))
 ALIAS_BOMB = f"{LAUGHS}models:\n  - name: orders\n    config: {{meta: {{all: *a9}}}}\n    columns: [{{name: id}}]\n"
 MERGE_BOMB = "a0: &a0 {k: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{','.join([f'*a{n - 1}'] * 10)}]}}\n" for n in range(1, 12))
-
-
-@pytest.fixture
-async def docker() -> AsyncIterator[aiodocker.Docker]:
-    async with connect() as client:
-        yield client
-
-
-@pytest.fixture
-async def make(docker: aiodocker.Docker, tmp_path: Path) -> AsyncIterator[Make]:
-    async with runners(docker, tmp_path) as make_runner:
-        yield make_runner
 
 
 async def parse(runner: DockerRunner, stream: AsyncIterator[bytes] | None = None) -> Parsed:

@@ -11,7 +11,6 @@ import pytest
 
 from app import config, image_commands
 from app.dbt import build
-from app.dbt.engine import connect
 from app.dbt.images import PROTOCOL, Images
 from app.errors import ConfigurationError, RunnerImageError
 from app.images import ADAPTERS, RunnerImage
@@ -26,12 +25,6 @@ CHECKOUT = {
     "deploy/dbt/1.11.txt": "dbt-core==1.11.16\ndbt-adapters==1.24.5\ndbt-duckdb==1.11.1\ndbt-snowflake==1.12.3\n",
     "app/dbt/runner/__main__.py": "",
 }
-
-
-@pytest.fixture
-async def docker() -> AsyncIterator[aiodocker.Docker]:
-    async with connect() as client:
-        yield client
 
 
 @pytest.fixture

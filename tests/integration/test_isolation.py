@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import aiodocker
 import pytest
 
 from app.dbt import isolation
-from app.dbt.engine import connect
 from app.dbt.isolation import Policy
 from app.errors import ConfigurationError
 from tests.integration.hostile_code import attack, hostile_runner
-from tests.integration.runner_fixtures import Make, runners
+from tests.integration.runner_fixtures import Make
 
 NUMBERS = {
     "x86_64": {"unshare": 272, "mount": 165, "ptrace": 101, "keyctl": 250, "bpf": 321, "reboot": 169, "syslog": 103, "setns": 308},
@@ -30,18 +27,6 @@ DEVICES = {
 CLONE_NEWUSER = 0x10000000
 PTRACE_ATTACH = 16
 ATTRIBUTES = "dict(line.split(':', 1) for line in open('/proc/self/status'))"
-
-
-@pytest.fixture
-async def docker() -> AsyncIterator[aiodocker.Docker]:
-    async with connect() as client:
-        yield client
-
-
-@pytest.fixture
-async def make(docker: aiodocker.Docker, tmp_path: Path) -> AsyncIterator[Make]:
-    async with runners(docker, tmp_path) as make_runner:
-        yield make_runner
 
 
 async def found(make: Make, docker: aiodocker.Docker, code: str, **settings: Any) -> dict[str, Any]:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import aiodocker
 import pytest
 
-from app.dbt.engine import connect
-from app.dbt.packages import SpooledPackages
 from app.errors import DbtError
 from app.remarks import Placeholder
-from tests.integration.runner_fixtures import Make, runners
+from app.spool import Spool
+from tests.integration.runner_fixtures import Make
 from tests.integration.runner_images import RUNNER_IMAGE, build_runner, named
 from tests.integration.runner_projects import PROJECT, SHOP, job, request, shop, tree
 
@@ -82,18 +81,6 @@ manifest = open("/work/target/manifest.json", "rb").read()
 sys.stdout.buffer.write(json.dumps({"ok": True, "bytes": len(manifest)}).encode() + b"\\n" + manifest)
 """
 """A runner that has the command line do it, without any of ours."""
-
-
-@pytest.fixture
-async def docker() -> AsyncIterator[aiodocker.Docker]:
-    async with connect() as client:
-        yield client
-
-
-@pytest.fixture
-async def make(docker: aiodocker.Docker, tmp_path: Path) -> AsyncIterator[Make]:
-    async with runners(docker, tmp_path) as make_runner:
-        yield make_runner
 
 
 def rows(found: Iterable[Placeholder]) -> set[tuple[str, str, str, str | None, int | None]]:
@@ -206,7 +193,7 @@ async def test_packages_may_lack_names_too(make: Make, tmp_path: Path) -> None:
     }
     link = tarfile.TarInfo("src/dbt_packages/tools")
     link.type, link.linkname = tarfile.SYMTYPE, "/work/src/parts/tools"
-    packages = SpooledPackages(tmp_path)
+    packages = Spool(tmp_path)
     await packages.write(link.tobuf(tarfile.PAX_FORMAT) + bytes(2 * tarfile.BLOCKSIZE))
     await packages.flush()
     parsed = await make().parse(job(), tree(files), packages)

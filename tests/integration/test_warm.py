@@ -15,11 +15,10 @@ import pytest
 
 from app import metrics
 from app.dbt.docker import DockerRunner
-from app.dbt.engine import connect
 from app.errors import UnavailableError
 from app.ports import StateScope
 from tests.integration.hostile_code import attack, hostile_runner
-from tests.integration.runner_fixtures import Make, containers, runners
+from tests.integration.runner_fixtures import Make, containers
 from tests.integration.runner_images import HEARS, SPEAKS, build_runner
 from tests.integration.runner_projects import SHOP, held, job, tree
 
@@ -48,18 +47,6 @@ sys.stdout.buffer.write(b'{"state_bytes": 6}\\nopaque')
 )
 """A runner that leaves a state, and does not get along with one."""
 MAIN = StateScope(1, 2, "c0ffee", "main", followed=True, fresh=False)
-
-
-@pytest.fixture
-async def docker() -> AsyncIterator[aiodocker.Docker]:
-    async with connect() as client:
-        yield client
-
-
-@pytest.fixture
-async def make(docker: aiodocker.Docker, tmp_path: Path) -> AsyncIterator[Make]:
-    async with runners(docker, tmp_path) as make_runner:
-        yield make_runner
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from app.dbt.attached import Log
 from app.dbt.command import Answers, MalformedResultError, Sink, archive, job_line
-from app.dbt.packages import MAX_IN_MEMORY, SpooledPackages
+from app.spool import MAX_IN_MEMORY, Spool
 from tests.integration.runner_projects import SHOP, job, tree
 
 
@@ -25,7 +25,7 @@ async def packed(stream: AsyncIterator[bytes]) -> bytes:
 
 
 async def test_the_archive_is_the_state_then_the_files_then_the_packages(tmp_path: Path) -> None:
-    state, packages = SpooledPackages(tmp_path), SpooledPackages(tmp_path)
+    state, packages = Spool(tmp_path), Spool(tmp_path)
     await state.write(b"kept" * 300)
     await state.flush()
     await packages.write(b"opaque" * 1000)
@@ -197,7 +197,7 @@ async def test_a_job_is_taken_before_anything_else(output: bytes) -> None:
 
 
 async def test_packages_move_to_the_disk_and_off_it(tmp_path: Path) -> None:
-    packages = SpooledPackages(tmp_path / "work")
+    packages = Spool(tmp_path / "work")
     size = MAX_IN_MEMORY + (3 << 20) + 1
     for _ in range(0, size, 1 << 16):
         await packages.write(bytes(min(1 << 16, size - packages.size_bytes)))
