@@ -1,6 +1,6 @@
 -- name: claim
 -- The next check run that GitHub does not show as it is; whoever dies over it loses it after the lease.
-UPDATE check_runs k SET lease_until = now() + interval '1 minute'
+UPDATE check_runs k SET lease_until = now() + interval '40 seconds'
 FROM (
   SELECT k.extraction_id FROM check_runs k
   WHERE k.sent < k.revision AND k.abandoned IS NULL AND k.due_at <= now() AND (k.lease_until IS NULL OR k.lease_until < now())
