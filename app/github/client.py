@@ -169,10 +169,6 @@ class GitHubClient:
             found = await self._get(repository, permissions, f"/repositories/{repository.id}", _Repository, doing)
         return found
 
-    async def _ref(self, repository: Repository, branch: str) -> str | None:
-        head = await self._ref_if_changed(repository, branch, None)
-        return head.sha if head else None
-
     async def _ref_if_changed(self, repository: Repository, branch: str, etag: str | None) -> BranchHead | None:
         """https://docs.github.com/en/rest/git/refs#get-a-reference; 409 says that the repository is empty."""
         doing = f"looking up the branch {branch} of {repository.full_name}"
