@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,8 @@ async def running(docker: aiodocker.Docker, extraction_id: str) -> dict[str, Any
     async with asyncio.timeout(20):
         while True:
             for name in await containers(docker, f"io.freshet.extraction={extraction_id}"):
-                details = await docker.containers.container(name).show()
-                if details["State"]["Running"]:
-                    return details
+                with suppress(aiodocker.DockerError):  # it was a warming one, or one that ended since it was listed
+                    details = await docker.containers.container(name).show()
+                    if details["State"]["Running"]:
+                        return details
             await asyncio.sleep(0.05)
