@@ -36,7 +36,7 @@ from app.storage import Lineages
 from app.store import Store, migrate, pool, wake
 from app.web import keys, middleware, pages, routes
 from app.web.door import Door
-from app.web.tokens import ServiceTokens
+from app.web.tokens import ServiceCallers, ServiceTokens
 from app.worker import Worker
 
 SHUTDOWN_S = 5.0
@@ -77,7 +77,7 @@ def create_app(settings: Settings) -> web.Application:
     web_app[CONFIGURED] = asyncio.Event()
     web_app[keys.DOOR] = Door()
     web_app[FAILED] = []
-    web_app[keys.TOKENS] = ServiceTokens(token.get_secret_value() for token in settings.freshet_api_tokens)
+    web_app[keys.CALLERS] = ServiceCallers(ServiceTokens(token.get_secret_value() for token in settings.freshet_api_tokens))
     web_app[keys.CHECKS] = {}
     web_app.cleanup_ctx.extend([_database, _github, _docker, _decoders, _background])
     web_app.on_shutdown.append(_close_streams)

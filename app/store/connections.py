@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from app.jobs import Connection
@@ -50,9 +51,19 @@ class Connections:
         return None if row is None else rows.connection(row)
 
     async def page(
-        self, *, owner: str | None, repository: str | None, q: str | None, after: tuple[str, str] | None, limit: int
+        self,
+        *,
+        owner: str | None,
+        repository: str | None,
+        q: str | None,
+        seen_by: Sequence[int] | None = None,
+        after: tuple[str, str] | None,
+        limit: int,
     ) -> list[Connection]:
-        """Return connections by repository name; `after` is the (name, id) of the last one of the page before."""
+        """Return connections by repository name; `after` is the (name, id) of the last one of the page before.
+
+        `seen_by`: only of these repositories (ids), and of public ones; None: of all.
+        """
         name, last_id = (after[0], UUID(after[1])) if after else (None, None)
-        found = await self._db.rows(SQL["page"], owner, repository, q, name, last_id, limit)
+        found = await self._db.rows(SQL["page"], owner, repository, q, name, last_id, limit, seen_by)
         return [rows.connection(row) for row in found]

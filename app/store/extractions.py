@@ -94,9 +94,12 @@ class Extractions:
         row = await self._db.row(SQL["by_id"], UUID(extraction_id))
         return None if row is None else rows.extraction(row)
 
-    async def active(self, *, after: int | None, limit: int) -> list[Extraction]:
-        """Return queued and running extractions, oldest first; `after` is the number of the last one of the page before."""
-        return [rows.extraction(row) for row in await self._db.rows(SQL["active"], after, limit)]
+    async def active(self, *, after: int | None, seen_by: Sequence[int] | None = None, limit: int) -> list[Extraction]:
+        """Return queued and running extractions, oldest first; `after` is the number of the last one of the page before.
+
+        `seen_by`: only of these repositories (ids), and of public ones; None: of all.
+        """
+        return [rows.extraction(row) for row in await self._db.rows(SQL["active"], after, limit, seen_by)]
 
     async def of_connection(self, connection_id: str, *, before: int | None = None, limit: int) -> list[Extraction]:
         """Return the history of a connection, newest first; `before` is the number of the last one of the page before."""

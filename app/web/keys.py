@@ -11,10 +11,9 @@ from aiohttp import web
 
 from app.checkup import Checkup, Deliveries, Hook
 from app.github_app import AppManifest, Owner, Registered, Registration
-from app.ports import Bell, GitHub
+from app.ports import Bell, Callers, GitHub
 from app.storage import Store
 from app.web.door import Door
-from app.web.tokens import ServiceTokens
 
 
 class Wake(Protocol):
@@ -61,7 +60,7 @@ GITHUB = web.AppKey("github", GitHub)
 WAKE = web.AppKey("wake", Wake)
 SETUP = web.AppKey("setup", AppSetup)
 DOOR = web.AppKey("door", Door)
-TOKENS = web.AppKey("tokens", ServiceTokens)
+CALLERS = web.AppKey("callers", Callers)
 CHECKS = web.AppKey("checks", dict[str, Check])
 CLOSING = web.AppKey("closing", asyncio.Event)
 """Set when the server stops: streams end."""

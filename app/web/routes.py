@@ -5,32 +5,39 @@ from __future__ import annotations
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from app.web import api, health, lineage, metrics, pages, schema, setup
-from app.web.keys import TOKENS
-from app.web.tokens import require
+from app.web import lineage, openapi, pages, setup
+from app.web.api import connections, extractions, service
+from app.web.operations import API, Operation, plain, route
 
-API = "/api/metadata"
+
+def operations(webhook: Handler) -> tuple[Operation, ...]:
+    """Return all that programs may ask; `webhook` takes GitHub's deliveries."""
+    return (
+        *service.operations(webhook),
+        *connections.OPERATIONS,
+        Operation(
+            method="GET",
+            path=f"{API}/connections/{{id}}/lineage",
+            handler=plain(lineage.Lineage().show),
+            summary="The lineage, whole or in part",
+            tag="lineage",
+            query=None,
+            right="read",
+        ),
+        *extractions.OPERATIONS,
+    )
 
 
 def add(web_app: web.Application, webhook: Handler) -> None:
-    """Add all routes; `webhook` takes GitHub's deliveries."""
+    """Add all routes."""
+    offered = operations(webhook)
+    document = openapi.Document(offered)
     web_app.add_routes(
         [
-            web.post("/api/webhooks/github", metrics.counted(webhook)),
-            web.post("/api/webhooks/github/setup", _guarded(setup.set_webhook)),
-            web.get(f"{API}/connections", _guarded(api.list_connections)),
-            web.get(f"{API}/connections/{{id}}", _guarded(api.get_connection)),
-            web.post(f"{API}/connections/{{id}}/extract", _guarded(api.extract)),
-            web.get(f"{API}/connections/{{id}}/lineage", _guarded(lineage.Lineage().show)),
-            web.get(f"{API}/connections/{{id}}/progress", _guarded(api.get_progress)),
-            web.get(f"{API}/connections/{{id}}/extractions", _guarded(api.list_extractions)),
-            web.get(f"{API}/extractions/active", _guarded(api.list_active)),
-            web.get(f"{API}/extractions/{{id}}", _guarded(api.get_extraction)),
-            web.get("/livez", health.livez),
-            web.get("/readyz", health.readyz),
-            web.get("/metrics", metrics.Page().show),
+            *(route(operation) for operation in offered),
+            web.get("/openapi.json", document.show),
+            web.get("/docs", document.page),
             web.get("/", pages.index),
-            web.get("/freshet.schema.json", schema.show),
             web.get("/setup", setup.show),
             web.get("/setup/callback", setup.callback),
             web.get("/extractions/{id}", pages.extraction),
@@ -38,11 +45,3 @@ def add(web_app: web.Application, webhook: Handler) -> None:
             web.get("/assets/{name}", pages.asset),
         ]
     )
-
-
-def _guarded(handler: Handler) -> Handler:
-    async def guarded(request: web.Request) -> web.StreamResponse:
-        require(request, request.app[TOKENS])
-        return await handler(request)
-
-    return guarded

@@ -16,7 +16,6 @@ import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from app.checkup import refused
 from app.errors import AlreadyConfiguredError, FreshetError, GoneError, RejectedError
 from app.github_app import CALLBACK_PATH, SETUP_PATH, Owner, is_login, server_address
 from app.web.door import STATE_LIFE_S, Intent, is_local
@@ -110,18 +109,6 @@ async def callback(request: web.Request) -> web.StreamResponse:
     response = _page(request, "setup_done.html", {"app": registered, "variables": variables})
     response.del_cookie(COOKIE, path=SETUP_PATH)
     return response
-
-
-async def set_webhook(request: web.Request) -> web.Response:
-    """`POST /api/webhooks/github/setup`: make GitHub's side of the webhook what ours is."""
-    try:
-        hook, deliveries = await request.app[SETUP].set_webhook()
-    except (GoneError, RejectedError) as error:
-        told = refused(error)
-        raise Problem(502, error.title, f"While setting the App's webhook: {told.reason.rstrip('.')}. {told.next_step}") from error
-    shown = {"url": hook.url, "content_type": hook.content_type, "insecure_ssl": hook.insecure_ssl}
-    answer = {"webhook": {**shown, "secret": "********" if hook.has_secret else None}, "deliveries": deliveries}
-    return web.Response(body=orjson.dumps(answer, option=orjson.OPT_UTC_Z), content_type="application/json")
 
 
 def _owner(request: web.Request, setup: AppSetup) -> Owner:

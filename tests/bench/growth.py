@@ -16,6 +16,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -144,7 +145,7 @@ def questions(of: Known) -> dict[str, Ask]:
         await store.extractions.enqueue(of.connection, "main", "f" * 40, "push")
 
     async def page(store: Store, **wanted: str) -> None:
-        filters = {"owner": None, "repository": None, "q": None} | wanted
+        filters: dict[str, Any] = {"owner": None, "repository": None, "q": None} | wanted
         await store.connections.page(after=None, limit=100, **filters)
 
     return {

@@ -33,7 +33,7 @@ from app.lineage import Lineage, Node
 from app.store import Store, embedded, migrate, pool
 from app.store.graphs import Graphs
 from app.web import keys, middleware, routes
-from app.web.tokens import ServiceTokens
+from app.web.tokens import ServiceCallers, ServiceTokens
 from tests.service import ROOT, TOKEN, clean_environment
 
 NODES, EDGES = 10_000, 25_000
@@ -184,7 +184,7 @@ async def serve(dsn: str) -> None:
         store = Store(db)
         web_app = web.Application(middlewares=[middleware.access_log, middleware.problems])
         web_app[keys.STORE] = store
-        web_app[keys.TOKENS] = ServiceTokens([TOKEN])
+        web_app[keys.CALLERS] = ServiceCallers(ServiceTokens([TOKEN]))
         routes.add(web_app, forget)
         web_app.add_routes([web.post("/forget", forget), web.post("/lag", lag)])
         runner = web.AppRunner(web_app, access_log=None)

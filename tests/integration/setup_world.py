@@ -18,7 +18,7 @@ from app.github.identity import IdentityFile
 from app.github.setup import AppSetup
 from app.web import keys, middleware, pages, routes
 from app.web.door import Door
-from app.web.tokens import ServiceTokens
+from app.web.tokens import ServiceCallers, ServiceTokens
 from tests.browser import forms, open_page, press
 from tests.double import GitHubDouble
 
@@ -74,7 +74,11 @@ async def running(data_dir: Path, *, fixed: bool = True, public_url: str = PUBLI
             clock=lambda: clock[0],
         )
         web_app = web.Application(middlewares=[middleware.problems])
-        web_app[keys.SETUP], web_app[keys.DOOR], web_app[keys.TOKENS] = setup, Door(lambda: clock[0]), ServiceTokens([TOKEN])
+        web_app[keys.SETUP], web_app[keys.DOOR], web_app[keys.CALLERS] = (
+            setup,
+            Door(lambda: clock[0]),
+            ServiceCallers(ServiceTokens([TOKEN])),
+        )
         pages.set_up(web_app)
         routes.add(web_app, _no_delivery)
         async with TestServer(web_app) as server, aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:

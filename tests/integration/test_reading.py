@@ -19,7 +19,7 @@ from app.lineage import Lineage, Node
 from app.store import Store, pool
 from app.store.graphs import Graphs
 from app.web import keys, middleware, routes
-from app.web.tokens import ServiceTokens
+from app.web.tokens import ServiceCallers, ServiceTokens
 
 TOKEN = {"Authorization": "Bearer token"}
 SHAS = [f"{number:040x}" for number in range(9)]
@@ -79,7 +79,7 @@ async def reader(store: Store, aiohttp_client: Any) -> Reader:
 
     web_app = web.Application(middlewares=[middleware.access_log, middleware.problems])
     web_app[keys.STORE] = store
-    web_app[keys.TOKENS] = ServiceTokens(["token"])
+    web_app[keys.CALLERS] = ServiceCallers(ServiceTokens(["token"]))
     routes.add(web_app, webhook)
     await store.installations.see(Repository(7, "octo/shop", 3, "main"))
     connection = await store.connections.create(7, "")

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import asyncpg
 import pytest
@@ -275,7 +276,7 @@ async def test_lists_are_filtered_and_paged(store: Store) -> None:
     await store.connections.create(50, "transform")
 
     async def names(after: tuple[str, str] | None = None, limit: int = 50, **filters: str) -> Sequence[str]:
-        wanted = {"owner": None, "repository": None, "q": None} | filters
+        wanted: dict[str, Any] = {"owner": None, "repository": None, "q": None} | filters
         return [found.repository.full_name for found in await store.connections.page(after=after, limit=limit, **wanted)]
 
     assert await names() == ["Acme/Store", *(f"octo/shop{10 + number}" for number in range(5))]

@@ -13,7 +13,8 @@ from aiohttp import web
 from app.jobs import Connection, Extraction, Problem, Repository
 from app.remarks import Remark
 from app.web import pages
-from app.web.models import ConnectionView, ExtractionView
+from app.web.models.connections import ConnectionView
+from app.web.models.extractions import ExtractionView
 from tests.unit.github_markdown import HOSTILE, UNSEEN
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -31,8 +31,9 @@ LEFT JOIN LATERAL (
 WHERE c.id = $1 AND c.hidden_at IS NULL;
 
 -- name: page
--- $1 owner, $2 repository, $3 words anywhere, $4 and $5 name and id of the last one of the page before. They are gone through in their
--- order, from where the page begins to where the owner or the repository ends; only $3 has to look at each on the way.
+-- $1 owner, $2 repository, $3 words anywhere, $4 and $5 name and id of the last one of the page before, $7 repositories besides public
+-- ones that may be seen (NULL: all). They are gone through in their
+-- order, from where the page begins to where the owner or the repository ends; only $3 and $7 have to look at each on the way.
 SELECT page.*, l.sha AS lineage_sha, l.extracted_at, h.status AS head_status, h.title AS head_problem
 FROM (
   SELECT c.id, c.project_dir, c.branch, c.project_name, c.head_sha, c.created_at, c.lineage_id, c.listed_as,
@@ -46,6 +47,7 @@ FROM (
       CASE WHEN lower($4 COLLATE "C") >= greatest(lower($1 COLLATE "C") || '/', lower($2 COLLATE "C"), '') THEN $5::uuid
            ELSE '00000000-0000-0000-0000-000000000000' END)
     AND c.listed_as < coalesce(least(lower($1 COLLATE "C") || '0', lower($2 COLLATE "C") || ' '), U&'\+10FFFF')
+    AND ($7::bigint[] IS NULL OR NOT r.private OR r.id = ANY($7))
     AND ($3::text IS NULL OR strpos(lower(concat_ws(' ', r.full_name, c.project_name, c.project_dir)), lower($3)) > 0)
   ORDER BY c.listed_as, c.id
   LIMIT $6

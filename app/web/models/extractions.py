@@ -1,35 +1,55 @@
-"""The JSON of the API as pydantic models: field names are those of the contract, times are UTC."""
+"""Extractions as they are shown and asked for."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
-from typing import Annotated, Any, Generic, Self, TypeVar
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field
 
-from app.jobs import Connection, Extraction, Problem, StageTime
+from app.jobs import Extraction, Problem, StageTime, Status
+from app.web.models.common import Body, Model, Sha, Time, example
 from app.wording.report import conclusion_of, headline
 
+EXTRACTION: dict[str, Any] = {
+    "id": "5a1c5c0c-51a0-4d2b-8f52-3c1f2a0a6f0e",
+    "connection_id": "0b6f1c1e-4f0e-4a8e-9d7b-2f1f0f6f5a11",
+    "repository": "octo/shop",
+    "project_dir": "transform",
+    "branch": "main",
+    "sha": "6dcb09b5b57875f334f61aebed695e2e4193db5e",
+    "status": "succeeded",
+    "stage": None,
+    "trigger": "push",
+    "attempt": 1,
+    "headline": "12 models, 30 tests, 4 sources, 61 edges",
+    "conclusion": "success",
+    "created_at": "2026-11-02T09:00:00Z",
+    "started_at": "2026-11-02T09:00:00Z",
+    "finished_at": "2026-11-02T09:00:09Z",
+    "stages": [
+        {
+            "stage": "parsing",
+            "state": "done",
+            "started_at": "2026-11-02T09:00:01Z",
+            "finished_at": "2026-11-02T09:00:09Z",
+            "seconds": 8.0,
+        }
+    ],
+    "error": None,
+    "result": {"dbt_version": "1.11.16", "nodes": 46, "edges": 61},
+}
 
-def _utc(at: datetime) -> datetime:
-    return at.astimezone(UTC)
 
-
-Time = Annotated[datetime, AfterValidator(_utc)]
-Item = TypeVar("Item")
-Sha = Annotated[str, StringConstraints(pattern="^[0-9a-f]{40}([0-9a-f]{24})?$")]
-
-
-class ExtractRequest(BaseModel):
+class ExtractRequest(Body):
     """Body of `POST …/extract`; an empty body means the branch's head."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = example(sha="6dcb09b5b57875f334f61aebed695e2e4193db5e")
 
-    sha: Sha | None = None
+    sha: Annotated[Sha | None, Field(description="A commit; without it the head of the branch, as GitHub has it now")] = None
 
 
-class StageView(BaseModel):
+class StageView(Model):
     """One stage of an extraction. `state` is `done` or `running`."""
 
     stage: str
@@ -45,7 +65,7 @@ class StageView(BaseModel):
         return cls(stage=stage.stage, state=state, started_at=stage.started_at, finished_at=stage.ended_at, seconds=stage.seconds)
 
 
-class RemarkView(BaseModel):
+class RemarkView(Model):
     """What is said of one place. `level` is `failure`, `warning` or `notice`, `path` is in the repository."""
 
     level: str
@@ -55,7 +75,7 @@ class RemarkView(BaseModel):
     line: int | None
 
 
-class ProblemView(BaseModel):
+class ProblemView(Model):
     """Why an extraction did not succeed."""
 
     title: str
@@ -74,8 +94,10 @@ class ProblemView(BaseModel):
         return cls(**shown)
 
 
-class ExtractionView(BaseModel):
+class ExtractionView(Model):
     """One extraction."""
+
+    model_config = example(**EXTRACTION)
 
     id: str
     connection_id: str
@@ -83,7 +105,7 @@ class ExtractionView(BaseModel):
     project_dir: str | None
     branch: str
     sha: str
-    status: str
+    status: Status
     stage: str | None
     trigger: str
     attempt: int
@@ -120,53 +142,3 @@ class ExtractionView(BaseModel):
             error=None if problem is None else ProblemView.of(problem),
             result=extraction.result or None,
         )
-
-
-class ConnectionView(BaseModel):
-    """One connection as it stands in lists."""
-
-    id: str
-    repository: str
-    repository_id: str
-    private: bool
-    project_dir: str | None
-    project_name: str | None
-    branch: str | None
-    created_at: Time
-    head_sha: str | None
-    lineage_sha: str | None
-    extracted_at: Time | None
-    stale: bool
-    stale_reason: str | None = Field(description="Why the lineage is not of the newest commit")
-
-    @classmethod
-    def fields_of(cls, connection: Connection) -> dict[str, Any]:
-        """Return the values of the fields."""
-        return {
-            "id": connection.id,
-            "repository": connection.repository.full_name,
-            "repository_id": str(connection.repository.id),
-            "private": connection.repository.private,
-            "project_dir": connection.project_dir,
-            "project_name": connection.project_name,
-            "branch": connection.followed_branch,
-            "created_at": connection.created_at,
-            "head_sha": connection.head_sha,
-            "lineage_sha": connection.lineage_sha,
-            "extracted_at": connection.extracted_at,
-            "stale": connection.stale,
-            "stale_reason": connection.stale_reason,
-        }
-
-
-class ConnectionDetail(ConnectionView):
-    """One connection with its last extraction."""
-
-    last_extraction: ExtractionView | None
-
-
-class Page(BaseModel, Generic[Item]):
-    """A list."""
-
-    items: list[Item]
-    next_cursor: str | None
