@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from app.web import lineage, openapi, pages, setup
+from app.web import limits, lineage, openapi, pages, setup
 from app.web.api import connections, extractions, service
 from app.web.operations import API, Operation, plain, route
 
@@ -29,7 +29,9 @@ def operations(webhook: Handler) -> tuple[Operation, ...]:
 
 
 def add(web_app: web.Application, webhook: Handler) -> None:
-    """Add all routes."""
+    """Add all routes; without limits, unless they are set up."""
+    if limits.LIMITS not in web_app:
+        limits.set_up(web_app, limits.Limits(0))
     offered = operations(webhook)
     document = openapi.Document(offered)
     web_app.add_routes(

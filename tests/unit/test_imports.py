@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LEVELS = [
-    {"app.remarks", "app.log", "app.metrics", "app.copy_format"},
+    {"app.remarks", "app.log", "app.metrics", "app.copy_format", "app.tokens"},
     {"app.errors"},
     {"app.spool", "app.texts", "app.jobs", "app.github_app", "app.images"},
     {"app.yaml_schema"},
@@ -46,6 +46,7 @@ PURE = [
         "jobs",
         "events",
         "copy_format",
+        "tokens",
         "manifest",
         "lineage",
         "graph",
