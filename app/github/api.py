@@ -58,7 +58,7 @@ class _Request:
     reserve: int = 0
     """Requests that have to remain of the hour's rate limit when this one is done."""
     whole: bool = True
-    """False: the status says it all, the body is not read."""
+    """False: a good status says it all, the body is not read."""
 
 
 class ApiClient:
@@ -200,7 +200,7 @@ class ApiClient:
                 status = str(response.status)
                 if self._measured:
                     metrics.RATE_LIMIT.note(response.headers)
-                body = await _read(response, request.doing) if request.whole else b""
+                body = await _read(response, request.doing) if request.whole or not response.ok else b""
                 link = response.links.get("next")
                 return Answer(response.status, response.headers, body, str(link["url"]) if link else None)
         except TimeoutError as error:
@@ -240,7 +240,7 @@ def _headers_of(request: _Request) -> dict[str, str]:
 
 def _authorization(credentials: Credentials) -> str:
     if isinstance(credentials, Basic):
-        return aiohttp.BasicAuth(credentials.user, credentials.password.get_secret_value(), "utf-8").encode()
+        return aiohttp.encode_basic_auth(credentials.user, credentials.password.get_secret_value())
     return f"Bearer {credentials.get_secret_value()}"
 
 
