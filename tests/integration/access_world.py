@@ -48,10 +48,10 @@ class World:
         self.connections[full_name] = (await self.store.connections.create(hosted.id, "")).id
         return hosted
 
-    async def ask(self, token: str | None, path: str, method: str = "GET") -> tuple[int, Any, Mapping[str, str]]:
+    async def ask(self, token: str | None, path: str, method: str = "GET", **asked: Any) -> tuple[int, Any, Mapping[str, str]]:
         """Return status, body and headers."""
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        async with self.client.request(method, path, headers=headers) as response:
+        async with self.client.request(method, path, headers=headers, **asked) as response:
             body = await response.json(content_type=None)
             assert response.status < 400 or response.content_type == "application/problem+json"
             return response.status, body, response.headers
