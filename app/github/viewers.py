@@ -105,10 +105,10 @@ class Viewers:
         if not tokens.is_usable(token):
             return None
         viewer = Viewer(self, token)
-        if viewer.kind == "app_user" and not await self._is_ours(viewer):
+        # First what costs our client nothing: it has so many requests an hour, and anybody can think of tokens.
+        if not await self._good.get(viewer.digest, lambda: self._ask(viewer, lambda: self._questions.is_good(viewer.token))):
             return None
-        is_good = await self._good.get(viewer.digest, lambda: self._ask(viewer, lambda: self._questions.is_good(viewer.token)))
-        return viewer if is_good else None
+        return viewer if viewer.kind != "app_user" or await self._is_ours(viewer) else None
 
     async def may(self, viewer: Viewer, right: Right, repository_id: int) -> bool:
         """Tell whether GitHub lets a token do that. Raises UnknownTokenError or GitHubUnavailableError."""
@@ -128,14 +128,7 @@ class Viewers:
                 mend = "set GITHUB_CLIENT_ID and GITHUB_CLIENT_SECRET"
                 _log.warning("tokens of users of other Apps are not told apart from those of ours", mend=mend)
             return True
-        moment = self._good.moment()
-
-        async def ask() -> bool:
-            ours = await self._questions.is_of(client, viewer.token)
-            self._good.put(viewer.digest, ours, moment)
-            return ours
-
-        return await self._ours.get(viewer.digest, ask)
+        return await self._ours.get(viewer.digest, lambda: self._questions.is_of(client, viewer.token))
 
     async def _look(self, viewer: Viewer, right: Right, repository_id: int) -> bool:
         """Ask what a repository is to a token, and where that does not tell, for the thing itself."""

@@ -44,7 +44,7 @@ async def caller_of(request: web.Request, *, service: bool = False) -> Caller:
     if caller is None:
         limit.take(request, address)
         raise unknown_token()
-    limit.take(request, caller.key)
+    limit.take(request, caller.key, times=limits.SERVICE_TIMES if caller.everything else 1)
     if service and not caller.everything:
         raise Problem(403, "This needs a service token", "It is for the operator: send a token of FRESHET_API_TOKENS.")
     return caller

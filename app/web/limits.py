@@ -1,5 +1,7 @@
 """How often somebody may call: so many requests a minute with one token, and as many without a good one from one address.
 
+A service token stands for a program of the operator's, and for all whom that serves: it may call `SERVICE_TIMES` as often.
+
 Headers as on GitHub (https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api), and those that are to become the
 standard (https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/). Each process counts for itself.
 """
@@ -19,6 +21,7 @@ from app.web.problems import Problem
 
 WINDOW_S = 60
 MAX_WINDOWS = 50_000
+SERVICE_TIMES = 100
 PREFIX_BITS = 64
 """Of an IPv6 address: the rest is for whoever has it to choose."""
 POLICY = "default"
@@ -57,11 +60,11 @@ class Limits:
         self._per_minute, self._clock = per_minute, clock
         self._windows = LRUCache[str, Window](MAX_WINDOWS)
 
-    def take(self, request: web.Request, key: str) -> None:
+    def take(self, request: web.Request, key: str, *, times: int = 1) -> None:
         """Count a request for somebody, and have its answer say so. Raises Problem 429 when he had his."""
         if not self._per_minute:
             return
-        window = self._window(key)
+        window = self._window(key, times)
         request[WINDOW] = window
         if not window.remaining:
             raise self._refusal(window)
@@ -82,10 +85,10 @@ class Limits:
         if window is not None:
             response.headers.update(window.headers(self._left_s(window)))
 
-    def _window(self, key: str) -> Window:
+    def _window(self, key: str, times: int = 1) -> Window:
         window, now = self._windows.get(key), self._clock()
         if window is None or window.ends_at <= now:
-            window = self._windows[key] = Window(self._per_minute, now + WINDOW_S)
+            window = self._windows[key] = Window(times * self._per_minute, now + WINDOW_S)
         return window
 
     def _left_s(self, window: Window) -> int:

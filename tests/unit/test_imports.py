@@ -37,6 +37,7 @@ ROOMS = {
 """Pure rooms, and what stands on what in them."""
 PURE = [
     "dbt/demand",
+    "github/grants",
     *(
         "remarks",
         "texts",
