@@ -26,8 +26,10 @@ async def becomes(wanted: int, service: Service, token: str, path: str, *, withi
 async def test_who_may_read_push_or_nothing_is_what_github_says_now(tmp_path: Path) -> None:
     file = tmp_path / "tokens"
     file.write_text(IN_FILE)
-    settings = {"FRESHET_API_TOKENS_FILE": str(file), "FRESHET_WARM_CONTAINERS": "0"}
-    async with GitHubDouble() as github, serving(github, tmp_path / "data", **settings) as service:
+    async with (
+        GitHubDouble() as github,
+        serving(github, tmp_path / "data", FRESHET_API_TOKENS_FILE=str(file), FRESHET_WARM_CONTAINERS="0") as service,
+    ):
         repository = await github.create_repository("octo/shop", FILES)
         await github.install("octo")
         path = f"/api/metadata/connections/{(await service.connection('octo/shop'))['id']}"

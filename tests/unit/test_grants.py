@@ -35,7 +35,7 @@ def test_a_kind_is_told_by_its_prefix(token: str, kind: Kind) -> None:
 
 
 def test_scopes_are_those_of_classic_tokens() -> None:
-    assert scopes_of("user", {"x-oauth-scopes": "repo, read:org"}) == {"repo", "read:org"}
+    assert scopes_of("user", {"x-oauth-scopes": "repo, read:org"}) == frozenset({"repo", "read:org"})
     assert scopes_of("user", {"x-oauth-scopes": ""}) == frozenset()
     assert scopes_of("user", {}) is None
     assert scopes_of("app_user", {"x-oauth-scopes": ""}) is None
