@@ -13,7 +13,7 @@ from app.images import RunnerImage
 from app.inference import discovery, project
 from app.inference.project import UNKNOWN_SIZE, Entry, Layout
 from app.jobs import Repository, Stage
-from app.lineage import Difference, StorableLineage
+from app.lineage import VERSION, Difference, StorableLineage
 from app.ports import DbtJob, Decoders, Installer, PackageRequest, PackageTree, Parsed, Runner, Sources, SourceTree, StateScope
 from app.remarks import Remark
 from app.storage import KnownInput
@@ -110,7 +110,7 @@ async def refresh(commit: Commit, tools: Tools, ledger: Ledger) -> Refreshed | C
 
 async def _refresh(tree: SourceTree, commit: Commit, layout: Layout, tools: Tools, ledger: Ledger) -> Refreshed | Carried:
     job, remarks = _job(commit, layout, await tools.runner.images())
-    input_hash = project.input_hash(layout, job.adapter_type, job.image.id)
+    input_hash = project.input_hash(layout, job.adapter_type, job.image.id, VERSION)
     if known := await ledger.known(input_hash):
         await ledger.enter("storing")
         return Carried(layout, known)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
+from app.diff import Diff
 from app.graph import Graph
 from app.jobs import Connection, Extraction, Newest, Problem, Repository, Stage, StageTime, Status
 from app.lineage import Difference, StorableLineage
@@ -187,6 +188,7 @@ class Lineages(Protocol):
 
 class Graphs(Protocol):
     async def of(self, head: LineageHead) -> Graph | None: ...
+    async def diff(self, base: LineageHead, head: LineageHead) -> Diff | None: ...
     async def compute(self, work: Callable[[], Result]) -> Result: ...
 
 

@@ -14,9 +14,9 @@ LEVELS = [
     {"app.spool", "app.texts", "app.jobs", "app.github_app", "app.images"},
     {"app.yaml_schema"},
     {"app.settings", "app.events", "app.manifest", "app.checkup"},
-    {"app.deps", "app.inference"},
-    {"app.lineage", "app.graph"},
-    {"app.wording"},
+    {"app.deps", "app.inference", "app.column_tests"},
+    {"app.lineage", "app.graph", "app.diff"},
+    {"app.wording", "app.formats"},
     {"app.ports", "app.resolve"},
     {"app.storage"},
     {"app.handlers", "app.refresh"},
@@ -31,6 +31,10 @@ LEVELS = [
 ]
 ROOMS = {
     "app.deps": [{"addresses", "ranges", "expressions", "lockfile"}, {"remotes", "packages"}, {"pins"}],
+    "app.formats": [
+        {"heading", "texts", "pieces", "relations"},
+        {"document", "dot", "mermaid", "graphml", "edges_csv", "openlineage"},
+    ],
     "app.inference": [{"names", "specs"}, {"evidence", "discovery"}, {"warehouse", "versions"}, {"project"}],
     "app.wording": [{"markdown", "classes"}, {"advice"}, {"place"}, {"summary"}, {"report"}],
 }
@@ -47,8 +51,10 @@ PURE = [
         "events",
         "copy_format",
         "manifest",
+        "column_tests",
         "lineage",
         "graph",
+        "diff",
         "github_app",
         "checkup",
     ),

@@ -1,0 +1,74 @@
+"""Which tests stand at which columns of what can have columns, as people wrote them in their YAML files.
+
+A test says what it was written at (`attached_node`; before manifest version 10, `file_key_name` or the one thing that it depends on) and,
+when that was a column, which one, quoted as the warehouse does it where the project says that the name is to be quoted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from app.manifest import Column, Manifest, Resource
+
+COLUMNED = ("model", "source", "seed", "snapshot")
+"""What tests can be written at."""
+QUOTES = ('""', "``", "[]")
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnTest:
+    """A test at a column: `name` is that of the generic test, such as `not_null`; `column` is as the test has it."""
+
+    unique_id: str
+    name: str
+    column: str
+
+
+def at_columns(of: Manifest) -> dict[str, list[ColumnTest]]:
+    """Return the tests at columns by the unique_id of what they were written at, in the order of their own unique_ids."""
+    resources, found = of.resources, dict[str, list[ColumnTest]]()
+    for unique_id, test in sorted(of.nodes.items()):
+        if test.column_name and test.resource_type == "test":
+            at = test.attached_node or _written_at(test, of.parent_map.get(unique_id, ()), resources)
+            name = test.test_metadata.name if test.test_metadata else test.name
+            found.setdefault(at, []).append(ColumnTest(unique_id, name, test.column_name))
+    return found
+
+
+def by_column(columns: Mapping[str, Column], tests: Sequence[ColumnTest]) -> list[tuple[Column, list[ColumnTest]]]:
+    """Return the columns with their tests. A column that only a test names comes last.
+
+    Names are the same when they are equal, or differ in their case and neither the test nor the YAML file insists by quoting.
+    """
+    found: dict[str, tuple[Column, list[ColumnTest]]] = {column.name: (column, []) for column in columns.values()}
+    folded = {name.casefold(): name for name in reversed(found)}
+    for test in tests:
+        name, quoted = unquoted(test.column)
+        known = name if name in found or quoted else folded.get(name.casefold(), name)
+        if known not in found:
+            found[known] = Column(known), []
+            folded.setdefault(known.casefold(), known)
+        found[known][1].append(test)
+    return list(found.values())
+
+
+def unquoted(name: str) -> tuple[str, bool]:
+    """Return a name without the quotes of its warehouse, and whether it had any."""
+    if len(name) > 2 and name[0] + name[-1] in QUOTES:  # noqa: PLR2004 - something between two quotes
+        return name[1:-1], True
+    return name, False
+
+
+def _written_at(test: Resource, parents: Sequence[str], resources: Mapping[str, Resource]) -> str:
+    """Return the unique_id of what an old manifest's test was written at, empty when it does not tell."""
+    likely = [parent for parent in parents if parent in resources and resources[parent].resource_type in COLUMNED]
+    if len(likely) > 1:
+        wanted = (test.file_key_name or "").partition(".")[2]
+        likely = [parent for parent in likely if wanted in _file_keys(parent, resources[parent])]
+    return likely[0] if len(likely) == 1 else ""
+
+
+def _file_keys(unique_id: str, resource: Resource) -> tuple[str, str]:
+    """Return the names that `file_key_name` may have for it: a source's is made of its own and its table's."""
+    return resource.name, "_".join(unique_id.split(".")[2:])
