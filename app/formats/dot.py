@@ -1,7 +1,7 @@
-"""Graphviz' DOT: https://graphviz.org/doc/info/lang.html.
+r"""Graphviz' DOT: https://graphviz.org/doc/info/lang.html.
 
-A node is named by its unique_id. Every name stands between double quotes, where DOT ends a string at a quote that no backslash precedes,
-reads `\\` as a backslash in labels only, and lets line breaks be: so quotes and backslashes get a backslash each, and labels are of one line.
+A node is named by its unique_id. Every name stands between double quotes, where DOT ends a string at a quote without a backslash before it,
+reads `\\` as one backslash in labels only, and lets line breaks be: so quotes and backslashes get a backslash each. Labels have one line.
 """
 
 from __future__ import annotations

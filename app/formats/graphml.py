@@ -1,6 +1,6 @@
 """GraphML: http://graphml.graphdrawing.org/specification.html.
 
-Nodes are named `n0`, `n1` and so on, by their places in the whole lineage, because an id may hold few characters; `unique_id` is among the data.
+Nodes are named `n0`, `n1` and so on, by their places in the whole lineage, as an id may hold few characters; `unique_id` is among the data.
 What XML 1.0 cannot hold at all (https://www.w3.org/TR/xml/#charsets) becomes U+FFFD.
 """
 

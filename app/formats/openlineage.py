@@ -138,7 +138,7 @@ class _Teller:
 
     def _inputs(self, number: int) -> list[int]:
         """Return the tables and views that a node is made of."""
-        found, seen, left = [], {number}, [number]
+        found, seen, left = list[int](), {number}, [number]
         while left and len(seen) - len(found) <= MOST_PASSED:
             for parent in self._selection.parents(left.pop()):
                 if parent not in seen:

@@ -107,7 +107,6 @@ PARTS: dict[str, set[str]] = {
     "tag=%C3%BCn%C3%AF": {"model.shop.ünï 😀"},
     "focus=%C3%BCn%C3%AF%20%F0%9F%98%80&depth=0": {"model.shop.ünï 😀"},
     "package=nothing&tag=%FF": set(),
-    "focus=&depth=&sha=": set(UPSTREAM),
 }
 
 
@@ -135,7 +134,11 @@ REFUSED: list[tuple[str, int, str | None]] = [
     ("resource_type=macro", 400, "resource_type"),
     ("package=a&package=b", 400, "package"),
     ("sha=main", 400, "sha"),
-    ("sha=" + "0" * 39 + "9", 404, None),
+    ("sha=" + "0" * 39 + "9", 404, "sha"),
+    ("focus=", 400, "focus"),
+    ("resource_type=model&resource_type=", 400, "resource_type"),
+    ("format=yaml", 400, "format"),
+    ("format=csv&format=dot", 400, "format"),
     ("resource_typ=model", 400, "resource_typ"),
     ("%00=%00", 400, "\0"),
 ]
