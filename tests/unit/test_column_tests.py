@@ -88,9 +88,7 @@ OLD = {
 def test_old_manifests_say_it_by_what_a_test_depends_on(case: str) -> None:
     parents, file_key_name, expected = OLD[case]
     test = generic("relationships", None, "id", file_key_name=file_key_name)
-    found = build(
-        resource(ORDERS), resource(CUSTOMERS), test, parents={test["unique_id"]: parents}, sources={RAW: resource(RAW)}
-    )
+    found = build(resource(ORDERS), resource(CUSTOMERS), test, parents={test["unique_id"]: parents}, sources={RAW: resource(RAW)})
     at = [node.unique_id for node in found.nodes if json.loads(node.content)["columns"]]
     assert at == ([expected] if expected else [])
 
