@@ -176,8 +176,8 @@ class _Teller:
 
 
 def _field(column: _Column) -> Json:
-    told = {"name": column.name, "type": column.data_type, "description": column.description}
-    return {name: value for name, value in told.items() if value}
+    told = {"type": column.data_type, "description": column.description}
+    return {"name": column.name, **{name: value for name, value in told.items() if value}}
 
 
 def _scheme(adapter_type: str) -> str:
