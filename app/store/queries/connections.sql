@@ -47,7 +47,7 @@ FROM (
       CASE WHEN lower($4 COLLATE "C") >= greatest(lower($1 COLLATE "C") || '/', lower($2 COLLATE "C"), '') THEN $5::uuid
            ELSE '00000000-0000-0000-0000-000000000000' END)
     AND c.listed_as < coalesce(least(lower($1 COLLATE "C") || '0', lower($2 COLLATE "C") || ' '), U&'\+10FFFF')
-    AND ($7::bigint[] IS NULL OR NOT r.private OR r.id = ANY($7))
+    AND CASE WHEN $7::bigint[] IS NULL THEN true ELSE NOT r.private OR r.id = ANY($7) END
     AND ($3::text IS NULL OR strpos(lower(concat_ws(' ', r.full_name, c.project_name, c.project_dir)), lower($3)) > 0)
   ORDER BY c.listed_as, c.id
   LIMIT $6

@@ -117,7 +117,7 @@ FROM extractions e
 JOIN connections c ON c.id = e.connection_id
 JOIN repositories r ON r.id = c.repository_id AND r.removed_at IS NULL
 JOIN installations i ON i.id = r.installation_id AND i.deleted_at IS NULL
-WHERE e.status IN ('queued', 'running') AND e.number > coalesce($1::bigint, 0) AND ($3::bigint[] IS NULL OR NOT r.private OR r.id = ANY($3))
+WHERE e.status IN ('queued', 'running') AND e.number > coalesce($1::bigint, 0) AND CASE WHEN $3::bigint[] IS NULL THEN true ELSE NOT r.private OR r.id = ANY($3) END
 ORDER BY e.number
 LIMIT $2;
 
