@@ -4,7 +4,8 @@ One RunEvent for each model, seed and snapshot that is a table or a view: the da
 has no table of its own (ephemeral models) is passed through. It is the run of dbt's parsing that is complete, not that of a model: DataHub
 takes no other kind of event, and of these none without an outcome.
 
-A dataset's namespace is the adapter's name, as for BigQuery in OpenLineage's conventions, because no host or account is known here.
+A dataset's namespace is what the caller says, or else the adapter's name, as OpenLineage's conventions have it of BigQuery: no host or
+account is known here.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ class Links:
 
     service: str
     repository: str
+    warehouse: str | None = None
+    """The namespace of the datasets, from who knows it."""
 
 
 def texts(heading: Heading, selection: Selection, links: Links) -> Iterator[bytes]:
@@ -85,7 +88,7 @@ class _Teller:
 
     def __init__(self, heading: Heading, selection: Selection, links: Links) -> None:
         self._heading, self._selection, self._links = heading, selection, links
-        self._namespace = _scheme(heading.adapter_type or "")
+        self._namespace = links.warehouse or _scheme(heading.adapter_type or "")
         self._job_namespace = _namespace(links.repository, heading.project_dir)
         self._event = {
             "eventTime": orjson.loads(orjson.dumps(heading.extracted_at, option=orjson.OPT_UTC_Z)),
@@ -163,7 +166,7 @@ class _Teller:
     def _told_dataset(self, number: int) -> Json:
         content = msgspec.json.decode(self._selection.node(number).content, type=_Content)
         namespace = self._namespace
-        facets = {"dataSource": self._facet("dataSource", name=namespace, uri=f"{namespace}:/")}
+        facets = {"dataSource": self._facet("dataSource", name=namespace, uri=namespace if ":" in namespace else f"{namespace}:/")}
         if content.description:
             facets["documentation"] = self._facet("documentation", description=content.description)
         if content.columns:

@@ -43,6 +43,7 @@ QUESTIONS: dict[tuple[str, str], tuple[tuple[object, ...], int]] = {
     ("installations", "claim_look"): ((), 5),
     ("installations", "resume_check_runs"): ((3,), 5),
     ("deliveries", "purge"): ((1000,), 2 * 1000),
+    ("graphs", "versions"): (("{1,2,3}",), 3),
     ("history", "next_connections"): ((history.FIRST, 50, AGE, history.KEPT), 50 * (history.KEPT + 10)),
     ("history", "forget"): ((BUSIEST, AGE, history.KEPT, 100), 10 * 100),
 }

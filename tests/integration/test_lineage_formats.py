@@ -98,6 +98,8 @@ async def test_openlineage_says_who_tells_and_where_it_is_written(reader: Reader
     assert [one["name"] for one in event["inputs"]] == ["db.main.customers", "raw.orders"]
     _, _, part = await read(reader, f"format=openlineage&focus={ORDERS}&depth=0")
     [alone] = json.loads(part)
+    _, _, known = await read(reader, "format=openlineage&namespace=duckdb://shop.db")
+    assert {one["namespace"] for told in json.loads(known) for one in told["outputs"]} == {"duckdb://shop.db"}
     assert (alone["inputs"], alone["run"]["runId"]) == ([], event["run"]["runId"])
 
 

@@ -50,6 +50,8 @@ async def test_what_the_first_release_stored_is_still_there_and_works(first_rele
     head = await store.lineages.head(found.id)
     assert head is not None
     assert [node.unique_id for node in await nodes_of(store, head)] == ["model.shop.a"]
+    [node] = await first_release.rows("SELECT sql_hash, config_hash FROM nodes")
+    assert tuple(node) == (None, None), "what was not stored is not known"
     [queued] = await store.extractions.active(after=None, limit=10)
     assert (queued.forced, queued.siblings) == (False, 1)
     assert await store.connections.page(owner="octo", repository=None, q=None, after=None, limit=5) == [found]

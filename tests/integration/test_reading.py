@@ -73,6 +73,8 @@ REFUSED: list[tuple[str, int, str | None]] = [
     ("resource_type=model&resource_type=", 400, "resource_type"),
     ("format=yaml", 400, "format"),
     ("format=csv&format=dot", 400, "format"),
+    ("namespace=snowflake", 400, "namespace"),
+    ("format=openlineage&namespace=//%22", 400, "namespace"),
     ("resource_typ=model", 400, "resource_typ"),
     ("%00=%00", 400, "\0"),
 ]

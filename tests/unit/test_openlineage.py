@@ -58,10 +58,12 @@ def table(unique_id: str, **more: Any) -> dict[str, Any]:
     return content | more
 
 
-def events(contents: list[dict[str, Any]], upstream: dict[str, list[str]], **above: Any) -> list[dict[str, Any]]:
+def events(
+    contents: list[dict[str, Any]], upstream: dict[str, list[str]], *, warehouse: str | None = None, **above: Any
+) -> list[dict[str, Any]]:
     shown = [ShownNode(one["unique_id"], one["resource_type"], one["name"], one["package_name"], orjson.dumps(one)) for one in contents]
     selection = Graph(shown, [upstream.get(one.unique_id, []) for one in shown]).select(Part())
-    text = b"".join(openlineage.texts(replace(HEADING, **above), selection, LINKS))
+    text = b"".join(openlineage.texts(replace(HEADING, **above), selection, replace(LINKS, warehouse=warehouse)))
     found: list[dict[str, Any]] = json.loads(text)
     return found
 
@@ -170,6 +172,13 @@ def test_the_namespace_of_datasets_is_the_adapters_name(adapter_type: str | None
         for one in [*event["inputs"], *event["outputs"]]:
             assert one["namespace"] == one["facets"]["dataSource"]["name"] == namespace
             assert urlsplit(one["facets"]["dataSource"]["uri"]).scheme == namespace
+
+
+def test_who_knows_the_warehouse_names_it() -> None:
+    for event in events(SHOP, UPSTREAM, warehouse="snowflake://acme-prod"):
+        [one] = event["outputs"]
+        source = one["facets"]["dataSource"]
+        assert (one["namespace"], source["name"], source["uri"]) == ("snowflake://acme-prod",) * 3
 
 
 def test_a_project_without_a_name_or_a_directory_is_told_too() -> None:

@@ -70,7 +70,7 @@ class Lineage:
         for _ in range(TRIES):
             connection = await call.connection()
             head = await stored(call, connection, call.query.sha)
-            headers = {**validators(connection, head, wanted, name), "Vary": "Accept"}
+            headers = {**validators(connection, head, wanted, name, call.query.namespace), "Vary": "Accept"}
             if is_known(call.request, headers["ETag"]):
                 return web.Response(status=304, headers=headers)
             graph = await graphs.of(head)
@@ -99,9 +99,14 @@ def part(asked: LineageQuery) -> Part:
 
 
 def format_of(call: Call[LineageQuery, None]) -> FormatName:
-    """Return the format that the parameter names, or else the one that `Accept` prefers. Raises Problem 406 when that is none of ours."""
-    if call.query.format is not None:
-        return call.query.format
+    """Return the format that is asked for. Raises Problem: 406 when it is none of ours, 400 when a parameter does not go with it."""
+    name = call.query.format or _accepted(call)
+    if call.query.namespace is not None and name != "openlineage":
+        raise requests.invalid("namespace", f"is of the format `openlineage`, and this is `{name}`")
+    return name
+
+
+def _accepted(call: Call[LineageQuery, None]) -> FormatName:
     found = accepted(",".join(call.request.headers.getall("Accept", [])), list(MEDIA_TYPES))
     if found is None:
         what = f"`Accept`: there is {', '.join(MEDIA_TYPES)}; or ask with `format` for {', '.join(FORMATS)}"
@@ -152,7 +157,7 @@ def _writer(call: Call[LineageQuery, None], connection: Connection, name: Format
     if write is not None:
         return write
     setup = call.request.app[SETUP]
-    links = Links(setup.public_url, f"{setup.server_url}/{connection.repository.full_name}")
+    links = Links(setup.public_url, f"{setup.server_url}/{connection.repository.full_name}", call.query.namespace)
     return partial(openlineage.texts, links=links)
 
 

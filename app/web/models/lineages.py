@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from app.diff import Change
 from app.graph import Direction
@@ -12,6 +12,8 @@ from app.lineage import ResourceType
 from app.web.models.common import Model, Query, Sha, Text, Time, Whole, example
 
 FormatName = Literal["json", "dot", "mermaid", "graphml", "csv", "openlineage"]
+Namespace = Annotated[str, StringConstraints(max_length=200, pattern="^[A-Za-z][A-Za-z0-9+.-]*(:[A-Za-z0-9:;=/_.@+-]*)?$")]
+"""As OpenLineage's conventions have it of a data source, `scheme:[//authority]`, of the characters that Marquez takes."""
 MAX_DEPTH = 999_999
 
 BASE, HEAD = "7fd1a60b01f91b314f59955a4e4d4e80d8edf11d", "6dcb09b5b57875f334f61aebed695e2e4193db5e"
@@ -62,6 +64,10 @@ class LineageQuery(Query):
     package: Annotated[Text | None, Field(description="This dbt package")] = None
     tag: Annotated[Text | None, Field(description="What has this tag")] = None
     format: Annotated[FormatName | None, Field(description="How it is written, whatever `Accept` says")] = None
+    namespace: Annotated[
+        Namespace | None,
+        Field(description="Of the datasets in OpenLineage's events, such as `snowflake://acme-prod`; without it, the adapter's name"),
+    ] = None
 
 
 class ColumnTest(Model):
