@@ -7,7 +7,9 @@ when that was a column, which one, quoted as the warehouse does it where the pro
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from operator import attrgetter
+
+import msgspec
 
 from app.manifest import Column, Manifest, Resource
 
@@ -16,8 +18,7 @@ COLUMNED = ("model", "source", "seed", "snapshot")
 QUOTES = ('""', "``", "[]")
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnTest:
+class ColumnTest(msgspec.Struct, frozen=True, gc=False):
     """A test at a column: `name` is that of the generic test, such as `not_null`; `column` is as the test has it."""
 
     unique_id: str
@@ -27,20 +28,24 @@ class ColumnTest:
 
 def at_columns(of: Manifest) -> dict[str, list[ColumnTest]]:
     """Return the tests at columns by the unique_id of what they were written at, in the order of their own unique_ids."""
-    resources, found = of.resources, dict[str, list[ColumnTest]]()
-    for unique_id, test in sorted(of.nodes.items()):
+    found: dict[str, list[ColumnTest]] = {}
+    for unique_id, test in of.nodes.items():
         if test.column_name and test.resource_type == "test":
-            at = test.attached_node or _written_at(test, of.parent_map.get(unique_id, ()), resources)
+            at = test.attached_node or _written_at(test, of.parent_map.get(unique_id, ()), of)
             name = test.test_metadata.name if test.test_metadata else test.name
             found.setdefault(at, []).append(ColumnTest(unique_id, name, test.column_name))
+    for tests in found.values():
+        tests.sort(key=attrgetter("unique_id"))
     return found
 
 
-def by_column(columns: Mapping[str, Column], tests: Sequence[ColumnTest]) -> list[tuple[Column, list[ColumnTest]]]:
+def by_column(columns: Mapping[str, Column], tests: Sequence[ColumnTest]) -> list[tuple[Column, Sequence[ColumnTest]]]:
     """Return the columns with their tests. A column that only a test names comes last.
 
     Names are the same when they are equal, or differ in their case and neither the test nor the YAML file insists by quoting.
     """
+    if not tests:
+        return [(column, ()) for column in columns.values()]
     found: dict[str, tuple[Column, list[ColumnTest]]] = {column.name: (column, []) for column in columns.values()}
     folded = {name.casefold(): name for name in reversed(found)}
     for test in tests:
@@ -60,9 +65,10 @@ def unquoted(name: str) -> tuple[str, bool]:
     return name, False
 
 
-def _written_at(test: Resource, parents: Sequence[str], resources: Mapping[str, Resource]) -> str:
+def _written_at(test: Resource, parents: Sequence[str], of: Manifest) -> str:
     """Return the unique_id of what an old manifest's test was written at, empty when it does not tell."""
-    likely = [parent for parent in parents if parent in resources and resources[parent].resource_type in COLUMNED]
+    resources = {parent: found for parent in parents if (found := of.nodes.get(parent) or of.sources.get(parent))}
+    likely = [parent for parent, found in resources.items() if found.resource_type in COLUMNED]
     if len(likely) > 1:
         wanted = (test.file_key_name or "").partition(".")[2]
         likely = [parent for parent in likely if wanted in _file_keys(parent, resources[parent])]

@@ -28,6 +28,7 @@ from app.store.sql import statements
 SQL = statements("graphs")
 STEP_NODES = 2000
 """Rows that become objects at a time: a few milliseconds of the event loop."""
+STEP_PAIRS = STEP_NODES // 2
 LOADS = 2
 """Lineages that are read from the database at once."""
 KEPT_BYTES = 64 << 20
@@ -69,8 +70,7 @@ class Graphs:
         async with self._turn:
             ids = await self._db.row(SQL["differing"], *keys[0], *keys[1])
             pairs = list(zip(ids["base"], ids["head"], strict=True)) if ids else []
-            for first in range(0, len(pairs), STEP_NODES):
-                step = pairs[first : first + STEP_NODES]
+            for step in (pairs[first : first + STEP_PAIRS] for first in range(0, len(pairs), STEP_PAIRS)):
                 rows = await self._db.rows(SQL["versions"], [one for pair in step for one in pair if one is not None])
                 await self.compute(partial(_add, found, step, rows))
             await self.compute(found.sort)
