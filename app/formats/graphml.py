@@ -18,7 +18,6 @@ DATA = ("unique_id", "resource_type", "name", "package_name", "original_file_pat
 ABOVE = ("connection_id", "repository", "branch", "project_dir", "project_name", "sha", "dbt_version", "adapter_type")
 KEY = '<key id="{0}_{1}" for="{0}" attr.name="{1}" attr.type="string"/>\n'
 _IMPOSSIBLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_ESCAPED = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;", ord("\r"): "&#13;"}
 
 
 def texts(heading: Heading, selection: Selection) -> Iterator[bytes]:
@@ -50,4 +49,5 @@ def _data(of: str, values: Iterator[tuple[str, str | None]]) -> str:
 
 
 def _escaped(text: str) -> str:
-    return _IMPOSSIBLE.sub("\N{REPLACEMENT CHARACTER}", text).translate(_ESCAPED)
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return escaped if escaped.isprintable() else _IMPOSSIBLE.sub("\N{REPLACEMENT CHARACTER}", escaped).replace("\r", "&#13;")

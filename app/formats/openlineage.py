@@ -41,6 +41,8 @@ JOBS = {"model": "MODEL", "seed": "SEED", "snapshot": "SNAPSHOT"}
 DATASETS = (*JOBS, "source")
 MOST_PASSED = 1000
 """So many nodes without a table are passed through on the way to what one is made of."""
+EVENTS_AT_ONCE = 4
+"""They are long."""
 KEPT = 256
 """Datasets that are remembered as JSON: the next ones often read the same."""
 
@@ -60,7 +62,7 @@ class Links:
 def texts(heading: Heading, selection: Selection, links: Links) -> Iterator[bytes]:
     """Yield a list of events, as `POST …/lineage/batch` takes it. Each is complete in itself."""
     yield b"["
-    yield from separated(_Teller(heading, selection, links).events())
+    yield from separated(_Teller(heading, selection, links).events(), EVENTS_AT_ONCE)
     yield b"]"
 
 

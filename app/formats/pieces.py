@@ -23,9 +23,9 @@ def pieces(texts: Iterable[bytes]) -> Iterator[bytes]:
     yield bytes(piece)
 
 
-def separated(texts: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield JSON values with commas between them, some at once."""
-    for number, text in enumerate(map(b",".join, batches(texts, TEXTS_AT_ONCE))):
+def separated(texts: Iterator[bytes], at_once: int = TEXTS_AT_ONCE) -> Iterator[bytes]:
+    """Yield JSON values with commas between them, so many at once."""
+    for number, text in enumerate(map(b",".join, batches(texts, at_once))):
         yield b"," + text if number else text
 
 
