@@ -70,9 +70,9 @@ def test_several_tests_of_a_column_that_no_file_names_stand_at_one() -> None:
 @pytest.mark.parametrize("kind", ["model", "source", "seed", "snapshot"])
 def test_whatever_has_columns_has_tests_at_them(kind: str) -> None:
     unique_id = f"{kind}.shop.raw.orders"
-    more = {"sources": {unique_id: resource(unique_id)}} if kind == "source" else {}
-    nodes = [] if kind == "source" else [resource(unique_id)]
-    assert columns(build(*nodes, generic("not_null", unique_id, "id"), **more), unique_id) == {"id": ["not_null"]}
+    sources = {unique_id: resource(unique_id)} if kind == "source" else {}
+    nodes = [] if sources else [resource(unique_id)]
+    assert columns(build(*nodes, generic("not_null", unique_id, "id"), sources=sources), unique_id) == {"id": ["not_null"]}
 
 
 OLD = {
