@@ -1,11 +1,13 @@
 """Which tests stand at which columns of what can have columns, as people wrote them in their YAML files.
 
-A test says what it was written at (`attached_node`; before manifest version 10, `file_key_name` or the one thing that it depends on) and,
-when that was a column, which one, quoted as the warehouse does it where the project says that the name is to be quoted.
+A test says what it was written at (`attached_node`) and, when that was a column, which one, quoted as the warehouse does it where the name
+is to be quoted. dbt does not say so of tests at sources, nor of any before manifest version 10: then it is the one thing that the test
+depends on, or of several the one that it is called with.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 
@@ -16,6 +18,8 @@ from app.manifest import Column, Manifest, Resource
 COLUMNED = ("model", "source", "seed", "snapshot")
 """What tests can be written at."""
 QUOTES = ('""', "``", "[]")
+_CALL = re.compile(r"\b(ref|source)\(([^)]*)\)")
+_POSITIONAL = re.compile(r"(?:^|,)\s*['\"]([^'\"]*)['\"]")
 
 
 class ColumnTest(msgspec.Struct, frozen=True, gc=False):
@@ -66,15 +70,24 @@ def unquoted(name: str) -> tuple[str, bool]:
 
 
 def _written_at(test: Resource, parents: Sequence[str], of: Manifest) -> str:
-    """Return the unique_id of what an old manifest's test was written at, empty when it does not tell."""
+    """Return the unique_id of what a test was written at when dbt does not tell, empty when nothing else does."""
     resources = {parent: found for parent in parents if (found := of.nodes.get(parent) or of.sources.get(parent))}
     likely = [parent for parent, found in resources.items() if found.resource_type in COLUMNED]
     if len(likely) > 1:
-        wanted = (test.file_key_name or "").partition(".")[2]
-        likely = [parent for parent in likely if wanted in _file_keys(parent, resources[parent])]
+        names = _called_with(test) or ["", (test.file_key_name or "").partition(".")[2]]
+        likely = [parent for parent in likely if names in _names(parent, resources[parent])]
     return likely[0] if len(likely) == 1 else ""
 
 
-def _file_keys(unique_id: str, resource: Resource) -> tuple[str, str]:
-    """Return the names that `file_key_name` may have for it: a source's is made of its own and its table's."""
-    return resource.name, "_".join(unique_id.split(".")[2:])
+def _called_with(test: Resource) -> list[str]:
+    """Return the function, `ref` or `source`, and the names that it has of what a generic test was called with; nothing if it has none."""
+    called = _CALL.search(str(test.test_metadata.kwargs.model)) if test.test_metadata else None
+    return [called[1], *_POSITIONAL.findall(called[2])] if called else []
+
+
+def _names(unique_id: str, resource: Resource) -> list[list[str]]:
+    """Return in which ways it may be called, and that its file may be about it."""
+    about = ["", resource.name]
+    if resource.resource_type == "source":
+        return [["source", unique_id.split(".")[2], resource.name], about]
+    return [["ref", resource.name], ["ref", resource.package_name, resource.name], about]

@@ -11,7 +11,7 @@ from app.lineage import Lineage
 from tests.lineages import difference
 from tests.unit.test_lineage import CUSTOMERS, ORDERS, build, resource
 
-RAW = "source.shop.raw.orders"
+RAW, OTHER_RAW = "source.shop.raw.orders", "source.shop.raw.customers"
 
 
 def generic(name: str, at: str | None, column: str | None, **more: Any) -> dict[str, Any]:
@@ -75,20 +75,28 @@ def test_whatever_has_columns_has_tests_at_them(kind: str) -> None:
     assert columns(build(*nodes, generic("not_null", unique_id, "id"), sources=sources), unique_id) == {"id": ["not_null"]}
 
 
-OLD = {
-    # parents in the order of dbt, `file_key_name`, and what the test was written at
-    "the only one": ([ORDERS], None, ORDERS),
-    "not what it refers to": ([CUSTOMERS, ORDERS], "models.orders", ORDERS),
-    "a table of a source": ([CUSTOMERS, RAW], "sources.raw_orders", RAW),
-    "nobody can tell": ([CUSTOMERS, ORDERS], None, None),
+BY_REF, BY_SOURCE = "{{ get_where_subquery(ref('shop', 'orders', version='2')) }}", "{{ get_where_subquery(source('raw', 'orders')) }}"
+UNTOLD = {
+    # parents in the order of dbt, what the test is called with, `file_key_name`, and what the test was written at
+    "the only one": ([ORDERS], None, None, ORDERS),
+    "not what it refers to": ([CUSTOMERS, ORDERS], BY_REF, None, ORDERS),
+    "a table, not the other one": ([OTHER_RAW, RAW], BY_SOURCE, "sources.raw", RAW),
+    "a table, not the model of its name": ([ORDERS, RAW], BY_SOURCE, "sources.raw", RAW),
+    "a model, not the table of its name": ([ORDERS, RAW], "ref('orders')", None, ORDERS),
+    "what the file is about": ([CUSTOMERS, ORDERS], None, "models.orders", ORDERS),
+    "nobody can tell": ([CUSTOMERS, ORDERS], None, None, None),
+    "nothing that has columns": (["exposure.shop.board"], None, None, None),
 }
 
 
-@pytest.mark.parametrize("case", OLD)
-def test_old_manifests_say_it_by_what_a_test_depends_on(case: str) -> None:
-    parents, file_key_name, expected = OLD[case]
+@pytest.mark.parametrize("case", UNTOLD)
+def test_what_a_test_was_written_at_is_found_where_dbt_does_not_tell(case: str) -> None:
+    parents, model, file_key_name, expected = UNTOLD[case]
     test = generic("relationships", None, "id", file_key_name=file_key_name)
-    found = build(resource(ORDERS), resource(CUSTOMERS), test, parents={test["unique_id"]: parents}, sources={RAW: resource(RAW)})
+    if model:
+        test["test_metadata"]["kwargs"] = {"model": model, "to": "ref('customers')", "column_name": "id"}
+    sources = {one: resource(one, name=one.split(".")[-1]) for one in (RAW, OTHER_RAW)}
+    found = build(resource(ORDERS), resource(CUSTOMERS), test, parents={test["unique_id"]: parents}, sources=sources)
     at = [node.unique_id for node in found.nodes if json.loads(node.content)["columns"]]
     assert at == ([expected] if expected else [])
 
