@@ -38,12 +38,15 @@ How the GitHub App comes to be: `app.yml` says what it may do, `github_app` make
 the button, `web/door` decides who may press it, `github/setup` takes the credentials and `github/identity` keeps them; `checkup` judges
 what GitHub says of the App (pure), and `credentials` decides at the start which App we are.
 
+Who may call: `web/guard` reads the token, `web/tokens` knows the operator's, `github/viewers` those that GitHub knows: what they may do is
+asked there (`github/questions`), and decided from its words (`github/grants`, pure). `tokens` (pure) says what is kept of a token.
+
 `config` alone reads the environment, `parts` makes what commands use too, `main` puts the service together, `cli`, `image_commands` and
 `__main__` are the command line.
 
 Imports go down only, and a test sees to it::
 
-    remarks, log, metrics → errors               the standard library, structlog, prometheus_client
+    remarks, log, metrics, tokens → errors       the standard library, structlog, prometheus_client
     texts → yaml_schema → settings → inference/, deps/;        pure: no await, no clock, no environment
     images; jobs → events; github_app → checkup;
     manifest → column_tests → lineage → wording/; graph → formats/; diff; copy_format

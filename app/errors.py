@@ -190,6 +190,13 @@ class NoImageError(FreshetError):
     title = "No runner image fits"
 
 
+class UnknownTokenError(FreshetError):
+    """GitHub does not know a caller's token, or not any more. `status` is HTTP's."""
+
+    title = "This token is not known"
+    status: ClassVar[int] = 401
+
+
 class RejectedError(FreshetError):
     """GitHub refused a request of ours as wrong (4xx): a mistake of ours, trying again does not help. `status` is HTTP's."""
 

@@ -8,8 +8,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from app import log, metrics
-from app.errors import FreshetError, GoneError, NotConfiguredError, UnavailableError
-from app.web.problems import Problem, of_status
+from app.errors import FreshetError, GoneError, NotConfiguredError, UnavailableError, UnknownTokenError
+from app.web.problems import Problem, of_status, unknown_token
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -69,6 +69,8 @@ def problem_of(error: FreshetError) -> Problem:
         headers = {"Retry-After": str(max(1, round(error.retry_after_s or 5)))}
         logger.warning("request refused", reason=str(error))
         return Problem(503, error.title, error.user_text, headers=headers)
+    if isinstance(error, UnknownTokenError):
+        return unknown_token()
     status = getattr(error, "status", None) or (
         404 if isinstance(error, GoneError) else 503 if isinstance(error, NotConfiguredError) else 500
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from app.web import openapi, pages, setup
+from app.web import limits, openapi, pages, setup
 from app.web.api import connections, diff, extractions, lineage, service
 from app.web.operations import Operation, route
 
@@ -22,7 +22,9 @@ def operations(webhook: Handler) -> tuple[Operation, ...]:
 
 
 def add(web_app: web.Application, webhook: Handler) -> None:
-    """Add all routes."""
+    """Add all routes; without limits, unless they are set up."""
+    if limits.LIMITS not in web_app:
+        limits.set_up(web_app, limits.Limits(0))
     offered = operations(webhook)
     document = openapi.Document(offered)
     web_app.add_routes(

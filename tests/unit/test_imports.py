@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LEVELS = [
-    {"app.remarks", "app.log", "app.metrics", "app.copy_format"},
+    {"app.remarks", "app.log", "app.metrics", "app.copy_format", "app.tokens"},
     {"app.errors"},
     {"app.spool", "app.texts", "app.jobs", "app.github_app", "app.images"},
     {"app.yaml_schema"},
@@ -41,6 +41,7 @@ ROOMS = {
 """Pure rooms, and what stands on what in them."""
 PURE = [
     "dbt/demand",
+    "github/grants",
     *(
         "remarks",
         "texts",
@@ -50,6 +51,7 @@ PURE = [
         "jobs",
         "events",
         "copy_format",
+        "tokens",
         "manifest",
         "column_tests",
         "lineage",
