@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LEVELS = [
-    {"app.remarks", "app.log", "app.metrics", "app.copy_format"},
+    {"app.remarks", "app.usage", "app.log", "app.metrics", "app.copy_format"},
     {"app.errors"},
     {"app.spool", "app.texts", "app.jobs", "app.github_app", "app.images"},
     {"app.yaml_schema"},
@@ -32,13 +32,14 @@ LEVELS = [
 ROOMS = {
     "app.deps": [{"addresses", "ranges", "expressions", "lockfile"}, {"remotes", "packages"}, {"pins"}],
     "app.inference": [{"names", "specs"}, {"evidence", "discovery"}, {"warehouse", "versions"}, {"project"}],
-    "app.wording": [{"markdown", "classes"}, {"advice"}, {"place"}, {"summary"}, {"report"}],
+    "app.wording": [{"markdown", "classes"}, {"advice"}, {"place"}, {"summary"}, {"report", "redact"}],
 }
 """Pure rooms, and what stands on what in them."""
 PURE = [
     "dbt/demand",
     *(
         "remarks",
+        "usage",
         "texts",
         "yaml_schema",
         "settings",
