@@ -1,6 +1,7 @@
 """Everything that `make test` checks, in the order in which a newcomer wants to hear of it; ends with one line that says how it went.
 
-The end-to-end tests mostly wait for clocks and containers: they run beside the others, and are told of when those are through.
+The end-to-end tests mostly wait for clocks and containers, so they and the types are looked at beside the other tests, and told of when
+those are through.
 """
 
 from __future__ import annotations
@@ -10,53 +11,66 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 PYTHON = sys.executable
 PYTEST = [PYTHON, "-m", "coverage", "run", "-m", "pytest", "-q", "--durations=10"]
-BESIDE = "end to end"
-STEPS = {
+FIRST = {
     "style": [PYTHON, "-m", "ruff", "check", "--quiet"],
     "format": [PYTHON, "-m", "ruff", "format", "--check", "--quiet"],
-    BESIDE: [*PYTEST, "tests/e2e"],
+}
+BESIDE = {
+    "end to end": [*PYTEST, "tests/e2e"],
     "types": [PYTHON, "-m", "mypy", "--no-error-summary"],
-    "tests": [*PYTEST, "tests/unit", "tests/integration"],
+}
+TESTS = {"tests": [*PYTEST, "tests/unit", "tests/integration"]}
+LAST = {
     "coverage, combined": [PYTHON, "-m", "coverage", "combine", "--quiet"],
     "coverage": [PYTHON, "-m", "coverage", "report", "--skip-covered", "--skip-empty"],
 }
 
 
+class Step(NamedTuple):
+    """A step that runs; `log` is where its words go until they are told, None when they are seen at once."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    began: float
+    log: Path | None
+
+
 def main() -> int:
-    failed = []
     (ROOT / ".cache").mkdir(exist_ok=True)
-    log = (ROOT / ".cache" / "end-to-end.log").open("w+")
-    for name, command in STEPS.items():
-        began = time.monotonic()
-        print(f"== {name}{' (beside what follows)' if name == BESIDE else ''}", flush=True)
-        process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONWARNINGS": ""}, **_output(name, log))
-        if name == BESIDE:
-            beside, since = process, began
-            continue
-        failed += _ended(name, process, began)
-        if name == "tests":
-            print(f"== {BESIDE}, from its beginning", flush=True)
-            beside.wait()
-            log.seek(0)
-            print(log.read(), flush=True)
-            failed += _ended(BESIDE, beside, since)
-    print(f"checks: {len(STEPS) - len(failed)} passed, {len(failed)} failed")
-    return 1 if failed else 0
+    failed = [_ended(_begin(name, command)) for name, command in FIRST.items()]
+    beside = [_begin(name, command, beside=True) for name, command in BESIDE.items()]
+    failed += [_ended(_begin(name, command)) for name, command in TESTS.items()]
+    failed += map(_ended, beside)
+    failed += [_ended(_begin(name, command)) for name, command in LAST.items()]
+    print(f"checks: {failed.count(False)} passed, {failed.count(True)} failed")
+    return 1 if any(failed) else 0
 
 
-def _output(name: str, log: IO[str]) -> dict[str, Any]:
-    return {"stdout": log, "stderr": subprocess.STDOUT} if name == BESIDE else {}
+def _begin(name: str, command: list[str], *, beside: bool = False) -> Step:
+    log = ROOT / ".cache" / f"{name.replace(' ', '-')}.log" if beside else None
+    print(f"== {name}{' (beside what follows)' if beside else ''}", flush=True)
+    began, environment = time.monotonic(), {**os.environ, "PYTHONWARNINGS": ""}
+    if log is None:
+        return Step(name, subprocess.Popen(command, cwd=ROOT, env=environment), began, None)
+    with log.open("w") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    return Step(name, process, began, log)
 
 
-def _ended(name: str, process: subprocess.Popen[bytes], began: float) -> list[str]:
-    status = process.wait()
-    print(f"== {name}: {'well' if status == 0 else 'FAILED'} after {time.monotonic() - began:.0f} s", flush=True)
-    return [name] if status else []
+def _ended(step: Step) -> bool:
+    """Wait for a step, tell how it went, and return whether it failed."""
+    if step.log is not None:
+        print(f"== {step.name}, from its beginning", flush=True)
+    status = step.process.wait()
+    if step.log is not None:
+        print(step.log.read_text(), flush=True)
+    print(f"== {step.name}: {'well' if status == 0 else 'FAILED'} after {time.monotonic() - step.began:.0f} s", flush=True)
+    return status != 0
 
 
 if __name__ == "__main__":

@@ -130,7 +130,9 @@ def _operation(of: Operation, schemas: _Schemas) -> Json:
 
 
 def _successes(of: Operation, schemas: _Schemas) -> Json:
-    content: Json = {name: {"schema": {"type": "string", "description": what}} for name, what in of.media.items()}
+    content: Json = {
+        name: {"schema": {"description": what} | ({} if "json" in name else {"type": "string"})} for name, what in of.media.items()
+    }
     if of.answer is not None:
         content = {"application/json": {"schema": schemas.ref(of.answer, "serialization")}, **content}
     first: Json = {"description": HTTPStatus(of.status).phrase, **({"content": content} if content else {})}

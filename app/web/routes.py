@@ -22,6 +22,7 @@ def operations(webhook: Handler) -> tuple[Operation, ...]:
             summary="The lineage, whole or in part",
             tag="lineage",
             query=None,
+            media={"application/json": "The lineage"},
             right="read",
         ),
         *extractions.OPERATIONS,

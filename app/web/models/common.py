@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 
 MAX_TEXT = 1000
 MAX_LIMIT = 200
@@ -23,14 +23,8 @@ def _without_nul(text: str) -> str:
     return text
 
 
-def _digits(value: object) -> object:
-    """Read a number as people write it in an address: digits and nothing else (Python would take `1_0` and `+1`, too)."""
-    if not isinstance(value, str):
-        return value
-    if not (value.isascii() and value.isdigit() and len(value) <= MAX_DIGITS):
-        msg = "is a whole number"
-        raise ValueError(msg)
-    return int(value)
+def _is_whole(annotation: object) -> bool:
+    return annotation is int or any(map(_is_whole, get_args(annotation)))
 
 
 def _utc(at: datetime) -> datetime:
@@ -43,7 +37,8 @@ Text = Annotated[
     AfterValidator(_without_nul),
     Field(json_schema_extra={"pattern": "^[^\\u0000]*$"}),
 ]
-Whole = Annotated[int, BeforeValidator(_digits)]
+Whole = int
+"""A number of a query, which `Query` reads by its digits."""
 Sha = Annotated[str, StringConstraints(pattern="^[0-9a-fA-F]{40}([0-9a-fA-F]{24})?$", to_lower=True)]
 """A full commit id."""
 Time = Annotated[datetime, AfterValidator(_utc)]
@@ -71,6 +66,17 @@ class Query(BaseModel):
     """The parameters of an address. One with a slip in its name must not answer everything."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_written(cls, value: object, info: ValidationInfo) -> object:
+        """Take a number as people write it, in digits and nothing else (Python would take `1_0` and `+1`, too)."""
+        if not isinstance(value, str) or not _is_whole(cls.model_fields[info.field_name or ""].annotation):
+            return value
+        if not (value.isascii() and value.isdigit() and len(value) <= MAX_DIGITS):
+            msg = "is a whole number"
+            raise ValueError(msg)
+        return int(value)
 
 
 class Paged(Query):

@@ -1,0 +1,40 @@
+"""Whatever `/openapi.json` allows is asked of the running service, and what it does not allow: https://schemathesis.readthedocs.io."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from tests.e2e.api_world import World, world
+from tests.service import TOKEN
+
+CONFIG = Path(__file__).parent / "schemathesis.toml"
+RUN_S = 240.0
+
+
+async def schemathesis(asked: World, token: str, *more: str) -> tuple[int, str]:
+    """Run it and return its exit status, and what it says."""
+    ids = {"CONNECTION_ID": asked.connection_id, "EXTRACTION_ID": asked.extraction_id}
+    options = ["--header", f"Authorization: Bearer {token}", "--no-color", "--generation-deterministic", *more]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run", f"{asked.service.url}/openapi.json", *options),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        cwd=asked.service.log_file.parent,
+        env={**os.environ, **ids},
+    )
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(), RUN_S)
+    finally:
+        if process.returncode is None:
+            process.kill()
+    return process.returncode or 0, output.decode()
+
+
+async def test_the_service_does_what_its_description_says(tmp_path: Path) -> None:
+    async with world(tmp_path / "data", EXTRACTION_CONCURRENCY="1") as asked:
+        status, output = await schemathesis(asked, TOKEN, "--max-examples", "15")
+        assert status == 0, output[-20_000:]
+        assert "request crashed" not in asked.service.log
