@@ -123,7 +123,7 @@ class Extractions:
         """Return the history of a connection, newest first; `before` is the number of the last one of the page before."""
         return [rows.extraction(row) for row in await self._db.rows(SQL["of_connection"], UUID(connection_id), before, limit)]
 
-    async def search(
+    async def search(  # noqa: PLR0913 - filters, each by its name
         self,
         connection_id: str,
         *,
@@ -132,16 +132,17 @@ class Extractions:
         sha: str | None = None,
         before: int | None = None,
         limit: int,
+        step: int = STEP,
     ) -> Found:
         """Return the extractions of a connection that have what is asked for, newest first, as far as one step goes.
 
-        A step looks at `STEP` extractions, so it may find fewer than there are: `Found.last` is where the next one begins.
+        A step looks at so many extractions, so it may find fewer than there are: `Found.last` is where the next one begins.
         """
         key = UUID(connection_id)
-        asked = key, before, statuses, branch, STEP
+        asked = key, before, statuses, branch, step
         row = await (self._db.row(SQL["find_of_commit"], *asked, sha) if sha else self._db.row(SQL["find"], *asked))
         numbers = (row["found"] or []) if row else []
-        last = row["last"] if row and row["seen"] == STEP else None
+        last = row["last"] if row and row["seen"] == step else None
         if len(numbers) > limit:
             numbers, last = numbers[:limit], numbers[limit - 1]
         found = await self._db.rows(SQL["numbered"], key, numbers) if numbers else []

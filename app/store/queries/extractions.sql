@@ -171,5 +171,11 @@ FROM (
 -- name: numbered
 SELECT e.id, e.number, e.connection_id, e.branch, e.sha, e.status, e.trigger, e.created_at, e.stage, e.stages, e.attempt, e.forced,
        e.started_at, e.finished_at, e.problem, e.result, e.tries, e.facts, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
-       (SELECT count(*) FROM connections s WHERE e.connection_id = $1 AND e.number = ANY($2::bigint[])
+       (SELECT count(*) FROM connections s WHERE s.repository_id = r.id AND (s.hidden_at IS NULL OR s.id = c.id)) AS siblings,
+       e.branch = coalesce(c.branch, r.default_branch) AS followed,
+       (SELECT i.repository_selection FROM installations i WHERE i.id = r.installation_id) AS repository_selection
+FROM extractions e
+JOIN connections c ON c.id = e.connection_id
+JOIN repositories r ON r.id = c.repository_id
+WHERE e.connection_id = $1 AND e.number = ANY($2::bigint[])
 ORDER BY e.number DESC;
