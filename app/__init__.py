@@ -40,7 +40,7 @@ what GitHub says of the App (pure), and `credentials` decides at the start which
 
 Imports go down only, and a test sees to it::
 
-    remarks, usage, log, metrics → errors               the standard library, structlog, prometheus_client
+    remarks, usage, log, metrics → errors        the standard library, structlog, prometheus_client
     texts → yaml_schema → settings → inference/, deps/;        pure: no await, no clock, no environment
     images; jobs → events; github_app → checkup;
     manifest → lineage → wording/; graph; copy_format
