@@ -77,7 +77,9 @@ class World:
             await self.store.extractions.cancel(extraction_id)
         else:
             assert await self.store.extractions.claim("w", LEASE)
-            how = {"problem": Problem("t", "m")} if status == "failed" else {"result": {"counts": {}, "edges": 0, "change": None}}
+            how: dict[str, Any] = (
+                {"problem": Problem("t", "m")} if status == "failed" else {"result": {"counts": {}, "edges": 0, "change": None}}
+            )
             await self.store.extractions.finish(extraction_id, "w", status, [], **how)
         return extraction_id
 
@@ -301,7 +303,8 @@ async def test_a_history_is_filtered_and_paged(world: World) -> None:
     ids = [await world.ended(SHAS[number], *kinds[number % 4]) for number in range(20)]
 
     async def history(query: str = "") -> list[str]:
-        found, cursor = [], ""
+        found: list[str] = []
+        cursor = ""
         while True:
             page = await world.ask("GET", f"/connections/{world.connection_id}/extractions?limit=3&{query}{cursor}", status=200)
             found += [one["id"] for one in page["items"]]
@@ -326,7 +329,9 @@ async def test_a_history_is_filtered_and_paged(world: World) -> None:
 
 async def test_what_is_rare_is_looked_for_in_steps(world: World) -> None:
     ids = [await world.ended(SHAS[number], "cancelled" if number in (0, 1, 11) else "failed") for number in range(12)]
-    found, cursor, pages = [], None, 0
+    found: list[str] = []
+    cursor: int | None = None
+    pages = 0
     while pages == 0 or cursor:
         page = await world.store.extractions.search(world.connection_id, statuses=["cancelled"], before=cursor, limit=50, step=5)
         found, cursor, pages = [*found, *(one.id for one in page.extractions)], page.last, pages + 1
@@ -334,7 +339,8 @@ async def test_what_is_rare_is_looked_for_in_steps(world: World) -> None:
 
 
 async def test_cursors_that_no_answer_gave_are_refused(world: World) -> None:
-    for parts in (["1", "2"], ["x"], [str(10**30)], [str(-1)], [1], "1", {}):
+    foreign: list[Any] = [["1", "2"], ["x"], [str(10**30)], [str(-1)], [1], "1", {}]
+    for parts in foreign:
         cursor = base64.urlsafe_b64encode(json.dumps(parts).encode()).decode()
         problem = await world.ask("GET", f"/connections/{world.connection_id}/extractions?cursor={cursor}", status=400)
         assert problem["field"] == "cursor"
