@@ -46,7 +46,7 @@ asked there (`github/questions`), and decided from its words (`github/grants`, p
 
 Imports go down only, and a test sees to it::
 
-    remarks, log, metrics, tokens → errors       the standard library, structlog, prometheus_client
+    remarks, usage, log, metrics, tokens → errors    the standard library, structlog, prometheus_client
     texts → yaml_schema → settings → inference/, deps/;        pure: no await, no clock, no environment
     images; jobs → events; github_app → checkup;
     manifest → column_tests → lineage → wording/; graph → formats/; diff; copy_format

@@ -35,7 +35,7 @@ from app.reconcile import Kept, Reconciler
 from app.refresh import Tools
 from app.storage import Lineages
 from app.store import Store, migrate, pool, wake
-from app.web import keys, limits, middleware, pages, routes
+from app.web import keys, limits, middleware, pages, routes, watch
 from app.web.door import Door
 from app.web.tokens import EitherCallers, ServiceCallers, ServiceTokens
 from app.worker import Worker
@@ -76,6 +76,7 @@ def create_app(settings: Settings) -> web.Application:
     web_app = web.Application(middlewares=[middleware.access_log, middleware.problems], client_max_size=64 << 10)
     web_app[SETTINGS] = settings
     web_app[keys.CLOSING] = asyncio.Event()
+    web_app[watch.VIEWS] = watch.Views(web_app[keys.CLOSING])
     web_app[STOP] = asyncio.Event()
     web_app[CONFIGURED] = asyncio.Event()
     web_app[keys.DOOR] = Door()
@@ -200,12 +201,13 @@ async def _background(web_app: web.Application) -> AsyncIterator[None]:
         *[("looks", reconciler.run_looks, "freshet_looks")] * LOOK_TASKS,
         *[("outbox", lambda bell: outbox.run(store, client, bell, settings.public_url), "freshet_checks")] * OUTBOX_TASKS,
     ]
-    jobs: list[tuple[str, Run, str]] = [
-        ("worker", worker.run, "freshet_queue"),
-        ("access", web_app[VIEWERS].run, "freshet_access"),
-    ]
-    jobs += [(label, _once_configured(web_app, run), channel) for label, run, channel in as_app]
     with contextlib.ExitStack() as bells:
+        cancels = bells.enter_context(waker.bell("freshet_cancels"))
+        jobs: list[tuple[str, Run, str]] = [
+            ("worker", lambda bell: worker.run(bell, cancels), "freshet_queue"),
+            ("access", web_app[VIEWERS].run, "freshet_access"),
+        ]
+        jobs += [(label, _once_configured(web_app, run), channel) for label, run, channel in as_app]
         tasks = [asyncio.create_task(run(bells.enter_context(waker.bell(channel))), name=label) for label, run, channel in jobs]
         tasks.append(asyncio.create_task(_sweep(web_app[RUNNER]), name="sweep"))
         tasks.append(asyncio.create_task(_keep_warm(web_app[RUNNER], store.lineages), name="warm containers"))

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from app.diff import Diff
 from app.graph import Graph
-from app.jobs import Connection, Extraction, Newest, Problem, Repository, Stage, StageTime, Status
+from app.jobs import Connection, Extraction, Facts, Log, Newest, Problem, Repository, Stage, StageTime, Status
 from app.lineage import Difference, StorableLineage
 from app.ports import InstallationState, RepositoryState
 
@@ -87,6 +87,15 @@ class Forgotten:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """Extractions that were looked for in a history, newest first."""
+
+    extractions: list[Extraction]
+    last: int | None
+    """The number of the last one that was looked at; None when there are no more."""
+
+
+@dataclass(frozen=True, slots=True)
 class LineageHead:
     """What stands above the nodes of a lineage."""
 
@@ -160,9 +169,13 @@ class Extractions(Protocol):
     async def renew(self, worker: str, lease: timedelta) -> set[str]: ...
     async def requeue_expired(self) -> int: ...
     async def hand_back(self, extraction_id: str, worker: str) -> None: ...
-    async def retry(self, extraction_id: str, worker: str, delay: timedelta) -> None: ...
-    async def enter_stage(self, extraction_id: str, worker: str, stage: Stage, stages: Sequence[StageTime]) -> bool: ...
-    async def finish(
+    async def retry(
+        self, extraction_id: str, worker: str, delay: timedelta, *, problem: Problem | None = None, facts: Facts | None = None
+    ) -> int | None: ...
+    async def enter_stage(
+        self, extraction_id: str, worker: str, stage: Stage, stages: Sequence[StageTime], facts: Facts | None = None
+    ) -> bool: ...
+    async def finish(  # noqa: PLR0913 - what is kept of an end, each by its name
         self,
         extraction_id: str,
         worker: str,
@@ -171,11 +184,28 @@ class Extractions(Protocol):
         *,
         problem: Problem | None = None,
         result: dict[str, object] | None = None,
-    ) -> bool: ...
+        facts: Facts | None = None,
+    ) -> int | None: ...
+    async def cancel(self, extraction_id: str) -> bool: ...
     async def cancel_queued(self, installation_id: int, repository_ids: Sequence[int] | None = None) -> None: ...
     async def get(self, extraction_id: str) -> Extraction | None: ...
     async def active(self, *, after: int | None, seen_by: Sequence[int] | None = None, limit: int) -> list[Extraction]: ...
     async def of_connection(self, connection_id: str, *, before: int | None = None, limit: int) -> list[Extraction]: ...
+    async def search(
+        self,
+        connection_id: str,
+        *,
+        statuses: Sequence[Status] | None = None,
+        branch: str | None = None,
+        sha: str | None = None,
+        before: int | None = None,
+        limit: int,
+    ) -> Found: ...
+
+
+class Logs(Protocol):
+    async def keep(self, extraction_id: str, number: int, text: str) -> None: ...
+    async def of(self, extraction_id: str) -> Log | None: ...
 
 
 class Lineages(Protocol):
@@ -228,6 +258,8 @@ class Store(Protocol):
     def check_runs(self) -> CheckRuns: ...
     @property
     def history(self) -> History: ...
+    @property
+    def logs(self) -> Logs: ...
 
     def transaction(self) -> AbstractAsyncContextManager[Store]: ...
     async def backlog(self) -> Backlog: ...

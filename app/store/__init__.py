@@ -20,6 +20,7 @@ from app.store.graphs import Graphs
 from app.store.history import History
 from app.store.installations import Installations
 from app.store.lineages import Lineages
+from app.store.logs import Logs
 from app.store.pool import Database
 
 
@@ -36,6 +37,7 @@ class Store:
         self.graphs = graphs or Graphs(db)
         self.check_runs = CheckRuns(db)
         self.history = History(db)
+        self.logs = Logs(db)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Store]:

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LEVELS = [
-    {"app.remarks", "app.log", "app.metrics", "app.copy_format", "app.tokens"},
+    {"app.remarks", "app.usage", "app.log", "app.metrics", "app.copy_format", "app.tokens"},
     {"app.errors"},
     {"app.spool", "app.texts", "app.jobs", "app.github_app", "app.images"},
     {"app.yaml_schema"},
@@ -36,7 +36,7 @@ ROOMS = {
         {"document", "dot", "mermaid", "graphml", "edges_csv", "openlineage"},
     ],
     "app.inference": [{"names", "specs"}, {"evidence", "discovery"}, {"warehouse", "versions"}, {"project"}],
-    "app.wording": [{"markdown", "classes"}, {"advice"}, {"place"}, {"summary"}, {"report"}],
+    "app.wording": [{"markdown", "classes"}, {"advice"}, {"place"}, {"summary"}, {"report", "redact"}],
 }
 """Pure rooms, and what stands on what in them."""
 PURE = [
@@ -44,6 +44,7 @@ PURE = [
     "github/grants",
     *(
         "remarks",
+        "usage",
         "texts",
         "yaml_schema",
         "settings",
