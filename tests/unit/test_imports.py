@@ -19,7 +19,7 @@ LEVELS = [
     {"app.wording"},
     {"app.ports", "app.resolve"},
     {"app.storage"},
-    {"app.handlers", "app.refresh"},
+    {"app.handlers", "app.refresh", "app.connecting", "app.heads"},
     {"app.worker", "app.reconcile", "app.outbox"},
     {"app.github", "app.dbt", "app.hub", "app.store", "app.web", "app.decoding"},
     {"app.config"},
