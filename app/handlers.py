@@ -111,7 +111,7 @@ async def follow(tx: Store, repository: Repository, branch: str, sha: str, proje
     if not known or any(connection.head_sha != sha for connection in known):
         return  # another branch, or a newer head is known: its own extraction will see what it holds
     default = known[0].repository.default_branch == branch
-    removed = [directory for of_branch, directory in await tx.connections.removed(repository.id) if of_branch == ("" if default else branch)]
+    removed = [where for of, where in await tx.connections.removed(repository.id) if of == ("" if default else branch)]
     following = jobs.follow(known, projects, removed, default=default)
     for connection_id, project_dir in following.move:
         await tx.connections.move(connection_id, project_dir)

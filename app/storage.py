@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 from app.graph import Graph
 from app.jobs import Connection, Extraction, Newest, Problem, Repository, Stage, StageTime, Status
 from app.lineage import Difference, StorableLineage
+from app.measures import Answers, Stats
 from app.ports import InstallationState, RepositoryState
 
 Result = TypeVar("Result")
@@ -220,6 +221,15 @@ class History(Protocol):
     async def purge(self, grace: timedelta) -> None: ...
 
 
+class Statistics(Protocol):
+    async def of(self, connection_id: str, newest: int) -> Stats: ...
+    async def answers(self, connection_id: str, branch: str, days: Sequence[int], objective: timedelta) -> list[Answers]: ...
+
+
+class Keys(Protocol):
+    async def of(self, name: str) -> bytes: ...
+
+
 class Store(Protocol):
     """The nouns, on the pool or (inside `transaction`) on one connection."""
 
@@ -239,6 +249,10 @@ class Store(Protocol):
     def check_runs(self) -> CheckRuns: ...
     @property
     def history(self) -> History: ...
+    @property
+    def statistics(self) -> Statistics: ...
+    @property
+    def keys(self) -> Keys: ...
 
     def transaction(self) -> AbstractAsyncContextManager[Store]: ...
     async def backlog(self) -> Backlog: ...

@@ -6,7 +6,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from app.web import lineage, openapi, pages, setup
-from app.web.api import connections, extractions, service
+from app.web.api import badge, connections, extractions, service, stats
 from app.web.operations import API, Operation, plain, route
 
 
@@ -26,6 +26,8 @@ def operations(webhook: Handler) -> tuple[Operation, ...]:
             right="read",
         ),
         *extractions.OPERATIONS,
+        *stats.OPERATIONS,
+        *badge.OPERATIONS,
     )
 
 

@@ -13,7 +13,7 @@ LEVELS = [
     {"app.errors"},
     {"app.spool", "app.texts", "app.jobs", "app.github_app", "app.images"},
     {"app.yaml_schema"},
-    {"app.settings", "app.events", "app.manifest", "app.checkup"},
+    {"app.settings", "app.events", "app.manifest", "app.checkup", "app.measures"},
     {"app.deps", "app.inference"},
     {"app.lineage", "app.graph"},
     {"app.wording"},
@@ -32,7 +32,7 @@ LEVELS = [
 ROOMS = {
     "app.deps": [{"addresses", "ranges", "expressions", "lockfile"}, {"remotes", "packages"}, {"pins"}],
     "app.inference": [{"names", "specs"}, {"evidence", "discovery"}, {"warehouse", "versions"}, {"project"}],
-    "app.wording": [{"markdown", "classes"}, {"advice"}, {"place"}, {"summary"}, {"report"}],
+    "app.wording": [{"markdown", "classes", "badge"}, {"advice"}, {"place"}, {"summary"}, {"report"}],
 }
 """Pure rooms, and what stands on what in them."""
 PURE = [
@@ -51,6 +51,7 @@ PURE = [
         "graph",
         "github_app",
         "checkup",
+        "measures",
     ),
     *(f"{room.removeprefix('app.')}/{name}" for room, levels in ROOMS.items() for names in levels for name in sorted(names)),
 ]

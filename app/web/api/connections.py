@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
@@ -36,9 +35,9 @@ async def list_connections(call: Call[ConnectionsQuery, None]) -> Page[Connectio
         after=None if after is None else (after[0], requests.uuid(after[1], "cursor")),
         limit=asked.limit + 1,
     )
-    read, more, now = found[: asked.limit], len(found) > asked.limit, datetime.now(UTC)
+    read, more = found[: asked.limit], len(found) > asked.limit
     seen = await call.readable(connection.repository for connection in read)
-    items = [ConnectionView(**ConnectionView.fields_of(connection, now)) for connection in read if connection.repository.id in seen]
+    items = [ConnectionView(**ConnectionView.fields_of(connection)) for connection in read if connection.repository.id in seen]
     return Page[ConnectionView](items=items, next_cursor=requests.next_cursor(read[-1].repository.full_name, read[-1].id) if more else None)
 
 
@@ -81,8 +80,7 @@ async def disconnect(call: Call[NoQuery, None]) -> web.Response:
 
 async def _detail(call: Call[Any, Any], connection: Connection) -> ConnectionDetail:
     last = await call.store.extractions.of_connection(connection.id, limit=1)
-    fields = ConnectionView.fields_of(connection, datetime.now(UTC))
-    return ConnectionDetail(**fields, last_extraction=ExtractionView.of(last[0]) if last else None)
+    return ConnectionDetail(**ConnectionView.fields_of(connection), last_extraction=ExtractionView.of(last[0]) if last else None)
 
 
 async def _told(wish: Awaitable[Connection]) -> Connection:

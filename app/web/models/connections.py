@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, StringConstraints
@@ -126,7 +126,7 @@ class ConnectionView(Model):
     settings: SettingsView
 
     @classmethod
-    def fields_of(cls, connection: Connection, now: datetime) -> dict[str, Any]:
+    def fields_of(cls, connection: Connection) -> dict[str, Any]:
         """Return the values of the fields."""
         return {
             "id": connection.id,
@@ -143,7 +143,7 @@ class ConnectionView(Model):
             "stale": connection.stale,
             "stale_reason": connection.stale_reason,
             "stale_since": connection.stale_since,
-            "lag_seconds": connection.lag_s(now),
+            "lag_seconds": connection.lag_s(datetime.now(UTC)),
             "settings": SettingsView(project_dir=connection.project_dir if connection.by_hand else None, branch=connection.branch),
         }
 
