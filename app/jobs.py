@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from app.remarks import Remark
 
-NO_BRANCH = r"^[-/.]|[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)|[./]$|^@$|^HEAD$|^$"
+NO_BRANCH = r"^[-/.]|[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)|[./]$|^HEAD$|^$"
 """What no name of a branch has in it: https://git-scm.com/docs/git-check-ref-format."""
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled", "superseded"]

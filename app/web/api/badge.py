@@ -38,7 +38,7 @@ async def get_badge(call: Call[NoQuery, None]) -> BadgeView:
 
 async def show_badge(call: Call[BadgeQuery, None]) -> web.Response:
     """Return the picture. What is not there and what is not open are told apart by nobody."""
-    connection = await call.store.connections.get(requests.path_id(call.request, "badge"))
+    connection = await _found(call)
     if connection is None or not await _open(call, connection):
         raise Problem(404, "Not found", "There is no such badge, or its address is not signed as it has to be.")
     picture = svg(badge(connection)).encode()
@@ -53,6 +53,14 @@ async def sign(store: Store, connection: Connection) -> str:
     text = f"{connection.id} {connection.signed_series}"
     digest = hmac.digest(await store.keys.of(KEY), text.encode(), "sha256")[:SIGNATURE_BYTES]
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+async def _found(call: Call[BadgeQuery, None]) -> Connection | None:
+    try:
+        id_ = requests.path_id(call.request, "badge")
+    except Problem:
+        return None
+    return await call.store.connections.get(id_)
 
 
 async def _open(call: Call[BadgeQuery, None], connection: Connection) -> bool:
