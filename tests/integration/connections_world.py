@@ -18,7 +18,7 @@ from app.github.auth import AppAuth
 from app.github.client import GitHubClient
 from app.github.survey import Survey
 from app.heads import Heads
-from app.jobs import Extraction, Problem, Repository
+from app.jobs import Extraction, Problem, Repository, Status
 from app.lineage import Lineage, Node
 from app.reconcile import Kept, Reconciler
 from app.store import Store
@@ -107,7 +107,7 @@ class World:
                 assert current is not None
                 place = projects[0] if current.project_dir is None else current.project_dir
                 await tx.connections.found_project(extraction.connection_id, place, "shop")
-            status = "failed" if problem else "succeeded"
+            status: Status = "failed" if problem else "succeeded"
             assert await tx.extractions.finish(extraction.id, "w", status, [], problem=problem, result={} if problem else result or RESULT)
         return extraction
 

@@ -64,7 +64,7 @@ async def test_the_root_has_one_spelling(api: World, root: str) -> None:
     assert (await connect(api, project_dir=root))["project_dir"] == ""
 
 
-BAD = [
+BAD: list[tuple[dict[str, Any], str]] = [
     ({"repository": "shop"}, "repository"),
     ({"repository": "octo/sh op"}, "repository"),
     ({"repository": "octo/shop\0"}, "repository"),
