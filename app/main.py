@@ -28,6 +28,7 @@ from app.github.survey import Survey
 from app.github.viewers import Viewers
 from app.github.webhook import Delivery, WebhookEndpoint
 from app.github_app import SETUP_PATH, Identity, delivery_window_s
+from app.heads import Heads
 from app.hub.installer import Installer
 from app.parts import Caches
 from app.ports import Bell
@@ -83,6 +84,7 @@ def create_app(settings: Settings) -> web.Application:
     web_app[FAILED] = []
     limits.set_up(web_app, limits.Limits(settings.freshet_api_rate_limit))
     web_app[SERVICE_TOKENS] = parts.service_tokens(settings)
+    web_app[keys.OBJECTIVE_S], web_app[keys.PUBLIC_URL] = settings.freshet_freshness_objective, settings.public_url
     web_app[keys.CHECKS] = {}
     web_app.cleanup_ctx.extend([_database, _github, _docker, _decoders, _background])
     web_app.on_shutdown.append(_close_streams)
@@ -131,6 +133,7 @@ async def _github(web_app: web.Application) -> AsyncIterator[None]:
     async with parts.github(settings) as (client, survey, auth, setup):
         web_app[keys.GITHUB] = client
         web_app[SURVEY] = survey
+        web_app[keys.HEADS] = Heads(survey)
         web_app[keys.SETUP] = setup
         web_app[keys.CHECKS]["GitHub credentials"] = client.check
         async with parts.viewers(settings) as viewers, _caches(web_app, setup.server_url, auth, client):

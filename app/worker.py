@@ -156,17 +156,21 @@ class Worker:
             ledger.count("retried")
             await _insisting(lambda: self._retry(extraction, ledger, retry_delay(extraction.attempt, asked), report.problem(error)))
             return
-        if isinstance(error, NoProjectError) and extraction.project_dir is None:
-            await self._store.connections.hide(extraction.connection_id)
+        if isinstance(error, NoProjectError):
+            await self._store.connections.hide_unfound(extraction.connection_id)
         problem = report.problem(error, chosen=extraction.repository_selection == "selected")
         if isinstance(error, NoProjectError) and await self._others_stay(extraction):
             problem = report.removed(problem)
         await self._fail(extraction, ledger, problem)
 
     async def _others_stay(self, extraction: Extraction) -> bool:
-        """Tell whether the repository has other projects: then that this one is gone was somebody's wish."""
+        """Tell whether the repository has other projects: then that this one is gone was somebody's wish.
+
+        It is not where somebody said that it is here.
+        """
         current = await self._store.extractions.get(extraction.id)
-        return current is not None and current.siblings > 1
+        connection = await self._store.connections.get(extraction.connection_id)
+        return current is not None and current.siblings > 1 and not (connection and connection.by_hand)
 
     async def _retry(self, extraction: Extraction, ledger: Ledger, delay: timedelta, problem: Problem) -> None:
         async with self._store.transaction() as tx:

@@ -47,6 +47,10 @@ class Extractions:
         """Cancel what is queued for a connection."""
         await self._db.execute(SQL["cancel_connection"], UUID(connection_id))
 
+    async def stop_connection(self, connection_id: str) -> None:
+        """Cancel what is queued for a connection, and what runs."""
+        await self._db.execute(SQL["stop_connection"], UUID(connection_id))
+
     async def claim(self, worker: str, lease: timedelta) -> Extraction | None:
         """Take the next extraction, None when there is none to take."""
         async with self._db.transaction() as tx:

@@ -13,13 +13,13 @@ LEVELS = [
     {"app.errors"},
     {"app.spool", "app.texts", "app.jobs", "app.github_app", "app.images"},
     {"app.yaml_schema"},
-    {"app.settings", "app.events", "app.manifest", "app.checkup"},
+    {"app.settings", "app.events", "app.manifest", "app.checkup", "app.measures"},
     {"app.deps", "app.inference", "app.column_tests"},
     {"app.lineage", "app.graph", "app.diff"},
     {"app.wording", "app.formats"},
     {"app.ports", "app.resolve"},
     {"app.storage"},
-    {"app.handlers", "app.refresh"},
+    {"app.handlers", "app.refresh", "app.connecting", "app.heads"},
     {"app.worker", "app.reconcile", "app.outbox"},
     {"app.github", "app.dbt", "app.hub", "app.store", "app.web", "app.decoding"},
     {"app.config"},
@@ -36,7 +36,7 @@ ROOMS = {
         {"document", "dot", "mermaid", "graphml", "edges_csv", "openlineage"},
     ],
     "app.inference": [{"names", "specs"}, {"evidence", "discovery"}, {"warehouse", "versions"}, {"project"}],
-    "app.wording": [{"markdown", "classes"}, {"advice"}, {"place"}, {"summary"}, {"report", "redact"}],
+    "app.wording": [{"markdown", "classes", "badge"}, {"advice"}, {"place"}, {"summary"}, {"report", "redact"}],
 }
 """Pure rooms, and what stands on what in them."""
 PURE = [
@@ -60,6 +60,7 @@ PURE = [
         "diff",
         "github_app",
         "checkup",
+        "measures",
     ),
     *(f"{room.removeprefix('app.')}/{name}" for room, levels in ROOMS.items() for names in levels for name in sorted(names)),
 ]

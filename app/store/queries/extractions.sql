@@ -107,6 +107,11 @@ WHERE c.id = e.connection_id AND e.status = 'queued' AND e.installation_id = $1
 -- name: cancel_connection
 UPDATE extractions SET status = 'cancelled', finished_at = now() WHERE connection_id = $1 AND status = 'queued';
 
+-- name: stop_connection
+-- Whoever runs one of them learns of it with his next heartbeat, or where he notes the next stage.
+UPDATE extractions SET status = 'cancelled', stage = NULL, finished_at = now(), worker = NULL, lease_until = NULL
+WHERE connection_id = $1 AND status IN ('queued', 'running');
+
 -- name: newest_of_branch
 SELECT sha, status, problem->>'conclusion' AS conclusion FROM extractions
 WHERE connection_id = $1 AND branch = $2 AND status <> 'superseded' ORDER BY number DESC LIMIT 1;
@@ -114,7 +119,7 @@ WHERE connection_id = $1 AND branch = $2 AND status <> 'superseded' ORDER BY num
 -- name: by_id
 SELECT e.id, e.number, e.connection_id, e.branch, e.sha, e.status, e.trigger, e.created_at, e.stage, e.stages, e.attempt, e.forced,
        e.started_at, e.finished_at, e.problem, e.result, e.tries, e.facts, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
-       (SELECT count(*) FROM connections s WHERE s.repository_id = r.id AND (s.hidden_at IS NULL OR s.id = c.id)) AS siblings,
+       (SELECT count(DISTINCT coalesce(s.project_dir, '')) FROM connections s WHERE s.repository_id = r.id AND (s.hidden_at IS NULL OR s.id = c.id)) AS siblings,
        e.branch = coalesce(c.branch, r.default_branch) AS followed,
        (SELECT i.repository_selection FROM installations i WHERE i.id = r.installation_id) AS repository_selection
 FROM extractions e
@@ -126,7 +131,7 @@ WHERE e.id = $1;
 -- name: active
 SELECT e.id, e.number, e.connection_id, e.branch, e.sha, e.status, e.trigger, e.created_at, e.stage, e.stages, e.attempt, e.forced,
        e.started_at, e.finished_at, e.problem, e.result, e.tries, e.facts, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
-       (SELECT count(*) FROM connections s WHERE s.repository_id = r.id AND (s.hidden_at IS NULL OR s.id = c.id)) AS siblings,
+       (SELECT count(DISTINCT coalesce(s.project_dir, '')) FROM connections s WHERE s.repository_id = r.id AND (s.hidden_at IS NULL OR s.id = c.id)) AS siblings,
        e.branch = coalesce(c.branch, r.default_branch) AS followed,
        (SELECT i.repository_selection FROM installations i WHERE i.id = r.installation_id) AS repository_selection
 FROM extractions e
@@ -140,7 +145,7 @@ LIMIT $2;
 -- name: of_connection
 SELECT e.id, e.number, e.connection_id, e.branch, e.sha, e.status, e.trigger, e.created_at, e.stage, e.stages, e.attempt, e.forced,
        e.started_at, e.finished_at, e.problem, e.result, e.tries, e.facts, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
-       (SELECT count(*) FROM connections s WHERE s.repository_id = r.id AND (s.hidden_at IS NULL OR s.id = c.id)) AS siblings,
+       (SELECT count(DISTINCT coalesce(s.project_dir, '')) FROM connections s WHERE s.repository_id = r.id AND (s.hidden_at IS NULL OR s.id = c.id)) AS siblings,
        e.branch = coalesce(c.branch, r.default_branch) AS followed,
        (SELECT i.repository_selection FROM installations i WHERE i.id = r.installation_id) AS repository_selection
 FROM extractions e
