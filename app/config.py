@@ -80,6 +80,7 @@ class Settings(BaseSettings):
     freshet_data_dir: Path = Path(".freshet")
     freshet_grace_days: Annotated[float, Field(ge=0)] = 7.0
     freshet_history_days: Days = 90.0
+    freshet_freshness_objective: Annotated[float, Field(gt=0, le=86_400)] = 60.0
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 3001
     backend_url: Url | None = None

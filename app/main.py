@@ -28,6 +28,7 @@ from app.github.survey import Survey
 from app.github.viewers import Viewers
 from app.github.webhook import Delivery, WebhookEndpoint
 from app.github_app import SETUP_PATH, Identity, delivery_window_s
+from app.heads import Heads
 from app.hub.installer import Installer
 from app.parts import Caches
 from app.ports import Bell
@@ -35,7 +36,7 @@ from app.reconcile import Kept, Reconciler
 from app.refresh import Tools
 from app.storage import Lineages
 from app.store import Store, migrate, pool, wake
-from app.web import keys, limits, middleware, pages, routes
+from app.web import keys, limits, middleware, pages, routes, watch
 from app.web.door import Door
 from app.web.tokens import EitherCallers, ServiceCallers, ServiceTokens
 from app.worker import Worker
@@ -76,12 +77,14 @@ def create_app(settings: Settings) -> web.Application:
     web_app = web.Application(middlewares=[middleware.access_log, middleware.problems], client_max_size=64 << 10)
     web_app[SETTINGS] = settings
     web_app[keys.CLOSING] = asyncio.Event()
+    web_app[watch.VIEWS] = watch.Views(web_app[keys.CLOSING])
     web_app[STOP] = asyncio.Event()
     web_app[CONFIGURED] = asyncio.Event()
     web_app[keys.DOOR] = Door()
     web_app[FAILED] = []
     limits.set_up(web_app, limits.Limits(settings.freshet_api_rate_limit))
     web_app[SERVICE_TOKENS] = parts.service_tokens(settings)
+    web_app[keys.OBJECTIVE_S], web_app[keys.PUBLIC_URL] = settings.freshet_freshness_objective, settings.public_url
     web_app[keys.CHECKS] = {}
     web_app.cleanup_ctx.extend([_database, _github, _docker, _decoders, _background])
     web_app.on_shutdown.append(_close_streams)
@@ -130,6 +133,7 @@ async def _github(web_app: web.Application) -> AsyncIterator[None]:
     async with parts.github(settings) as (client, survey, auth, setup):
         web_app[keys.GITHUB] = client
         web_app[SURVEY] = survey
+        web_app[keys.HEADS] = Heads(survey)
         web_app[keys.SETUP] = setup
         web_app[keys.CHECKS]["GitHub credentials"] = client.check
         async with parts.viewers(settings) as viewers, _caches(web_app, setup.server_url, auth, client):
@@ -200,12 +204,13 @@ async def _background(web_app: web.Application) -> AsyncIterator[None]:
         *[("looks", reconciler.run_looks, "freshet_looks")] * LOOK_TASKS,
         *[("outbox", lambda bell: outbox.run(store, client, bell, settings.public_url), "freshet_checks")] * OUTBOX_TASKS,
     ]
-    jobs: list[tuple[str, Run, str]] = [
-        ("worker", worker.run, "freshet_queue"),
-        ("access", web_app[VIEWERS].run, "freshet_access"),
-    ]
-    jobs += [(label, _once_configured(web_app, run), channel) for label, run, channel in as_app]
     with contextlib.ExitStack() as bells:
+        cancels = bells.enter_context(waker.bell("freshet_cancels"))
+        jobs: list[tuple[str, Run, str]] = [
+            ("worker", lambda bell: worker.run(bell, cancels), "freshet_queue"),
+            ("access", web_app[VIEWERS].run, "freshet_access"),
+        ]
+        jobs += [(label, _once_configured(web_app, run), channel) for label, run, channel in as_app]
         tasks = [asyncio.create_task(run(bells.enter_context(waker.bell(channel))), name=label) for label, run, channel in jobs]
         tasks.append(asyncio.create_task(_sweep(web_app[RUNNER]), name="sweep"))
         tasks.append(asyncio.create_task(_keep_warm(web_app[RUNNER], store.lineages), name="warm containers"))

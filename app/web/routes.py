@@ -5,9 +5,9 @@ from __future__ import annotations
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from app.web import limits, lineage, openapi, pages, setup
-from app.web.api import connections, extractions, service
-from app.web.operations import API, Operation, plain, route
+from app.web import limits, openapi, pages, setup
+from app.web.api import badge, connections, diff, extractions, lineage, service, stats
+from app.web.operations import Operation, route
 
 
 def operations(webhook: Handler) -> tuple[Operation, ...]:
@@ -15,17 +15,11 @@ def operations(webhook: Handler) -> tuple[Operation, ...]:
     return (
         *service.operations(webhook),
         *connections.OPERATIONS,
-        Operation(
-            method="GET",
-            path=f"{API}/connections/{{id}}/lineage",
-            handler=plain(lineage.Lineage().show),
-            summary="The lineage, whole or in part",
-            tag="lineage",
-            query=None,
-            media={"application/json": "The lineage"},
-            right="read",
-        ),
+        *lineage.operations(),
+        *diff.operations(),
         *extractions.OPERATIONS,
+        *stats.OPERATIONS,
+        *badge.OPERATIONS,
     )
 
 
