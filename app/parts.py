@@ -22,14 +22,21 @@ from app.github.api import ApiClient
 from app.github.auth import AppAuth
 from app.github.client import GitHubClient
 from app.github.packages import GitPackages
+from app.github.questions import Questions
 from app.github.setup import AppSetup
 from app.github.source import GitSources
 from app.github.survey import Survey
+from app.github.viewers import Viewers
 from app.hub.guard import Guard
 from app.hub.installer import Installer
 from app.ports import PackageSources
 from app.storage import Store
 from app.store import embedded
+from app.web.token_file import TokenFile
+from app.web.tokens import ServiceTokens
+
+CALLERS_TOTAL_S = 5.0
+"""Somebody waits while GitHub is asked what he may do."""
 
 
 def make_directories(settings: Settings) -> None:
@@ -98,6 +105,23 @@ async def github(settings: Settings) -> AsyncIterator[tuple[GitHubClient, Survey
         setup = credentials.app_setup(settings, known, api, auth)
         client = GitHubClient(api, auth)
         yield client, Survey(api, auth, client), auth, setup
+
+
+def service_tokens(settings: Settings) -> ServiceTokens:
+    """Return the tokens of the environment and of the file. Raises ConfigurationError when that cannot be used."""
+    file = settings.freshet_api_tokens_file
+    return ServiceTokens((one.get_secret_value() for one in settings.freshet_api_tokens), TokenFile(file) if file else None)
+
+
+@contextlib.asynccontextmanager
+async def viewers(settings: Settings) -> AsyncIterator[Viewers]:
+    """Yield who knows GitHub's tokens. Its connections are its own: those who call wait for each other, and never the App for them."""
+    async with (
+        ApiClient(settings.github_api_url, total_s=CALLERS_TOTAL_S, ours=False) as api,
+        ApiClient(settings.github_server_url, total_s=CALLERS_TOTAL_S, ours=False) as git,
+        contextlib.aclosing(Viewers(Questions(api, git))) as found,
+    ):
+        yield found
 
 
 @contextlib.asynccontextmanager

@@ -20,7 +20,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from app.deps.addresses import Address, check, configured, is_configured, judge, shown
-from app.errors import FreshetError, GoneError, TreeTooBigError, UnavailableError
+from app.errors import DiskFullError, FreshetError, GoneError, TreeTooBigError, UnavailableError, is_full
 from app.resolve import Lookup, addresses_of, lookup
 
 CONNECT_S = 10.0
@@ -111,6 +111,8 @@ class Guard:
             except TimeoutError as error:
                 raise UnavailableError(doing, f"{address.host} did not answer within {self._total_s:g} s") from error
             except (aiohttp.ClientError, OSError, ValueError) as error:
+                if is_full(error):
+                    raise DiskFullError(doing, "the work directory takes no more", "Free space below DBT_WORK_DIR.") from error
                 raise UnavailableError(doing, f"the connection to {address.host} broke ({type(error).__name__})") from error
             if location is None:
                 return

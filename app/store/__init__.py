@@ -19,8 +19,11 @@ from app.store.extractions import Extractions
 from app.store.graphs import Graphs
 from app.store.history import History
 from app.store.installations import Installations
+from app.store.keys import Keys
 from app.store.lineages import Lineages
+from app.store.logs import Logs
 from app.store.pool import Database
+from app.store.stats import Statistics
 
 
 class Store:
@@ -36,6 +39,9 @@ class Store:
         self.graphs = graphs or Graphs(db)
         self.check_runs = CheckRuns(db)
         self.history = History(db)
+        self.logs = Logs(db)
+        self.statistics = Statistics(db)
+        self.keys = Keys(db)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Store]:

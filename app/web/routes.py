@@ -5,8 +5,8 @@ from __future__ import annotations
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from app.web import openapi, pages, setup
-from app.web.api import connections, diff, extractions, lineage, service
+from app.web import limits, openapi, pages, setup
+from app.web.api import badge, connections, diff, extractions, lineage, service, stats
 from app.web.operations import Operation, route
 
 
@@ -18,11 +18,15 @@ def operations(webhook: Handler) -> tuple[Operation, ...]:
         *lineage.operations(),
         *diff.operations(),
         *extractions.OPERATIONS,
+        *stats.OPERATIONS,
+        *badge.OPERATIONS,
     )
 
 
 def add(web_app: web.Application, webhook: Handler) -> None:
-    """Add all routes."""
+    """Add all routes; without limits, unless they are set up."""
+    if limits.LIMITS not in web_app:
+        limits.set_up(web_app, limits.Limits(0))
     offered = operations(webhook)
     document = openapi.Document(offered)
     web_app.add_routes(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import asyncpg
@@ -62,3 +62,20 @@ async def test_what_the_first_release_stored_is_still_there_and_works(first_rele
     claimed = await store.extractions.claim("w", timedelta(minutes=1))
     assert claimed is not None
     assert claimed.id == queued.id
+
+
+async def test_since_when_a_lineage_is_stale_is_known_of_what_was_stored_before(first_release: pool.Database) -> None:
+    await first_release.execute(
+        "INSERT INTO extractions (connection_id, branch, sha, trigger, created_at) "
+        "SELECT id, 'main', 'def', 'push', now() - interval '3 hours' FROM connections"
+    )
+    await first_release.execute("UPDATE connections SET head_sha = 'def'")
+    await migrate.migrate(first_release)
+    found = await Store(first_release).connections.get("5f9f2f3e-0000-4000-8000-000000000000")
+    assert found is not None
+    assert found.stale
+    assert found.lag_s(datetime.now(UTC)) // 3600 == 3
+    await first_release.execute("UPDATE connections SET head_sha = 'abc'")
+    found = await Store(first_release).connections.get(found.id)
+    assert found is not None
+    assert (found.stale, found.stale_since, found.lag_s(datetime.now(UTC))) == (False, None, 0.0)

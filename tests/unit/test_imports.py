@@ -9,17 +9,17 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LEVELS = [
-    {"app.remarks", "app.log", "app.metrics", "app.copy_format"},
+    {"app.remarks", "app.usage", "app.log", "app.metrics", "app.copy_format", "app.tokens"},
     {"app.errors"},
     {"app.spool", "app.texts", "app.jobs", "app.github_app", "app.images"},
     {"app.yaml_schema"},
-    {"app.settings", "app.events", "app.manifest", "app.checkup"},
+    {"app.settings", "app.events", "app.manifest", "app.checkup", "app.measures"},
     {"app.deps", "app.inference", "app.column_tests"},
     {"app.lineage", "app.graph", "app.diff"},
     {"app.wording", "app.formats"},
     {"app.ports", "app.resolve"},
     {"app.storage"},
-    {"app.handlers", "app.refresh"},
+    {"app.handlers", "app.refresh", "app.connecting", "app.heads"},
     {"app.worker", "app.reconcile", "app.outbox"},
     {"app.github", "app.dbt", "app.hub", "app.store", "app.web", "app.decoding"},
     {"app.config"},
@@ -36,13 +36,15 @@ ROOMS = {
         {"document", "dot", "mermaid", "graphml", "edges_csv", "openlineage"},
     ],
     "app.inference": [{"names", "specs"}, {"evidence", "discovery"}, {"warehouse", "versions"}, {"project"}],
-    "app.wording": [{"markdown", "classes"}, {"advice"}, {"place"}, {"summary"}, {"report"}],
+    "app.wording": [{"markdown", "classes", "badge"}, {"advice"}, {"place"}, {"summary"}, {"report", "redact"}],
 }
 """Pure rooms, and what stands on what in them."""
 PURE = [
     "dbt/demand",
+    "github/grants",
     *(
         "remarks",
+        "usage",
         "texts",
         "yaml_schema",
         "settings",
@@ -50,6 +52,7 @@ PURE = [
         "jobs",
         "events",
         "copy_format",
+        "tokens",
         "manifest",
         "column_tests",
         "lineage",
@@ -57,6 +60,7 @@ PURE = [
         "diff",
         "github_app",
         "checkup",
+        "measures",
     ),
     *(f"{room.removeprefix('app.')}/{name}" for room, levels in ROOMS.items() for names in levels for name in sorted(names)),
 ]
