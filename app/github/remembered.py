@@ -49,8 +49,9 @@ class Remembered(Generic[Key, Value]):
         return Moment(self._clock(), self._era)
 
     def put(self, key: Key, value: Value, moment: Moment) -> None:
-        """Remember an answer to what was asked at that moment."""
-        if moment.era == self._era:
+        """Remember an answer to what was asked at that moment, unless there is one to a later question."""
+        kept = self._kept.get(key)
+        if moment.era == self._era and (kept is None or kept[1].at <= moment.at):
             self._kept[key] = value, moment
 
     def forget(self) -> None:

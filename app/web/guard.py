@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from app import tokens
+from app.errors import UnavailableError
 from app.jobs import Repository
 from app.ports import Caller, Right
 from app.web import limits
@@ -37,10 +38,15 @@ async def caller_of(request: web.Request, *, service: bool = False) -> Caller:
     if token is None:
         limit.take(request, address)
         raise Problem(401, "A token is needed", "Send it as `Authorization: Bearer TOKEN`.", headers={"WWW-Authenticate": "Bearer"})
-    if not limit.knows(tokens.fingerprint(token)):
+    known = tokens.fingerprint(token)
+    if not limit.knows(known):
         # Whoever guesses is not to have us ask GitHub each time: it would refuse good tokens too.
         limit.require(request, address)
-    caller = await request.app[CALLERS].of(token)
+    try:
+        caller = await request.app[CALLERS].of(token)
+    except UnavailableError:
+        limit.take(request, known if limit.knows(known) else address)
+        raise
     if caller is None:
         limit.take(request, address)
         raise unknown_token()

@@ -34,6 +34,8 @@ class Window:
     limit: int
     ends_at: float
     """On the monotonic clock."""
+    resets_at: int
+    """The same in seconds since 1970, for the caller."""
     used: int = 0
 
     @property
@@ -46,7 +48,7 @@ class Window:
         return {
             "X-RateLimit-Limit": str(self.limit),
             "X-RateLimit-Remaining": str(self.remaining),
-            "X-RateLimit-Reset": str(math.ceil(time.time()) + left_s),
+            "X-RateLimit-Reset": str(self.resets_at),
             "RateLimit-Policy": f'"{POLICY}";q={self.limit};w={WINDOW_S}',
             "RateLimit": f'"{POLICY}";r={self.remaining};t={left_s}',
         }
@@ -88,7 +90,7 @@ class Limits:
     def _window(self, key: str, times: int = 1) -> Window:
         window, now = self._windows.get(key), self._clock()
         if window is None or window.ends_at <= now:
-            window = self._windows[key] = Window(times * self._per_minute, now + WINDOW_S)
+            window = self._windows[key] = Window(times * self._per_minute, now + WINDOW_S, math.ceil(time.time()) + WINDOW_S)
         return window
 
     def _left_s(self, window: Window) -> int:

@@ -253,6 +253,15 @@ async def test_github_being_away_is_503_and_never_access(store: Store, path: str
         assert (await world.ask(token, address))[0] == 200
 
 
+@pytest.mark.parametrize(("trouble", "status"), [(Answer(502), 503), (Answer(401), 401)])
+async def test_a_list_is_no_better_informed_than_its_items(world: World, trouble: Answer, status: int) -> None:
+    roles: dict[Hosted, Role] = {await world.create(f"octo/r{number}"): "pull" for number in range(3)}
+    token = world.github.fine_grained_token("mona", roles, permissions={"contents": "read"})
+    world.github.faults.add("GET", "/commits", 100, trouble)
+    answered, problem, _ = await world.ask(token, CONNECTIONS)
+    assert (answered, problem["status"]) == (status, status)
+
+
 async def test_git_being_away_is_503_too(store: Store) -> None:
     async with running(store, total_s=0.3) as world:
         token = world.github.actions_token(await world.create("octo/shop"), {"contents": "write"})

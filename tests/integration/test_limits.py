@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 from aiohttp import web
@@ -10,6 +11,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from app.store import Store
 from app.web.limits import address_of
+from tests.double import Answer
 from tests.integration.access_world import CONNECTIONS, SERVICE, running
 
 
@@ -22,6 +24,8 @@ async def test_every_guarded_answer_says_how_many_are_left(store: Store) -> None
         assert [status for status, _, _ in answers] == [200, 200, 404, 429]
         assert [headers["X-RateLimit-Remaining"] for _, _, headers in answers] == ["2", "1", "0", "0"]
         assert {headers["X-RateLimit-Limit"] for _, _, headers in answers} == {"3"}
+        [resets_at] = {int(headers["X-RateLimit-Reset"]) for _, _, headers in answers}
+        assert 0 <= resets_at - time.time() <= 61
         world.clock[0] += 40
         _, problem, headers = await world.ask(token, path)
         assert problem["detail"] == "3 requests a minute are answered: try again in 20 s."
@@ -82,6 +86,17 @@ async def test_whoever_guesses_is_stopped_before_github_is_asked_and_nobody_else
         world.clock[0] += 60
         assert await world.read("ghp_another") == 401
         assert await world.read(known) == 200
+
+
+async def test_calls_while_github_is_away_count_too(store: Store) -> None:
+    async with running(store, per_minute=3) as world:
+        shop = await world.create("octo/shop")
+        known = world.github.classic_token("mona", {shop: "pull"})
+        assert await world.read(known) == 200
+        world.viewers.forget()
+        world.github.faults.add("GET", "/rate_limit", 1000, Answer(502))
+        assert [await world.read(known) for _ in range(3)] == [503, 503, 429]
+        assert [await world.read(f"ghp_{number}") for number in range(4)] == [503, 503, 503, 429]
 
 
 async def test_many_at_once_are_counted_one_by_one(store: Store) -> None:
