@@ -25,6 +25,8 @@ class Look:
     repository: Repository
     attempts: int
     etag: str | None = None
+    moved: bool = False
+    """The head moved since then: while it is the one of the ETag it is another one than we know."""
 
 
 @dataclass(frozen=True, slots=True)
