@@ -13,15 +13,15 @@ LEVELS = [
     {"app.errors"},
     {"app.spool", "app.texts", "app.jobs", "app.github_app", "app.images"},
     {"app.yaml_schema"},
-    {"app.settings", "app.events", "app.manifest", "app.checkup"},
+    {"app.settings", "app.events", "app.notices", "app.manifest", "app.checkup"},
     {"app.deps", "app.inference"},
     {"app.lineage", "app.graph"},
     {"app.wording"},
     {"app.ports", "app.resolve"},
-    {"app.storage"},
+    {"app.storage", "app.outward"},
     {"app.handlers", "app.refresh"},
-    {"app.worker", "app.reconcile", "app.outbox"},
-    {"app.github", "app.dbt", "app.hub", "app.store", "app.web", "app.decoding"},
+    {"app.worker", "app.reconcile", "app.outbox", "app.notifier"},
+    {"app.github", "app.dbt", "app.hub", "app.store", "app.web", "app.decoding", "app.notify"},
     {"app.config"},
     {"app.credentials"},
     {"app.parts"},
@@ -32,7 +32,7 @@ LEVELS = [
 ROOMS = {
     "app.deps": [{"addresses", "ranges", "expressions", "lockfile"}, {"remotes", "packages"}, {"pins"}],
     "app.inference": [{"names", "specs"}, {"evidence", "discovery"}, {"warehouse", "versions"}, {"project"}],
-    "app.wording": [{"markdown", "classes"}, {"advice"}, {"place"}, {"summary"}, {"report"}],
+    "app.wording": [{"markdown", "classes"}, {"advice"}, {"place"}, {"summary"}, {"report"}, {"notice"}],
 }
 """Pure rooms, and what stands on what in them."""
 PURE = [
@@ -45,6 +45,7 @@ PURE = [
         "images",
         "jobs",
         "events",
+        "notices",
         "copy_format",
         "manifest",
         "lineage",
