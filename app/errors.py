@@ -198,3 +198,13 @@ class RejectedError(FreshetError):
     def __init__(self, doing: str, reason: str, *, status: int) -> None:
         super().__init__(doing, reason)
         self.status = status
+
+
+class UndeliverableError(FreshetError):
+    """A message was refused for good. `gone`: whoever is there wants no more messages at all."""
+
+    title = "A message cannot be delivered"
+
+    def __init__(self, doing: str, reason: str, next_step: str = "", *, gone: bool = False) -> None:
+        super().__init__(doing, reason, next_step)
+        self.gone = gone

@@ -8,7 +8,7 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from datetime import timedelta
 
 from aiohttp import web
@@ -28,8 +28,10 @@ from app.github.survey import Survey
 from app.github.webhook import Delivery, WebhookEndpoint
 from app.github_app import SETUP_PATH, Identity, delivery_window_s
 from app.hub.installer import Installer
+from app.notices import Kind
+from app.notifier import Notifier
 from app.parts import Caches
-from app.ports import Bell
+from app.ports import Bell, Channel
 from app.reconcile import Kept, Reconciler
 from app.refresh import Tools
 from app.storage import Lineages
@@ -37,12 +39,14 @@ from app.store import Store, migrate, pool, wake
 from app.web import keys, middleware, pages, routes
 from app.web.door import Door
 from app.web.tokens import ServiceCallers, ServiceTokens
+from app.wording.notice import Links
 from app.worker import Worker
 
 SHUTDOWN_S = 5.0
 """Open requests get this long to end; streams end at once."""
 OUTBOX_TASKS = 2
 LOOK_TASKS = 4
+SEND_TASKS = 4
 TIDY_S = 3600.0
 SWEEP_S = 10.0
 STORE_POOL_SPARE = 8
@@ -59,6 +63,7 @@ SURVEY = web.AppKey("survey", Survey)
 SOURCES = web.AppKey("sources", GitSources)
 INSTALLER = web.AppKey("installer", Installer)
 CACHES = web.AppKey("caches", Caches)
+CHANNELS = web.AppKey("channels", Mapping[Kind, Channel])
 ENDPOINT = web.AppKey("endpoint", WebhookEndpoint)
 CONFIGURED = web.AppKey("configured", asyncio.Event)
 """Set once there is a GitHub App: from the start, or when `/setup` has made one."""
@@ -79,7 +84,8 @@ def create_app(settings: Settings) -> web.Application:
     web_app[FAILED] = []
     web_app[keys.CALLERS] = ServiceCallers(ServiceTokens(token.get_secret_value() for token in settings.freshet_api_tokens))
     web_app[keys.CHECKS] = {}
-    web_app.cleanup_ctx.extend([_database, _github, _docker, _decoders, _background])
+    web_app[keys.NOTIFY] = settings.notify_rules
+    web_app.cleanup_ctx.extend([_database, _github, _docker, _decoders, _channels, _background])
     web_app.on_shutdown.append(_close_streams)
     pages.set_up(web_app)
     web_app[ENDPOINT] = WebhookEndpoint(None, lambda delivery: _receive(web_app, delivery))
@@ -178,6 +184,12 @@ async def _decoders(web_app: web.Application) -> AsyncIterator[None]:
         yield
 
 
+async def _channels(web_app: web.Application) -> AsyncIterator[None]:
+    async with parts.channels(web_app[SETTINGS]) as channels:
+        web_app[CHANNELS] = channels
+        yield
+
+
 async def _background(web_app: web.Application) -> AsyncIterator[None]:
     """Run what works by itself. The death of one is the end of the process: an operator's supervisor starts it again."""
     settings, store, client, waker = web_app[SETTINGS], web_app[keys.STORE], web_app[keys.GITHUB], web_app[keys.WAKE]
@@ -187,13 +199,18 @@ async def _background(web_app: web.Application) -> AsyncIterator[None]:
     worker = Worker(name, store, tools, concurrency=settings.extraction_concurrency)
     kept = Kept(timedelta(days=settings.freshet_grace_days), settings.deliveries_kept, settings.history)
     reconciler = Reconciler(store, client, web_app[SURVEY], web_app[CACHES], kept)
+    notifier = Notifier(store, web_app[CHANNELS], settings.stale, lambda: Links(settings.public_url, web_app[keys.SETUP].server_url))
     as_app: list[tuple[str, Run, str]] = [
         ("chores", reconciler.run_chores, "freshet_surveys"),
         ("surveys", reconciler.run_surveys, "freshet_surveys"),
         *[("looks", reconciler.run_looks, "freshet_looks")] * LOOK_TASKS,
         *[("outbox", lambda bell: outbox.run(store, client, bell, settings.public_url), "freshet_checks")] * OUTBOX_TASKS,
     ]
-    jobs: list[tuple[str, Run, str]] = [("worker", worker.run, "freshet_queue")]
+    jobs: list[tuple[str, Run, str]] = [
+        ("worker", worker.run, "freshet_queue"),
+        ("judging", notifier.run_judging, "freshet_notices"),
+        *[("sending", notifier.run_sending, "freshet_notices")] * SEND_TASKS,
+    ]
     jobs += [(label, _once_configured(web_app, run), channel) for label, run, channel in as_app]
     with contextlib.ExitStack() as bells:
         tasks = [asyncio.create_task(run(bells.enter_context(waker.bell(channel))), name=label) for label, run, channel in jobs]

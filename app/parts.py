@@ -7,7 +7,7 @@ import contextlib
 import fcntl
 import hashlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 from app import credentials
@@ -27,7 +27,10 @@ from app.github.source import GitSources
 from app.github.survey import Survey
 from app.hub.guard import Guard
 from app.hub.installer import Installer
-from app.ports import PackageSources
+from app.notices import Kind
+from app.notify.mail import Mail, sender, server
+from app.notify.webhook import Webhooks
+from app.ports import Channel, PackageSources
 from app.storage import Store
 from app.store import embedded
 
@@ -105,6 +108,16 @@ async def installer(settings: Settings, packages: PackageSources, server_url: st
     """Yield what fetches packages: git ones from `packages`, those of the hub and tarballs by itself."""
     async with Guard(settings.package_hosts | configured([server_url])) as guard:
         yield Installer(packages, guard, work_dir=settings.work_dir, hub_url=settings.dbt_package_hub_url, server_url=server_url)
+
+
+@contextlib.asynccontextmanager
+async def channels(settings: Settings) -> AsyncIterator[Mapping[Kind, Channel]]:
+    """Yield the ways to those who want to be told: webhooks, and mail if the operator has a server."""
+    async with Webhooks(settings.notify_rules.hosts) as webhooks:
+        found: dict[Kind, Channel] = {"webhook": webhooks}
+        if settings.freshet_smtp_url and settings.freshet_mail_from:
+            found["email"] = Mail(server(settings.freshet_smtp_url.get_secret_value()), sender(settings.freshet_mail_from))
+        yield found
 
 
 class Caches:

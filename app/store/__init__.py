@@ -20,7 +20,9 @@ from app.store.graphs import Graphs
 from app.store.history import History
 from app.store.installations import Installations
 from app.store.lineages import Lineages
+from app.store.notices import Notices
 from app.store.pool import Database
+from app.store.subscriptions import Subscriptions
 
 
 class Store:
@@ -36,6 +38,8 @@ class Store:
         self.graphs = graphs or Graphs(db)
         self.check_runs = CheckRuns(db)
         self.history = History(db)
+        self.subscriptions = Subscriptions(db)
+        self.notices = Notices(db)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Store]:

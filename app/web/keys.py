@@ -11,6 +11,7 @@ from aiohttp import web
 
 from app.checkup import Checkup, Deliveries, Hook
 from app.github_app import AppManifest, Owner, Registered, Registration
+from app.notices import Rules
 from app.ports import Bell, Callers, GitHub
 from app.storage import Store
 from app.web.door import Door
@@ -61,6 +62,7 @@ WAKE = web.AppKey("wake", Wake)
 SETUP = web.AppKey("setup", AppSetup)
 DOOR = web.AppKey("door", Door)
 CALLERS = web.AppKey("callers", Callers)
+NOTIFY = web.AppKey("notify", Rules)
 CHECKS = web.AppKey("checks", dict[str, Check])
 CLOSING = web.AppKey("closing", asyncio.Event)
 """Set when the server stops: streams end."""

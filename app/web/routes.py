@@ -6,7 +6,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from app.web import lineage, openapi, pages, setup
-from app.web.api import connections, extractions, service
+from app.web.api import connections, extractions, notifications, service
 from app.web.operations import API, Operation, plain, route
 
 
@@ -26,6 +26,7 @@ def operations(webhook: Handler) -> tuple[Operation, ...]:
             right="read",
         ),
         *extractions.OPERATIONS,
+        *notifications.OPERATIONS,
     )
 
 
