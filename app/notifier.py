@@ -66,7 +66,12 @@ class Notifier:
     async def _judge(self, tx: Store, connection_id: str, head: Head) -> datetime | None:
         """Queue what each subscription is to be told; return when to look again without being asked."""
         again: list[datetime] = []
-        for wanted in notices.once_each(await tx.notices.wanted(connection_id)):
+        found = await tx.notices.wanted(connection_id)
+        chosen = notices.once_each(found)
+        for passed_over in found:
+            if passed_over not in chosen and passed_over.told:  # nobody keeps up what it knows
+                await tx.notices.know(connection_id, passed_over.subscription_id, None)
+        for wanted in chosen:
             verdict = notices.judge(head, wanted, datetime.now(UTC), self.patience)
             if verdict.told != wanted.told:
                 await tx.notices.know(connection_id, wanted.subscription_id, verdict.told)
@@ -140,7 +145,7 @@ class Notifier:
         delay = min(retry_delay(due.attempts, asked_s), LONGEST_DELAY)
         logger.info("message not sent, it is tried again", kind=due.subscription.kind, reason=reason, delay_s=delay.total_seconds())
         metrics.NOTICES.labels(due.subscription.kind, "postponed").inc()
-        await self.store.notices.postpone(due.id, delay, reason)
+        await self.store.notices.postpone(due, delay, reason)
 
     async def _release(self, due: Notice) -> None:
         try:

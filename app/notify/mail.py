@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP as POLICY
-from email.utils import format_datetime, parseaddr
+from email.utils import format_datetime
 from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -23,6 +23,7 @@ TIMEOUT_S = 20.0
 DOING = "sending a mail"
 PORTS = {"smtp": 25, "smtps": 465}
 StartTls = Literal["required", "offered", "never"]
+_SENDER = re.compile(r'"?([^<>"@,;:\\]*?)"? *<([^<>\s]+)>|([^<>\s]+)')
 REFUSED_FOR_GOOD = frozenset({550, 551, 553, 556})
 """The mailbox, not the message or us: https://www.rfc-editor.org/rfc/rfc5321#section-4.2.3, and 556 by RFC 7504."""
 
@@ -70,7 +71,8 @@ def server(url: str) -> Server:
 
 def sender(text: str) -> Address:
     """Read `freshet@example.com` or `Freshet <freshet@example.com>`. Raises ValueError."""
-    name, address = parseaddr(text)
+    found = _SENDER.fullmatch(text.strip())
+    name, address = (found[1] or "", found[2] or found[3]) if found else ("", "")
     if not is_mail_address(address) or not name.isprintable():
         msg = "is not a mail address such as freshet@example.com or Freshet <freshet@example.com>"
         raise ValueError(msg)
@@ -131,7 +133,7 @@ def _refusal(error: Exception) -> UndeliverableError | UnavailableError:
         refused = error.recipients[0]
         said = f"the mail server refused the recipient ({_code(refused.code, refused.message)})"
         return UndeliverableError(DOING, said) if refused.code in REFUSED_FOR_GOOD else UnavailableError(DOING, said)
-    if isinstance(error, SMTPNotSupported):
+    if isinstance(error, SMTPNotSupported) or type(error) is SMTPException:  # the latter is what a STARTTLS that is not offered raises
         next_step = "The operator sets starttls=never in FRESHET_SMTP_URL if that is meant."
         return UnavailableError(DOING, "the mail server offers no STARTTLS, or no way to sign in that we know", next_step)
     if isinstance(error, SMTPResponseException | SMTPSenderRefused):

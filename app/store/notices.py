@@ -67,13 +67,13 @@ class Notices:
         """Let somebody else take it: we stop."""
         await self._db.execute(SQL["release"], UUID(notice_id))
 
-    async def postpone(self, notice_id: str, delay: timedelta, detail: str) -> None:
+    async def postpone(self, notice: Notice, delay: timedelta, detail: str) -> None:
         """Try again later, unless something newer is to be told by then."""
-        await self._db.execute(SQL["postpone"], UUID(notice_id), delay, detail)
+        await self._db.execute(SQL["postpone"], *_keys(notice), notice.event, detail, delay)
 
     async def ended(self, notice: Notice, outcome: Outcome, detail: str = "", *, paused: bool = False) -> None:
         """Note how a message fared in the end; `paused`: whoever gets them wants no more."""
-        await self._db.execute(SQL["ended"], UUID(notice.id), outcome, detail, paused)
+        await self._db.execute(SQL["ended"], *_keys(notice), notice.event, outcome, detail, paused)
         if paused:
             await self._db.execute(SUBSCRIPTIONS["drop_notices"], UUID(notice.subscription.id))
 
@@ -92,6 +92,10 @@ class Notices:
     async def _seconds(self, name: str) -> float | None:
         seconds = await self._db.value(SQL[name])
         return None if seconds is None else float(seconds)
+
+
+def _keys(notice: Notice) -> tuple[UUID, UUID]:
+    return UUID(notice.id), UUID(notice.subscription.id)
 
 
 def _head(row: asyncpg.Record) -> Head:

@@ -26,7 +26,7 @@ class Subscriptions:
         async with self._db.transaction() as tx:
             created = await tx.value(SQL["create"], connection_id, installation_id, kind, to, sorted(events), secret)
             if created is not None:
-                await tx.execute(SQL["watch"], connection_id, installation_id)
+                await tx.execute(SQL["watch"], connection_id, installation_id, None)
         return None if created is None else str(created)
 
     async def has_installation(self, installation_id: int) -> bool:
@@ -44,10 +44,12 @@ class Subscriptions:
 
     async def update(self, changed: Subscription, *, events: Collection[Event] | None, paused: bool | None, secret: str | None) -> None:
         """Change a subscription; None leaves a thing as it is. What it did not hear of until now is no news to it."""
+        key = UUID(changed.id)
         async with self._db.transaction() as tx:
-            await tx.execute(SQL["update"], UUID(changed.id), None if events is None else sorted(events), paused, secret)
-            await tx.execute(SQL["drop_notices"], UUID(changed.id))
-            await tx.execute(SQL["watch"], changed.connection_id and UUID(changed.connection_id), changed.installation_id)
+            # Whoever judges takes the same order: watches, subscriptions, notices.
+            await tx.execute(SQL["watch"], changed.connection_id and UUID(changed.connection_id), changed.installation_id, key)
+            await tx.execute(SQL["update"], key, None if events is None else sorted(events), paused, secret)
+            await tx.execute(SQL["drop_notices"], key)
 
     async def delete(self, subscription_id: str) -> None:
         """End a subscription; what waits to be sent to it is not sent."""

@@ -86,23 +86,24 @@ UPDATE notices SET lease_until = NULL WHERE id = $1;
 
 -- name: postpone
 -- What is not true any more is not tried again.
-WITH overtaken AS (
-  DELETE FROM notices n WHERE n.id = $1 AND EXISTS (
+WITH noted AS (
+  UPDATE subscriptions SET last_event = $3, last_outcome = 'postponed', last_detail = $4, last_at = now() WHERE id = $2 RETURNING id
+), overtaken AS (
+  DELETE FROM notices n USING noted WHERE n.id = $1 AND EXISTS (
     SELECT FROM notices o WHERE o.subscription_id = n.subscription_id AND o.connection_id = n.connection_id AND o.created_at > n.created_at
       AND o.event <> 'test' AND n.event <> 'test'
   ) RETURNING n.id
-), later AS (
-  UPDATE notices SET attempts = attempts + 1, lease_until = NULL, due_at = now() + $2::interval
-  WHERE id = $1 AND NOT EXISTS (SELECT FROM overtaken)
 )
-UPDATE subscriptions s SET last_event = n.event, last_outcome = 'postponed', last_detail = $3, last_at = now()
-FROM notices n WHERE n.id = $1 AND s.id = n.subscription_id;
+UPDATE notices n SET attempts = n.attempts + 1, lease_until = NULL, due_at = now() + $5::interval
+FROM noted WHERE n.id = $1 AND n.id NOT IN (SELECT id FROM overtaken);
 
 -- name: ended
--- $4: whoever gets them wants no more.
-WITH ended AS (DELETE FROM notices WHERE id = $1 RETURNING subscription_id, event)
-UPDATE subscriptions s SET last_event = e.event, last_outcome = $2, last_detail = $3, last_at = now(), paused = s.paused OR $4
-FROM ended e WHERE s.id = e.subscription_id;
+-- $6: whoever gets them wants no more. The subscription is locked before its messages, here as everywhere.
+WITH noted AS (
+  UPDATE subscriptions SET last_event = $3, last_outcome = $4, last_detail = $5, last_at = now(), paused = paused OR $6
+  WHERE id = $2 RETURNING id
+)
+DELETE FROM notices n USING noted WHERE n.id = $1;
 
 -- name: drop
 DELETE FROM notices WHERE id = $1;

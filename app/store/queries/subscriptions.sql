@@ -10,12 +10,14 @@ RETURNING id;
 SELECT id FROM installations WHERE id = $1 AND deleted_at IS NULL;
 
 -- name: watch
--- What is in trouble already is judged once, so that its end is told, even though its beginning is no news.
+-- What is in trouble already is judged once, so that its end is told, even though its beginning is no news; and what $3 knows of, which
+-- may be over.
 INSERT INTO watches (connection_id)
 SELECT c.id FROM connections c
 JOIN repositories r ON r.id = c.repository_id
 LEFT JOIN lineages l ON l.id = c.lineage_id
-WHERE (c.id = $1 OR r.installation_id = $2) AND c.hidden_at IS NULL AND c.head_sha IS NOT NULL AND l.sha IS DISTINCT FROM c.head_sha
+WHERE ((c.id = $1 OR r.installation_id = $2) AND c.hidden_at IS NULL AND c.head_sha IS NOT NULL AND l.sha IS DISTINCT FROM c.head_sha)
+   OR c.id IN (SELECT connection_id FROM told WHERE subscription_id = $3)
 ORDER BY c.id
 ON CONFLICT (connection_id) DO UPDATE SET due_at = least(watches.due_at, excluded.due_at);
 
