@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 from app.jobs import Connection, Extraction, Problem
 from app.notices import EVENTS, Message, Notice
@@ -96,7 +97,7 @@ def _blocks(told: Told) -> Iterator[str]:
     if told.notice.event == "recovery" and told.extraction:
         yield plain(headline(told.extraction), MAX_SENTENCE_BYTES)
     if told.extraction and told.connection:
-        commit = f"{told.links.server_url}/{told.connection.repository.full_name}/commit/{told.extraction.sha}"
+        commit = f"{told.links.server_url}/{quote(told.connection.repository.full_name)}/commit/{told.extraction.sha}"
         yield f"The extraction: {told.page}\nThe commit: {commit}"
     yield _footer(told)
 

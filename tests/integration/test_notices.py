@@ -215,9 +215,11 @@ async def processes(dsn: str, stores: Collection[Store], post: Post) -> AsyncIte
             try:
                 yield
             finally:
+                died = [task for task in tasks if task.done()]
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
+                assert not [task.exception() for task in died]
 
 
 async def test_many_processes_tell_each_change_once(dsn: str, db: Database, store: Store) -> None:
@@ -240,6 +242,34 @@ async def test_many_processes_tell_each_change_once(dsn: str, db: Database, stor
     assert len(by_place) == 2 * len(projects)
     assert set(map(tuple, by_place.values())) == {("failure", "recovery") * 3}
     assert len({message.id for _, message in post.sent}) == len(post.sent)
+
+
+async def test_nobody_waits_in_a_circle(dsn: str, db: Database, store: Store) -> None:
+    projects = [await project(store, f"octo/shop{number}", id_=number) for number in range(10, 14)]
+    post, over = Post(takes_s=0.001), asyncio.Event()
+
+    async def change(number: int) -> None:
+        while not over.is_set():
+            subscription_id = await subscribe(
+                store, 3 if number % 2 else projects[number].connection.id, to=f"https://hooks.example.com/{number}"
+            )
+            kept = await store.subscriptions.get(subscription_id)
+            assert kept is not None
+            for paused in (True, False):
+                await asyncio.sleep(0.01)
+                await store.subscriptions.update(kept, events=None, paused=paused, secret=None)
+            await store.subscriptions.delete(subscription_id)
+
+    changing = [asyncio.create_task(change(number)) for number in range(4)]
+    async with processes(dsn, [store, Store(db)], post):
+        for round_ in range(0, 10, 2):
+            for one in projects:
+                await one.fails(SHAS[round_], title=f"{round_}")
+            for one in projects:
+                await one.succeeds(SHAS[round_ + 1])
+        over.set()
+        await asyncio.gather(*changing)
+        assert post.sent
 
 
 async def settled(post: Post, count: int) -> None:

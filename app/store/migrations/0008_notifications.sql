@@ -34,9 +34,10 @@ CREATE TABLE told (
 );
 CREATE INDEX told_connection ON told (connection_id);
 
--- Connections that are to be judged, and when: something happened, or nothing did for a while.
+-- Connections that are to be judged, and when: something happened, or nothing did for a while. No foreign key: its check would lock the
+-- connection, which whoever stores a lineage has locked before he comes here.
 CREATE TABLE watches (
-  connection_id uuid PRIMARY KEY REFERENCES connections ON DELETE CASCADE,
+  connection_id uuid PRIMARY KEY,
   due_at timestamptz NOT NULL DEFAULT now(),
   since timestamptz NOT NULL DEFAULT now()
 );
@@ -88,6 +89,13 @@ BEGIN
 END $$;
 CREATE TRIGGER connection_judged AFTER UPDATE OF head_sha ON connections FOR EACH ROW
   WHEN (NEW.head_sha IS DISTINCT FROM OLD.head_sha) EXECUTE FUNCTION head_to_judge();
+
+CREATE FUNCTION connection_gone() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  DELETE FROM watches WHERE connection_id = OLD.id;
+  RETURN OLD;
+END $$;
+CREATE TRIGGER connection_unwatched BEFORE DELETE ON connections FOR EACH ROW EXECUTE FUNCTION connection_gone();
 
 CREATE FUNCTION notices_to_send() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

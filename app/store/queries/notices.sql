@@ -110,7 +110,7 @@ DELETE FROM notices WHERE id = $1;
 
 -- name: next_watch
 -- Seconds until the next connection is to be judged, NULL when none is.
-SELECT extract(epoch FROM min(due_at) - now())::float8 FROM watches;
+SELECT extract(epoch FROM w.due_at - now())::float8 FROM watches w JOIN connections c ON c.id = w.connection_id ORDER BY w.due_at LIMIT 1;
 
 -- name: next_due
 -- Seconds until there is something to send, NULL when there is nothing. Only what others are just sending stands before the first one.
