@@ -131,7 +131,7 @@ class Settings(BaseSettings):
     freshet_mail_from: Annotated[str, AfterValidator(_sender)] | None = None
     freshet_mail_domains: Domains = []
     freshet_notify_hosts: Hosts = []
-    freshet_stale_minutes: Annotated[float, Field(ge=1, le=MOST_MINUTES)] = 60.0
+    freshet_stale_minutes: Annotated[float, Field(gt=0, le=MOST_MINUTES)] = 60.0
     extraction_concurrency: Annotated[int, Field(ge=1, le=256)] = Field(default_factory=lambda: os.cpu_count() or 1)
 
     @field_validator("github_webhook_secret", "github_client_secret", "github_private_key", "database_url")
