@@ -135,7 +135,7 @@ class MailServer:
 
     @property
     def mails(self) -> list[EmailMessage]:
-        return [cast("EmailMessage", message_from_bytes(cast("bytes", one.content), policy=default)) for one in self.taken]
+        return [message_from_bytes(cast("bytes", one.content), policy=default) for one in self.taken]
 
     async def handle_RCPT(self, _server: SMTP, _session: object, envelope: Envelope, address: str, _options: list[str]) -> str:  # noqa: N802 - aiosmtpd's name
         answer = self.answers.pop(0) if self.answers else "250 OK"

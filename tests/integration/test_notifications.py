@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from app.notifier import Notifier
 from app.notify.mail import Mail, sender, server
@@ -85,7 +86,7 @@ async def looked_at_again(service: Service, notification_id: str) -> None:
 async def test_the_service_tells_of_a_stale_lineage(tmp_path: Path) -> None:
     """Without an engine nothing is extracted, and that is nobody's failure: after a while the lineage is stale."""
     async with receiver() as hook, mail_server() as mails, GitHubDouble() as github:
-        settings = {
+        settings: dict[str, Any] = {
             "DOCKER_HOST": NO_ENGINE,
             "FRESHET_SMTP_URL": f"smtp://127.0.0.1:{mails.port}?starttls=never",
             "FRESHET_MAIL_FROM": "Freshet <freshet@example.com>",

@@ -130,20 +130,20 @@ def heads(endings: list[tuple[str, int]]) -> list[tuple[datetime, Head]]:
     behind = verdict = NOW
     for number, (ending, later) in enumerate(endings):
         now += timedelta(minutes=later)
-        clocks = {"waiting_since": verdict, "behind_since": behind}
-        sha = str(number)
+        waits = Head(str(number), "x", status="queued", waiting_since=verdict, behind_since=behind)
+        failed = replace(waits, status="failed", conclusion="failure", title=ending, finished_at=now)
         match ending:
             case "well":
-                head = Head(sha, sha, now)
+                head = replace(waits, lineage_sha=waits.sha, extracted_at=now)
                 behind = verdict = now
-            case "ours" | "left out":
-                head = Head(sha, "x", status="failed", conclusion="neutral" if ending == "ours" else "skipped", finished_at=now, **clocks)
-                verdict = verdict if ending == "ours" else now
+            case "ours":
+                head = replace(failed, conclusion="neutral")
+            case "left out":
+                head, verdict = replace(failed, conclusion="skipped"), now
             case "waits":
-                head = Head(sha, "x", status="queued", **clocks)
+                head = waits
             case _:
-                head = Head(sha, "x", status="failed", conclusion="failure", title=ending, finished_at=now, **clocks)
-                verdict = now
+                head, verdict = failed, now
         found.append((now, head))
     return found
 
