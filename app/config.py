@@ -96,6 +96,7 @@ class Settings(BaseSettings):
     freshet_data_dir: Path = Path(".freshet")
     freshet_grace_days: Annotated[float, Field(ge=0)] = 7.0
     freshet_history_days: Days = 90.0
+    freshet_freshness_objective: Annotated[float, Field(gt=0, le=86_400)] = 60.0
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 3001
     backend_url: Url | None = None
@@ -108,6 +109,8 @@ class Settings(BaseSettings):
     github_api_url: Url = "https://api.github.com"
     github_server_url: Url = "https://github.com"
     freshet_api_tokens: Annotated[list[SecretStr], NoDecode, BeforeValidator(_listed)] = []
+    freshet_api_tokens_file: Path | None = None
+    freshet_api_rate_limit: Annotated[int, Field(ge=0, le=1_000_000)] = 600
     docker_host: str | None = None
     docker_cert_path: Path | None = None
     docker_tls_verify: str | None = None
@@ -179,6 +182,15 @@ class Settings(BaseSettings):
         missing = [name for name, value in given.items() if value is None]
         if missing and len(missing) < len(given):
             msg = f"{', '.join(missing)} is not set, but other settings of the GitHub App are"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _whole_client(self) -> Self:
+        """Likewise the App's client."""
+        if (self.github_client_id is None) != (self.github_client_secret is None):
+            missing, given = ("GITHUB_CLIENT_ID", "GITHUB_CLIENT_SECRET")[:: 1 if self.github_client_id is None else -1]
+            msg = f"{missing} is not set, but {given} is"
             raise ValueError(msg)
         return self
 

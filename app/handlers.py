@@ -76,18 +76,39 @@ async def extract_now(store: Store, github: GitHub, connection: Connection, sha:
     return queued
 
 
+async def extract_again(store: Store, extraction: Extraction, trigger: str) -> Extraction:
+    """Queue another extraction of the same commit of the same branch, or return the one that is queued or runs.
+
+    Raises GoneError when the project is no longer followed.
+    """
+    async with store.transaction() as tx:
+        known = await tx.connections.of_repository(extraction.repository.id)
+        connection = next((one for one in known if one.id == extraction.connection_id), None)
+        if connection is None:
+            raise GoneError(
+                f"extracting {extraction.repository.full_name} at {extraction.sha[:7]} again", "its dbt project is no longer followed"
+            )
+        is_head = extraction.sha == connection.head_sha and extraction.branch == connection.followed_branch
+        queued = await tx.extractions.enqueue(connection.id, extraction.branch, extraction.sha, trigger, forced=True, newest=is_head)
+        found = await tx.extractions.get(queued)
+    if found is None:
+        raise GoneError(f"extracting {extraction.repository.full_name} again", "the repository was removed meanwhile")
+    return found
+
+
 async def _pushed(tx: Store, push: events.Push) -> None:
-    """Queue the pushed commit for each connection of the repository; only the followed branch moves a connection's head.
+    """Queue the pushed commit for the connections that it concerns; only the followed branch moves a connection's head.
 
     A push that does not begin where we are came late, or another one did not come: then GitHub is asked which commit is the head.
-    A repository without a connection gets one that does not know yet where its project is: the extraction finds out.
+    A repository without a connection gets one that does not know yet where its project is: the extraction finds out. Not so one
+    whose connections somebody removed.
     """
     if push.deleted or not await tx.installations.see(push.repository):
         return
     connections = await tx.connections.of_repository(push.repository.id)
-    if not connections:
+    if not connections and not await tx.connections.removed(push.repository.id):
         connections = [await tx.connections.create(push.repository.id, None)]
-    for connection in connections:
+    for connection in jobs.concerned(connections, push.branch):
         known = await tx.extractions.newest(connection.id, push.branch)
         followed = connection.followed_branch == push.branch
         head = connection.head_sha if followed else (known.sha if known else None)
@@ -102,11 +123,16 @@ async def _pushed(tx: Store, push: events.Push) -> None:
 
 
 async def follow(tx: Store, repository: Repository, branch: str, sha: str, projects: Sequence[str]) -> None:
-    """Make a repository's connections those of the dbt projects that the head of its followed branch holds."""
+    """Make a repository's connections those of the dbt projects that the head of its default branch holds.
+
+    On another branch that is followed, those that do not know their project yet find it.
+    """
     known = [connection for connection in await tx.connections.of_repository(repository.id) if connection.followed_branch == branch]
     if not known or any(connection.head_sha != sha for connection in known):
         return  # another branch, or a newer head is known: its own extraction will see what it holds
-    following = jobs.follow(known, projects)
+    default = known[0].repository.default_branch == branch
+    removed = [where for of, where in await tx.connections.removed(repository.id) if of == ("" if default else branch)]
+    following = jobs.follow(known, projects, removed, default=default)
     for connection_id, project_dir in following.move:
         await tx.connections.move(connection_id, project_dir)
     for connection_id in following.hide:
@@ -133,8 +159,10 @@ async def _install(tx: Store, installation: events.Installation) -> None:
 
 
 async def _repository_changed(tx: Store, event: events.RepositoryChanged) -> None:
-    """Have a repository looked at; one that was deleted is hidden at once."""
+    """Have a repository looked at; one that was deleted is hidden at once, and one that is private is private at once."""
     repository = event.repository
+    if repository.private:
+        await tx.installations.privatize(repository.id)
     if event.action == "deleted":
         await tx.extractions.cancel_queued(repository.installation_id, [repository.id])
         await tx.installations.remove_repositories(repository.installation_id, [repository.id])
@@ -147,9 +175,11 @@ async def _rerequested(tx: Store, event: events.Rerequested) -> None:
     if not await tx.installations.see(event.repository):
         return
     asked = await tx.extractions.get(event.external_id) if event.external_id else None
-    for connection in await tx.connections.of_repository(event.repository.id):
+    connections = await tx.connections.of_repository(event.repository.id)
+    again = [one for one in connections if one.id == asked.connection_id] if asked else jobs.concerned(connections, event.branch or "")
+    for connection in again:
         branch = event.branch or (asked.branch if asked else connection.followed_branch)
-        if branch and (asked is None or asked.connection_id == connection.id):
+        if branch:
             is_head = event.sha == connection.head_sha and branch == connection.followed_branch
             await tx.extractions.enqueue(connection.id, branch, event.sha, "rerequested", forced=True, newest=is_head)
 

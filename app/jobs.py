@@ -5,15 +5,22 @@ The records that the flow passes around stand here too: they are what is decided
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from app.remarks import Remark
+from app.remarks import Placeholder, Remark
+from app.usage import Usage
+
+NO_BRANCH = r"^[-/.]|[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)|[./]$|^HEAD$|^$"
+"""What no name of a branch has in it: https://git-scm.com/docs/git-check-ref-format."""
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled", "superseded"]
 Stage = Literal["cloning", "installing_deps", "parsing", "columns", "storing"]
+Outcome = Literal["retried", "handed_back", "succeeded", "failed", "cancelled", "lost"]
+"""How a try ended. `handed_back`: its service stopped, and the try does not count; `lost`: its service died, or the database was away."""
 Conclusion = Literal["success", "failure", "neutral", "cancelled", "skipped", "timed_out", "action_required"]
 
 STAGES: tuple[Stage, ...] = ("cloning", "installing_deps", "parsing", "storing")
@@ -65,6 +72,63 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Try:
+    """One time that an extraction was begun; `outcome` is None while it runs."""
+
+    number: int
+    began_at: datetime
+    ended_at: datetime | None = None
+    outcome: Outcome | None = None
+    stage: Stage | None = None
+    """Where it ended, if not well."""
+    title: str | None = None
+    message: str | None = None
+    """Why it did not end well."""
+    next_due_at: datetime | None = None
+    """When the next one may begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A directory with a `dbt_project.yml` that is no project of its own; `reason` is for people, after the directory."""
+
+    directory: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """How an extraction was run and what that cost, as far as it came: also of one that failed. None: it did not come to it."""
+
+    project_dir: str | None = None
+    profile: str | None = None
+    target: str | None = None
+    adapter_type: str | None = None
+    """What it was parsed for: the project's own adapter, or the one that stood in for it."""
+    evidence: str | None = None
+    """Where the adapter was read off."""
+    image: str | None = None
+    dbt_version: str | None = None
+    left_out: tuple[LeftOut, ...] = ()
+    placeholders: tuple[Placeholder, ...] = ()
+    usage: Usage | None = None
+    """Of the container that ran `dbt parse`."""
+    fetched_bytes: int | None = None
+    """What git received of the commit's repository, packed; 0 when the commit was there."""
+    packages_bytes: int | None = None
+    """Of the packages that dbt was given, as an archive."""
+    manifest_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What dbt logged in one try of an extraction, redacted, in UTF-8."""
+
+    number: int
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Extraction:
     """One refresh of one connection at one commit."""
 
@@ -95,6 +159,8 @@ class Extraction:
     problem: Problem | None = None
     result: dict[str, Any] = field(default_factory=dict)
     """Counts, dbt version, what changed, notes: what the check run and the API tell of a success."""
+    tries: tuple[Try, ...] = ()
+    facts: Facts = Facts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +174,15 @@ class Connection:
     branch: str | None
     """None follows the repository's default branch."""
     created_at: datetime
+    by_hand: bool = False
+    """Somebody made it, or said where its project is: what a commit holds neither moves nor hides it."""
     project_name: str | None = None
     head_sha: str | None = None
     """Newest commit of the followed branch that we know of."""
+    stale_since: datetime | None = None
+    """Since when the lineage is not of `head_sha`."""
+    signed_series: int = 0
+    """Rises with every removal: what was signed before it is worth nothing after it."""
     lineage_sha: str | None = None
     extracted_at: datetime | None = None
     head_status: Status | None = None
@@ -126,6 +198,10 @@ class Connection:
     def stale(self) -> bool:
         """True when the lineage is not of the newest commit that we know of."""
         return self.head_sha is not None and self.lineage_sha != self.head_sha
+
+    def lag_s(self, now: datetime) -> float:
+        """Return for how many seconds the lineage has not been of the newest commit that we know of, 0 when it is."""
+        return max((now - self.stale_since).total_seconds(), 0.0) if self.stale and self.stale_since else 0.0
 
     @property
     def stale_reason(self) -> str | None:
@@ -166,19 +242,66 @@ class Following:
     """Connections (ids) whose project is gone."""
 
 
-def follow(known: Sequence[Connection], found: Sequence[str]) -> Following:
-    """Compare connections with project directories, the nearest to the root first.
+def follow(known: Sequence[Connection], found: Sequence[str], removed: Collection[str] = (), *, default: bool = True) -> Following:
+    """Compare the connections that follow a branch with its project directories, the nearest to the root first.
 
     A connection that does not know its directory yet gets one. One directory gone and another one new is one project that moved.
+    `removed` ones are not wanted. All of this is for the `default` branch: others are followed where somebody says so.
     """
     unplaced = [connection.id for connection in known if connection.project_dir is None]
-    gone = [connection.id for connection in known if connection.project_dir is not None and connection.project_dir not in found]
-    new = [directory for directory in found if directory not in {connection.project_dir for connection in known}]
+    placed = [connection for connection in known if connection.project_dir is not None]
+    gone = [connection.id for connection in placed if connection.project_dir not in found and not connection.by_hand and default]
+    taken = {connection.project_dir for connection in placed}.union(removed)
+    new = [directory for directory in found if directory not in taken]
     move = list(zip(unplaced, new, strict=False))
-    new = new[len(move) :]
+    new = new[len(move) :] if default else []
     if len(gone) == len(new) == 1:
         move.append((gone.pop(), new.pop()))
     return Following(tuple(new), tuple(move), tuple(gone))
+
+
+def part(content: bytes, offset: int, limit: int) -> tuple[int, bytes]:
+    """Return at most `limit` bytes of UTF-8 from `offset` on, and where they begin: no character is cut, so both may move a little.
+
+    An offset inside a character goes on to the next one, one behind the end to the end. With a `limit` of 4 or more there is progress.
+    """
+    begin = min(offset, len(content))
+    while begin < len(content) and _is_inside(content[begin]):
+        begin += 1
+    end = min(begin + limit, len(content))
+    while begin < end < len(content) and _is_inside(content[end]):
+        end -= 1
+    return begin, content[begin:end]
+
+
+def _is_inside(byte: int) -> bool:
+    """Tell whether a byte goes on with a character: https://www.rfc-editor.org/rfc/rfc3629#section-3."""
+    return byte & 0xC0 == 0x80  # noqa: PLR2004 - bits of the encoding
+
+
+def concerned(known: Sequence[Connection], branch: str) -> list[Connection]:
+    """Return the connections of a repository that extract a push: all that follow its branch, and for each other project one.
+
+    That is the one of the default branch, or the oldest: so no commit is extracted twice for one project and one branch.
+    """
+    found: list[Connection] = []
+    directories = dict.fromkeys(connection.project_dir for connection in known)
+    for directory in directories:
+        same = [connection for connection in known if connection.project_dir == directory]
+        following = [connection for connection in same if connection.followed_branch == branch]
+        default = [connection for connection in same if connection.followed_branch == connection.repository.default_branch]
+        if following or directory is not None or len(directories) == 1:
+            found += following or (default or same)[:1]
+    return found
+
+
+def clash(known: Sequence[Connection], project_dir: str | None, branch: str | None) -> Connection | None:
+    """Return the connection that stands where one of this directory and branch would stand, None when there is none.
+
+    Where a directory is yet to be found, it may be that of any other one of the branch.
+    """
+    same = [connection for connection in known if connection.followed_branch == branch]
+    return next((other for other in same if project_dir is None or other.project_dir in (None, project_dir)), None)
 
 
 def is_newest(head: str | None, before: str, after: str) -> bool:
@@ -212,6 +335,15 @@ def branch_of(ref: str) -> str | None:
     """
     prefix = "refs/heads/"
     return ref[len(prefix) :] if ref.startswith(prefix) and len(ref) > len(prefix) else None
+
+
+def is_branch(name: str) -> bool:
+    """Tell whether git takes a name for a branch.
+
+    >>> [is_branch(name) for name in ("feature/ünï", "a..b", "../main", "a b", "-x", "v1.lock")]
+    [True, False, False, False, False, False]
+    """
+    return re.search(NO_BRANCH, name) is None
 
 
 def retry_delay(attempt: int, asked_s: float | None) -> timedelta:

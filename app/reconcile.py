@@ -1,19 +1,19 @@
 """The reconciler: what GitHub has is compared with what we have, and the difference is queued. Events only make it look sooner.
 
-From the outside in: which installations there are, which repositories each has, what the head of each repository's default branch is.
+From the outside in: which installations there are, which repositories each has, what the heads of the branches are that are followed.
 Each step is a row that is claimed, so a scan of thousands of repositories goes on after a restart where it stopped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from app import jobs, log, metrics
 from app.errors import FreshetError, GoneError, UnavailableError
 from app.inference import discovery
-from app.jobs import Repository, retry_delay
+from app.jobs import Connection, Repository, retry_delay
 from app.ports import Bell, Caches, GitHub, Survey
 from app.settings import Settings
 from app.storage import Look, Store
@@ -169,7 +169,7 @@ class Reconciler:
         return True
 
     async def look(self, due: Look) -> None:
-        """Queue the head of a repository's default branch, if it holds a dbt project and we are behind."""
+        """Queue the heads of a repository's followed branches, if it holds a dbt project and we are behind."""
         repository = due.repository
         try:
             await self._look(due)
@@ -185,37 +185,59 @@ class Reconciler:
             logger.warning("could not look at the repository", reason=str(error), again=again)
 
     async def _look(self, due: Look) -> None:
-        """Ask whether the head is another one first: while it is not, GitHub does not count the question."""
+        """Ask whether heads are others first: while they are not, GitHub does not count the questions.
+
+        The default branch comes last: only then the look is over, so what GitHub does not answer is asked again.
+        """
         repository = due.repository if due.etag else await self._github.describe(due.repository)
-        branch = repository.default_branch
-        if branch is None:
-            await self._store.installations.unchanged(repository.id)
-            return
-        head = await self._survey.branch_head(repository, branch, due.etag)
+        for branch, etag in (await self._store.connections.branches(repository.id)).items():
+            if branch != repository.default_branch:
+                await self._look_at_branch(repository, branch, etag)
+        await self._look_at_default(repository, due.etag)
+
+    async def _look_at_branch(self, repository: Repository, branch: str, etag: str | None) -> None:
+        """Queue the head of a branch that connections are set to."""
+        head = await self._survey.branch_head(repository, branch, etag)
         if head is None:
+            return
+        async with self._store.transaction() as tx:
+            connections = await tx.connections.of_repository(repository.id)
+            await tx.connections.keep_etag(repository.id, branch, head.etag)
+            if head.sha:
+                await _catch_up(tx, [one for one in connections if one.branch == branch], branch, head.sha)
+
+    async def _look_at_default(self, repository: Repository, etag: str | None) -> None:
+        branch = repository.default_branch
+        head = await self._survey.branch_head(repository, branch, etag) if branch else None
+        if branch is None or head is None:
             await self._store.installations.unchanged(repository.id)
             return
         holds = False
-        if head.sha and not await self._has_connection(repository):
+        if head.sha and await self._is_new(repository, branch):
             holds = bool(discovery.projects(await self._survey.paths(repository, head.sha), {}, Settings()).projects)
         async with self._store.transaction() as tx:
             await tx.installations.looked(repository, head.etag)
+            following = await _following(tx, repository, branch)
+            if holds and not following and not await tx.connections.removed(repository.id):
+                # Its first extraction finds out which projects there are.
+                following = [await tx.connections.create(repository.id, None)]
             if head.sha:
-                await _catch_up(tx, repository, branch, head.sha, holds=holds)
+                await _catch_up(tx, following, branch, head.sha)
 
-    async def _has_connection(self, repository: Repository) -> bool:
+    async def _is_new(self, repository: Repository, branch: str) -> bool:
+        """Tell whether the projects of the default branch have no connection yet, though nobody took one away."""
         async with self._store.transaction() as tx:
-            return bool(await tx.connections.of_repository(repository.id))
+            return not await _following(tx, repository, branch) and not await tx.connections.removed(repository.id)
 
 
-async def _catch_up(tx: Store, repository: Repository, branch: str, sha: str, *, holds: bool) -> None:
-    """Queue the head for each connection that is behind; the first extraction of a repository finds out which projects it holds."""
-    connections = await tx.connections.of_repository(repository.id)
-    if not connections and holds:
-        connections = [await tx.connections.create(repository.id, None)]
+async def _following(tx: Store, repository: Repository, branch: str) -> list[Connection]:
+    """Return the connections that follow the default branch, which is `branch`."""
+    return [one for one in await tx.connections.of_repository(repository.id) if one.branch in (None, branch)]
+
+
+async def _catch_up(tx: Store, connections: Sequence[Connection], branch: str, sha: str) -> None:
+    """Queue the head of a branch for each connection that is behind."""
     for connection in connections:
-        if (connection.followed_branch or branch) != branch:
-            continue
         await tx.connections.move_head(connection.id, sha)
         await tx.extractions.supersede(connection.id, branch, sha)
         if jobs.is_behind(await tx.extractions.newest(connection.id, branch), sha, connection.lineage_sha):

@@ -16,7 +16,7 @@ import aiohttp
 from yarl import URL
 
 from app.deps.addresses import Address, check, shown
-from app.errors import FreshetError, GoneError, TreeTooBigError, UnavailableError
+from app.errors import DiskFullError, FreshetError, GoneError, TreeTooBigError, UnavailableError, is_full
 from app.outward import TOTAL_S, proxy_of, session
 from app.resolve import Lookup, lookup
 
@@ -65,6 +65,8 @@ class Guard:
             except TimeoutError as error:
                 raise UnavailableError(doing, f"{address.host} did not answer within {self._total_s:g} s") from error
             except (aiohttp.ClientError, OSError, ValueError) as error:
+                if is_full(error):
+                    raise DiskFullError(doing, "the work directory takes no more", "Free space below DBT_WORK_DIR.") from error
                 raise UnavailableError(doing, f"the connection to {address.host} broke ({type(error).__name__})") from error
             if location is None:
                 return

@@ -19,9 +19,12 @@ from app.store.extractions import Extractions
 from app.store.graphs import Graphs
 from app.store.history import History
 from app.store.installations import Installations
+from app.store.keys import Keys
 from app.store.lineages import Lineages
+from app.store.logs import Logs
 from app.store.notices import Notices
 from app.store.pool import Database
+from app.store.stats import Statistics
 from app.store.subscriptions import Subscriptions
 
 
@@ -40,6 +43,9 @@ class Store:
         self.history = History(db)
         self.subscriptions = Subscriptions(db)
         self.notices = Notices(db)
+        self.logs = Logs(db)
+        self.statistics = Statistics(db)
+        self.keys = Keys(db)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Store]:

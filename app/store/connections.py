@@ -24,14 +24,49 @@ class Connections:
         await self._db.execute(SQL["lock_repository"], repository_id)
         return [rows.connection(row) for row in await self._db.rows(SQL["of_repository"], repository_id)]
 
-    async def create(self, repository_id: int, project_dir: str | None) -> Connection:
-        """Make a connection; `project_dir` None leaves it to the first extraction to find the project."""
-        created = str(await self._db.value(SQL["create"], repository_id, project_dir))
+    async def create(self, repository_id: int, project_dir: str | None, branch: str | None = None, *, by_hand: bool = False) -> Connection:
+        """Make a connection, or bring one back; `project_dir` None leaves it to the first extraction to find the project.
+
+        `branch` None follows the default branch.
+        """
+        created = str(await self._db.value(SQL["create"], repository_id, project_dir, branch, by_hand))
         return next(connection for connection in await self.of_repository(repository_id) if connection.id == created)
+
+    async def change(self, connection_id: str, project_dir: str | None, branch: str | None, *, by_hand: bool) -> None:
+        """Let a connection be of another directory, or of another branch. The lineage stays where the directory does."""
+        await self._db.execute(SQL["change"], UUID(connection_id), project_dir, branch, by_hand)
 
     async def hide(self, connection_id: str) -> None:
         """Hide a connection whose project is gone."""
         await self._db.execute(SQL["hide"], UUID(connection_id))
+
+    async def hide_unfound(self, connection_id: str) -> None:
+        """Hide a connection that never knew a project, unless somebody made it."""
+        await self._db.execute(SQL["hide_unfound"], UUID(connection_id))
+
+    async def remove(self, connection_id: str) -> None:
+        """Hide a connection that somebody does not want any more."""
+        await self._db.execute(SQL["remove"], UUID(connection_id))
+
+    async def pass_over(self, connection_id: str) -> None:
+        """Note that the project of a connection, on its branch, gets no connection by itself."""
+        await self._db.execute(SQL["pass_over"], UUID(connection_id))
+
+    async def take_up(self, connection_id: str) -> None:
+        """Forget that the project of a connection, on its branch, was passed over."""
+        await self._db.execute(SQL["take_up"], UUID(connection_id))
+
+    async def removed(self, repository_id: int) -> list[tuple[str, str]]:
+        """Return what of a repository is passed over: pairs of branch (empty: the default one) and directory."""
+        return [(row["branch"], row["project_dir"]) for row in await self._db.rows(SQL["removed"], repository_id)]
+
+    async def branches(self, repository_id: int) -> dict[str, str | None]:
+        """Return the branches of a repository that connections are set to, each with the ETag of its head if that is known."""
+        return {row["branch"]: row["etag"] for row in await self._db.rows(SQL["branches"], repository_id)}
+
+    async def keep_etag(self, repository_id: int, branch: str, etag: str | None) -> None:
+        """Note the ETag of the head of a branch that connections are set to."""
+        await self._db.execute(SQL["keep_etag"], repository_id, branch, etag)
 
     async def move(self, connection_id: str, project_dir: str) -> None:
         """Note that a connection's project is in another directory."""

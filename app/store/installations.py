@@ -83,6 +83,15 @@ class Installations:
         values = pushed.id, pushed.installation_id, pushed.full_name, pushed.private, pushed.default_branch
         return await self._db.value(SQL["see_repository"], *values) is not None
 
+    async def named(self, full_name: str) -> Repository | None:
+        """Return the repository of this name, whatever its case, if an installation sees it."""
+        row = await self._db.row(SQL["named"], full_name)
+        return None if row is None else repository(row)
+
+    async def privatize(self, repository_id: int) -> None:
+        """Note that a repository is private."""
+        await self._db.execute(SQL["privatize"], repository_id)
+
     async def look_soon(self, repository_id: int) -> None:
         """Ask GitHub about a repository soon, and take nothing for unchanged."""
         await self._db.execute(SQL["look_soon"], repository_id)

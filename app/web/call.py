@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from aiohttp import web
 
+from app.errors import FreshetError
 from app.jobs import Connection, Extraction, Repository
 from app.ports import Caller, Right
 from app.storage import Store
@@ -70,6 +71,9 @@ class Call(Generic[Q, B]):
             async with turn:
                 return await self.caller.may("read", repository)
 
-        async with asyncio.TaskGroup() as tasks:
-            answers = {id_: tasks.create_task(ask(repository)) for id_, repository in asked.items()}
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                answers = {id_: tasks.create_task(ask(repository)) for id_, repository in asked.items()}
+        except* FreshetError as several:
+            raise several.exceptions[0] from several
         return {id_ for id_, answer in answers.items() if answer.result()}

@@ -8,8 +8,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from app import log, metrics
-from app.errors import FreshetError, GoneError, NotConfiguredError, UnavailableError
-from app.web.problems import Problem, of_status
+from app.errors import FreshetError, GoneError, NotConfiguredError, SuspendedError, UnavailableError, UnknownTokenError
+from app.web.problems import Problem, of_status, unknown_token
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -17,6 +17,8 @@ SECURITY_HEADERS = {
     "X-Frame-Options": "DENY",
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'",
 }
+STATUSES = {GoneError: 404, SuspendedError: 409, NotConfiguredError: 503}
+"""Of errors that know nothing of HTTP."""
 
 logger = log.get(__name__)
 
@@ -69,9 +71,9 @@ def problem_of(error: FreshetError) -> Problem:
         headers = {"Retry-After": str(max(1, round(error.retry_after_s or 5)))}
         logger.warning("request refused", reason=str(error))
         return Problem(503, error.title, error.user_text, headers=headers)
-    status = getattr(error, "status", None) or (
-        404 if isinstance(error, GoneError) else 503 if isinstance(error, NotConfiguredError) else 500
-    )
+    if isinstance(error, UnknownTokenError):
+        return unknown_token()
+    status = getattr(error, "status", None) or next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
     if status >= 500:  # noqa: PLR2004
         logger.warning("request failed", reason=str(error))
     return Problem(status, error.title, error.user_text)

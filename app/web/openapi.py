@@ -45,6 +45,11 @@ SECURITY = {
         "description": "https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries",
     },
 }
+RATE_HEADERS = {
+    "X-RateLimit-Limit": "Requests a minute that are answered with this token",
+    "X-RateLimit-Remaining": "How many of them are left",
+    "X-RateLimit-Reset": "When the minute ends, in seconds since 1970",
+}
 HEADERS = {"Cache-Control": "public, max-age=300", "Access-Control-Allow-Origin": "*"}
 Json = dict[str, Any]
 
@@ -81,7 +86,7 @@ def describe(operations: Sequence[Operation]) -> Json:
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "description": what} for name, what in TAGS.items() if any(name == one.tag for one in operations)],
         "paths": paths,
-        "components": {"schemas": schemas.components, "securitySchemes": SECURITY},
+        "components": {"schemas": schemas.components, "headers": _headers(), "securitySchemes": SECURITY},
     }
 
 
@@ -124,6 +129,9 @@ def _operation(of: Operation, schemas: _Schemas) -> Json:
         "parameters": [*path, *query, *of.extra.get("parameters", ())],
         "responses": {**_successes(of, schemas), **_problems(of, schemas), **of.extra.get("responses", {})},
     }
+    if of.guard != "none":
+        headers = {name: {"$ref": f"#/components/headers/{name}"} for name in RATE_HEADERS}
+        described["responses"] = {status: {**response, "headers": headers} for status, response in described["responses"].items()}
     if of.body is not None:
         required = any(field.is_required() for field in of.body.model_fields.values())
         described["requestBody"] = {"required": required, "content": {"application/json": {"schema": schemas.ref(of.body, "validation")}}}
@@ -158,6 +166,11 @@ def _problems(of: Operation, schemas: _Schemas) -> Json:
     found |= {503: "Something that the service needs is away: try again as `Retry-After` says", **of.problems}
     content = {CONTENT_TYPE: {"schema": schemas.ref(ProblemDocument, "serialization")}}
     return {str(status): {"description": found[status], "content": content} for status in sorted(found)}
+
+
+def _headers() -> Json:
+    """Return the headers of answers to callers who are counted; without a limit there are none."""
+    return {name: {"description": what, "schema": {"type": "integer", "minimum": 0}} for name, what in RATE_HEADERS.items()}
 
 
 def _parameter(name: str, schema: Mapping[str, Any], *, required: bool) -> Json:

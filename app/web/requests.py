@@ -172,7 +172,8 @@ def _refusal(error: ValidationError, whole: str, model: type[BaseModel]) -> Prob
     """Return the problem of the first thing that is wrong; `whole` names it when it is no field of it."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     # A parameter that is not there may have any name, and any length.
-    field = ".".join(str(part) for part in first["loc"])[:MAX_SHOWN] or whole
+    place = first["loc"][:1] if whole == "query" else first["loc"]
+    field = ".".join(str(part) for part in place)[:MAX_SHOWN] or whole
     if first["type"] == "extra_forbidden":
         return invalid(field, f"is not a {'parameter' if whole == 'query' else 'field'} here; there {_listed(model.model_fields)}")
     words = first["msg"].removeprefix("Value error, ")

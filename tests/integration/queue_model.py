@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -64,8 +65,8 @@ class GitHub:
 
     def __init__(self) -> None:
         self.pushes: list[Push] = []
-        self.told: dict[int, dict[str, int]] = {ONE_PROJECT: {}, TWO_PROJECTS: {}}
-        """The number of the newest push of each commit of the followed branch, as far as anybody was told."""
+        self.told: defaultdict[tuple[int, str], dict[str, int]] = defaultdict(dict)
+        """The number of the newest push of each commit of a repository's branch, as far as anybody was told."""
 
     def push(self, repository_id: int, branch: str, commit: str) -> Push | None:
         """Move a branch; None when it is there already, of which GitHub does not tell."""
@@ -75,11 +76,11 @@ class GitHub:
         self.pushes.append(Push(repository_id, branch, newest.sha if newest else "0" * 40, commit, len(self.pushes)))
         return self.pushes[-1]
 
-    def newest(self, repository_id: int, branch: str = FOLLOWED) -> Push | None:
+    def newest(self, repository_id: int, branch: str) -> Push | None:
         return next((push for push in reversed(self.pushes) if (push.repository_id, push.branch) == (repository_id, branch)), None)
 
-    def head(self, repository_id: int) -> str | None:
-        newest = self.newest(repository_id)
+    def head(self, repository_id: int, branch: str) -> str | None:
+        newest = self.newest(repository_id, branch)
         return newest.sha if newest else None
 
     def has_newer(self, repository_id: int, branch: str, commit: str, others: set[str]) -> bool:
@@ -90,8 +91,8 @@ class GitHub:
 
     def tell(self, push: Push | None) -> str | None:
         """Note that somebody was told of a push, and return its commit."""
-        if push and push.branch == FOLLOWED:
-            told = self.told[push.repository_id]
+        if push:
+            told = self.told[push.repository_id, push.branch]
             told[push.sha] = max(push.number, told.get(push.sha, -1))
         return push.sha if push else None
 

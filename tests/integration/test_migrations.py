@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import asyncpg
@@ -51,6 +51,8 @@ async def test_what_the_first_release_stored_is_still_there_and_works(first_rele
     head = await store.lineages.head(found.id)
     assert head is not None
     assert [node.unique_id for node in await nodes_of(store, head)] == ["model.shop.a"]
+    [node] = await first_release.rows("SELECT sql_hash, config_hash FROM nodes")
+    assert tuple(node) == (None, None), "what was not stored is not known"
     [queued] = await store.extractions.active(after=None, limit=10)
     assert (queued.forced, queued.siblings) == (False, 1)
     assert await store.connections.page(owner="octo", repository=None, q=None, after=None, limit=5) == [found]
@@ -65,3 +67,20 @@ async def test_what_the_first_release_stored_is_still_there_and_works(first_rele
     await store.extractions.finish(claimed.id, "w", "failed", [], problem=Problem("It broke", "Because."))
     async with store.transaction() as tx:
         assert await tx.notices.claim_watch() == found.id
+
+
+async def test_since_when_a_lineage_is_stale_is_known_of_what_was_stored_before(first_release: pool.Database) -> None:
+    await first_release.execute(
+        "INSERT INTO extractions (connection_id, branch, sha, trigger, created_at) "
+        "SELECT id, 'main', 'def', 'push', now() - interval '3 hours' FROM connections"
+    )
+    await first_release.execute("UPDATE connections SET head_sha = 'def'")
+    await migrate.migrate(first_release)
+    found = await Store(first_release).connections.get("5f9f2f3e-0000-4000-8000-000000000000")
+    assert found is not None
+    assert found.stale
+    assert found.lag_s(datetime.now(UTC)) // 3600 == 3
+    await first_release.execute("UPDATE connections SET head_sha = 'abc'")
+    found = await Store(first_release).connections.get(found.id)
+    assert found is not None
+    assert (found.stale, found.stale_since, found.lag_s(datetime.now(UTC))) == (False, None, 0.0)

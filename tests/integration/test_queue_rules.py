@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
-from app import handlers
+from app import connecting, handlers
+from app.connecting import Wish
 from app.jobs import Problem
 from app.reconcile import Kept, Reconciler
 from app.store import Store
@@ -68,6 +69,10 @@ class QueueRules(RuleBasedStateMachine):
         self.shown: dict[str, str] = {}
         self.numbers: defaultdict[str, int] = defaultdict(int)
         self.connections: dict[str, int] = {}
+        self.branches: dict[str, str] = {}
+        """The branch that each connection follows."""
+        self.switched_on: dict[str, str] = {}
+        """The branch that each connection's lineage was switched on."""
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.world.runner.run(work)
@@ -84,7 +89,8 @@ class QueueRules(RuleBasedStateMachine):
         for repository_id, projects in ((ONE_PROJECT, ("",)), (TWO_PROJECTS, ("a", "b"))):
             await self.store.installations.see(known(repository_id))
             for project in projects:
-                self.connections[(await self.store.connections.create(repository_id, project)).id] = repository_id
+                connection = await self.store.connections.create(repository_id, project)
+                self.connections[connection.id], self.branches[connection.id] = repository_id, FOLLOWED
 
     # -- what GitHub does
 
@@ -121,11 +127,25 @@ class QueueRules(RuleBasedStateMachine):
     async def _extract(self, connection_id: str, commit: int | None) -> None:
         connection = await self.store.connections.get(connection_id)
         assert connection is not None
-        told = sorted(self.github.told[connection.repository.id])
+        told = sorted(self.github.told[connection.repository.id, self.branches[connection_id]])
         if told:
             chosen = None if commit is None else told[commit % len(told)]
             queued = await handlers.extract_now(self.store, self.api, connection, chosen, "api")
-            assert queued.sha == (chosen or self.github.head(connection.repository.id))
+            assert queued.sha == (chosen or self.github.head(connection.repository.id, self.branches[connection_id]))
+
+    @rule(which=ANY, branch=st.sampled_from([FOLLOWED, OTHER, None]))
+    def follow_another_branch(self, which: int, branch: str | None) -> None:
+        """None is the default branch, whichever that is. Where GitHub has no such branch, nothing changes."""
+        connection_id = list(self.connections)[which % len(self.connections)]
+        if self.github.head(self.connections[connection_id], branch or FOLLOWED):
+            self.run(self._follow(connection_id, branch))
+            self.branches[connection_id] = branch or FOLLOWED
+
+    async def _follow(self, connection_id: str, branch: str | None) -> None:
+        connection = await self.store.connections.get(connection_id)
+        assert connection is not None
+        changed = await connecting.change(self.store, self.api, connection, Wish(connection.project_dir, branch))
+        assert (changed.followed_branch, changed.lineage_sha) == (branch or FOLLOWED, connection.lineage_sha)
 
     @rule(hours=st.integers(0, 1))
     def reconcile(self, hours: int) -> None:
@@ -163,6 +183,17 @@ class QueueRules(RuleBasedStateMachine):
             "tries later": lambda: extractions.retry(*key, LONG),
             "hands back": lambda: extractions.hand_back(*key),
         }
+
+    @precondition(lambda self: self.claims)
+    @rule(which=ANY)
+    def cancel_and_ask_again(self, which: int) -> None:
+        """Whoever ran it goes on until it hears of it."""
+        claim = self.claims.pop(which % len(self.claims))
+        assert self.run(self.store.extractions.cancel(claim.extraction.id))
+        assert not self.changes_nothing(self.store.extractions.cancel(claim.extraction.id))
+        again = self.run(handlers.extract_again(self.store, claim.extraction, "api"))
+        assert again.id != claim.extraction.id
+        self.zombies.append(claim)
 
     @precondition(lambda self: self.claims)
     @rule(which=ANY)
@@ -233,8 +264,11 @@ class QueueRules(RuleBasedStateMachine):
                 others = {other["sha"] for other in found if (other["connection_id"], other["branch"]) == (row["connection_id"], branch)}
                 assert self.github.has_newer(repository, branch, row["sha"], others), "only a newer commit takes another one's place"
         for connection, before in (await self._switched()).items():
-            told = self.github.told[self.connections[connection]]
-            assert told.get(before, -1) < told[self.lineages[connection]], "the lineage never goes back to an older push"
+            branch = self.branches[connection]
+            told = self.github.told[self.connections[connection], branch]
+            former = told.get(before, -1) if self.switched_on.get(connection) == branch else -1
+            assert former < told[self.lineages[connection]], "the lineage never goes back to an older push"
+            self.switched_on[connection] = branch
 
     async def _switched(self) -> dict[str, str]:
         """Return the former lineage ("" for none) of each connection that has another one now."""
@@ -262,7 +296,9 @@ class QueueRules(RuleBasedStateMachine):
 
     def _lineages_are_at_the_heads(self, but: set[int]) -> None:
         for connection, repository in self.connections.items():
-            assert repository in but or self.lineages.get(connection) == self.github.head(repository), "the lineage is at the head"
+            assert repository in but or self.lineages.get(connection) == self.github.head(repository, self.branches[connection]), (
+                "the lineage is at the head"
+            )
 
     def _drain(self) -> None:
         self.run(self.db.execute("UPDATE extractions SET due_at = now() WHERE status = 'queued'"))

@@ -17,7 +17,14 @@ from app.wording.notice import MAX_OUTPUT_BYTES, Links, Told, message
 NOW = datetime(2026, 11, 2, 9, tzinfo=UTC)
 SHA = "1a2b3c4d" * 5
 REPOSITORY = Repository(7, "octo/shop", 3, "main")
-CONNECTION = Connection("c1", REPOSITORY, "transform", None, NOW, "shop", SHA, "9f8e7d6c" * 5, NOW, "queued")
+CONNECTION = Connection(
+    *("c1", REPOSITORY, "transform", None, NOW),
+    project_name="shop",
+    head_sha=SHA,
+    lineage_sha="9f8e7d6c" * 5,
+    extracted_at=NOW,
+    head_status="queued",
+)
 PROBLEM = Problem(
     "A model that is referred to does not exist",
     "While parsing octo/shop: dbt stopped with the message below.",

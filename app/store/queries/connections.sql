@@ -3,7 +3,7 @@
 SELECT id FROM repositories WHERE id = $1 FOR UPDATE;
 
 -- name: of_repository
-SELECT c.id, c.project_dir, c.branch, c.project_name, c.head_sha, c.created_at, c.lineage_id,
+SELECT c.id, c.project_dir, c.branch, c.by_hand, c.project_name, c.head_sha, c.stale_since, c.signed_series, c.created_at, c.lineage_id,
        l.sha AS lineage_sha, l.extracted_at, h.status AS head_status, h.title AS head_problem,
        r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private
 FROM connections c
@@ -17,7 +17,7 @@ WHERE c.repository_id = $1 AND c.hidden_at IS NULL
 ORDER BY c.created_at, c.id;
 
 -- name: by_id
-SELECT c.id, c.project_dir, c.branch, c.project_name, c.head_sha, c.created_at, c.lineage_id,
+SELECT c.id, c.project_dir, c.branch, c.by_hand, c.project_name, c.head_sha, c.stale_since, c.signed_series, c.created_at, c.lineage_id,
        l.sha AS lineage_sha, l.extracted_at, h.status AS head_status, h.title AS head_problem,
        r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private
 FROM connections c
@@ -36,7 +36,8 @@ WHERE c.id = $1 AND c.hidden_at IS NULL;
 -- order, from where the page begins to where the owner or the repository ends; only $3 and $7 have to look at each on the way.
 SELECT page.*, l.sha AS lineage_sha, l.extracted_at, h.status AS head_status, h.title AS head_problem
 FROM (
-  SELECT c.id, c.project_dir, c.branch, c.project_name, c.head_sha, c.created_at, c.lineage_id, c.listed_as,
+  SELECT c.id, c.project_dir, c.branch, c.by_hand, c.project_name, c.head_sha, c.stale_since, c.signed_series, c.created_at, c.lineage_id,
+         c.listed_as,
          r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private
   FROM connections c
   JOIN repositories r ON r.id = c.repository_id AND r.removed_at IS NULL
@@ -60,11 +61,61 @@ LEFT JOIN LATERAL (
 ORDER BY page.listed_as, page.id;
 
 -- name: create
--- One that was hidden comes back with its history.
-INSERT INTO connections AS c (repository_id, project_dir) VALUES ($1, $2)
-ON CONFLICT (repository_id, coalesce(project_dir, ''), coalesce(branch, '')) DO UPDATE
-SET hidden_at = NULL, project_dir = excluded.project_dir
-RETURNING c.id;
+-- $1 repository, $2 directory, $3 branch, $4 by hand. One that was hidden comes back with its history, the one that went last.
+WITH back AS (
+  UPDATE connections SET hidden_at = NULL, project_dir = $2, branch = $3, by_hand = $4 WHERE id = (
+    SELECT c.id FROM connections c JOIN repositories r ON r.id = c.repository_id
+    WHERE c.repository_id = $1 AND c.hidden_at IS NOT NULL AND coalesce(c.project_dir, '') = coalesce($2, '')
+      AND coalesce(c.branch, r.default_branch, '') = coalesce($3, r.default_branch, '')
+    ORDER BY c.hidden_at DESC LIMIT 1
+  ) AND NOT EXISTS (
+    SELECT FROM connections WHERE repository_id = $1 AND hidden_at IS NULL AND coalesce(project_dir, '') = coalesce($2, '')
+      AND coalesce(branch, '') = coalesce($3, '')
+  ) RETURNING id
+), made AS (
+  INSERT INTO connections AS c (repository_id, project_dir, branch, by_hand) SELECT $1, $2, $3, $4 WHERE NOT EXISTS (SELECT FROM back)
+  ON CONFLICT (repository_id, coalesce(project_dir, ''), coalesce(branch, '')) WHERE hidden_at IS NULL DO UPDATE
+  SET project_dir = excluded.project_dir, by_hand = c.by_hand OR excluded.by_hand
+  RETURNING id
+)
+SELECT id FROM back UNION ALL SELECT id FROM made;
+
+-- name: change
+-- Another branch has another order of pushes, and another directory holds another project: then there is no lineage of it yet.
+UPDATE connections SET project_dir = $2, branch = $3, by_hand = $4, head_etag = NULL, lineage_number = 0,
+  lineage_id = CASE WHEN project_dir IS NOT DISTINCT FROM $2 THEN lineage_id END
+WHERE id = $1;
+
+-- name: remove
+UPDATE connections SET hidden_at = now(), signed_series = signed_series + 1 WHERE id = $1 AND hidden_at IS NULL;
+
+-- name: pass_over
+-- What the connection is of does not get another one by itself.
+INSERT INTO removals (repository_id, branch, project_dir)
+SELECT r.id, coalesce(nullif(c.branch, r.default_branch), ''), coalesce(c.project_dir, '')
+FROM connections c JOIN repositories r ON r.id = c.repository_id WHERE c.id = $1
+ON CONFLICT DO NOTHING;
+
+-- name: take_up
+-- What the connection is of is wanted again; of one that does not know its project yet, that is whatever its branch holds.
+DELETE FROM removals m USING connections c JOIN repositories r ON r.id = c.repository_id
+WHERE c.id = $1 AND m.repository_id = r.id AND m.branch = coalesce(nullif(c.branch, r.default_branch), '')
+  AND m.project_dir = coalesce(c.project_dir, m.project_dir);
+
+-- name: removed
+SELECT branch, project_dir FROM removals WHERE repository_id = $1 ORDER BY branch, project_dir;
+
+-- name: branches
+-- Those that are set, each with its ETag if all its connections know it.
+SELECT branch, CASE WHEN count(*) = count(head_etag) THEN min(head_etag) END AS etag
+FROM connections WHERE repository_id = $1 AND branch IS NOT NULL AND hidden_at IS NULL GROUP BY branch ORDER BY branch;
+
+-- name: keep_etag
+UPDATE connections SET head_etag = $3 WHERE repository_id = $1 AND branch = $2 AND hidden_at IS NULL;
+
+-- name: hide_unfound
+-- The first extraction found no project. Who made the connection himself is told why, and keeps it.
+UPDATE connections SET hidden_at = now() WHERE id = $1 AND project_dir IS NULL AND NOT by_hand AND hidden_at IS NULL;
 
 -- name: hide
 UPDATE connections SET hidden_at = now() WHERE id = $1 AND hidden_at IS NULL;
@@ -76,5 +127,10 @@ UPDATE connections SET project_dir = $2 WHERE id = $1;
 UPDATE connections SET head_sha = $2 WHERE id = $1;
 
 -- name: found_project
--- The first extraction of a connection made by a push finds out where the project is.
-UPDATE connections SET project_dir = coalesce(project_dir, $2), project_name = coalesce($3, project_name) WHERE id = $1;
+-- The first extraction of a connection made by a push finds out where the project is; no two connections of a branch are of one.
+UPDATE connections c
+SET project_name = coalesce($3, project_name),
+    project_dir = coalesce(project_dir, CASE WHEN NOT EXISTS (
+      SELECT FROM connections o WHERE o.repository_id = c.repository_id AND o.id <> c.id AND o.hidden_at IS NULL
+        AND coalesce(o.project_dir, '') = $2 AND coalesce(o.branch, '') = coalesce(c.branch, '')) THEN $2 END)
+WHERE id = $1;

@@ -90,8 +90,19 @@ WHERE r.removed_at IS NULL AND EXISTS (SELECT FROM installations WHERE id = excl
 RETURNING r.id;
 
 -- name: look_soon
--- All that was known of its head is forgotten, so that nothing is taken for unchanged.
+-- All that was known of its heads is forgotten, so that nothing is taken for unchanged.
+WITH forgotten AS (UPDATE connections SET head_etag = NULL WHERE repository_id = $1 AND head_etag IS NOT NULL)
 UPDATE repositories SET look_at = now(), look_attempts = 0, head_etag = NULL WHERE id = $1 AND removed_at IS NULL;
+
+-- name: named
+-- A name may have passed from one repository to another without our hearing of it yet: then it is the younger one's.
+SELECT r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private
+FROM repositories r JOIN installations i ON i.id = r.installation_id AND i.deleted_at IS NULL
+WHERE lower(r.full_name COLLATE "C") = lower($1 COLLATE "C") AND r.removed_at IS NULL
+ORDER BY r.id DESC LIMIT 1;
+
+-- name: privatize
+UPDATE repositories SET private = true WHERE id = $1;
 
 -- name: claim_look
 -- The next repository that GitHub is to be asked about; a look that was cut short comes again after a minute.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, StringConstraints
 
-from app.jobs import Connection
-from app.web.models.common import Model, Paged, Text, Time, example
+from app.inference.project import is_clean
+from app.jobs import NO_BRANCH, Connection, is_branch
+from app.texts import join
+from app.web.models.common import MAX_TEXT, Body, Model, Paged, Text, Time, example
 from app.web.models.extractions import EXTRACTION, ExtractionView
 
 CONNECTION: dict[str, Any] = {
@@ -24,7 +27,72 @@ CONNECTION: dict[str, Any] = {
     "extracted_at": "2026-11-02T09:00:09Z",
     "stale": False,
     "stale_reason": None,
+    "stale_since": None,
+    "lag_seconds": 0.0,
+    "settings": {"project_dir": None, "branch": None},
 }
+NO_DIRECTORY = "^/|[\\x00-\\x1f\\x7f\\\\]|(^|/)\\.\\.(/|$)|(^|/)\\.git(/|$)"
+MAX_BRANCH = 255
+
+
+def _branch(name: str) -> str:
+    if not is_branch(name):
+        msg = "is no name that git takes for a branch"
+        raise ValueError(msg)
+    return name
+
+
+def directory(path: str) -> str:
+    """Return a directory of a repository in its one spelling, empty for the root. Raises ValueError."""
+    cleaned = join("", path) if ".." not in path.split("/") else None
+    if cleaned is None or "\\" in path or (cleaned and not is_clean(cleaned)):
+        msg = "is a directory inside of the repository, from its root: `transform/shop`, or `.` for the root"
+        raise ValueError(msg)
+    return cleaned
+
+
+Branch = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_BRANCH),
+    AfterValidator(_branch),
+    Field(description="Null: the default branch, whichever that is", json_schema_extra={"not": {"pattern": NO_BRANCH}}),
+]
+Directory = Annotated[
+    str,
+    StringConstraints(max_length=MAX_TEXT),
+    AfterValidator(directory),
+    Field(
+        description="Where the `dbt_project.yml` is; empty for the root of the repository. Null: the extraction finds it",
+        json_schema_extra={"not": {"pattern": NO_DIRECTORY}},
+    ),
+]
+FullName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}$")]
+
+
+class ConnectRequest(Body):
+    """Body of `POST …/connections`."""
+
+    model_config = example(repository="octo/shop", project_dir="transform", branch="release")
+
+    repository: Annotated[FullName, Field(description="`owner/name` of a repository that the App is installed on")]
+    project_dir: Directory | None = None
+    branch: Branch | None = None
+
+
+class ChangeRequest(Body):
+    """Body of `PATCH …/connections/{id}`: what is not named stays as it is."""
+
+    model_config = example(branch="release")
+
+    project_dir: Directory | None = None
+    branch: Branch | None = None
+
+
+class SettingsView(Model):
+    """What somebody set; null is left to Freshet."""
+
+    project_dir: Annotated[str | None, Field(description="Null: where the project is, whichever directory that becomes")]
+    branch: Annotated[str | None, Field(description="Null: the default branch, whichever that is")]
 
 
 class ConnectionsQuery(Paged):
@@ -53,6 +121,9 @@ class ConnectionView(Model):
     extracted_at: Time | None
     stale: bool
     stale_reason: Annotated[str | None, Field(description="Why the lineage is not of the newest commit")]
+    stale_since: Annotated[Time | None, Field(description="Since when it is not")]
+    lag_seconds: Annotated[float, Field(description="For how long it is not; 0 when it is")]
+    settings: SettingsView
 
     @classmethod
     def fields_of(cls, connection: Connection) -> dict[str, Any]:
@@ -71,6 +142,9 @@ class ConnectionView(Model):
             "extracted_at": connection.extracted_at,
             "stale": connection.stale,
             "stale_reason": connection.stale_reason,
+            "stale_since": connection.stale_since,
+            "lag_seconds": connection.lag_s(datetime.now(UTC)),
+            "settings": SettingsView(project_dir=connection.project_dir if connection.by_hand else None, branch=connection.branch),
         }
 
 
