@@ -223,6 +223,16 @@ class RejectedError(FreshetError):
         self.status = status
 
 
+class UndeliverableError(FreshetError):
+    """A message was refused for good. `gone`: whoever is there wants no more messages at all."""
+
+    title = "A message cannot be delivered"
+
+    def __init__(self, doing: str, reason: str, next_step: str = "", *, gone: bool = False) -> None:
+        super().__init__(doing, reason, next_step)
+        self.gone = gone
+
+
 def is_full(error: BaseException) -> bool:
     """Tell whether it is an OSError that says that a disk, or what its owner may have of it, is full."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -45,6 +45,7 @@ SHUTDOWN_S = 5.0
 """Open requests get this long to end; streams end at once."""
 OUTBOX_TASKS = 2
 LOOK_TASKS = 4
+SEND_TASKS = 4
 TIDY_S = 3600.0
 SWEEP_S = 10.0
 STORE_POOL_SPARE = 8
@@ -86,6 +87,7 @@ def create_app(settings: Settings) -> web.Application:
     web_app[SERVICE_TOKENS] = parts.service_tokens(settings)
     web_app[keys.OBJECTIVE_S], web_app[keys.PUBLIC_URL] = settings.freshet_freshness_objective, settings.public_url
     web_app[keys.CHECKS] = {}
+    web_app[keys.NOTIFY] = settings.notify_rules
     web_app.cleanup_ctx.extend([_database, _github, _docker, _decoders, _background])
     web_app.on_shutdown.append(_close_streams)
     pages.set_up(web_app)
@@ -204,11 +206,14 @@ async def _background(web_app: web.Application) -> AsyncIterator[None]:
         *[("looks", reconciler.run_looks, "freshet_looks")] * LOOK_TASKS,
         *[("outbox", lambda bell: outbox.run(store, client, bell, settings.public_url), "freshet_checks")] * OUTBOX_TASKS,
     ]
-    with contextlib.ExitStack() as bells:
+    telling = parts.notifier(settings, store, lambda: web_app[keys.SETUP].server_url)
+    async with telling as notifier, contextlib.AsyncExitStack() as bells:
         cancels = bells.enter_context(waker.bell("freshet_cancels"))
         jobs: list[tuple[str, Run, str]] = [
             ("worker", lambda bell: worker.run(bell, cancels), "freshet_queue"),
             ("access", web_app[VIEWERS].run, "freshet_access"),
+            ("judging", notifier.run_judging, "freshet_notices"),
+            *[("sending", notifier.run_sending, "freshet_notices")] * SEND_TASKS,
         ]
         jobs += [(label, _once_configured(web_app, run), channel) for label, run, channel in as_app]
         tasks = [asyncio.create_task(run(bells.enter_context(waker.bell(channel))), name=label) for label, run, channel in jobs]

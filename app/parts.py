@@ -7,7 +7,7 @@ import contextlib
 import fcntl
 import hashlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from app import credentials
@@ -29,11 +29,16 @@ from app.github.survey import Survey
 from app.github.viewers import Viewers
 from app.hub.guard import Guard
 from app.hub.installer import Installer
-from app.ports import PackageSources
+from app.notices import Kind
+from app.notifier import Notifier
+from app.notify.mail import Mail, sender, server
+from app.notify.webhook import Webhooks
+from app.ports import Channel, PackageSources
 from app.storage import Store
 from app.store import embedded
 from app.web.token_file import TokenFile
 from app.web.tokens import ServiceTokens
+from app.wording.notice import Links
 
 CALLERS_TOTAL_S = 5.0
 """Somebody waits while GitHub is asked what he may do."""
@@ -129,6 +134,16 @@ async def installer(settings: Settings, packages: PackageSources, server_url: st
     """Yield what fetches packages: git ones from `packages`, those of the hub and tarballs by itself."""
     async with Guard(settings.package_hosts | configured([server_url])) as guard:
         yield Installer(packages, guard, work_dir=settings.work_dir, hub_url=settings.dbt_package_hub_url, server_url=server_url)
+
+
+@contextlib.asynccontextmanager
+async def notifier(settings: Settings, store: Store, server_url: Callable[[], str]) -> AsyncIterator[Notifier]:
+    """Yield what tells those who asked for it: by webhooks, and by mail if the operator has a server. `server_url` is GitHub's."""
+    async with Webhooks(settings.notify_rules.hosts) as webhooks:
+        channels: dict[Kind, Channel] = {"webhook": webhooks}
+        if settings.freshet_smtp_url and settings.freshet_mail_from:
+            channels["email"] = Mail(server(settings.freshet_smtp_url.get_secret_value()), sender(settings.freshet_mail_from))
+        yield Notifier(store, channels, settings.stale, lambda: Links(settings.public_url, server_url()))
 
 
 class Caches:

@@ -12,6 +12,7 @@ from app.images import RunnerImage
 from app.inference.project import Entry, Member
 from app.jobs import Repository
 from app.lineage import StorableLineage
+from app.notices import Message
 from app.remarks import Placeholder
 from app.settings import PackageRule
 from app.spool import Spool
@@ -301,6 +302,19 @@ class Callers(Protocol):
 
     async def of(self, token: str) -> Caller | None:
         """Return the caller, None when nobody knows the token. Raises GitHubUnavailableError."""
+
+
+# -- messages --------------------------------------------------------------------------------------------------------
+
+
+class Channel(Protocol):
+    """A way to people or programs: see `notify/`."""
+
+    async def send(self, message: Message, to: str, secret: str | None) -> None:
+        """Send a message to an address, signed with the secret if the way knows signatures.
+
+        Raises UndeliverableError or RejectedAddressError (for good), or UnavailableError (try again).
+        """
 
 
 # -- waking ----------------------------------------------------------------------------------------------------------

@@ -193,7 +193,7 @@ class Reconciler:
         for branch, etag in (await self._store.connections.branches(repository.id)).items():
             if branch != repository.default_branch:
                 await self._look_at_branch(repository, branch, etag)
-        await self._look_at_default(repository, due.etag)
+        await self._look_at_default(repository, None if due.moved else due.etag)
 
     async def _look_at_branch(self, repository: Repository, branch: str, etag: str | None) -> None:
         """Queue the head of a branch that connections are set to."""
@@ -202,9 +202,9 @@ class Reconciler:
             return
         async with self._store.transaction() as tx:
             connections = await tx.connections.of_repository(repository.id)
-            await tx.connections.keep_etag(repository.id, branch, head.etag)
             if head.sha:
                 await _catch_up(tx, [one for one in connections if one.branch == branch], branch, head.sha)
+            await tx.connections.keep_etag(repository.id, branch, head.etag)
 
     async def _look_at_default(self, repository: Repository, etag: str | None) -> None:
         branch = repository.default_branch
@@ -216,13 +216,13 @@ class Reconciler:
         if head.sha and await self._is_new(repository, branch):
             holds = bool(discovery.projects(await self._survey.paths(repository, head.sha), {}, Settings()).projects)
         async with self._store.transaction() as tx:
-            await tx.installations.looked(repository, head.etag)
             following = await _following(tx, repository, branch)
             if holds and not following and not await tx.connections.removed(repository.id):
                 # Its first extraction finds out which projects there are.
                 following = [await tx.connections.create(repository.id, None)]
             if head.sha:
                 await _catch_up(tx, following, branch, head.sha)
+            await tx.installations.looked(repository, head.etag)
 
     async def _is_new(self, repository: Repository, branch: str) -> bool:
         """Tell whether the projects of the default branch have no connection yet, though nobody took one away."""

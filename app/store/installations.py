@@ -99,7 +99,7 @@ class Installations:
     async def claim_look(self) -> Look | None:
         """Take the next repository that GitHub is to be asked about."""
         row = await self._db.row(SQL["claim_look"])
-        return None if row is None else Look(repository(row), row["look_attempts"], row["head_etag"])
+        return None if row is None else Look(repository(row), row["look_attempts"], row["head_etag"], moved=row["head_moved"])
 
     async def look_failed(self, repository_id: int, again_at: datetime | None, *, asked_to_wait: bool = False) -> None:
         """Note when to look again (None: when something happens); a wait that GitHub asked for does not count as an attempt."""

@@ -19,6 +19,7 @@ CHANNELS = (
     "freshet_extractions",
     "freshet_cancels",
     "freshet_access",
+    "freshet_notices",
 )
 RECONNECT_S = 2.0
 

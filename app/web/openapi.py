@@ -119,7 +119,7 @@ class _Schemas:
 
 
 def _operation(of: Operation, schemas: _Schemas) -> Json:
-    path = [{"name": name, "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}} for name in _ids(of.path)]
+    path = [{"name": name, "in": "path", "required": True, "schema": of.id_schema} for name in _ids(of.path)]
     query = schemas.parameters(of.query) if of.query is not None else []
     described: Json = {
         "operationId": f"{of.method.lower()}_{re.sub(r'[^a-z]+', '_', of.path.lower()).strip('_')}",
@@ -133,7 +133,8 @@ def _operation(of: Operation, schemas: _Schemas) -> Json:
         headers = {name: {"$ref": f"#/components/headers/{name}"} for name in RATE_HEADERS}
         described["responses"] = {status: {**response, "headers": headers} for status, response in described["responses"].items()}
     if of.body is not None:
-        described["requestBody"] = {"required": False, "content": {"application/json": {"schema": schemas.ref(of.body, "validation")}}}
+        required = any(field.is_required() for field in of.body.model_fields.values())
+        described["requestBody"] = {"required": required, "content": {"application/json": {"schema": schemas.ref(of.body, "validation")}}}
     return {**described, **{key: value for key, value in of.extra.items() if key not in ("parameters", "responses")}}
 
 

@@ -6,7 +6,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from app.web import limits, openapi, pages, setup
-from app.web.api import badge, connections, diff, extractions, lineage, service, stats
+from app.web.api import badge, connections, diff, extractions, lineage, notifications, service, stats
 from app.web.operations import Operation, route
 
 
@@ -18,6 +18,7 @@ def operations(webhook: Handler) -> tuple[Operation, ...]:
         *lineage.operations(),
         *diff.operations(),
         *extractions.OPERATIONS,
+        *notifications.OPERATIONS,
         *stats.OPERATIONS,
         *badge.OPERATIONS,
     )

@@ -13,6 +13,7 @@ import pytest_asyncio
 from app.jobs import Problem
 from app.store import Store
 from app.store.pool import Database
+from tests.double import git
 from tests.integration.connections_world import World, world
 
 
@@ -205,6 +206,18 @@ async def test_a_lost_push_to_any_followed_branch_is_found_by_the_next_look(api:
     await api.github.delete_branch(hosted, "dev", deliver=False)
     await api.look(hosted)
     assert await api.queue() == []
+
+
+async def test_a_branch_that_went_back_unheard_is_found_though_its_head_is_one_that_github_told_of_before(api: World) -> None:
+    hosted, ids, dev = await two_branches(api)
+    main = await api.head(hosted)
+    await api.look(hosted)
+    for branch, before in (("main", main), ("dev", dev)):
+        await api.push(hosted, branch)
+        await api.extract("a")
+        await git.run(hosted.directory, "update-ref", f"refs/heads/{branch}", before)
+    await api.look(hosted)
+    assert {(one.connection_id, one.sha) for one in await api.queue()} == {(ids["main"], main), (ids["dev"], dev)}
 
 
 async def test_looking_at_branches_that_did_not_move_is_not_counted(api: World) -> None:

@@ -59,6 +59,12 @@ QUESTIONS: dict[tuple[str, str], tuple[tuple[object, ...], int]] = {
     ("installations", "resume_check_runs"): ((3,), 5),
     ("deliveries", "purge"): ((1000,), 2 * 1000),
     ("graphs", "versions"): (("{1,2,3}",), 3),
+    ("notices", "claim_watch"): ((), 5),
+    ("notices", "head"): ((BUSIEST,), 150),
+    ("notices", "wanted"): ((BUSIEST,), 5),
+    ("notices", "claim"): ((), 5),
+    ("notices", "next_watch"): ((), 5),
+    ("notices", "next_due"): ((), 5),
     ("history", "next_connections"): ((history.FIRST, 50, AGE, history.KEPT), 50 * (history.KEPT + 10)),
     ("history", "forget"): ((BUSIEST, AGE, history.KEPT, 100), 10 * 100),
 }

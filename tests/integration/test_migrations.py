@@ -9,6 +9,7 @@ from uuid import uuid4
 import asyncpg
 import pytest_asyncio
 
+from app.jobs import Problem
 from app.store import Store, migrate, pool
 from tests.lineages import nodes_of
 
@@ -62,6 +63,10 @@ async def test_what_the_first_release_stored_is_still_there_and_works(first_rele
     claimed = await store.extractions.claim("w", timedelta(minutes=1))
     assert claimed is not None
     assert claimed.id == queued.id
+    await store.subscriptions.create(found.id, "email", "ann@example.com", ["failure"], None)
+    await store.extractions.finish(claimed.id, "w", "failed", [], problem=Problem("It broke", "Because."))
+    async with store.transaction() as tx:
+        assert await tx.notices.claim_watch() == found.id
 
 
 async def test_since_when_a_lineage_is_stale_is_known_of_what_was_stored_before(first_release: pool.Database) -> None:

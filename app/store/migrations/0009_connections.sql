@@ -10,6 +10,10 @@ ALTER TABLE connections
   -- Rises with every removal: what was signed before it is worth nothing after it.
   ADD COLUMN signed_series integer NOT NULL DEFAULT 0;
 
+-- The default branch moved since GitHub was asked for its head: it may have gone back to where it was, which its ETag would not tell.
+ALTER TABLE repositories
+  ADD COLUMN head_moved boolean NOT NULL DEFAULT false;
+
 -- What is hidden stands in nobody's way: settings can become those of a connection that is gone.
 DROP INDEX connections_project;
 CREATE UNIQUE INDEX connections_project ON connections (repository_id, coalesce(project_dir, ''), coalesce(branch, '')) WHERE hidden_at IS NULL;

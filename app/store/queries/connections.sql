@@ -124,7 +124,14 @@ UPDATE connections SET hidden_at = now() WHERE id = $1 AND hidden_at IS NULL;
 UPDATE connections SET project_dir = $2 WHERE id = $1;
 
 -- name: move_head
-UPDATE connections SET head_sha = $2 WHERE id = $1;
+-- The ETag of the head before says nothing of this one, and would hide it if the branch went back.
+WITH moving AS (
+  SELECT c.id, r.id AS repository_id, coalesce(c.branch = r.default_branch, true) AS "default"
+  FROM connections c JOIN repositories r ON r.id = c.repository_id WHERE c.id = $1 AND c.head_sha IS DISTINCT FROM $2
+), marked AS (
+  UPDATE repositories SET head_moved = true WHERE id = (SELECT repository_id FROM moving WHERE "default") AND NOT head_moved
+)
+UPDATE connections SET head_sha = $2, head_etag = NULL WHERE id = (SELECT id FROM moving);
 
 -- name: found_project
 -- The first extraction of a connection made by a push finds out where the project is; no two connections of a branch are of one.

@@ -113,7 +113,7 @@ FROM (
   ORDER BY r.look_at LIMIT 1 FOR UPDATE OF r SKIP LOCKED
 ) due
 WHERE r.id = due.id
-RETURNING r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private, r.look_attempts, r.head_etag;
+RETURNING r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private, r.look_attempts, r.head_etag, r.head_moved;
 
 -- name: look_failed
 -- A wait that GitHub asked for is no failed attempt.
@@ -121,7 +121,7 @@ UPDATE repositories SET look_at = $2, look_attempts = look_attempts - CASE WHEN 
 
 -- name: looked
 UPDATE repositories
-SET full_name = $2, private = $3, default_branch = coalesce($4, default_branch), head_etag = $5, looked_at = now(), look_at = NULL,
+SET full_name = $2, private = $3, default_branch = coalesce($4, default_branch), head_etag = $5, head_moved = false, looked_at = now(), look_at = NULL,
     look_attempts = 0
 WHERE id = $1;
 
