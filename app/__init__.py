@@ -17,35 +17,44 @@ One push, from end to end::
                                               dbt/docker       a warm container without a network: dbt parse → manifest.json
                                               decoding         a process of its own:
                                                 manifest         pure: bytes → resources
+                                                column_tests     pure: which tests stand at which columns
                                                 lineage          pure: resources → nodes, edges, hashes; copy_format makes rows
                                             worker           COPY what is new, switch the lineage, end: one transaction
                                             wording          pure: result or error → title, summary, annotations
                                             outbox           the check run on GitHub becomes what the extraction is
+                                            notices          pure: who is told, from how it stands and what was told
+                                            notifier         mails and webhooks for those who asked: notify
     people, programs ── GET ──────────────▶ web              JSON, server-sent events, pages, metrics
                                               store/graphs     a stored lineage, kept in memory while there is room
                                               graph            pure: which part of it was asked for
+                                              formats          pure: how it is written: JSON, DOT, OpenLineage …
+                                              diff             pure: what is other at one commit than at another
 
 What else there is: `reconcile` compares what GitHub has with what we have, at the start and every few minutes, and queues what is behind.
 `connecting` is what people want of connections: made, set, removed; `heads` asks GitHub for the head of a branch now. `jobs` holds the
 records that all of the above pass around, `remarks` what is said of a place in a repository, `texts` and `yaml_schema` read YAML as people
-(and attackers) write it, `resolve` looks names up for those who may go to public addresses only. `ports` and `storage` say what the flow
-needs of the outside worlds, and the folders `github`, `dbt`, `hub`, `decoding`, `store` and `web` each are one of those worlds.
+(and attackers) write it, `resolve` looks names up for those who may go to public addresses only, and `outward` connects to them. `ports`
+and `storage` say what the flow needs of the outside worlds, and the folders `github`, `dbt`, `hub`, `decoding`, `notify`, `store` and `web`
+each are one of those worlds.
 
 How the GitHub App comes to be: `app.yml` says what it may do, `github_app` makes GitHub's form of it (pure), `web/setup` is the page with
 the button, `web/door` decides who may press it, `github/setup` takes the credentials and `github/identity` keeps them; `checkup` judges
 what GitHub says of the App (pure), and `credentials` decides at the start which App we are.
+
+Who may call: `web/guard` reads the token, `web/tokens` knows the operator's, `github/viewers` those that GitHub knows: what they may do is
+asked there (`github/questions`), and decided from its words (`github/grants`, pure). `tokens` (pure) says what is kept of a token.
 
 `config` alone reads the environment, `parts` makes what commands use too, `main` puts the service together, `cli`, `image_commands` and
 `__main__` are the command line.
 
 Imports go down only, and a test sees to it::
 
-    remarks, log, metrics → errors               the standard library, structlog, prometheus_client
+    remarks, usage, log, metrics, tokens → errors    the standard library, structlog, prometheus_client
     texts → yaml_schema → settings → inference/, deps/;        pure: no await, no clock, no environment
     images; jobs → events; github_app → checkup;
-    manifest → lineage → wording/; graph; copy_format
-    ports → storage; resolve, spool              Protocols over the above; bytes on their way
-    handlers, refresh, connecting, heads → worker, reconcile, outbox   the flow
-    github/  dbt/  hub/  decoding/  store/  web/    the edges: never each other
+    manifest → column_tests → lineage → wording/; graph → formats/; diff; notices; copy_format
+    ports → storage; resolve → outward; spool    Protocols over the above; bytes on their way
+    handlers, refresh, connecting, heads → worker, reconcile, outbox, notifier   the flow
+    github/  dbt/  hub/  decoding/  notify/  store/  web/    the edges: never each other
     config, credentials, parts, main, cli, image_commands, __main__   everything; nobody imports them
 """

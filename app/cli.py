@@ -144,6 +144,12 @@ class _Shown:
         del input_hash
         return None
 
+    def learn(self, **facts: object) -> None:
+        del facts
+
+    def hear(self, log: str) -> None:
+        del log
+
 
 def _print_problem(console: Console, found: Problem) -> None:
     """Say why there is no lineage, with every place that is to blame."""

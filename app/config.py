@@ -24,6 +24,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.deps.addresses import configured, is_host
 from app.errors import ConfigurationError
+from app.notices import Rules, is_mail_address
+from app.notify import mail
 
 OWN_PREFIXES = ("FRESHET_", "EXTRACTION_")
 """Variables that begin so can only be meant for us: an unknown one is a mistake in a name."""
@@ -31,6 +33,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)([bkmg]?)b?", re.IGNORECASE)
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 SMALLEST_MEMORY_BYTES = 256 << 20
 MOST_DAYS = 36_500
+MOST_MINUTES = 60 * 24 * 30
 
 
 def _size(value: object) -> object:
@@ -60,6 +63,18 @@ def _host(value: str) -> str:
     return value.lower()
 
 
+def _sender(value: str) -> str:
+    mail.sender(value)
+    return value
+
+
+def _domain(value: str) -> str:
+    if value != "*" and not is_mail_address(f"a@{value}"):
+        msg = f"{value!r} is not a domain such as example.com, and not *"
+        raise ValueError(msg)
+    return value.lower()
+
+
 def _days(value: object) -> object:
     return None if isinstance(value, str) and value.strip().lower() == "forever" else value
 
@@ -67,6 +82,7 @@ def _days(value: object) -> object:
 Url = Annotated[str, AfterValidator(_url)]
 Listed = Annotated[list[str], NoDecode, BeforeValidator(_listed)]
 Hosts = Annotated[list[Annotated[str, AfterValidator(_host)]], NoDecode, BeforeValidator(_listed)]
+Domains = Annotated[list[Annotated[str, AfterValidator(_domain)]], NoDecode, BeforeValidator(_listed)]
 Days = Annotated[Annotated[float, Field(gt=0, le=MOST_DAYS)] | None, BeforeValidator(_days)]
 Size = Annotated[int, BeforeValidator(_size), Field(ge=SMALLEST_MEMORY_BYTES)]
 
@@ -93,6 +109,8 @@ class Settings(BaseSettings):
     github_api_url: Url = "https://api.github.com"
     github_server_url: Url = "https://github.com"
     freshet_api_tokens: Annotated[list[SecretStr], NoDecode, BeforeValidator(_listed)] = []
+    freshet_api_tokens_file: Path | None = None
+    freshet_api_rate_limit: Annotated[int, Field(ge=0, le=1_000_000)] = 600
     docker_host: str | None = None
     docker_cert_path: Path | None = None
     docker_tls_verify: str | None = None
@@ -112,6 +130,11 @@ class Settings(BaseSettings):
     ] = None
     freshet_seccomp: Path | None = None
     freshet_warm_containers: Annotated[int, Field(ge=0, le=256)] | None = None
+    freshet_smtp_url: SecretStr | None = None
+    freshet_mail_from: Annotated[str, AfterValidator(_sender)] | None = None
+    freshet_mail_domains: Domains = []
+    freshet_notify_hosts: Hosts = []
+    freshet_stale_minutes: Annotated[float, Field(gt=0, le=MOST_MINUTES)] = 60.0
     extraction_concurrency: Annotated[int, Field(ge=1, le=256)] = Field(default_factory=lambda: os.cpu_count() or 1)
 
     @field_validator("github_webhook_secret", "github_client_secret", "github_private_key", "database_url")
@@ -130,6 +153,21 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return value
 
+    @field_validator("freshet_smtp_url")
+    @classmethod
+    def _mail_server(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            mail.server(value.get_secret_value())
+        return value
+
+    @model_validator(mode="after")
+    def _whole_mail(self) -> Self:
+        """A mail needs a server and a sender."""
+        if (self.freshet_smtp_url is None) != (self.freshet_mail_from is None):
+            msg = "FRESHET_SMTP_URL and FRESHET_MAIL_FROM belong together: set both, or neither"
+            raise ValueError(msg)
+        return self
+
     @model_validator(mode="after")
     def _whole_app(self) -> Self:
         """An App's identity is given as a whole, or not at all."""
@@ -144,6 +182,15 @@ class Settings(BaseSettings):
         missing = [name for name, value in given.items() if value is None]
         if missing and len(missing) < len(given):
             msg = f"{', '.join(missing)} is not set, but other settings of the GitHub App are"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _whole_client(self) -> Self:
+        """Likewise the App's client."""
+        if (self.github_client_id is None) != (self.github_client_secret is None):
+            missing, given = ("GITHUB_CLIENT_ID", "GITHUB_CLIENT_SECRET")[:: 1 if self.github_client_id is None else -1]
+            msg = f"{missing} is not set, but {given} is"
             raise ValueError(msg)
         return self
 
@@ -180,6 +227,18 @@ class Settings(BaseSettings):
     def package_hosts(self) -> frozenset[str]:
         """Hosts that the operator lets us fetch packages from, wherever they stand: see `addresses.configured`."""
         return configured([self.dbt_package_hub_url, self.github_server_url], self.freshet_package_hosts)
+
+    @property
+    def stale(self) -> timedelta:
+        """How long a commit may wait for its extraction before subscriptions hear of a stale lineage."""
+        return timedelta(minutes=self.freshet_stale_minutes)
+
+    @property
+    def notify_rules(self) -> Rules:
+        """Who may be told: without other domains, those who push may have mail sent within the sender's own."""
+        own = [mail.sender(self.freshet_mail_from).domain.lower()] if self.freshet_mail_from else []
+        domains = frozenset(self.freshet_mail_domains or own)
+        return Rules(self.freshet_smtp_url is not None, domains, configured([], self.freshet_notify_hosts))
 
     @property
     def seccomp_profile(self) -> str | None:

@@ -14,6 +14,8 @@ CHUNK = 1 << 18
 """Bytes that are handed on at once: few enough that writing them to a socket does not hold up the event loop."""
 
 _LENGTH = struct.Struct("!i")
+NULL = _LENGTH.pack(-1)
+"""A column without a value."""
 _ARRAY = struct.Struct("!iii")
 _DIMENSION = struct.Struct("!ii")
 _TEXT_OID = 25
@@ -24,11 +26,11 @@ def start(columns: int) -> bytes:
     return struct.pack("!h", columns)
 
 
-def fields(*values: bytes) -> bytes:
-    """Return columns of a row, none of them NULL."""
+def fields(*values: bytes | None) -> bytes:
+    """Return columns of a row; None is NULL."""
     parts: list[bytes] = []
     for value in values:
-        parts += (_LENGTH.pack(len(value)), value)
+        parts += (NULL,) if value is None else (_LENGTH.pack(len(value)), value)
     return b"".join(parts)
 
 

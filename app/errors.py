@@ -6,9 +6,11 @@ Facts (paths, exit codes, limits) are attributes, never parsed out of a message 
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar
 
 from app.remarks import Placeholder, Remark
+from app.usage import Usage
 
 
 class FreshetError(Exception):
@@ -21,6 +23,10 @@ class FreshetError(Exception):
     title: ClassVar[str] = "Something went wrong in Freshet"
     remarks: tuple[Remark, ...] = ()
     """What is to be said besides, place by place."""
+    log: str = ""
+    """dbt's whole (bounded) log, where dbt ran: as it is, with whatever secrets it holds."""
+    usage: Usage | None = None
+    """What the container cost, where there was one."""
 
     def __init__(self, doing: str, reason: str, next_step: str = "") -> None:
         super().__init__(f"{doing}: {reason}")
@@ -58,8 +64,6 @@ class ProjectError(FreshetError):
     """What stands in the repository cannot be extracted: the owner of the project has to act."""
 
     title = "The dbt project could not be read"
-    log: str = ""
-    """The end of dbt's log, where there is one."""
 
 
 class NoProjectError(ProjectError):
@@ -87,7 +91,7 @@ class BranchLeftOutError(ProjectError):
 
 
 class DbtError(ProjectError):
-    """dbt itself said no. `output` is dbt's own message, `log` its whole (bounded) log."""
+    """dbt itself said no. `output` is dbt's own message."""
 
     title = "dbt could not parse the project"
 
@@ -160,6 +164,12 @@ class UnavailableError(FreshetError):
         self.retry_after_s = retry_after_s
 
 
+class DiskFullError(UnavailableError):
+    """A disk of this host takes no more."""
+
+    title = "A disk is full"
+
+
 class GitHubUnavailableError(UnavailableError):
     """GitHub answered with a server error, a rate limit, or not at all."""
 
@@ -170,6 +180,12 @@ class EngineUnavailableError(UnavailableError):
     """The Docker engine does not answer, or refused for reasons of its own."""
 
     title = "The Docker engine is away"
+
+
+class EngineFullError(EngineUnavailableError):
+    """The disk of the Docker engine takes no more."""
+
+    title = "The disk of the Docker engine is full"
 
 
 class DatabaseUnavailableError(UnavailableError):
@@ -190,6 +206,13 @@ class NoImageError(FreshetError):
     title = "No runner image fits"
 
 
+class UnknownTokenError(FreshetError):
+    """GitHub does not know a caller's token, or not any more. `status` is HTTP's."""
+
+    title = "This token is not known"
+    status: ClassVar[int] = 401
+
+
 class RejectedError(FreshetError):
     """GitHub refused a request of ours as wrong (4xx): a mistake of ours, trying again does not help. `status` is HTTP's."""
 
@@ -198,3 +221,18 @@ class RejectedError(FreshetError):
     def __init__(self, doing: str, reason: str, *, status: int) -> None:
         super().__init__(doing, reason)
         self.status = status
+
+
+class UndeliverableError(FreshetError):
+    """A message was refused for good. `gone`: whoever is there wants no more messages at all."""
+
+    title = "A message cannot be delivered"
+
+    def __init__(self, doing: str, reason: str, next_step: str = "", *, gone: bool = False) -> None:
+        super().__init__(doing, reason, next_step)
+        self.gone = gone
+
+
+def is_full(error: BaseException) -> bool:
+    """Tell whether it is an OSError that says that a disk, or what its owner may have of it, is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

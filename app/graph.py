@@ -130,7 +130,7 @@ class Graph:
 
 
 class Selection:
-    """Nodes of a graph, and the edges between them, as JSON."""
+    """Nodes of a graph and the edges between them: as JSON, or one by one."""
 
     __slots__ = ("_graph", "_shown", "numbers")
 
@@ -150,6 +150,26 @@ class Selection:
         """Yield the edges into each node that has any, comma-separated."""
         whole = len(self.numbers) == len(self._shown)
         return filter(None, self._graph.edges if whole else map(self._edges_into, self.numbers))
+
+    def numbered(self) -> Iterator[tuple[int, ShownNode]]:
+        """Yield the nodes with their positions in the graph."""
+        return ((number, self._graph.nodes[number]) for number in self.numbers)
+
+    def shown(self) -> Iterator[ShownNode]:
+        """Yield the nodes, in the graph's order."""
+        return map(self._graph.nodes.__getitem__, self.numbers)
+
+    def pairs(self) -> Iterator[tuple[int, int]]:
+        """Yield the edges as positions of upstream and downstream, in the order of `edges`."""
+        return ((parent, number) for number in self.numbers for parent in self.parents(number))
+
+    def parents(self, number: int) -> list[int]:
+        """Return the positions of the selected nodes that a node depends on."""
+        return [parent for parent in self._graph.parents[number] if self._shown[parent]]
+
+    def node(self, number: int) -> ShownNode:
+        """Return the node at a position."""
+        return self._graph.nodes[number]
 
     def _edges_into(self, number: int) -> bytes:
         graph, shown = self._graph, self._shown

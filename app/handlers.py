@@ -76,6 +76,26 @@ async def extract_now(store: Store, github: GitHub, connection: Connection, sha:
     return queued
 
 
+async def extract_again(store: Store, extraction: Extraction, trigger: str) -> Extraction:
+    """Queue another extraction of the same commit of the same branch, or return the one that is queued or runs.
+
+    Raises GoneError when the project is no longer followed.
+    """
+    async with store.transaction() as tx:
+        known = await tx.connections.of_repository(extraction.repository.id)
+        connection = next((one for one in known if one.id == extraction.connection_id), None)
+        if connection is None:
+            raise GoneError(
+                f"extracting {extraction.repository.full_name} at {extraction.sha[:7]} again", "its dbt project is no longer followed"
+            )
+        is_head = extraction.sha == connection.head_sha and extraction.branch == connection.followed_branch
+        queued = await tx.extractions.enqueue(connection.id, extraction.branch, extraction.sha, trigger, forced=True, newest=is_head)
+        found = await tx.extractions.get(queued)
+    if found is None:
+        raise GoneError(f"extracting {extraction.repository.full_name} again", "the repository was removed meanwhile")
+    return found
+
+
 async def _pushed(tx: Store, push: events.Push) -> None:
     """Queue the pushed commit for the connections that it concerns; only the followed branch moves a connection's head.
 

@@ -11,13 +11,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from app.remarks import Remark
+from app.remarks import Placeholder, Remark
+from app.usage import Usage
 
 NO_BRANCH = r"^[-/.]|[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)|[./]$|^HEAD$|^$"
 """What no name of a branch has in it: https://git-scm.com/docs/git-check-ref-format."""
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled", "superseded"]
 Stage = Literal["cloning", "installing_deps", "parsing", "columns", "storing"]
+Outcome = Literal["retried", "handed_back", "succeeded", "failed", "cancelled", "lost"]
+"""How a try ended. `handed_back`: its service stopped, and the try does not count; `lost`: its service died, or the database was away."""
 Conclusion = Literal["success", "failure", "neutral", "cancelled", "skipped", "timed_out", "action_required"]
 
 STAGES: tuple[Stage, ...] = ("cloning", "installing_deps", "parsing", "storing")
@@ -69,6 +72,63 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Try:
+    """One time that an extraction was begun; `outcome` is None while it runs."""
+
+    number: int
+    began_at: datetime
+    ended_at: datetime | None = None
+    outcome: Outcome | None = None
+    stage: Stage | None = None
+    """Where it ended, if not well."""
+    title: str | None = None
+    message: str | None = None
+    """Why it did not end well."""
+    next_due_at: datetime | None = None
+    """When the next one may begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A directory with a `dbt_project.yml` that is no project of its own; `reason` is for people, after the directory."""
+
+    directory: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """How an extraction was run and what that cost, as far as it came: also of one that failed. None: it did not come to it."""
+
+    project_dir: str | None = None
+    profile: str | None = None
+    target: str | None = None
+    adapter_type: str | None = None
+    """What it was parsed for: the project's own adapter, or the one that stood in for it."""
+    evidence: str | None = None
+    """Where the adapter was read off."""
+    image: str | None = None
+    dbt_version: str | None = None
+    left_out: tuple[LeftOut, ...] = ()
+    placeholders: tuple[Placeholder, ...] = ()
+    usage: Usage | None = None
+    """Of the container that ran `dbt parse`."""
+    fetched_bytes: int | None = None
+    """What git received of the commit's repository, packed; 0 when the commit was there."""
+    packages_bytes: int | None = None
+    """Of the packages that dbt was given, as an archive."""
+    manifest_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What dbt logged in one try of an extraction, redacted, in UTF-8."""
+
+    number: int
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Extraction:
     """One refresh of one connection at one commit."""
 
@@ -99,6 +159,8 @@ class Extraction:
     problem: Problem | None = None
     result: dict[str, Any] = field(default_factory=dict)
     """Counts, dbt version, what changed, notes: what the check run and the API tell of a success."""
+    tries: tuple[Try, ...] = ()
+    facts: Facts = Facts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +258,25 @@ def follow(known: Sequence[Connection], found: Sequence[str], removed: Collectio
     if len(gone) == len(new) == 1:
         move.append((gone.pop(), new.pop()))
     return Following(tuple(new), tuple(move), tuple(gone))
+
+
+def part(content: bytes, offset: int, limit: int) -> tuple[int, bytes]:
+    """Return at most `limit` bytes of UTF-8 from `offset` on, and where they begin: no character is cut, so both may move a little.
+
+    An offset inside a character goes on to the next one, one behind the end to the end. With a `limit` of 4 or more there is progress.
+    """
+    begin = min(offset, len(content))
+    while begin < len(content) and _is_inside(content[begin]):
+        begin += 1
+    end = min(begin + limit, len(content))
+    while begin < end < len(content) and _is_inside(content[end]):
+        end -= 1
+    return begin, content[begin:end]
+
+
+def _is_inside(byte: int) -> bool:
+    """Tell whether a byte goes on with a character: https://www.rfc-editor.org/rfc/rfc3629#section-3."""
+    return byte & 0xC0 == 0x80  # noqa: PLR2004 - bits of the encoding
 
 
 def concerned(known: Sequence[Connection], branch: str) -> list[Connection]:

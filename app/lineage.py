@@ -1,6 +1,7 @@
 """The lineage: nodes and edges of one dbt project at one commit, and the difference of two of them.
 
 A node is keyed by the hash of its content, edges into it included, so a lineage is a set of hashes: an unchanged node costs nothing.
+What is big (SQL, configuration) is kept as a hash of its own, which tells that it changed.
 """
 
 from __future__ import annotations
@@ -8,18 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from mmap import mmap
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import orjson
 
-from app import copy_format, manifest
+from app import column_tests, copy_format, manifest
+from app.column_tests import ColumnTest
 from app.manifest import Manifest, Resource
 
 _sorted_json = json.JSONEncoder(sort_keys=True).encode
-RESOURCE_TYPES = (
+ResourceType = Literal[
     "model",
     "seed",
     "snapshot",
@@ -32,13 +34,16 @@ RESOURCE_TYPES = (
     "semantic_model",
     "saved_query",
     "operation",
-)
+]
+RESOURCE_TYPES: tuple[ResourceType, ...] = get_args(ResourceType)
 """What can stand in the graph, in the order in which people read counts."""
 
 
-NODE_COLUMNS = ("hash", "unique_id", "resource_type", "name", "package_name", "upstream", "content")
+NODE_COLUMNS = ("hash", "unique_id", "resource_type", "name", "package_name", "upstream", "content", "sql_hash", "config_hash")
 """What `Node.row` holds."""
 HASH_BYTES = 16
+VERSION = "2"
+"""Of what is stored of a node: with another one, every node is written anew."""
 HASH_IN_ROW = slice(4, 4 + HASH_BYTES)
 """Where `Node.row` has it, after its length."""
 CONFIGS_KNOWN = 1000
@@ -57,19 +62,24 @@ class Node:
     content: bytes
     upstream: tuple[str, ...]
     fingerprint: bytes
-    """Of what dbt compiles (SQL, configuration), which is not in `content`."""
+    """Of what is neither in `content` nor in the hashes below."""
+    sql_hash: bytes | None = None
+    """Of the SQL (or Python) as it is written; None: not known."""
+    config_hash: bytes | None = None
+    """Of the configuration, whatever the order of its keys; None: not known."""
 
     @property
     def hash(self) -> bytes:
         """`HASH_BYTES` bytes that stand for all of the node."""
         digest = hashlib.blake2b(self.content, digest_size=HASH_BYTES)
         digest.update(b"\0" + "\0".join(self.upstream).encode() + b"\0" + self.fingerprint)
+        digest.update(VERSION.encode() + (self.sql_hash or b"") + (self.config_hash or b""))
         return digest.digest()
 
     def row(self) -> bytes:
         """Return the node as `NODE_COLUMNS` in PostgreSQL's binary COPY format."""
         names = (text.encode() for text in (self.unique_id, self.resource_type, self.name, self.package_name))
-        return copy_format.fields(self.hash, *names, copy_format.texts(self.upstream), self.content)
+        return copy_format.fields(self.hash, *names, copy_format.texts(self.upstream), self.content, self.sql_hash, self.config_hash)
 
 
 class StorableLineage(Protocol):
@@ -183,11 +193,12 @@ def build(of: Manifest) -> Lineage:
 def nodes(of: Manifest) -> Iterator[Node]:
     """Give the nodes by unique_id: every resource but macros, and exactly the pairs of dbt's own `parent_map` between them."""
     resources = {key: resource for key, resource in of.resources.items() if resource.resource_type in RESOURCE_TYPES}
-    configs = _Configs()
+    configs, tests = _Configs(), column_tests.at_columns(of)
     for unique_id in sorted(resources):
         upstream = sorted({parent for parent in of.parent_map.get(unique_id, ()) if parent in resources})
         resource = resources[unique_id]
-        yield _node(unique_id, resource, tuple(upstream), configs.of(resource))
+        columns = _columns(resource, tests.get(unique_id, ()))
+        yield _node(unique_id, resource, tuple(upstream), configs.of(resource), columns)
 
 
 def in_order(counts: Mapping[str, int]) -> dict[str, int]:
@@ -195,7 +206,7 @@ def in_order(counts: Mapping[str, int]) -> dict[str, int]:
     return {kind: counts[kind] for kind in RESOURCE_TYPES if counts.get(kind)}
 
 
-def _node(unique_id: str, resource: Resource, upstream: tuple[str, ...], config: _Config) -> Node:
+def _node(unique_id: str, resource: Resource, upstream: tuple[str, ...], config: _Config, columns: list[dict[str, Any]]) -> Node:
     content = {
         "unique_id": unique_id,
         "resource_type": resource.resource_type,
@@ -206,7 +217,7 @@ def _node(unique_id: str, resource: Resource, upstream: tuple[str, ...], config:
         "materialized": config.materialized,
         "description": resource.description or "",
         "tags": [resource.tags] if isinstance(resource.tags, str) else resource.tags,
-        "columns": [_column(column.name, column.data_type, column.description) for column in resource.columns.values()],
+        "columns": columns,
     }
     return Node(
         unique_id=storable(unique_id),
@@ -215,17 +226,29 @@ def _node(unique_id: str, resource: Resource, upstream: tuple[str, ...], config:
         package_name=storable(resource.package_name),
         content=_storable_json(content),
         upstream=tuple(storable(parent) for parent in upstream),
-        fingerprint=_fingerprint(resource.sql(), config.text, resource.checksum),
+        fingerprint=_digest(_sorted_json(resource.checksum).encode()),
+        sql_hash=_digest(resource.sql().encode()),
+        config_hash=config.hash,
     )
 
 
-def _column(name: str, data_type: str | None, description: str) -> dict[str, str | None]:
-    return {"name": name, "data_type": data_type, "description": description}
+def _columns(resource: Resource, tests: Sequence[ColumnTest]) -> list[dict[str, Any]]:
+    if resource.resource_type not in column_tests.COLUMNED:
+        tests = ()
+    return [
+        {
+            "name": column.name,
+            "data_type": column.data_type,
+            "description": column.description,
+            "tests": [{"unique_id": test.unique_id, "name": test.name} for test in its],
+        }
+        for column, its in column_tests.by_column(resource.columns, tests)
+    ]
 
 
 class _Config(NamedTuple):
     materialized: str | None
-    text: str
+    hash: bytes
     """The same for two orders of the same keys."""
 
 
@@ -242,14 +265,13 @@ class _Configs:
                 self._known.clear()
             value = resource.configuration()
             materialized = value.get("materialized")
-            self._known[raw] = _Config(materialized if isinstance(materialized, str) else None, _sorted_json(value))
+            text = _sorted_json(value).encode()
+            self._known[raw] = _Config(materialized if isinstance(materialized, str) else None, _digest(text))
         return self._known[raw]
 
 
-def _fingerprint(sql: str, config: str, checksum: Any) -> bytes:
-    digest = hashlib.blake2b(sql.encode(), digest_size=16)
-    digest.update(f"[{config}, {_sorted_json(checksum)}]".encode())
-    return digest.digest()
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=HASH_BYTES).digest()
 
 
 def storable(value: Any) -> Any:

@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from aiohttp import web
 
-from app import config, handlers, log, metrics, outbox, parts, storage
+from app import config, credentials, handlers, log, metrics, outbox, parts, storage
 from app.config import Settings
 from app.dbt.docker import DockerRunner
 from app.dbt.states import States
@@ -25,6 +25,7 @@ from app.github.client import GitHubClient
 from app.github.packages import GitPackages
 from app.github.source import GitSources
 from app.github.survey import Survey
+from app.github.viewers import Viewers
 from app.github.webhook import Delivery, WebhookEndpoint
 from app.github_app import SETUP_PATH, Identity, delivery_window_s
 from app.heads import Heads
@@ -35,15 +36,16 @@ from app.reconcile import Kept, Reconciler
 from app.refresh import Tools
 from app.storage import Lineages
 from app.store import Store, migrate, pool, wake
-from app.web import keys, middleware, pages, routes
+from app.web import keys, limits, middleware, pages, routes, watch
 from app.web.door import Door
-from app.web.tokens import ServiceCallers, ServiceTokens
+from app.web.tokens import EitherCallers, ServiceCallers, ServiceTokens
 from app.worker import Worker
 
 SHUTDOWN_S = 5.0
 """Open requests get this long to end; streams end at once."""
 OUTBOX_TASKS = 2
 LOOK_TASKS = 4
+SEND_TASKS = 4
 TIDY_S = 3600.0
 SWEEP_S = 10.0
 STORE_POOL_SPARE = 8
@@ -58,6 +60,8 @@ RUNNER = web.AppKey("runner", DockerRunner)
 DECODERS = web.AppKey("decoders", Decoders)
 SURVEY = web.AppKey("survey", Survey)
 SOURCES = web.AppKey("sources", GitSources)
+SERVICE_TOKENS = web.AppKey("service_tokens", ServiceTokens)
+VIEWERS = web.AppKey("viewers", Viewers)
 INSTALLER = web.AppKey("installer", Installer)
 CACHES = web.AppKey("caches", Caches)
 ENDPOINT = web.AppKey("endpoint", WebhookEndpoint)
@@ -74,13 +78,16 @@ def create_app(settings: Settings) -> web.Application:
     web_app = web.Application(middlewares=[middleware.access_log, middleware.problems], client_max_size=64 << 10)
     web_app[SETTINGS] = settings
     web_app[keys.CLOSING] = asyncio.Event()
+    web_app[watch.VIEWS] = watch.Views(web_app[keys.CLOSING])
     web_app[STOP] = asyncio.Event()
     web_app[CONFIGURED] = asyncio.Event()
     web_app[keys.DOOR] = Door()
     web_app[FAILED] = []
-    web_app[keys.CALLERS] = ServiceCallers(ServiceTokens(token.get_secret_value() for token in settings.freshet_api_tokens))
+    limits.set_up(web_app, limits.Limits(settings.freshet_api_rate_limit))
+    web_app[SERVICE_TOKENS] = parts.service_tokens(settings)
     web_app[keys.OBJECTIVE_S], web_app[keys.PUBLIC_URL] = settings.freshet_freshness_objective, settings.public_url
     web_app[keys.CHECKS] = {}
+    web_app[keys.NOTIFY] = settings.notify_rules
     web_app.cleanup_ctx.extend([_database, _github, _docker, _decoders, _background])
     web_app.on_shutdown.append(_close_streams)
     pages.set_up(web_app)
@@ -131,7 +138,9 @@ async def _github(web_app: web.Application) -> AsyncIterator[None]:
         web_app[keys.HEADS] = Heads(survey)
         web_app[keys.SETUP] = setup
         web_app[keys.CHECKS]["GitHub credentials"] = client.check
-        async with _caches(web_app, setup.server_url, auth, client):
+        async with parts.viewers(settings) as viewers, _caches(web_app, setup.server_url, auth, client):
+            web_app[VIEWERS] = viewers
+            web_app[keys.CALLERS] = EitherCallers(ServiceCallers(web_app[SERVICE_TOKENS]), viewers)
             setup.when_taken(lambda identity: _become(web_app, setup.server_url, identity))
             yield
 
@@ -164,6 +173,7 @@ def _become(web_app: web.Application, server_url: str, identity: Identity) -> No
     window_s = delivery_window_s(server_url)
     web_app[ENDPOINT].configure(identity.webhook_secret.get_secret_value(), window_s=window_s)
     web_app[CACHES].point_at(server_url)
+    web_app[VIEWERS].become(identity.client_id, identity.client_secret, credentials.addresses(web_app[SETTINGS], identity))
     web_app[CONFIGURED].set()
 
 
@@ -196,9 +206,16 @@ async def _background(web_app: web.Application) -> AsyncIterator[None]:
         *[("looks", reconciler.run_looks, "freshet_looks")] * LOOK_TASKS,
         *[("outbox", lambda bell: outbox.run(store, client, bell, settings.public_url), "freshet_checks")] * OUTBOX_TASKS,
     ]
-    jobs: list[tuple[str, Run, str]] = [("worker", worker.run, "freshet_queue")]
-    jobs += [(label, _once_configured(web_app, run), channel) for label, run, channel in as_app]
-    with contextlib.ExitStack() as bells:
+    telling = parts.notifier(settings, store, lambda: web_app[keys.SETUP].server_url)
+    async with telling as notifier, contextlib.AsyncExitStack() as bells:
+        cancels = bells.enter_context(waker.bell("freshet_cancels"))
+        jobs: list[tuple[str, Run, str]] = [
+            ("worker", lambda bell: worker.run(bell, cancels), "freshet_queue"),
+            ("access", web_app[VIEWERS].run, "freshet_access"),
+            ("judging", notifier.run_judging, "freshet_notices"),
+            *[("sending", notifier.run_sending, "freshet_notices")] * SEND_TASKS,
+        ]
+        jobs += [(label, _once_configured(web_app, run), channel) for label, run, channel in as_app]
         tasks = [asyncio.create_task(run(bells.enter_context(waker.bell(channel))), name=label) for label, run, channel in jobs]
         tasks.append(asyncio.create_task(_sweep(web_app[RUNNER]), name="sweep"))
         tasks.append(asyncio.create_task(_keep_warm(web_app[RUNNER], store.lineages), name="warm containers"))

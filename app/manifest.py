@@ -34,6 +34,20 @@ _NOTHING = msgspec.Raw(b"{}")
 _NULL = msgspec.Raw(b"null")
 
 
+class TestArguments(msgspec.Struct, frozen=True, gc=False):
+    """What a generic test is called with."""
+
+    model: Any = ""
+    """A text such as `{{ get_where_subquery(ref('orders')) }}`."""
+
+
+class TestMetadata(msgspec.Struct, frozen=True, gc=False):
+    """What is said of a generic test only."""
+
+    name: str
+    kwargs: TestArguments = TestArguments()
+
+
 class Resource(msgspec.Struct, frozen=True, gc=False):
     """A resource that can stand in the graph: a value of `nodes`, `sources`, `exposures`, `metrics` and so on."""
 
@@ -50,6 +64,13 @@ class Resource(msgspec.Struct, frozen=True, gc=False):
     checksum: Any = None
     """A mapping of nodes, a text of unit tests: only compared."""
     raw_code: msgspec.Raw = _NULL
+    attached_node: str | None = None
+    """What a test was written at, unless that was a source; manifests before version 10 do not have it."""
+    file_key_name: str | None = None
+    """The same by name, such as `models.orders`; of a source without its table."""
+    column_name: str | None = None
+    """The column that a test was written at, as the warehouse quotes it where it is to be quoted."""
+    test_metadata: TestMetadata | None = None
 
     def configuration(self) -> dict[str, Any]:
         """Return `config`, decoded. Raises as `decode` does, with the place."""

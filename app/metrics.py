@@ -66,6 +66,7 @@ DATABASE_USED = Gauge("freshet_database_connections_used", "Connections to the d
 DATABASE_LIMIT = Gauge("freshet_database_connections_limit", "Connections to the database that this process makes at most")
 
 OUTBOX = Counter("freshet_check_run_sends", "Attempts to bring a check run up to date", ["outcome"])
+NOTICES = Counter("freshet_notices", "Attempts to send mails and webhooks", ["kind", "outcome"])
 RECONCILED = Counter("freshet_reconciler_steps", "Times that the reconciler asked GitHub what there is", ["step"])
 GITHUB_REQUESTS = Counter(
     "freshet_github_requests", "Requests to GitHub's API by its answer's status, `none` when none came", ["method", "status"]

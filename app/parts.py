@@ -7,7 +7,7 @@ import contextlib
 import fcntl
 import hashlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from app import credentials
@@ -22,14 +22,26 @@ from app.github.api import ApiClient
 from app.github.auth import AppAuth
 from app.github.client import GitHubClient
 from app.github.packages import GitPackages
+from app.github.questions import Questions
 from app.github.setup import AppSetup
 from app.github.source import GitSources
 from app.github.survey import Survey
+from app.github.viewers import Viewers
 from app.hub.guard import Guard
 from app.hub.installer import Installer
-from app.ports import PackageSources
+from app.notices import Kind
+from app.notifier import Notifier
+from app.notify.mail import Mail, sender, server
+from app.notify.webhook import Webhooks
+from app.ports import Channel, PackageSources
 from app.storage import Store
 from app.store import embedded
+from app.web.token_file import TokenFile
+from app.web.tokens import ServiceTokens
+from app.wording.notice import Links
+
+CALLERS_TOTAL_S = 5.0
+"""Somebody waits while GitHub is asked what he may do."""
 
 
 def make_directories(settings: Settings) -> None:
@@ -100,11 +112,38 @@ async def github(settings: Settings) -> AsyncIterator[tuple[GitHubClient, Survey
         yield client, Survey(api, auth, client), auth, setup
 
 
+def service_tokens(settings: Settings) -> ServiceTokens:
+    """Return the tokens of the environment and of the file. Raises ConfigurationError when that cannot be used."""
+    file = settings.freshet_api_tokens_file
+    return ServiceTokens((one.get_secret_value() for one in settings.freshet_api_tokens), TokenFile(file) if file else None)
+
+
+@contextlib.asynccontextmanager
+async def viewers(settings: Settings) -> AsyncIterator[Viewers]:
+    """Yield who knows GitHub's tokens. Its connections are its own: those who call wait for each other, and never the App for them."""
+    async with (
+        ApiClient(settings.github_api_url, total_s=CALLERS_TOTAL_S, ours=False) as api,
+        ApiClient(settings.github_server_url, total_s=CALLERS_TOTAL_S, ours=False) as git,
+        contextlib.aclosing(Viewers(Questions(api, git))) as found,
+    ):
+        yield found
+
+
 @contextlib.asynccontextmanager
 async def installer(settings: Settings, packages: PackageSources, server_url: str) -> AsyncIterator[Installer]:
     """Yield what fetches packages: git ones from `packages`, those of the hub and tarballs by itself."""
     async with Guard(settings.package_hosts | configured([server_url])) as guard:
         yield Installer(packages, guard, work_dir=settings.work_dir, hub_url=settings.dbt_package_hub_url, server_url=server_url)
+
+
+@contextlib.asynccontextmanager
+async def notifier(settings: Settings, store: Store, server_url: Callable[[], str]) -> AsyncIterator[Notifier]:
+    """Yield what tells those who asked for it: by webhooks, and by mail if the operator has a server. `server_url` is GitHub's."""
+    async with Webhooks(settings.notify_rules.hosts) as webhooks:
+        channels: dict[Kind, Channel] = {"webhook": webhooks}
+        if settings.freshet_smtp_url and settings.freshet_mail_from:
+            channels["email"] = Mail(server(settings.freshet_smtp_url.get_secret_value()), sender(settings.freshet_mail_from))
+        yield Notifier(store, channels, settings.stale, lambda: Links(settings.public_url, server_url()))
 
 
 class Caches:

@@ -12,9 +12,11 @@ from app.images import RunnerImage
 from app.inference.project import Entry, Member
 from app.jobs import Repository
 from app.lineage import StorableLineage
+from app.notices import Message
 from app.remarks import Placeholder
 from app.settings import PackageRule
 from app.spool import Spool
+from app.usage import Usage
 
 TarStream = AsyncIterator[bytes]
 """Entries of an uncompressed tar archive in chunks of any size, without the archive's end: whoever takes them may add entries."""
@@ -28,6 +30,10 @@ class SourceTree(Protocol):
 
     sha: str
     entries: Sequence[Entry]
+
+    @property
+    def fetched_bytes(self) -> int:
+        """What had to be received for it until now, packed."""
 
     async def sizes(self, oids: Sequence[str]) -> Mapping[str, int]:
         """Return the bytes of blobs by object id, for entries that do not tell: of a big repository, what is not read is not fetched."""
@@ -92,15 +98,6 @@ class DbtJob:
     """Values of `env_var`, from `.github/freshet.yml`."""
     state: StateScope | None = None
     """None: a job of its own, which neither finds nor leaves one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What a container cost; None where the engine did not tell."""
-
-    seconds: float
-    cpu_seconds: float | None = None
-    peak_memory_bytes: int | None = None
 
 
 class State(Protocol):
@@ -305,6 +302,19 @@ class Callers(Protocol):
 
     async def of(self, token: str) -> Caller | None:
         """Return the caller, None when nobody knows the token. Raises GitHubUnavailableError."""
+
+
+# -- messages --------------------------------------------------------------------------------------------------------
+
+
+class Channel(Protocol):
+    """A way to people or programs: see `notify/`."""
+
+    async def send(self, message: Message, to: str, secret: str | None) -> None:
+        """Send a message to an address, signed with the secret if the way knows signatures.
+
+        Raises UndeliverableError or RejectedAddressError (for good), or UnavailableError (try again).
+        """
 
 
 # -- waking ----------------------------------------------------------------------------------------------------------

@@ -13,11 +13,12 @@ from app.images import RunnerImage
 from app.inference import discovery, project
 from app.inference.project import UNKNOWN_SIZE, Entry, Layout
 from app.jobs import Repository, Stage
-from app.lineage import Difference, StorableLineage
+from app.lineage import VERSION, Difference, StorableLineage
 from app.ports import DbtJob, Decoders, Installer, PackageRequest, PackageTree, Parsed, Runner, Sources, SourceTree, StateScope
-from app.remarks import Remark
+from app.remarks import Placeholder, Remark
 from app.storage import KnownInput
-from app.wording import report
+from app.usage import Usage
+from app.wording import redact, report
 from app.wording.place import failures, place
 
 
@@ -50,6 +51,12 @@ class Ledger(Protocol):
 
     async def known(self, input_hash: bytes) -> KnownInput | None:
         """Return a commit of the same project with this very input, whose lineage is known."""
+
+    def learn(self, **facts: Any) -> None:
+        """Take what becomes known on the way, by the names of `jobs.Facts`: it is kept however the extraction ends."""
+
+    def hear(self, log: str) -> None:
+        """Take what dbt logged, redacted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,22 +107,29 @@ async def refresh(commit: Commit, tools: Tools, ledger: Ledger) -> Refreshed | C
     """Run all stages but the storing. Raises the errors of the ports, ProjectError and its kinds."""
     await ledger.enter("cloning")
     async with tools.sources.open(commit.repository, commit.sha) as tree:
-        layout = await _lay_out(tree, commit, ledger)
         try:
-            return await _refresh(tree, commit, layout, tools, ledger)
-        except FreshetError as error:
-            error.remarks = (*error.remarks, *report.complaints(layout.settings))
-            raise
+            layout = await _lay_out(tree, commit, ledger)
+            try:
+                return await _refresh(tree, commit, layout, tools, ledger)
+            except FreshetError as error:
+                error.remarks = (*error.remarks, *report.complaints(layout.settings))
+                raise
+        finally:
+            # Of a big repository, files come as they are read.
+            ledger.learn(fetched_bytes=tree.fetched_bytes)
 
 
 async def _refresh(tree: SourceTree, commit: Commit, layout: Layout, tools: Tools, ledger: Ledger) -> Refreshed | Carried:
     job, remarks = _job(commit, layout, await tools.runner.images())
-    input_hash = project.input_hash(layout, job.adapter_type, job.image.id)
+    ledger.learn(**report.chosen(layout, job.adapter_type, job.image.name, job.image.dbt_version))
+    input_hash = project.input_hash(layout, job.adapter_type, job.image.id, VERSION)
     if known := await ledger.known(input_hash):
         await ledger.enter("storing")
         return Carried(layout, known)
     parsed = await _run_dbt(tree, commit, layout, job, tools, ledger)
     try:
+        ledger.learn(manifest_bytes=parsed.spool.size_bytes)
+        await _told(ledger, job, parsed.log, parsed.usage, parsed.placeholders)
         await ledger.enter("storing")
         lineage = await tools.decoders.lineage(parsed.spool, commit.label, parsed.image)
     finally:
@@ -170,15 +184,32 @@ async def _run_dbt(tree: SourceTree, commit: Commit, layout: Layout, job: DbtJob
         if layout.packages:
             await ledger.enter("installing_deps")
             packages = await tools.installer.install(_packages(tree, commit, layout, job))
+            ledger.learn(packages_bytes=packages.size_bytes)
         await ledger.enter("parsing")
         return await tools.runner.parse(job, tree.members(layout.members), packages)
-    except DbtError as error:
-        error.place = place(error.output, layout)
-        error.remarks = await asyncio.to_thread(failures, error.output, layout)
+    except FreshetError as error:
+        error.log = await _told(ledger, job, error.log, error.usage, error.placeholders if isinstance(error, DbtError) else ())
+        if isinstance(error, DbtError):
+            error.output = await asyncio.to_thread(redact.safe, error.output, _secrets(job))
+            error.place = place(error.output, layout)
+            error.remarks = await asyncio.to_thread(failures, error.output, layout)
         raise
     finally:
         if packages is not None:
             packages.close()
+
+
+async def _told(ledger: Ledger, job: DbtJob, log: str, usage: Usage | None, placeholders: Sequence[Placeholder]) -> str:
+    """Keep what there is to say of a container that ran dbt, if one did; return its log, redacted."""
+    redacted = await asyncio.to_thread(redact.log, log, _secrets(job))
+    if usage is not None:
+        ledger.learn(usage=usage, placeholders=report.invented(placeholders))
+        ledger.hear(redacted)
+    return redacted
+
+
+def _secrets(job: DbtJob) -> set[str]:
+    return redact.secrets_of(job.environment) | redact.secrets_of(job.variables)
 
 
 def _packages(tree: SourceTree, commit: Commit, layout: Layout, job: DbtJob) -> PackageRequest:

@@ -9,7 +9,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 
-from app.deps.addresses import Address, configure, is_public, refused
+from app.deps.addresses import HOSTS_VARIABLE, Address, configure, is_public, refused
 from app.errors import GoneError, UnavailableError
 
 LOOKUP_S = 10.0
@@ -25,8 +25,8 @@ async def lookup(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
-async def addresses_of(address: Address, doing: str, ask: Lookup = lookup) -> Sequence[str]:
-    """Return the IP addresses of a host, each of them public unless the operator configured the host.
+async def addresses_of(address: Address, doing: str, ask: Lookup = lookup, variable: str = HOSTS_VARIABLE) -> Sequence[str]:
+    """Return the IP addresses of a host, each of them public unless the operator configured the host (by `variable`).
 
     Raises RejectedAddressError, GoneError (there is no such host) or UnavailableError (nobody can tell now).
     """
@@ -41,7 +41,7 @@ async def addresses_of(address: Address, doing: str, ask: Lookup = lookup) -> Se
         raise UnavailableError(doing, f"{address.host} cannot be looked up ({error})") from error
     private = [ip for ip in found if not is_public(ip)]
     if private and not address.configured:
-        raise refused(address.url, f"{address.host} is in a private network", configure(address.host), doing=doing)
+        raise refused(address.url, f"{address.host} is in a private network", configure(address.host, variable), doing=doing)
     if not found:
         raise GoneError(doing, f"there is no host {address.host}", "Check the address for a typing mistake.")
     return found

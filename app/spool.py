@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.errors import UnavailableError
+from app.errors import DiskFullError, UnavailableError, is_full
 
 MAX_IN_MEMORY = 8 << 20
 CHUNK = 1 << 20
@@ -21,7 +21,8 @@ def room() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UnavailableError("keeping what dbt wrote", f"DBT_WORK_DIR takes no more ({error.strerror})", "Make room there.") from error
+        kind = DiskFullError if is_full(error) else UnavailableError
+        raise kind("keeping what dbt wrote", f"DBT_WORK_DIR takes no more ({error.strerror})", "Make room there.") from error
 
 
 class Spool:

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app import handlers, log, metrics
-from app.errors import FreshetError, NoProjectError, UnavailableError
-from app.jobs import MAX_ATTEMPTS, Extraction, Problem, Stage, StageTime, retry_delay
+from app.errors import DiskFullError, FreshetError, NoProjectError, UnavailableError, is_full
+from app.jobs import MAX_ATTEMPTS, Extraction, Facts, Problem, Stage, StageTime, retry_delay
 from app.ports import Bell, StateScope
 from app.refresh import Carried, Commit, Refreshed, Tools, refresh
 from app.storage import KnownInput, Store
@@ -38,13 +38,18 @@ class Worker:
         self._tools = tools
         self._concurrency = concurrency
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._lost: set[str] = set()
+        """What runs here though it is no longer ours."""
         metrics.CONCURRENCY.set(concurrency)
 
-    async def run(self, bell: Bell) -> None:
-        """Work for ever. When cancelled: take nothing new, stop what runs, hand it back."""
+    async def run(self, bell: Bell, cancels: Bell) -> None:
+        """Work for ever. When cancelled: take nothing new, stop what runs, hand it back.
+
+        `bell` rings when something was queued, `cancels` when something that runs was cancelled, here or elsewhere.
+        """
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._heartbeat(), name="heartbeat")
+                tasks.create_task(self._heartbeat(cancels), name="heartbeat")
                 while True:
                     extraction = await self._next()
                     if extraction is None:
@@ -59,6 +64,7 @@ class Worker:
     def _ended(self, extraction_id: str, bell: Bell) -> None:
         """Look for the next one; not before there is room for it, or it would wait for another ring."""
         self._running.pop(extraction_id, None)
+        self._lost.discard(extraction_id)
         bell.ring()
 
     async def _next(self) -> Extraction | None:
@@ -70,19 +76,20 @@ class Worker:
             logger.warning("cannot claim", reason=str(error))
             return None
 
-    async def _heartbeat(self) -> None:
-        """Keep our claims, stop what is no longer ours, and queue again what dead workers left."""
+    async def _heartbeat(self, cancels: Bell) -> None:
+        """Keep our claims, stop what is no longer ours (at once when it was cancelled), and queue again what dead workers left."""
         while True:
             try:
                 # Ours first: after an absence of the database they may have expired, and still be ours.
                 before = set(self._running)
-                for lost in before - await self._store.extractions.renew(self._name, LEASE):
+                for lost in before - await self._store.extractions.renew(self._name, LEASE) - self._lost:
                     if task := self._running.get(lost):
+                        self._lost.add(lost)
                         task.cancel("claim lost")
                 await self._store.extractions.requeue_expired()
             except UnavailableError as error:
                 logger.warning("cannot renew the claims", reason=str(error))
-            await asyncio.sleep(HEARTBEAT_S)
+            await cancels.wait(HEARTBEAT_S)
 
     async def _work(self, extraction: Extraction) -> None:
         ids = {log.EXTRACTION: extraction.id, log.REPOSITORY: extraction.repository.full_name}
@@ -91,12 +98,14 @@ class Worker:
             try:
                 await self._extract(extraction, ledger)
             except asyncio.CancelledError:
-                ledger.count("handed_back")
-                await asyncio.shield(self._hand_back(extraction))
+                if extraction.id in self._lost:
+                    await self._let_go(extraction, ledger)
+                else:
+                    ledger.count("handed_back")
+                    await asyncio.shield(self._hand_back(extraction))
                 raise
             except ClaimLostError:
-                ledger.count("claim_lost")
-                logger.warning("claim lost")
+                await self._let_go(extraction, ledger)
             except UnavailableError as error:
                 logger.warning("cannot store how the extraction stands, its lease will run out", reason=str(error))
 
@@ -125,15 +134,27 @@ class Worker:
             await self._stopped(extraction, ledger, error)
         except Exception as error:  # a mistake of ours must end in a check run too, and the next extraction must work
             logger.exception("extraction crashed")
-            await self._fail(extraction, ledger, report.crash(error))
+            if is_full(error):
+                await self._stopped(extraction, ledger, _full(commit, error))
+            else:
+                await self._fail(extraction, ledger, report.crash(error))
+
+    async def _let_go(self, extraction: Extraction, ledger: Ledger) -> None:
+        """Somebody cancelled it, or somebody else has it: nothing of what was done here counts."""
+        try:
+            current = await self._store.extractions.get(extraction.id)
+        except UnavailableError:
+            current = None
+        cancelled = current is None or current.status == "cancelled"
+        ledger.count("cancelled" if cancelled else "claim_lost")
+        logger.info("extraction cancelled") if cancelled else logger.warning("claim lost")
 
     async def _stopped(self, extraction: Extraction, ledger: Ledger, error: FreshetError) -> None:
         logger.info("extraction stopped", reason=str(error), retryable=error.retryable)
         if error.retryable and extraction.attempt < MAX_ATTEMPTS:
             asked = error.retry_after_s if isinstance(error, UnavailableError) else None
-            delay = retry_delay(extraction.attempt, asked)
             ledger.count("retried")
-            await _insisting(lambda: self._store.extractions.retry(extraction.id, self._name, delay))
+            await _insisting(lambda: self._retry(extraction, ledger, retry_delay(extraction.attempt, asked), report.problem(error)))
             return
         if isinstance(error, NoProjectError):
             await self._store.connections.hide_unfound(extraction.connection_id)
@@ -151,18 +172,32 @@ class Worker:
         connection = await self._store.connections.get(extraction.connection_id)
         return current is not None and current.siblings > 1 and not (connection and connection.by_hand)
 
+    async def _retry(self, extraction: Extraction, ledger: Ledger, delay: timedelta, problem: Problem) -> None:
+        async with self._store.transaction() as tx:
+            number = await tx.extractions.retry(extraction.id, self._name, delay, problem=problem, facts=ledger.facts)
+            await _keep_log(tx, extraction, number, ledger)
+
     async def _fail(self, extraction: Extraction, ledger: Ledger, problem: Problem) -> None:
         times = ledger.ended()
         ledger.count("failed", problem.conclusion)
-        await _insisting(lambda: self._store.extractions.finish(extraction.id, self._name, "failed", times, problem=problem))
+
+        async def fail() -> None:
+            async with self._store.transaction() as tx:
+                number = await tx.extractions.finish(extraction.id, self._name, "failed", times, problem=problem, facts=ledger.facts)
+                await _keep_log(tx, extraction, number, ledger)
+
+        await _insisting(fail)
 
     async def _keep(self, extraction: Extraction, refreshed: Refreshed | Carried, ledger: Ledger) -> None:
         """Store the lineage, switch the connection, and end the extraction: one transaction."""
         async with self._store.transaction() as tx:
             result = await _save(tx, extraction, refreshed)
             await tx.connections.found_project(extraction.connection_id, refreshed.layout.project_dir, result["project_name"])
-            if not await tx.extractions.finish(extraction.id, self._name, "succeeded", ledger.ended(), result=result):
+            times = ledger.ended()
+            number = await tx.extractions.finish(extraction.id, self._name, "succeeded", times, result=result, facts=ledger.facts)
+            if number is None:
                 raise ClaimLostError
+            await _keep_log(tx, extraction, number, ledger)
 
     async def _hand_back(self, extraction: Extraction) -> None:
         try:
@@ -180,11 +215,14 @@ class Ledger:
         self._worker = worker
         self._extraction = extraction
         self._times: list[StageTime] = []
+        self.facts = Facts()
+        self.log: str | None = None
+        """None: dbt did not run."""
 
     async def enter(self, stage: Stage) -> None:
         """End the stage that runs and begin another. Raises ClaimLostError."""
         self._times = [*self.ended(), StageTime(stage, datetime.now(UTC))]
-        if not await self._store.extractions.enter_stage(self._extraction.id, self._worker, stage, self._times):
+        if not await self._store.extractions.enter_stage(self._extraction.id, self._worker, stage, self._times, self.facts):
             raise ClaimLostError
 
     async def locate(self, projects: Sequence[str]) -> str | None:
@@ -200,6 +238,14 @@ class Ledger:
         if self._extraction.forced:
             return None
         return await self._store.lineages.of_input(self._extraction.connection_id, input_hash)
+
+    def learn(self, **facts: Any) -> None:
+        """Keep what is known."""
+        self.facts = replace(self.facts, **facts)
+
+    def hear(self, log: str) -> None:
+        """Keep what dbt logged."""
+        self.log = log
 
     def count(self, status: str, conclusion: str = "") -> None:
         """Add this run of the extraction to the metrics."""
@@ -224,6 +270,12 @@ async def _save(tx: Store, extraction: Extraction, refreshed: Refreshed | Carrie
     return refreshed.told(saved.change)
 
 
+async def _keep_log(tx: Store, extraction: Extraction, number: int | None, ledger: Ledger) -> None:
+    """Store the log of a try that still counts."""
+    if number is not None and ledger.log is not None:
+        await tx.logs.keep(extraction.id, number, ledger.log)
+
+
 async def _insisting(write: Callable[[], Awaitable[object]]) -> None:
     """Write how it ended, over a short absence of the database; over a long one the lease runs out and it is done again."""
     for pause_s in STORE_TRIES_S:
@@ -246,6 +298,10 @@ def _state_scope(extraction: Extraction) -> StateScope:
         followed=extraction.followed,
         fresh=extraction.forced,
     )
+
+
+def _full(commit: Commit, error: Exception) -> DiskFullError:
+    return DiskFullError(f"extracting {commit.label}", f"a disk of the host takes no more ({error})", "Free space below DBT_WORK_DIR.")
 
 
 def _given_up() -> Problem:

@@ -94,6 +94,8 @@ def environment(github: GitHubDouble, data_dir: Path, port: int, *, with_app: bo
         "GITHUB_APP_ID": str(github.app.id),
         "GITHUB_PRIVATE_KEY": github.app.private_key_pem,
         "GITHUB_WEBHOOK_SECRET": github.app.webhook_secret,
+        "GITHUB_CLIENT_ID": github.app.client_id,
+        "GITHUB_CLIENT_SECRET": github.app.client_secret,
     }
     return {**clean_environment(), **ours, **(app if with_app else {}), **more}
 

@@ -196,8 +196,8 @@ def timed_out(spec: Spec, log_text: str) -> ContainerTimedOutError:
 
 
 def _told(error: Stopped, log_text: str) -> Stopped:
-    """Give the error what dbt had logged last: `log`, which `report.problem` shows."""
-    error.log = log_text.strip()[-MAX_LOG_SHOWN:]
+    """Give the error what dbt had logged: `report.problem` shows its end."""
+    error.log = log_text
     return error
 
 

@@ -24,8 +24,9 @@ from app.dbt.pool import PATIENCE_S, Pool
 from app.dbt.states import States
 from app.errors import OutputTooBigError, RunnerImageError
 from app.images import RunnerImage
-from app.ports import DbtJob, PackageRequest, PackageTree, Parsed, TarStream, Usage
+from app.ports import DbtJob, PackageRequest, PackageTree, Parsed, TarStream
 from app.spool import Spool
+from app.usage import Usage
 
 APP_LABEL, HOST_LABEL, BOOT_LABEL, EXTRACTION_LABEL, ROLE_LABEL = (
     f"io.freshet.{name}" for name in ("app", "host", "boot", "extraction", "role")
@@ -111,7 +112,7 @@ class DockerRunner:
             manifest.close()
             raise
         metrics.MANIFEST_BYTES.observe(manifest.size_bytes)
-        return Parsed(manifest, done.end.log, self._usage(done), job.image.name, verdict.placeholders(done.result))
+        return Parsed(manifest, done.end.log, _measured(done.usage), job.image.name, verdict.placeholders(done.result))
 
     async def sweep(self) -> int:
         """Remove containers that an earlier start of this service left behind; return how many."""
@@ -154,7 +155,7 @@ class DockerRunner:
         logger.info(
             "dbt ended",
             command=command,
-            seconds=round(done.seconds, 3),
+            seconds=round(done.usage.seconds, 3),
             cpu_seconds=done.result.cpu_seconds,
             peak_memory_bytes=done.result.peak_memory_bytes,
             stages=done.result.stages,
@@ -202,19 +203,12 @@ class DockerRunner:
         probe.require(self._engine, self._policy)
         return self._engine
 
-    def _usage(self, done: Done) -> Usage:
-        """Return what the container says that it took, as far as that can be: it is a stranger's word."""
-        limits, result = self._limits, done.result
-        cpu_seconds, peak_bytes = result.cpu_seconds, result.peak_memory_bytes
-        usage = Usage(
-            done.seconds,
-            cpu_seconds if cpu_seconds is not None and 0 <= cpu_seconds <= limits.cpus * limits.timeout_s else None,
-            peak_bytes if peak_bytes is not None and 0 <= peak_bytes <= 2 * limits.memory_bytes else None,
-        )
-        metrics.CONTAINER_CPU.inc(usage.cpu_seconds or 0.0)
-        if usage.peak_memory_bytes is not None:
-            metrics.CONTAINER_MEMORY.observe(usage.peak_memory_bytes)
-        return usage
+
+def _measured(usage: Usage) -> Usage:
+    metrics.CONTAINER_CPU.inc(usage.cpu_seconds or 0.0)
+    if usage.peak_memory_bytes is not None:
+        metrics.CONTAINER_MEMORY.observe(usage.peak_memory_bytes)
+    return usage
 
 
 def _listed(image: RunnerImage) -> str:

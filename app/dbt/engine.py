@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import ssl
 from collections.abc import AsyncIterator, Iterator
@@ -12,12 +13,14 @@ from pathlib import Path
 import aiodocker
 import aiohttp
 
-from app.errors import ConfigurationError, EngineUnavailableError
+from app.errors import ConfigurationError, EngineFullError, EngineUnavailableError
 
 CALL_TIMEOUT_S = 60.0
 """For one call to the engine. aiodocker has none of its own; a busy engine may take many seconds to create a container."""
 SOCKETS = ("/run/docker.sock", "/var/run/docker.sock", f"/run/user/{os.getuid()}/docker.sock")
 NEXT_STEP = "It is tried again by itself. If it stays so, look at the Docker engine of this host."
+FULL = os.strerror(errno.ENOSPC).lower()
+"""As Go, and so the engine, says it."""
 DOING = "connecting to the Docker engine"
 
 
@@ -56,6 +59,11 @@ def errors(doing: str) -> Iterator[None]:
     try:
         yield
     except aiodocker.DockerError as error:
+        if FULL in error.message.lower():
+            reason = "the Docker engine has no space left on its disk"
+            raise EngineFullError(
+                doing, reason, "It is tried again by itself. Make room there: `docker system df` shows what takes it."
+            ) from error
         # 900: aiodocker's own, for no connection.
         away = error.status == 900  # noqa: PLR2004
         reason = f"the Docker engine does not answer ({error.message})" if away else f"the Docker engine says: {error.message}"

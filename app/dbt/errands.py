@@ -19,6 +19,7 @@ from app.dbt.pool import Pool, Warm
 from app.dbt.states import Saving, StateFile, States
 from app.errors import EngineUnavailableError, FreshetError, UnavailableError
 from app.ports import DbtJob, PackageTree, TarStream
+from app.usage import Usage
 
 DRAIN_S = 60.0
 """From a manifest to the end of the state."""
@@ -47,8 +48,7 @@ class Done:
 
     result: Result
     end: Exit
-    seconds: float
-    """Since it was begun."""
+    usage: Usage
 
 
 class Errands:
@@ -85,13 +85,17 @@ class Errands:
             result = verdict.judge(box.answers, end, box.spec)
         except BaseException as error:
             await box.close()
+            if isinstance(error, FreshetError):
+                error.log, error.usage = error.log or box.log.text(), _usage(box, since)
             if begun_with is not None and errand.job.state is not None and _may_be_the_state(error, box):
                 await self._states.forget(errand.job.state)
                 reason = "dbt did not come to an end with what its last parse had left, which is forgotten now"
-                raise UnavailableError(box.spec.doing, reason, "It is tried again by itself, without.") from error
+                again = UnavailableError(box.spec.doing, reason, "It is tried again by itself, without.")
+                again.log, again.usage = box.log.text(), _usage(box, since)
+                raise again from error
             raise
         self._let_go(box, errand.job, saving)
-        return Done(result, end, time.monotonic() - since)
+        return Done(result, end, _usage(box, since))
 
     async def _warm(self, errand: Errand, state_sink: Sink | None) -> Box | None:
         """Return a warm container that has taken the job, None when there is none."""
@@ -171,6 +175,10 @@ async def _converse(box: Box, errand: Errand, state_sink: Sink | None, stdin: As
         raise timed_out(box.spec, box.log.text()) from None
     except MalformedResultError as error:
         raise verdict.not_ours(box.spec) from error
+
+
+def _usage(box: Box, since: float) -> Usage:
+    return verdict.usage(box.answers.result, time.monotonic() - since, box.spec.limits)
 
 
 def _may_be_the_state(error: BaseException, box: Box) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from app.dbt import container, engine
 from app.dbt.command import Answers, Result
 from app.dbt.container import MAX_LOG_SHOWN, Exit
-from app.dbt.isolation import Spec
+from app.dbt.isolation import Limits, Spec
 from app.errors import DbtError, EngineUnavailableError, RunnerImageError
 from app.remarks import Placeholder
+from app.usage import Usage
 
 
 def judge(answers: Answers, end: Exit, spec: Spec) -> Result:
@@ -40,3 +41,15 @@ def not_ours(spec: Spec) -> RunnerImageError:
 def placeholders(result: Result) -> tuple[Placeholder, ...]:
     """Return what was invented."""
     return tuple(Placeholder(found.kind, found.name, found.value, found.path, found.line) for found in result.placeholders)
+
+
+def usage(result: Result | None, seconds: float, limits: Limits) -> Usage:
+    """Return what the container says that it took, as far as that can be: it is a stranger's word."""
+    if result is None:
+        return Usage(seconds)
+    cpu_seconds, peak_bytes = result.cpu_seconds, result.peak_memory_bytes
+    return Usage(
+        seconds,
+        cpu_seconds if cpu_seconds is not None and 0 <= cpu_seconds <= limits.cpus * limits.timeout_s else None,
+        peak_bytes if peak_bytes is not None and 0 <= peak_bytes <= 2 * limits.memory_bytes else None,
+    )

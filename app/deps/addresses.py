@@ -66,8 +66,11 @@ class Address:
         return f"{self.scheme}://{self.host}{port}{self.rest}"
 
 
-def check(url: str, hosts: Collection[str] = (), doing: str = "") -> Address:
-    """Take a URL apart. Raises RejectedAddressError when we do not go there; `doing` is what it is for, in the words of our errors."""
+def check(url: str, hosts: Collection[str] = (), doing: str = "", variable: str = HOSTS_VARIABLE) -> Address:
+    """Take a URL apart. Raises RejectedAddressError when we do not go there.
+
+    `doing` is what it is for, in the words of our errors; `variable` is where the operator names `hosts`.
+    """
     doing = doing or f"opening {shown(url)}"
     found = _URL.fullmatch(url) if _PRINTABLE.fullmatch(url) and len(url) <= MAX_LENGTH else None
     if found is None:
@@ -77,7 +80,7 @@ def check(url: str, hosts: Collection[str] = (), doing: str = "") -> Address:
     scheme = found[1].lower()
     host, port = split_authority(url, found[2], doing)
     address = Address(scheme, host, port or PORTS[scheme], f"/{(found[3] or '/').removeprefix('/')}")
-    return judge(address, hosts, doing)
+    return judge(address, hosts, doing, variable)
 
 
 def allowed(url: str, hosts: Collection[str] = ()) -> bool:
@@ -89,28 +92,29 @@ def allowed(url: str, hosts: Collection[str] = ()) -> bool:
     return True
 
 
-def judge(address: Address, hosts: Collection[str], doing: str) -> Address:
+def judge(address: Address, hosts: Collection[str], doing: str, variable: str = HOSTS_VARIABLE) -> Address:
     """Return the address, marked when the operator configured it. Raises RejectedAddressError."""
     if is_configured(address.host, address.port, hosts):
         return Address(address.scheme, address.host, address.port, address.rest, configured=True)
-    judge_host(address.host, address.url, doing)
+    judge_host(address.host, address.url, doing, variable)
     if address.scheme != "https":
         raise refused(address.url, "only https is used", "Write it with https://.", doing=doing)
     if address.port != PORTS["https"]:
-        raise refused(address.url, f"port {address.port} is not that of https", configure(f"{address.host}:{address.port}"), doing=doing)
+        next_step = configure(f"{address.host}:{address.port}", variable)
+        raise refused(address.url, f"port {address.port} is not that of https", next_step, doing=doing)
     return address
 
 
-def judge_host(host: str, url: str, doing: str) -> None:
+def judge_host(host: str, url: str, doing: str, variable: str = HOSTS_VARIABLE) -> None:
     """Refuse what is not the public name of a host. Raises RejectedAddressError."""
     if not host.isascii():
         raise refused(url, "the host's name is not in ASCII", "Write it in its xn-- form.", doing=doing)
     if _SINGLE.fullmatch(host) or host.rpartition(".")[2] in LOCAL_ENDINGS:
-        raise refused(url, f"{host} is a name of a private network", configure(host), doing=doing)
+        raise refused(url, f"{host} is a name of a private network", configure(host, variable), doing=doing)
     if _NUMBER.fullmatch(host):
-        raise refused(url, f"{host} is an address, not the name of a host", configure(host), doing=doing)
+        raise refused(url, f"{host} is an address, not the name of a host", configure(host, variable), doing=doing)
     if not _NAME.fullmatch(host) or len(host) > 253:  # noqa: PLR2004 - RFC 1035
-        raise refused(url, f"{host} is not the name of a host", configure(host), doing=doing)
+        raise refused(url, f"{host} is not the name of a host", configure(host, variable), doing=doing)
 
 
 def split_authority(url: str, authority: str, doing: str) -> tuple[str, int | None]:
@@ -180,9 +184,9 @@ def shown(url: str) -> str:
     return text if len(text) <= 200 else f"{text[:200]}…"  # noqa: PLR2004 - two lines
 
 
-def configure(host: str) -> str:
+def configure(host: str, variable: str = HOSTS_VARIABLE) -> str:
     """Return what an operator does to have a host allowed."""
-    return f"If it belongs to your network, the operator of Freshet can add {host} to {HOSTS_VARIABLE}."
+    return f"If it belongs to your network, the operator of Freshet can add {host} to {variable}."
 
 
 def refused(url: str, reason: str, next_step: str = "", *, doing: str = "") -> RejectedAddressError:

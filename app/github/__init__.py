@@ -15,6 +15,12 @@ Outwards, REST:
 * `listing` finds the dbt projects of a commit, also where GitHub does not list all of its files at once
 * `survey` is what the reconciler asks for (`app.ports.Survey`): installations, repositories, heads, deliveries that were lost
 
+Outwards, as somebody else:
+
+* `viewers` knows those who call with a token of GitHub's, and for how long what it says of them is believed (`app.ports.Callers`)
+* `questions` is what GitHub is asked with such a token, `grants` what follows from its description of a repository (pure)
+* `remembered` asks once however many wait, and forgets
+
 Outwards, git:
 
 * `git` runs one git process with an environment of our own and leaves nothing of it behind

@@ -97,6 +97,8 @@ def _is_limited(answer: Answer, message: str) -> bool:
         or answer.headers.get("x-ratelimit-remaining") == "0"
         or "rate limit" in words
         or "abuse detection" in words
+        # https://docs.github.com/en/rest/authentication/authenticating-to-the-rest-api#failed-login-limit: good tokens are refused too.
+        or "login attempts" in words
     )
 
 

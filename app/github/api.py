@@ -34,25 +34,44 @@ GET_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
+class Basic:
+    """A name and a password, where GitHub wants these: of an App's client, and for git."""
+
+    user: str
+    password: SecretStr
+
+
+Credentials = SecretStr | Basic
+
+
+@dataclass(frozen=True, slots=True)
 class _Request:
     """One request; `doing` is what it is for, in the words of our errors."""
 
     method: str
     url: URL
     doing: str
-    token: SecretStr | None
+    token: Credentials | None
     data: bytes | None = None
     etag: str | None = None
     """The version that we have: GitHub answers 304 while it is the one that it has."""
     reserve: int = 0
     """Requests that have to remain of the hour's rate limit when this one is done."""
+    whole: bool = True
+    """False: a good status says it all, the body is not read."""
 
 
 class ApiClient:
-    """GitHub's REST API at one URL. An async context manager: it holds the connections."""
+    """GitHub's REST API at one URL. An async context manager: it holds the connections.
 
-    def __init__(self, api_url: str, *, connect_s: float = CONNECT_S, total_s: float = TOTAL_S, user_agent: str = "freshet") -> None:
+    `ours` says that the tokens are the App's: what GitHub tells of their rate limits is measured.
+    """
+
+    def __init__(
+        self, api_url: str, *, connect_s: float = CONNECT_S, total_s: float = TOTAL_S, user_agent: str = "freshet", ours: bool = True
+    ) -> None:
         self.point_at(api_url)
+        self._measured = ours
         self._timeout = aiohttp.ClientTimeout(total=total_s, sock_connect=connect_s)
         self._headers = {**sansio.create_headers(user_agent, accept="application/vnd.github+json"), "x-github-api-version": API_VERSION}
         self._session: aiohttp.ClientSession | None = None
@@ -99,20 +118,32 @@ class ApiClient:
 
         return await self._get(_Request("GET", self._url(path, {}), doing, token, etag=etag, reserve=reserve), read)
 
-    async def pages(
+    async def get_with_headers(
+        self, path: str, type_: type[T], *, doing: str, token: SecretStr | None, **query: str
+    ) -> tuple[T, Mapping[str, str]]:
+        """GET `path`, likewise, with the headers of the answer."""
+        request = _Request("GET", self._url(path, query), doing, token)
+        return await self._get(request, lambda answer: (decode(answer, type_, doing), answer.headers))
+
+    async def check(self, path: str, *, doing: str, token: Credentials | None, **query: str) -> int:
+        """GET `path` for its status alone, which is returned when it is good and raised for what it is when not."""
+        return await self._get(_Request("GET", self._url(path, query), doing, token, whole=False), lambda answer: answer.status)
+
+    def pages(
         self, path: str, type_: type[T], *, doing: str, token: SecretStr | None, reserve: int = 0, **query: str
     ) -> AsyncGenerator[T, None]:
         """GET `path` and all pages that follow it."""
         request = _Request("GET", self._url(path, {"per_page": "100", **query}), doing, token, reserve=reserve)
-        for _ in range(MAX_PAGES):
-            page, following = await self._get(request, lambda answer: (decode(answer, type_, doing), answer.next_url))
-            yield page
-            if following is None:
-                return
-            request = replace(request, url=self._ours(request.url, following, doing))
-        raise GitHubUnavailableError(doing, f"GitHub listed more than {MAX_PAGES} pages")
+        return self._pages(request, lambda answer: decode(answer, type_, doing))
 
-    async def post(self, path: str, type_: type[T], *, doing: str, token: SecretStr | None, body: Mapping[str, Any]) -> T:
+    def pages_with_headers(
+        self, path: str, type_: type[T], *, doing: str, token: SecretStr | None, **query: str
+    ) -> AsyncGenerator[tuple[T, Mapping[str, str]], None]:
+        """GET `path` and all pages that follow it, each with the headers of its answer."""
+        request = _Request("GET", self._url(path, {"per_page": "100", **query}), doing, token)
+        return self._pages(request, lambda answer: (decode(answer, type_, doing), answer.headers))
+
+    async def post(self, path: str, type_: type[T], *, doing: str, token: Credentials | None, body: Mapping[str, Any]) -> T:
         """POST `body`, without its nulls, once: what follows a lost answer is for the caller to decide."""
         return decode(await self._exchange(_Request("POST", self._url(path, {}), doing, token, _dumps(body))), type_, doing)
 
@@ -130,6 +161,15 @@ class ApiClient:
             with attempt:
                 return read(await self._exchange(request))
         raise AssertionError  # pragma: no cover - stamina raises the last error itself
+
+    async def _pages(self, request: _Request, read: Callable[[Answer], T]) -> AsyncGenerator[T, None]:
+        for _ in range(MAX_PAGES):
+            page, following = await self._get(request, lambda answer: (read(answer), answer.next_url))
+            yield page
+            if following is None:
+                return
+            request = replace(request, url=self._ours(request.url, following, request.doing))
+        raise GitHubUnavailableError(request.doing, f"GitHub listed more than {MAX_PAGES} pages")
 
     async def _exchange(self, request: _Request) -> Answer:
         """Send one request and follow GitHub's redirects with the same method and body.
@@ -158,8 +198,9 @@ class ApiClient:
             )
             async with sent as response:
                 status = str(response.status)
-                metrics.RATE_LIMIT.note(response.headers)
-                body = await _read(response, request.doing)
+                if self._measured:
+                    metrics.RATE_LIMIT.note(response.headers)
+                body = await _read(response, request.doing) if request.whole or not response.ok else b""
                 link = response.links.get("next")
                 return Answer(response.status, response.headers, body, str(link["url"]) if link else None)
         except TimeoutError as error:
@@ -189,12 +230,18 @@ def _headers_of(request: _Request) -> dict[str, str]:
     """Return the headers that only this request has."""
     headers = {}
     if request.token is not None:
-        headers["authorization"] = f"Bearer {request.token.get_secret_value()}"
+        headers["authorization"] = _authorization(request.token)
     if request.data is not None:
         headers["content-type"] = "application/json"
     if request.etag is not None:
         headers["if-none-match"] = request.etag
     return headers
+
+
+def _authorization(credentials: Credentials) -> str:
+    if isinstance(credentials, Basic):
+        return aiohttp.encode_basic_auth(credentials.user, credentials.password.get_secret_value())
+    return f"Bearer {credentials.get_secret_value()}"
 
 
 def _accept(answer: Answer, request: _Request) -> Answer:

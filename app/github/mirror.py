@@ -59,6 +59,8 @@ class Mirror:
         """Commits over `whole_bytes` are fetched without their files, see `fetch_blobs`; None: never."""
         self.lock = asyncio.Lock()
         self.path = path
+        self.received_bytes = 0
+        """Of all packs that were received since the process began, also of fetches that were stopped on the way."""
         self._git = git
         self._readers: Counter[str] = Counter()
         self._max_fetch_bytes = max_fetch_bytes
@@ -167,7 +169,7 @@ class Mirror:
 
     async def _within_bounds(self, fetching: Coroutine[Any, Any, bytes], most_bytes: int) -> bool:
         """Run git; stop it and return False when more than `most_bytes` come: it has no such bound of its own."""
-        before = self._pack_bytes()
+        before, packs = self._pack_bytes(), self._packs_bytes()
         task = asyncio.ensure_future(fetching)
         try:
             while not task.done() and self._pack_bytes() - before <= most_bytes:
@@ -179,11 +181,19 @@ class Mirror:
         finally:
             task.cancel()
             await asyncio.wait([task])
+            self.received_bytes += max(self._packs_bytes() - packs, 0)
             # At once: where the disk is full, what came of the commit is a part of why.
             self._unlock()
 
     def _pack_bytes(self) -> int:
-        return sum(_stat(file, lambda stat: stat.st_size) for file in self.path.glob("objects/pack/*"))
+        return self._bytes_of("*")
+
+    def _packs_bytes(self) -> int:
+        """Return the bytes of the packs alone: as received, but for what git adds where GitHub referred to what is there."""
+        return self._bytes_of("*.pack") + self._bytes_of("tmp_pack_*")
+
+    def _bytes_of(self, names: str) -> int:
+        return sum(_stat(file, lambda stat: stat.st_size) for file in self.path.glob(f"objects/pack/{names}"))
 
     async def remove(self) -> None:
         """Throw everything away."""

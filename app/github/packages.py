@@ -22,7 +22,7 @@ from pydantic import SecretStr
 from app import log
 from app.deps.addresses import shown
 from app.deps.remotes import Remote, on_server, parse
-from app.errors import FreshetError, GitHubUnavailableError, GoneError, TreeTooBigError, UnavailableError
+from app.errors import DiskFullError, FreshetError, GitHubUnavailableError, GoneError, TreeTooBigError, UnavailableError
 from app.github.git import Git, GitError, clean_environ
 from app.github.mirror import FETCH_S, Mirror, own_directory, ref_of, size_of, tidy_all
 from app.github.pinned import pinned
@@ -265,7 +265,7 @@ def _error_of(trouble: Trouble, remote: Remote, wanted: _Wanted, error: GitError
     """Return the error that says why a package is not to be had."""
     ours = remote.full_name is not None
     if trouble == "disk_full":
-        return UnavailableError(wanted.doing, "the disk of the work directory is full", "Free space below DBT_WORK_DIR.")
+        return DiskFullError(wanted.doing, "the disk of the work directory is full", "Free space below DBT_WORK_DIR.")
     if trouble == "away" or (trouble == "broken" and ours):
         return (GitHubUnavailableError if ours else UnavailableError)(wanted.doing, error.reason)
     if trouble == "commit_gone":

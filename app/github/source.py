@@ -16,7 +16,7 @@ from typing import Literal
 from pydantic import SecretStr
 
 from app import log, metrics
-from app.errors import CommitGoneError, FreshetError, GitHubUnavailableError, GoneError, UnavailableError
+from app.errors import CommitGoneError, DiskFullError, FreshetError, GitHubUnavailableError, GoneError, UnavailableError
 from app.github.git import Git, GitError, GitTimeoutError, clean_environ
 from app.github.mirror import FETCH_S, WHOLE_BYTES, Mirror, own_directory, ref_of, tidy_all
 from app.github.tree import CommitTree, list_entries
@@ -106,13 +106,18 @@ class GitSources:
         metrics.CACHE_REQUESTS.labels("git", "hit" if mirror.path.exists() else "miss").inc()
         with mirror.reading(sha):
             async with mirror.lock:
+                before = mirror.received_bytes
                 entries = await self._entries(mirror, repository, sha)
+                received = mirror.received_bytes - before
 
             async def bring(oids: Sequence[str]) -> None:
                 async with mirror.lock:
+                    before = mirror.received_bytes
                     await self._ensure(mirror, repository, sha, oids)
+                    tree.fetched_bytes += mirror.received_bytes - before
 
             tree = CommitTree(self._git, str(mirror.path), sha, entries, label, bring if mirror.partial else None)
+            tree.fetched_bytes = received
             try:
                 yield tree
             finally:
@@ -217,5 +222,5 @@ def error_of(trouble: Trouble, doing: str, error: GitError) -> FreshetError:
     if trouble in {"refused", "moved", "gone"}:
         return GoneError(doing, error.reason)
     if trouble == "disk_full":
-        return UnavailableError(doing, "the disk of the work directory is full", "Free space below DBT_WORK_DIR.")
+        return DiskFullError(doing, "the disk of the work directory is full", "Free space below DBT_WORK_DIR.")
     return GitHubUnavailableError(doing, error.reason)

@@ -53,6 +53,7 @@ class CommitTree:
         self.entries = entries
         self.damaged = False
         """True when something that was listed could not be read."""
+        self.fetched_bytes = 0
         self._git = git
         self._git_dir = git_dir
         self._label = label

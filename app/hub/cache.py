@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 from weakref import WeakValueDictionary
 
-from app.errors import UnavailableError
+from app.errors import DiskFullError, UnavailableError, is_full
 
 MAGIC = b"freshet1"
 HEADER = len(MAGIC) + 64 + 20
@@ -160,7 +160,8 @@ class Cache:
 
 def _full(error: OSError) -> UnavailableError:
     reason = f"the work directory does not take it ({error.strerror})"
-    return UnavailableError("keeping a package", reason, "Free space below DBT_WORK_DIR.")
+    kind = DiskFullError if is_full(error) else UnavailableError
+    return kind("keeping a package", reason, "Free space below DBT_WORK_DIR.")
 
 
 def _check(path: Path) -> Stored | None:

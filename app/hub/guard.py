@@ -1,74 +1,29 @@
-"""HTTP to addresses that strangers wrote: each one, also where a redirect leads, is judged by `app.deps.addresses` before anything is sent.
+"""Fetches what strangers' addresses lead to: each, also where a redirect leads, is judged by `app.deps.addresses` before anything is sent.
 
-The connection goes to exactly the IP address that was judged. Behind a proxy of the operator (`HTTPS_PROXY`, `NO_PROXY` …) the same
-rules hold for names, schemes and ports; which address a name has is then for the proxy to judge, since it is the proxy that asks.
+The connection goes to what was judged: see `app.outward`.
 """
 
 from __future__ import annotations
 
 import io
-import socket
 from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from types import TracebackType
 from typing import BinaryIO, Self
 from urllib.parse import urljoin
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from app.deps.addresses import Address, check, configured, is_configured, judge, shown
-from app.errors import FreshetError, GoneError, TreeTooBigError, UnavailableError
-from app.resolve import Lookup, addresses_of, lookup
+from app.deps.addresses import Address, check, shown
+from app.errors import DiskFullError, FreshetError, GoneError, TreeTooBigError, UnavailableError, is_full
+from app.outward import TOTAL_S, proxy_of, session
+from app.resolve import Lookup, lookup
 
-CONNECT_S = 10.0
-READ_S = 30.0
-TOTAL_S = 60.0
 MAX_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 MAX_WAIT_S = 600.0
-
-
-class CheckedResolver(AbstractResolver):
-    """Gives aiohttp no address but a public one, or one of a host that the operator configured."""
-
-    def __init__(self, hosts: Collection[str], ask: Lookup = lookup) -> None:
-        self._hosts = hosts
-        self._ask = ask
-
-    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[ResolveResult]:
-        """Return the addresses of a host. Raises RejectedAddressError, GoneError or UnavailableError."""
-        doing = f"connecting to {host}"
-        address = Address("https", host.lower(), port, configured=is_configured(host.lower(), port, self._hosts))
-        found = await addresses_of(judge(address, self._hosts, doing), doing, self._ask)
-        families = [(ip, socket.AF_INET6 if ":" in ip else socket.AF_INET) for ip in found]
-        return [
-            ResolveResult(hostname=host, host=ip, port=port, family=kind, proto=0, flags=socket.AI_NUMERICHOST)
-            for ip, kind in families
-            if family in {socket.AF_UNSPEC, kind}
-        ]
-
-    async def close(self) -> None:
-        """Nothing is held."""
-
-
-def session(hosts: Collection[str], *, total_s: float = TOTAL_S, ask: Lookup = lookup) -> aiohttp.ClientSession:
-    """Return a session whose connections are checked.
-
-    Its addresses are not: whoever uses it calls `check` on each of them, redirects included, as `Guard` does.
-    """
-    # A name is looked up for each connection: what is remembered would not be what was checked.
-    connector = aiohttp.TCPConnector(resolver=CheckedResolver(hosts, ask), use_dns_cache=False, limit=16, limit_per_host=8)
-    return aiohttp.ClientSession(
-        connector=connector,
-        timeout=aiohttp.ClientTimeout(total=total_s, sock_connect=CONNECT_S, sock_read=READ_S),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        headers={"user-agent": "freshet", "accept-encoding": "identity"},
-    )
 
 
 class Guard:
@@ -83,8 +38,7 @@ class Guard:
 
     async def __aenter__(self) -> Self:
         """Open the pool of connections."""
-        # A proxy is the operator's, wherever it stands.
-        self._session = session(self._hosts | configured(getproxies().values()), total_s=self._total_s, ask=self._ask)
+        self._session = session(self._hosts, total_s=self._total_s, ask=self._ask)
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -111,6 +65,8 @@ class Guard:
             except TimeoutError as error:
                 raise UnavailableError(doing, f"{address.host} did not answer within {self._total_s:g} s") from error
             except (aiohttp.ClientError, OSError, ValueError) as error:
+                if is_full(error):
+                    raise DiskFullError(doing, "the work directory takes no more", "Free space below DBT_WORK_DIR.") from error
                 raise UnavailableError(doing, f"the connection to {address.host} broke ({type(error).__name__})") from error
             if location is None:
                 return
@@ -123,7 +79,7 @@ class Guard:
             message = "Guard is used outside its context"
             raise RuntimeError(message)
         url = URL(address.url, encoded=True)
-        async with self._session.get(url, headers=headers, proxy=_proxy_of(address), allow_redirects=False) as response:
+        async with self._session.get(url, headers=headers, proxy=proxy_of(address), allow_redirects=False) as response:
             if response.status in REDIRECTS and "location" in response.headers:
                 return response.headers["location"]
             if response.status != HTTPStatus.OK:
@@ -148,9 +104,3 @@ def _refusal(response: aiohttp.ClientResponse, address: Address, doing: str) -> 
         asked = response.headers.get("retry-after", "")
         return UnavailableError(doing, said, retry_after_s=min(float(asked), MAX_WAIT_S) if asked.isdecimal() else None)
     return GoneError(doing, said, "Check the address: it has to be readable without signing in.")
-
-
-def _proxy_of(address: Address) -> str | None:
-    """Return the proxy that the environment names for an address."""
-    proxy = getproxies().get(address.scheme)
-    return None if proxy is None or proxy_bypass(f"{address.host}:{address.port}") else proxy

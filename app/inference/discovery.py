@@ -17,6 +17,7 @@ from app import settings
 from app.errors import NoProjectError
 from app.inference.names import MAX_PATH_CHARACTERS, is_installed, kind, plain, shown
 from app.inference.specs import PROJECT_FILE, local_packages
+from app.jobs import LeftOut
 from app.settings import Settings
 from app.texts import UNREADABLE, is_below, join, literal, load
 
@@ -30,15 +31,6 @@ _TEMPLATE_NAME = re.compile(rb"""^name\s*:[ \t]*["']?[^\n#]*?(?:\{\{(?![^}\n]*\b
 _KEY = re.compile(r"name|version|config-version|profile|require-dbt-version|vars|models|seeds|snapshots|sources|tests|flags|[a-z]+-paths?")
 
 Texts = Mapping[str, bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """A directory with a `dbt_project.yml` that is no project of its own, and why."""
-
-    directory: str
-    reason: str
-    """For people, after the directory: "is below `integration_tests`"."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,11 @@ from app.store.history import History
 from app.store.installations import Installations
 from app.store.keys import Keys
 from app.store.lineages import Lineages
+from app.store.logs import Logs
+from app.store.notices import Notices
 from app.store.pool import Database
 from app.store.stats import Statistics
+from app.store.subscriptions import Subscriptions
 
 
 class Store:
@@ -38,6 +41,9 @@ class Store:
         self.graphs = graphs or Graphs(db)
         self.check_runs = CheckRuns(db)
         self.history = History(db)
+        self.subscriptions = Subscriptions(db)
+        self.notices = Notices(db)
+        self.logs = Logs(db)
         self.statistics = Statistics(db)
         self.keys = Keys(db)
 

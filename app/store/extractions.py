@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from app.jobs import Extraction, Newest, Problem, Stage, StageTime, Status
+from app.jobs import Extraction, Facts, Newest, Problem, Stage, StageTime, Status
+from app.storage import Found
 from app.store import rows
 from app.store.pool import Database
 from app.store.sql import statements
 
 SQL = statements("extractions")
+STEP = 1000
+"""Extractions of a history that one search looks at."""
 
 
 class Extractions:
@@ -67,15 +70,21 @@ class Extractions:
         """Queue an extraction again as if it had not been claimed."""
         await self._db.execute(SQL["hand_back"], UUID(extraction_id), worker)
 
-    async def retry(self, extraction_id: str, worker: str, delay: timedelta) -> None:
-        """Queue an extraction again, for later."""
-        await self._db.execute(SQL["retry"], UUID(extraction_id), worker, delay)
+    async def retry(
+        self, extraction_id: str, worker: str, delay: timedelta, *, problem: Problem | None = None, facts: Facts | None = None
+    ) -> int | None:
+        """Queue an extraction again, for later. `problem`: why. Returns as `finish` does."""
+        values = delay, rows.to_json(problem), rows.to_json(facts or Facts())
+        return await self._try(SQL["retry"], extraction_id, worker, *values)
 
-    async def enter_stage(self, extraction_id: str, worker: str, stage: Stage, stages: Sequence[StageTime]) -> bool:
-        """Note that a stage began; False when the claim is lost."""
-        return await self._db.execute(SQL["enter_stage"], UUID(extraction_id), worker, stage, rows.to_json(stages)) == 1
+    async def enter_stage(
+        self, extraction_id: str, worker: str, stage: Stage, stages: Sequence[StageTime], facts: Facts | None = None
+    ) -> bool:
+        """Note that a stage began, and what is known by now; False when the claim is lost."""
+        values = rows.to_json(stages), rows.to_json(facts or Facts())
+        return await self._db.execute(SQL["enter_stage"], UUID(extraction_id), worker, stage, *values) == 1
 
-    async def finish(
+    async def finish(  # noqa: PLR0913 - what is kept of an end, each by its name
         self,
         extraction_id: str,
         worker: str,
@@ -84,10 +93,19 @@ class Extractions:
         *,
         problem: Problem | None = None,
         result: dict[str, object] | None = None,
-    ) -> bool:
-        """End an extraction; False when the claim is lost."""
-        values = rows.to_json(stages), rows.to_json(problem), rows.to_json(result or {})
-        return await self._db.execute(SQL["finish"], UUID(extraction_id), worker, status, *values) == 1
+        facts: Facts | None = None,
+    ) -> int | None:
+        """End an extraction; return the number of the try that this was, None when the claim is lost."""
+        values = rows.to_json(stages), rows.to_json(problem), rows.to_json(result or {}), rows.to_json(facts or Facts())
+        return await self._try(SQL["finish"], extraction_id, worker, status, *values)
+
+    async def _try(self, statement: str, extraction_id: str, worker: str, *values: object) -> int | None:
+        row = await self._db.row(statement, UUID(extraction_id), worker, *values)
+        return None if row is None else row["try"] or 1
+
+    async def cancel(self, extraction_id: str) -> bool:
+        """Cancel what is queued or runs; False when there is no such extraction, or when it has ended."""
+        return await self._db.execute(SQL["cancel"], UUID(extraction_id)) == 1
 
     async def cancel_queued(self, installation_id: int, repository_ids: Sequence[int] | None = None) -> None:
         """Cancel what is queued for an installation, or for some repositories of it."""
@@ -108,3 +126,28 @@ class Extractions:
     async def of_connection(self, connection_id: str, *, before: int | None = None, limit: int) -> list[Extraction]:
         """Return the history of a connection, newest first; `before` is the number of the last one of the page before."""
         return [rows.extraction(row) for row in await self._db.rows(SQL["of_connection"], UUID(connection_id), before, limit)]
+
+    async def search(  # noqa: PLR0913 - filters, each by its name
+        self,
+        connection_id: str,
+        *,
+        statuses: Sequence[Status] | None = None,
+        branch: str | None = None,
+        sha: str | None = None,
+        before: int | None = None,
+        limit: int,
+        step: int = STEP,
+    ) -> Found:
+        """Return the extractions of a connection that have what is asked for, newest first, as far as one step goes.
+
+        A step looks at so many extractions, so it may find fewer than there are: `Found.last` is where the next one begins.
+        """
+        key = UUID(connection_id)
+        asked = key, before, statuses, branch, step
+        row = await (self._db.row(SQL["find_of_commit"], *asked, sha) if sha else self._db.row(SQL["find"], *asked))
+        numbers = (row["found"] or []) if row else []
+        last = row["last"] if row and row["seen"] == step else None
+        if len(numbers) > limit:
+            numbers, last = numbers[:limit], numbers[limit - 1]
+        found = await self._db.rows(SQL["numbered"], key, numbers) if numbers else []
+        return Found([rows.extraction(one) for one in found], last)

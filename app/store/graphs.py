@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from operator import attrgetter
 from sys import intern
 from typing import TypeVar
@@ -17,6 +18,7 @@ from weakref import WeakSet
 import asyncpg
 from cachetools import LRUCache
 
+from app.diff import Diff, Version
 from app.errors import UnavailableError
 from app.graph import Graph, ShownNode
 from app.storage import LineageHead
@@ -26,6 +28,7 @@ from app.store.sql import statements
 SQL = statements("graphs")
 STEP_NODES = 2000
 """Rows that become objects at a time: a few milliseconds of the event loop."""
+STEP_PAIRS = STEP_NODES // 2
 LOADS = 2
 """Lineages that are read from the database at once."""
 KEPT_BYTES = 64 << 20
@@ -60,6 +63,19 @@ class Graphs:
             self._loading[key] = asyncio.create_task(self._load(key))
             self._loading[key].add_done_callback(lambda task: self._loaded(key, task))
         return await asyncio.shield(self._loading[key])
+
+    async def diff(self, base: LineageHead, head: LineageHead) -> Diff | None:
+        """Return what is other at `head` than at `base`, None when one of them was replaced or removed meanwhile."""
+        found, keys = Diff(), ((base.id, base.extracted_at), (head.id, head.extracted_at))
+        async with self._turn:
+            ids = await self._db.row(SQL["differing"], *keys[0], *keys[1])
+            pairs = list(zip(ids["base"], ids["head"], strict=True)) if ids else []
+            for step in (pairs[first : first + STEP_PAIRS] for first in range(0, len(pairs), STEP_PAIRS)):
+                rows = await self._db.rows(SQL["versions"], [one for pair in step for one in pair if one is not None])
+                await self.compute(partial(_add, found, step, rows))
+            await self.compute(found.sort)
+        sizes = [await self._db.value(SQL["size"], *key) for key in keys]
+        return None if None in sizes else found
 
     async def compute(self, work: Callable[[], Result]) -> Result:
         """Do what takes long off the event loop, one after the other: together they would only take turns with it."""
@@ -101,6 +117,15 @@ class Graphs:
         del self._loading[key]
         if not task.cancelled():
             task.exception()  # whoever waits has it; nobody may wait any more
+
+
+def _add(to: Diff, pairs: Sequence[tuple[int | None, int | None]], rows: Sequence[asyncpg.Record]) -> None:
+    versions: dict[int | None, Version] = {row["id"]: _version(row) for row in rows}
+    to.add((versions.get(base), versions.get(head)) for base, head in pairs)
+
+
+def _version(row: asyncpg.Record) -> Version:
+    return Version(row["unique_id"], row["content"], row["upstream"], row["sql_hash"], row["config_hash"])
 
 
 def _node(row: asyncpg.Record) -> ShownNode:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import asyncpg
 import msgspec
 
-from app.jobs import Connection, Extraction, Problem, Repository, StageTime
+from app.jobs import Connection, Extraction, Facts, Problem, Repository, StageTime, Try
 from app.lineage import storable
 
 
@@ -51,7 +53,7 @@ def extraction(row: asyncpg.Record) -> Extraction:
         trigger=row["trigger"],
         created_at=row["created_at"],
         stage=row["stage"],
-        stages=msgspec.json.decode(row["stages"], type=tuple[StageTime, ...]),
+        stages=_stages(row["stages"], row["finished_at"]),
         attempt=row["attempt"],
         forced=row["forced"],
         siblings=max(row["siblings"], 1),
@@ -61,10 +63,18 @@ def extraction(row: asyncpg.Record) -> Extraction:
         finished_at=row["finished_at"],
         problem=None if row["problem"] is None else msgspec.json.decode(row["problem"], type=Problem),
         result=msgspec.json.decode(row["result"], type=dict[str, Any]),
+        tries=msgspec.json.decode(row["tries"], type=tuple[Try, ...]),
+        facts=msgspec.json.decode(row["facts"], type=Facts),
     )
 
 
-def to_json(value: Sequence[StageTime] | Problem | dict[str, object] | None) -> str | None:
+def _stages(text: str, finished_at: datetime | None) -> tuple[StageTime, ...]:
+    """Read the stages; whoever cancelled an extraction did not end the one that ran."""
+    stages = msgspec.json.decode(text, type=tuple[StageTime, ...])
+    return tuple(replace(stage, ended_at=stage.ended_at or finished_at) for stage in stages) if finished_at else stages
+
+
+def to_json(value: Sequence[StageTime] | Problem | Facts | dict[str, object] | None) -> str | None:
     """Return the text of a json column; the character that PostgreSQL cannot hold is replaced."""
     if value is None:
         return None

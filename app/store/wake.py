@@ -11,7 +11,16 @@ import asyncpg
 
 from app import log
 
-CHANNELS = ("freshet_queue", "freshet_checks", "freshet_looks", "freshet_surveys", "freshet_extractions")
+CHANNELS = (
+    "freshet_queue",
+    "freshet_checks",
+    "freshet_looks",
+    "freshet_surveys",
+    "freshet_extractions",
+    "freshet_cancels",
+    "freshet_access",
+    "freshet_notices",
+)
 RECONNECT_S = 2.0
 
 logger = log.get(__name__)

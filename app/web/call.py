@@ -70,6 +70,9 @@ class Call(Generic[Q, B]):
             async with turn:
                 return await self.caller.may("read", repository)
 
-        async with asyncio.TaskGroup() as tasks:
-            answers = {id_: tasks.create_task(ask(repository)) for id_, repository in asked.items()}
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                answers = {id_: tasks.create_task(ask(repository)) for id_, repository in asked.items()}
+        except ExceptionGroup as several:
+            raise several.exceptions[0] from several
         return {id_ for id_, answer in answers.items() if answer.result()}

@@ -12,6 +12,7 @@ from aiohttp import web
 from app.checkup import Checkup, Deliveries, Hook
 from app.github_app import AppManifest, Owner, Registered, Registration
 from app.heads import Heads
+from app.notices import Rules
 from app.ports import Bell, Callers, GitHub
 from app.storage import Store
 from app.web.door import Door
@@ -62,6 +63,7 @@ WAKE = web.AppKey("wake", Wake)
 SETUP = web.AppKey("setup", AppSetup)
 DOOR = web.AppKey("door", Door)
 CALLERS = web.AppKey("callers", Callers)
+NOTIFY = web.AppKey("notify", Rules)
 HEADS = web.AppKey("heads", Heads)
 OBJECTIVE_S = web.AppKey("objective_s", float)
 """A lineage is to be there so soon after a push."""

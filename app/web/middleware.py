@@ -8,8 +8,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from app import log, metrics
-from app.errors import FreshetError, GoneError, NotConfiguredError, SuspendedError, UnavailableError
-from app.web.problems import Problem, of_status
+from app.errors import FreshetError, GoneError, NotConfiguredError, SuspendedError, UnavailableError, UnknownTokenError
+from app.web.problems import Problem, of_status, unknown_token
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -71,6 +71,8 @@ def problem_of(error: FreshetError) -> Problem:
         headers = {"Retry-After": str(max(1, round(error.retry_after_s or 5)))}
         logger.warning("request refused", reason=str(error))
         return Problem(503, error.title, error.user_text, headers=headers)
+    if isinstance(error, UnknownTokenError):
+        return unknown_token()
     status = getattr(error, "status", None) or next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
     if status >= 500:  # noqa: PLR2004
         logger.warning("request failed", reason=str(error))

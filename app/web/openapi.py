@@ -45,6 +45,11 @@ SECURITY = {
         "description": "https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries",
     },
 }
+RATE_HEADERS = {
+    "X-RateLimit-Limit": "Requests a minute that are answered with this token",
+    "X-RateLimit-Remaining": "How many of them are left",
+    "X-RateLimit-Reset": "When the minute ends, in seconds since 1970",
+}
 HEADERS = {"Cache-Control": "public, max-age=300", "Access-Control-Allow-Origin": "*"}
 Json = dict[str, Any]
 
@@ -81,7 +86,7 @@ def describe(operations: Sequence[Operation]) -> Json:
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "description": what} for name, what in TAGS.items() if any(name == one.tag for one in operations)],
         "paths": paths,
-        "components": {"schemas": schemas.components, "securitySchemes": SECURITY},
+        "components": {"schemas": schemas.components, "headers": _headers(), "securitySchemes": SECURITY},
     }
 
 
@@ -114,7 +119,7 @@ class _Schemas:
 
 
 def _operation(of: Operation, schemas: _Schemas) -> Json:
-    path = [{"name": name, "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}} for name in _ids(of.path)]
+    path = [{"name": name, "in": "path", "required": True, "schema": of.id_schema} for name in _ids(of.path)]
     query = schemas.parameters(of.query) if of.query is not None else []
     described: Json = {
         "operationId": f"{of.method.lower()}_{re.sub(r'[^a-z]+', '_', of.path.lower()).strip('_')}",
@@ -124,8 +129,12 @@ def _operation(of: Operation, schemas: _Schemas) -> Json:
         "parameters": [*path, *query, *of.extra.get("parameters", ())],
         "responses": {**_successes(of, schemas), **_problems(of, schemas), **of.extra.get("responses", {})},
     }
+    if of.guard != "none":
+        headers = {name: {"$ref": f"#/components/headers/{name}"} for name in RATE_HEADERS}
+        described["responses"] = {status: {**response, "headers": headers} for status, response in described["responses"].items()}
     if of.body is not None:
-        described["requestBody"] = {"required": False, "content": {"application/json": {"schema": schemas.ref(of.body, "validation")}}}
+        required = any(field.is_required() for field in of.body.model_fields.values())
+        described["requestBody"] = {"required": required, "content": {"application/json": {"schema": schemas.ref(of.body, "validation")}}}
     return {**described, **{key: value for key, value in of.extra.items() if key not in ("parameters", "responses")}}
 
 
@@ -157,6 +166,11 @@ def _problems(of: Operation, schemas: _Schemas) -> Json:
     found |= {503: "Something that the service needs is away: try again as `Retry-After` says", **of.problems}
     content = {CONTENT_TYPE: {"schema": schemas.ref(ProblemDocument, "serialization")}}
     return {str(status): {"description": found[status], "content": content} for status in sorted(found)}
+
+
+def _headers() -> Json:
+    """Return the headers of answers to callers who are counted; without a limit there are none."""
+    return {name: {"description": what, "schema": {"type": "integer", "minimum": 0}} for name, what in RATE_HEADERS.items()}
 
 
 def _parameter(name: str, schema: Mapping[str, Any], *, required: bool) -> Json:

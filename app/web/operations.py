@@ -53,6 +53,8 @@ class Operation:
     guard: Guard = "token"
     right: Right | None = None
     """What the caller has to have on GitHub in the repository that the path leads to; the handler asks for it with `Call.connection`."""
+    id_schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string", "format": "uuid"})
+    """Of the id in the path: ours are UUIDs."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Of the operation in OpenAPI, what nothing else here tells."""
 

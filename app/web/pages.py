@@ -56,7 +56,7 @@ async def extraction(request: web.Request) -> web.Response:
 async def events(request: web.Request) -> web.StreamResponse:
     """Send the changing part of the page whenever it changes."""
     found = await requests.extraction(request)
-    return await sse.follow(request, found.id, lambda changed: _fragment(request, changed))
+    return await sse.follow(request, found.id, "page", lambda changed: _fragment(request, changed))
 
 
 async def asset(request: web.Request) -> web.Response:

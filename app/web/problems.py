@@ -33,6 +33,12 @@ def not_found(what: str) -> Problem:
     return Problem(404, "Not found", f"There is no such {what}, or it may not be seen with this token.")
 
 
+def unknown_token() -> Problem:
+    """Return the answer to a token that nobody knows: https://www.rfc-editor.org/rfc/rfc6750#section-3."""
+    what = "Send a token of GitHub's that is still good, or a service token: the operator sets them with FRESHET_API_TOKENS."
+    return Problem(401, "This token is not known", what, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
+
+
 def of_status(status: int, detail: str = "", headers: Mapping[str, str] | None = None) -> Problem:
     """Return the problem of a plain HTTP status."""
     phrase = HTTPStatus(status)

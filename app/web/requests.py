@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from collections.abc import Collection
 from typing import TypeVar, get_origin
 from uuid import UUID
@@ -13,24 +12,14 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from app.jobs import Connection, Extraction
+from app.jobs import Extraction
 from app.web.keys import STORE
 from app.web.models.common import MAX_DIGITS
 from app.web.problems import Problem, not_found
 
 Model = TypeVar("Model", bound=BaseModel)
-Choice = TypeVar("Choice", bound=str)
-MAX_NUMBER = 999_999
 MAX_SHOWN = 100
 """So much of a name that somebody made up is said back, in characters."""
-
-
-async def connection(request: web.Request) -> Connection:
-    """Return the connection that the path names. Raises Problem 404."""
-    found = await request.app[STORE].connections.get(path_id(request, "connection"))
-    if found is None:
-        raise not_found("connection")
-    return found
 
 
 async def extraction(request: web.Request) -> Extraction:
@@ -39,57 +28,6 @@ async def extraction(request: web.Request) -> Extraction:
     if found is None:
         raise not_found("extraction")
     return found
-
-
-def known(request: web.Request, names: Collection[str]) -> None:
-    """Refuse parameters that there are not: a filter with a slip in its name must not answer everything."""
-    for name in request.query:
-        if name not in names:
-            raise invalid(name[:MAX_SHOWN], f"is not a parameter here; there {_listed(names)}")
-
-
-def text(request: web.Request, name: str) -> str | None:
-    """Return a text parameter, None when it is absent or empty."""
-    values = texts(request, name)
-    if len(values) > 1:
-        raise invalid(name, "is given more than once")
-    return values[0] if values else None
-
-
-def texts(request: web.Request, name: str) -> list[str]:
-    """Return the values of a parameter that may be repeated, without empty ones."""
-    values = [value for value in request.query.getall(name, []) if value]
-    if any("\0" in value for value in values):
-        raise invalid(name, "holds a NUL character")
-    return values
-
-
-def choice(name: str, value: str, among: Collection[Choice]) -> Choice:
-    """Return a value of a parameter that takes certain ones only."""
-    for one in among:
-        if value == one:
-            return one
-    raise invalid(name, f"is one of {', '.join(f'`{one}`' for one in among)}")
-
-
-def whole_number(request: web.Request, name: str) -> int | None:
-    """Return a number from 0 to `MAX_NUMBER`, None when it is absent or empty."""
-    value = text(request, name)
-    if value is None:
-        return None
-    if not (value.isascii() and value.isdigit() and len(value) <= len(str(MAX_NUMBER))):
-        raise invalid(name, f"is a whole number from 0 to {MAX_NUMBER}")
-    return int(value)
-
-
-def sha(request: web.Request) -> str | None:
-    """Return the parameter `sha`, a full one."""
-    value = text(request, "sha")
-    if value is None:
-        return None
-    if re.fullmatch("[0-9a-f]{40}([0-9a-f]{24})?", value.lower()) is None:
-        raise invalid("sha", "is a full commit id: 40 or 64 hexadecimal digits")
-    return value.lower()
 
 
 def query(request: web.Request, model: type[Model]) -> Model:
@@ -172,7 +110,8 @@ def _refusal(error: ValidationError, whole: str, model: type[BaseModel]) -> Prob
     """Return the problem of the first thing that is wrong; `whole` names it when it is no field of it."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     # A parameter that is not there may have any name, and any length.
-    field = ".".join(str(part) for part in first["loc"])[:MAX_SHOWN] or whole
+    place = first["loc"][:1] if whole == "query" else first["loc"]
+    field = ".".join(str(part) for part in place)[:MAX_SHOWN] or whole
     if first["type"] == "extra_forbidden":
         return invalid(field, f"is not a {'parameter' if whole == 'query' else 'field'} here; there {_listed(model.model_fields)}")
     words = first["msg"].removeprefix("Value error, ")

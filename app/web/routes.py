@@ -5,9 +5,9 @@ from __future__ import annotations
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from app.web import lineage, openapi, pages, setup
-from app.web.api import badge, connections, extractions, service, stats
-from app.web.operations import API, Operation, plain, route
+from app.web import limits, openapi, pages, setup
+from app.web.api import badge, connections, diff, extractions, lineage, notifications, service, stats
+from app.web.operations import Operation, route
 
 
 def operations(webhook: Handler) -> tuple[Operation, ...]:
@@ -15,24 +15,19 @@ def operations(webhook: Handler) -> tuple[Operation, ...]:
     return (
         *service.operations(webhook),
         *connections.OPERATIONS,
-        Operation(
-            method="GET",
-            path=f"{API}/connections/{{id}}/lineage",
-            handler=plain(lineage.Lineage().show),
-            summary="The lineage, whole or in part",
-            tag="lineage",
-            query=None,
-            media={"application/json": "The lineage"},
-            right="read",
-        ),
+        *lineage.operations(),
+        *diff.operations(),
         *extractions.OPERATIONS,
+        *notifications.OPERATIONS,
         *stats.OPERATIONS,
         *badge.OPERATIONS,
     )
 
 
 def add(web_app: web.Application, webhook: Handler) -> None:
-    """Add all routes."""
+    """Add all routes; without limits, unless they are set up."""
+    if limits.LIMITS not in web_app:
+        limits.set_up(web_app, limits.Limits(0))
     offered = operations(webhook)
     document = openapi.Document(offered)
     web_app.add_routes(

@@ -5,33 +5,62 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 from aiohttp import web
-from aiohttp_sse import sse_response
+from aiohttp_sse import EventSourceResponse as Response
 
-from app.jobs import ENDED, Extraction
-from app.web.keys import CLOSING, STORE, WAKE
+from app.web.keys import STORE, WAKE
+from app.web.watch import VIEWS, Show, State, View
 
-LOOK_S = 5.0
-"""A notification can be lost with its connection, so the store is looked at now and then as well."""
 HEARTBEAT_S = 10.0
-CHANNEL = "freshet_extractions"
+RETRY_MS = 2000
+"""After so long a client that lost its stream asks again."""
+LAST_EVENT_ID = "Last-Event-ID"
 
 
-async def follow(request: web.Request, extraction_id: str, show: Callable[[Extraction], str]) -> web.StreamResponse:
-    """Stream what `show` makes of an extraction: `event: progress` for each change, `event: end` for the last."""
-    with request.app[WAKE].bell(CHANNEL, extraction_id) as bell:
-        async with sse_response(request, ping_interval=HEARTBEAT_S) as response:
-            shown = None
-            while not request.app[CLOSING].is_set() and response.is_connected():
-                extraction = await request.app[STORE].extractions.get(extraction_id)
-                ended = extraction is None or extraction.status in ENDED
-                text = show(extraction) if extraction else "{}"
-                if text != shown or ended:
-                    await response.send(text, event="end" if ended else "progress")
-                    shown = text
-                if ended:
-                    break
-                await bell.wait(LOOK_S)
+def wanted(request: web.Request) -> bool:
+    """Tell whether somebody asks for events."""
+    return request.method == "GET" and "text/event-stream" in request.headers.get("Accept", "")
+
+
+async def follow(request: web.Request, extraction_id: str, how: str, show: Show) -> web.StreamResponse:
+    """Stream what `show` makes of an extraction: `event: progress` for each change, `event: end` for the last.
+
+    Each has an `id`. Whoever comes again with the last one is not sent the same once more; when that was the end, 204 has him stay away.
+    `how` names what `show` makes: it is made once for all who ask for it.
+    """
+    known = request.headers.get(LAST_EVENT_ID)
+    async with request.app[VIEWS].of(extraction_id, request.app[STORE], request.app[WAKE]) as view:
+        state = await view.after(None)
+        if state is None or (state.ended and state.shown(how, show)[1] == known):
+            return web.Response(status=204 if state else 503, headers={} if state else {"Retry-After": "1"})
+        return await _send(request, view, state, known, lambda changed: changed.shown(how, show))
+
+
+async def _send(request: web.Request, view: View, first: State, known: str | None, shown: Callable[[State], tuple[str, str]]) -> Response:
+    response = Response(ping_interval=HEARTBEAT_S)
+    # Whoever went away in the middle is no concern of anybody's.
+    with suppress(ConnectionResetError, TimeoutError):
+        await response.prepare(request)
+        async with response:
+            state: State | None = first
+            retry: int | None = RETRY_MS
+            while state is not None:
+                text, id_ = shown(state)
+                if id_ != known:
+                    await response.send(text, id=id_, event="end" if state.ended else "progress", retry=retry)
+                    known, retry = id_, None
+                state = await _next(view, state, response)
     return response
+
+
+async def _next(view: View, state: State, response: Response) -> State | None:
+    """Return the next state, None when there is none, or nobody to send it to."""
+    while response.is_connected():
+        with suppress(TimeoutError):
+            async with asyncio.timeout(HEARTBEAT_S):
+                return await view.after(state)
+    return None

@@ -1,25 +1,28 @@
-"""Service tokens: kept as hashes, compared in constant time."""
+"""Service tokens: kept as hashes, compared in constant time; and who else may be behind a token."""
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Iterable
 
+from app import tokens
 from app.jobs import Repository
-from app.ports import Caller, Right
+from app.ports import Caller, Callers, Right
+from app.web.token_file import TokenFile
 
 
 class ServiceTokens:
-    """Tokens that may read and trigger everything."""
+    """Tokens that may read and trigger everything: some for good, and those of a file, if there is one."""
 
-    def __init__(self, tokens: Iterable[str]) -> None:
-        self._digests = [_digest(token) for token in tokens]
+    def __init__(self, fixed: Iterable[str], file: TokenFile | None = None) -> None:
+        self._digests = [tokens.digest(token) for token in fixed]
+        self._file = file
 
-    def __contains__(self, token: str) -> bool:
+    async def hold(self, token: str) -> bool:
         """Tell whether a token is one of them; every one is compared, so that the time tells nothing."""
-        digest = _digest(token)
-        return sum(hmac.compare_digest(digest, known) for known in self._digests) > 0
+        digest = tokens.digest(token)
+        known = [*self._digests, *(await self._file.digests() if self._file else ())]
+        return sum(hmac.compare_digest(digest, one) for one in known) > 0
 
 
 class Service:
@@ -28,7 +31,7 @@ class Service:
     everything = True
 
     def __init__(self, token: str) -> None:
-        self.key = f"service {_digest(token).hex()[:16]}"
+        self.key = tokens.fingerprint(token)
 
     async def may(self, right: Right, repository: Repository) -> bool:  # noqa: ARG002 - whatever it is: yes
         """Return True."""
@@ -42,13 +45,24 @@ class Service:
 class ServiceCallers:
     """Knows the callers with service tokens (`app.ports.Callers`)."""
 
-    def __init__(self, tokens: ServiceTokens) -> None:
-        self._tokens = tokens
+    def __init__(self, service_tokens: ServiceTokens) -> None:
+        self._tokens = service_tokens
 
     async def of(self, token: str) -> Caller | None:
         """Return the caller, None when it is no service token."""
-        return Service(token) if token in self._tokens else None
+        return Service(token) if await self._tokens.hold(token) else None
 
 
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+class EitherCallers:
+    """Knows whom one of several knows, asked one after the other: a service token is shown to nobody else."""
+
+    def __init__(self, *callers: Callers) -> None:
+        self._callers = callers
+
+    async def of(self, token: str) -> Caller | None:
+        """Return the caller, None when none of them knows the token. Raises GitHubUnavailableError."""
+        for callers in self._callers:
+            caller = await callers.of(token)
+            if caller is not None:
+                return caller
+        return None

@@ -5,14 +5,14 @@ https://docs.github.com/en/rest/checks/runs; `summary` and `text` are limited in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, cast
 
 from app.errors import BranchLeftOutError, CommitGoneError, ContainerTimedOutError, DbtError, FreshetError, NoProjectError, ProjectError
 from app.inference.project import Layout, is_clean
-from app.jobs import Conclusion, Extraction, Problem, Status
+from app.jobs import Conclusion, Extraction, LeftOut, Problem, Status
 from app.lineage import LISTED, Difference, StorableLineage
 from app.remarks import Placeholder, Remark
 from app.settings import PATH, Settings
@@ -25,6 +25,9 @@ NAME = "dbt lineage"
 MAX_TEXT_BYTES = 65_535
 MAX_ANNOTATION_BYTES = 60_000
 MAX_ANNOTATION_TITLE_BYTES = 250
+MAX_LEFT_OUT = 100
+MAX_LOG_SHOWN = 4000
+"""Characters of a log's end that go with an error that dbt did not put into words."""
 AGAIN: tuple[Conclusion, ...] = ("neutral", "timed_out", "cancelled")
 """How it ended when doing it again may end otherwise: then a button offers it."""
 
@@ -70,6 +73,28 @@ def carried(of: Mapping[str, Any], sha: str, change: Difference | None) -> dict[
     return {**of, "change": None if change is None else _change(change), "carried_from": sha, "usage": {}}
 
 
+def chosen(layout: Layout, adapter_type: str, image: str, dbt_version: str) -> dict[str, Any]:
+    """Return what a project is extracted with, as fields of `Facts`."""
+    facts = {
+        "project_dir": layout.project_dir,
+        "profile": layout.profile,
+        "target": layout.warehouse.target,
+        "adapter_type": adapter_type,
+        "evidence": layout.warehouse.evidence,
+        "image": image,
+        "dbt_version": dbt_version,
+    }
+    # A project that somebody names is extracted wherever it lies.
+    left_out = [one for one in layout.found.left_out if one.directory != layout.project_dir]
+    kept = tuple(LeftOut(_utf8(one.directory), _utf8(one.reason)) for one in left_out[:MAX_LEFT_OUT])
+    return cast("dict[str, Any]", _encodable(facts)) | {"left_out": kept}
+
+
+def invented(placeholders: Iterable[Placeholder]) -> tuple[Placeholder, ...]:
+    """Return placeholders as they can be stored."""
+    return tuple(Placeholder(**cast("dict[str, Any]", _encodable(asdict(one)))) for one in placeholders)
+
+
 def complaints(settings: Settings) -> tuple[Remark, ...]:
     """Return what is wrong with `.github/freshet.yml`, line by line."""
     title = f"{PATH} was not used"
@@ -83,7 +108,8 @@ def problem(error: FreshetError, *, chosen: bool = True) -> Problem:
     `chosen`: somebody chose this repository for the App; else nobody wants to hear a failure of it for having no dbt project.
     """
     message = f"While {error.doing}: {error.reason.rstrip('.')}."
-    found = Problem(error.title, message, error.next_step, getattr(error, "log", ""), remarks=error.remarks)
+    output = error.log.strip()[-MAX_LOG_SHOWN:] if isinstance(error, ProjectError) else ""
+    found = Problem(error.title, message, error.next_step, output, remarks=error.remarks)
     if isinstance(error, DbtError):
         advised = advice.advise(advice.parts(error.output)[0])
         path, line = error.place or (None, None)

@@ -59,6 +59,8 @@ FILL = (
        JOIN connections c ON c.id = md5('connection' || CASE WHEN e % 20 = 0 THEN 1 ELSE 1 + (e::bigint * 7919) % $1 END)::uuid
        JOIN repositories r ON r.id = c.repository_id""",
     "INSERT INTO check_runs (extraction_id, github_id, revision, sent) SELECT id, number, 5, 5 FROM extractions",
+    """INSERT INTO logs (extraction_id, try, size_bytes, content)
+       SELECT id, 1, 2000, decode(repeat(md5(id::text), 15), 'hex') FROM extractions""",
     """INSERT INTO lineages (connection_id, extraction_id, sha, branch, dbt_version, manifest_schema, node_ids, input, extracted_at)
        SELECT e.connection_id, e.id, e.sha, e.branch, '1.11.16', 'v12', n.ids, decode(md5('input' || e.number / 50), 'hex'), e.finished_at
        FROM extractions e JOIN (SELECT connection_id, array_agg(id) AS ids FROM nodes GROUP BY 1) n USING (connection_id)

@@ -90,6 +90,13 @@ def node(number: int, kind: int, chance: Random) -> tuple[str, dict[str, Any]]:
         "refs": [{"name": f"mart_{upstream:06}", "package": None, "version": None}],
         "depends_on": {"macros": [], "nodes": [f"model.generated.mart_{upstream:06}"]},
     }
+    if kind:
+        at = {"attached_node": f"model.generated.mart_{upstream:06}", "column_name": f"measure_{chance.randint(0, 5)}"}
+        own |= {
+            **at,
+            "file_key_name": f"models.mart_{upstream:06}",
+            "test_metadata": {"name": KINDS[kind], "kwargs": {}, "namespace": None},
+        }
     return key, {**own, **json.loads(REST)}
 
 

@@ -4,11 +4,13 @@ Nothing is patched: the App under test is pointed at :attr:`GitHubDouble.api_url
 and cannot tell. From the outside in:
 
 ``double``           the control API that tests hold: installing the App, its webhooks, its check runs; built on
+``people``           tokens of users, other Apps and workflows, on
 ``pushes``           repositories and pushes, and on
 ``lifecycle``        start, stop, and what was recorded
 ``server``           the aiohttp application: middlewares for recording, faults, errors, rate limits and ETags, and all routes
 ``apps``             ``/app…``: the App itself, its hook, its installations, installation tokens
 ``registration``     an App from a manifest: ``/settings/apps/new``, where the browser posts it, and ``/app-manifests/…``
+``users``            ``/user…``, ``/rate_limit`` and ``/applications/…``: what users' tokens are asked of
 ``repos``            ``/repos/…``: repositories, branches, commits, references, trees
 ``check_runs``       ``/repos/…/check-runs``; ``check_rules`` holds what GitHub accepts in one, as pure functions
 ``smart_http``       ``/{owner}/{name}.git``: git's own ``http-backend`` behind GitHub's authentication

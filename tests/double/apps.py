@@ -148,19 +148,20 @@ def _find_installation(request: web.Request) -> Installation:
 async def list_repositories(request: web.Request) -> web.Response:
     """https://docs.github.com/en/rest/apps/installations#list-repositories-accessible-to-the-app-installation."""
     state, token = state_of(request), token_of(request)
-    if token is None or token.installation_id is None:
+    if token is None or token.user is not None:
         raise ApiError(
             403,
             "You must authenticate with an installation access token in order to list repositories for an installation.",
         )
-    installed = state.installations.get(token.installation_id)
-    if installed is None:
+    installed = state.installations.get(token.installation_id or 0)
+    if installed is None and token.installation_id is not None:
         raise ApiError(401, "Bad credentials")
-    reached = [r for r in state.installed(installed) if token.repository_ids is None or r.id in token.repository_ids]
+    among = list(state.repositories.values()) if installed is None else state.installed(installed)
+    reached = [r for r in among if token.repository_ids is None or r.id in token.repository_ids]
     shown, headers = page(request, reached)
     answer = {
         "total_count": len(reached),
-        "repository_selection": views.selection(installed),
+        "repository_selection": "selected" if installed is None else views.selection(installed),
         "repositories": [views.repository(state, repository) for repository in shown],
     }
     return web.json_response(answer, headers=headers)

@@ -61,12 +61,12 @@ def new_token_value(app_id: int, form: TokenForm, count: int) -> str:
     https://github.blog/changelog/ announced the long form: opaque, with dots, and longer than any column of 255.
     """
     if form == "short" or (form == "alternate" and count % 2 == 0):
-        return "ghs_" + _random(36)
-    head = f"ghs_{app_id}_{_random(20)}."
-    return head + _random(_LONG_TOKEN_LENGTH - len(head) - 87) + "." + _random(86)
+        return "ghs_" + random_text(36)
+    head = f"ghs_{app_id}_{random_text(20)}."
+    return head + random_text(_LONG_TOKEN_LENGTH - len(head) - 87) + "." + random_text(86)
 
 
-def _random(length: int) -> str:
+def random_text(length: int) -> str:
     """Return that many letters and digits."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(length))
 
@@ -139,12 +139,42 @@ def permissions_on(state: State, token: Token | None, repository: Repository) ->
     public = None if repository.private else _PUBLIC
     if token is None:
         return public
-    if token.user is not None:
-        role = token.roles.get(repository.id)
-        return public if role is None else {**_PUBLIC, "contents": "read" if role == "pull" else "write"}
-    if _reaches(state, token, repository):
-        return {**(public or {}), **token.permissions}
-    return public
+    granted = _of_user(state, token, repository) if token.user is not None else _of_installation(state, token, repository)
+    return public if granted is None else {**(public or {}), **granted}
+
+
+def _of_installation(state: State, token: Token, repository: Repository) -> Mapping[str, str] | None:
+    """Return what an installation token was given for a repository, None when that is not among its own."""
+    if token.installation_id is None:
+        return token.permissions if repository.id in (token.repository_ids or ()) else None
+    return token.permissions if _reaches(state, token, repository) else None
+
+
+def _of_user(state: State, token: Token, repository: Repository) -> Mapping[str, str] | None:
+    """Return what a user's token may do: what both the user may, and the token was given."""
+    role = token.roles.get(repository.id)
+    if role is None:
+        return None
+    own = {**_PUBLIC, "contents": "read" if role == "pull" else "write"}
+    if token.scopes is not None:
+        return _of_scopes(token.scopes, own, private=repository.private)
+    if token.client_id == state.app.client_id:
+        installed = state.installation_of(repository)
+        given = None if installed is None or installed.suspended_at is not None else installed.permissions
+    else:
+        given = token.permissions if token.repository_ids is None or repository.id in token.repository_ids else None
+    if given is None:
+        return None
+    return {name: min(level, own[name], key=_LEVELS.__getitem__) for name, level in given.items() if name in own}
+
+
+def _of_scopes(scopes: frozenset[str], own: Mapping[str, str], *, private: bool) -> Mapping[str, str] | None:
+    """https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/scopes-for-oauth-apps#available-scopes."""
+    if "repo" in scopes:
+        return own
+    if private:
+        return {"metadata": "read"} if any(scope.startswith("repo") for scope in scopes) else None
+    return own if "public_repo" in scopes else None
 
 
 def _reaches(state: State, token: Token, repository: Repository) -> bool:

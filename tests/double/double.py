@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
 from typing import Literal
 
 from tests.double import events
-from tests.double.pushes import Pushes
-from tests.double.state import AccountType, CheckRun, Delivery, Installation, Repository, Role, Token
+from tests.double.people import People
+from tests.double.state import AccountType, CheckRun, Delivery, Installation, Repository
 
 POLL_S = 0.02
 
 
-class GitHubDouble(Pushes):
+class GitHubDouble(People):
     """A GitHub with one App, listening on 127.0.0.1 between ``async with`` and its end.
 
     ``api_prefix`` is where REST is served ("" for the root, as on api.github.com; the default is that of GitHub
@@ -70,19 +68,6 @@ class GitHubDouble(Pushes):
         kept = {repository.id for repository in self.state.installed(installation)}
         installation.repository_ids = kept - {repository.id for repository in repositories}
         await self._hookshot.deliver(events.installation_repositories(self.state, "removed", installation, repositories))
-
-    def user_token(self, login: str, roles: Mapping[Repository, Role]) -> str:
-        """Return a token of a user with these roles; private repositories besides them are not found."""
-        self.state.account(login, "User")
-        granted = {repository.id: role for repository, role in roles.items()}
-        expires_at = self.state.now() + timedelta(hours=8)
-        token = Token(f"ghu_{secrets.token_hex(18)}", expires_at, {}, user=login, roles=granted)
-        self.state.tokens[token.value] = token
-        return token.value
-
-    def revoke_all_tokens(self) -> None:
-        """Make every token an unknown one."""
-        self.state.tokens.clear()
 
     # Webhooks
 

@@ -40,6 +40,6 @@ def not_found() -> ApiError:
     return ApiError(404, "Not Found")
 
 
-def forbidden() -> ApiError:
+def forbidden(what: str = "integration") -> ApiError:
     """Return the answer to a token without the permission."""
-    return ApiError(403, "Resource not accessible by integration")
+    return ApiError(403, f"Resource not accessible by {what}")

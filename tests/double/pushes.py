@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from tests.double import events, git
+from tests.double import events, git, views
 from tests.double.lifecycle import RunningServer
 from tests.double.state import Repository
 
@@ -101,6 +101,20 @@ class Pushes(RunningServer):
         self.state.former_names[repository.full_name] = repository.id
         repository.full_name = f"{repository.owner}/{name}"
         await self._tell_of_repository("renamed", repository, {"repository": {"name": {"from": former}}})
+
+    async def transfer_repository(self, repository: Repository, owner: str) -> None:
+        """Give a repository to another account; only where the App is installed there it hears of that."""
+        former, before = self.state.account(repository.owner), self.state.installation_of(repository)
+        self.state.former_names[repository.full_name] = repository.id
+        self.state.account(owner)
+        if before is not None and before.repository_ids is not None:
+            before.repository_ids.discard(repository.id)
+        repository.full_name = f"{owner}/{repository.name}"
+        of = {"organization": views.organization} if former.type == "Organization" else {"user": views.account}
+        changes = {"owner": {"from": {kind: view(self.state, former) for kind, view in of.items()}}}
+        await self._tell_of_repository("transferred", repository, changes)
+        if before is not None:
+            await self._hookshot.deliver(events.installation_repositories(self.state, "removed", before, [repository]))
 
     async def set_default_branch(self, repository: Repository, branch: str) -> None:
         """Make another branch the default one."""

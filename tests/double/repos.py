@@ -9,7 +9,7 @@ from aiohttp import web
 
 from tests.double import git, views
 from tests.double.errors import ApiError, not_found
-from tests.double.rest import require_repository, state_of, token_of
+from tests.double.rest import DEFAULT_PER_PAGE, positive, require_repository, state_of, token_of
 from tests.double.state import Json, Repository, node_id
 
 SHA_MEDIA_TYPE = "application/vnd.github.sha"
@@ -18,7 +18,7 @@ SHA_MEDIA_TYPE = "application/vnd.github.sha"
 async def get_repository(request: web.Request) -> web.Response:
     """https://docs.github.com/en/rest/repos/repos#get-a-repository."""
     repository, token = require_repository(request, "metadata"), token_of(request)
-    role = token.roles.get(repository.id) if token else None
+    role = views.role_of(token, repository)
     return web.json_response(views.full_repository(state_of(request), repository, role))
 
 
@@ -51,6 +51,15 @@ async def get_commit(request: web.Request) -> web.Response:
     if SHA_MEDIA_TYPE in request.headers.get("Accept", ""):
         return web.Response(text=sha, content_type=SHA_MEDIA_TYPE)
     return web.json_response(views.commit(state, repository, await git.read_commit(repository.directory, sha)))
+
+
+async def list_commits(request: web.Request) -> web.Response:
+    """https://docs.github.com/en/rest/commits/commits#list-commits: of the default branch, newest first, one page of them."""
+    state, repository = state_of(request), require_repository(request, "contents")
+    await _refuse_empty(repository)
+    limit = positive(request, "per_page", DEFAULT_PER_PAGE)
+    listed = await git.log(repository.directory, repository.default_branch, limit=limit)
+    return web.json_response([views.commit(state, repository, commit) for commit in listed])
 
 
 async def require_commit(repository: Repository, ref: str) -> str:

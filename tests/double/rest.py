@@ -59,7 +59,8 @@ def require_repository(request: web.Request, permission: str, level: str = "read
     if permissions is None:
         raise not_found()
     if not allows(permissions, permission, level):
-        raise forbidden()
+        personal = token is not None and token.user is not None and token.client_id is None
+        raise forbidden("personal access token" if personal else "integration")
     return repository
 
 

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from tests.double import apps, check_runs, registration, repos, smart_http
+from tests.double import apps, check_runs, registration, repos, smart_http, users
 from tests.double.auth import find_token
 from tests.double.errors import ApiError
 from tests.double.faults import Faults, apply
@@ -36,6 +36,7 @@ _REPO_ROUTES: tuple[tuple[str, str, Callable[[web.Request], Awaitable[web.Respon
     ("GET", "/branches/{branch:.+}", repos.get_branch),
     ("GET", "/commits/{ref:.+}/check-runs", check_runs.list_for_ref),
     ("GET", "/commits/{ref:.+}", repos.get_commit),
+    ("GET", "/commits", repos.list_commits),
     ("GET", "/git/ref/{ref:.+}", repos.get_reference),
     ("GET", "/git/trees/{sha:.+}", repos.get_tree),
     ("POST", "/check-runs", check_runs.create),
@@ -49,7 +50,7 @@ def create_server(state: State, hookshot: Hookshot, faults: Faults, api_prefix: 
     """Return the application that serves REST below ``api_prefix`` and git at the root."""
     server = web.Application(middlewares=[record, inject_faults, explain, limit, revalidate], client_max_size=MAX_BODY_BYTES)
     server[STATE], server[HOOKSHOT], server[FAULTS], server[API_PREFIX] = state, hookshot, faults, api_prefix
-    for route in apps.routes:
+    for route in (*apps.routes, *users.routes):
         if isinstance(route, web.RouteDef):
             server.router.add_route(route.method, api_prefix + route.path, route.handler)
     for prefix in _REPO_PREFIXES:
@@ -121,9 +122,11 @@ async def limit(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Count requests per installation, user or address: https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api."""
     if _is_git(request):
         return await handler(request)
-    state, caller = state_of(request), _caller(request)
-    used = state.requests_used[caller] = state.requests_used.get(caller, 0) + 1
+    state, (caller, scopes) = state_of(request), _caller(request)
+    free = request.path.removeprefix(request.app[API_PREFIX]) == "/rate_limit"
+    used = state.requests_used[caller] = state.requests_used.get(caller, 0) + (0 if free else 1)
     headers = {
+        **({} if scopes is None else {"X-OAuth-Scopes": ", ".join(sorted(scopes))}),
         "X-RateLimit-Limit": str(state.rate_limit),
         "X-RateLimit-Remaining": str(max(0, state.rate_limit - used)),
         "X-RateLimit-Used": str(min(used, state.rate_limit)),
@@ -133,7 +136,7 @@ async def limit(request: web.Request, handler: Handler) -> web.StreamResponse:
         "X-GitHub-Media-Type": "github.v3; format=json",
     }
     try:
-        if used > state.rate_limit:
+        if used > state.rate_limit and not free:
             raise ApiError(403, f"API rate limit exceeded for {caller}.")
         response = await handler(request)
     except ApiError as error:
@@ -145,15 +148,15 @@ async def limit(request: web.Request, handler: Handler) -> web.StreamResponse:
     return response
 
 
-def _caller(request: web.Request) -> str:
-    """Return whose rate limit a request counts against."""
+def _caller(request: web.Request) -> tuple[str, frozenset[str] | None]:
+    """Return whose rate limit a request counts against, and the scopes of a classic token."""
     try:
         token = find_token(state_of(request), request.headers.get("Authorization"))
     except ApiError:
-        return "App"
+        return "App", None
     if token is None:
-        return f"{request.remote}"
-    return f"user {token.user}" if token.user else f"installation ID {token.installation_id}"
+        return f"{request.remote}", None
+    return (f"user {token.user}" if token.user else f"installation ID {token.installation_id}"), token.scopes
 
 
 @web.middleware

@@ -26,10 +26,9 @@ _PLAIN = {"GIT_PROTOCOL": "", "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "uplo
 
 
 async def info_refs(request: web.Request) -> web.StreamResponse:
-    """Advertise the references, for fetching only."""
-    if request.query.get("service") != "git-upload-pack":
-        return _refusal(403, "Write access to repository not granted.")
-    return await _serve(request, "info/refs")
+    """Advertise the references: for a fetch, or for a push to those who may."""
+    level = "read" if request.query.get("service") == "git-upload-pack" else "write"
+    return await _serve(request, "info/refs", level)
 
 
 async def upload_pack(request: web.Request) -> web.StreamResponse:
@@ -38,21 +37,21 @@ async def upload_pack(request: web.Request) -> web.StreamResponse:
 
 
 async def receive_pack(_request: web.Request) -> web.StreamResponse:
-    """Refuse a push: the App has contents:read."""
+    """Refuse a push: nobody pushes to this GitHub over HTTP, see :class:`~tests.double.pushes.Pushes`."""
     return _refusal(403, "Write access to repository not granted.")
 
 
-async def _serve(request: web.Request, service: str) -> web.StreamResponse:
+async def _serve(request: web.Request, service: str, level: str = "read") -> web.StreamResponse:
     """Authenticate, then hand over to git."""
-    found = _authenticate(request)
+    found = _authenticate(request, level)
     if isinstance(found, web.Response):
         return found
     environment = _cgi_environment(request, found, service)
     return await _http_backend(request, environment | _PLAIN if state_of(request).plain_git else environment)
 
 
-def _authenticate(request: web.Request) -> Repository | web.Response:
-    """Return the repository when the caller may fetch it, otherwise the refusal in GitHub's words."""
+def _authenticate(request: web.Request, level: str) -> Repository | web.Response:
+    """Return the repository when the caller may read or write its contents, otherwise the refusal in GitHub's words."""
     state, path = state_of(request), request.match_info
     authorization = request.headers.get("Authorization")
     try:
@@ -68,7 +67,7 @@ def _authenticate(request: web.Request) -> Repository | web.Response:
     permissions = None if repository is None else permissions_on(state, token, repository)
     if repository is None or permissions is None:
         return _refusal(404, "Repository not found.") if authorization else _refusal(401, "No anonymous access.")
-    if not allows(permissions, "contents", "read"):
+    if not allows(permissions, "contents", level):
         return _refusal(403, "Write access to repository not granted.")
     return repository
 
@@ -94,6 +93,8 @@ def _cgi_environment(request: web.Request, repository: Repository, service: str)
         "QUERY_STRING": request.query_string,
         "CONTENT_TYPE": request.headers.get("Content-Type", ""),
         "REMOTE_ADDR": request.remote or "",
+        # git tells of a push only to somebody whom the server has let in.
+        "REMOTE_USER": "somebody" if "Authorization" in request.headers else "",
     }
 
 

@@ -97,7 +97,11 @@ class Installation:
 
 @dataclass
 class Token:
-    """An installation token, or a user token when ``user`` is set; ``repository_ids`` narrows it when not None."""
+    """An installation token, or a user's when ``user`` is set; ``repository_ids`` narrows it when not None.
+
+    A user's is classic when it has ``scopes``, an App's when it has a ``client_id``, and fine-grained otherwise.
+    An installation token without an installation is of an App that is not ours, such as GitHub Actions.
+    """
 
     value: str
     expires_at: datetime
@@ -106,6 +110,8 @@ class Token:
     repository_ids: frozenset[int] | None = None
     user: str | None = None
     roles: dict[int, Role] = field(default_factory=dict)
+    scopes: frozenset[str] | None = None
+    client_id: str | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ Checked in the tests against https://github.com/github/rest-api-description thro
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 from tests.double import git
 from tests.double.links import REPOSITORY_LINKS, USER_LINKS
 from tests.double.state import (
@@ -179,6 +181,34 @@ def permissions(role: Role | None) -> dict[str, bool]:
     """Return a user's rights; an installation has none of its own and gets all false."""
     rank = _ROLES[role] if role else 0
     return {name: rank >= needed for needed, name in enumerate(("pull", "triage", "push", "maintain", "admin"), start=1)}
+
+
+def role_of(token: Token | None, repo: Repository) -> Role | None:
+    """Return what the user of a token may do, whatever the token itself may; everybody may pull what is public."""
+    if token is None or token.user is None:
+        return None
+    return token.roles.get(repo.id) or (None if repo.private else "pull")
+
+
+def authorization(state: State, token: Token) -> Json:
+    """Return a token of an App's user: https://docs.github.com/en/rest/apps/oauth-applications#check-a-token."""
+    app = state.app
+    return {
+        "id": 1,
+        "url": f"{state.api_url}/authorizations/1",
+        "app": {"name": app.name, "url": f"{state.server_url}/apps/{app.slug}", "client_id": app.client_id},
+        "token": token.value,
+        "hashed_token": sha256(token.value.encode()).hexdigest(),
+        "token_last_eight": token.value[-8:],
+        "note": None,
+        "note_url": None,
+        "created_at": timestamp(app.created_at),
+        "updated_at": timestamp(app.created_at),
+        "scopes": [],
+        "fingerprint": None,
+        "expires_at": timestamp(token.expires_at),
+        "user": account(state, state.account(token.user or "", "User")),
+    }
 
 
 def full_repository(state: State, repo: Repository, role: Role | None) -> Json:

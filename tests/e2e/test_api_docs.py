@@ -24,7 +24,8 @@ def examples() -> list[str]:
 async def test_every_example_runs_as_written_and_every_address_has_one(tmp_path: Path) -> None:
     async with world(tmp_path / "data") as asked:
         script = "\n".join(f"echo; echo '### example {number}'\n{example}" for number, example in enumerate(examples()))
-        given = {"FRESHET": asked.service.url, "TOKEN": TOKEN, "SECRET": asked.github.app.webhook_secret}
+        installation = next(iter(asked.github.state.installations))
+        given = {"FRESHET": asked.service.url, "TOKEN": TOKEN, "SECRET": asked.github.app.webhook_secret, "INSTALLATION": str(installation)}
         process = await asyncio.create_subprocess_exec(
             *("bash", "-euxo", "pipefail", "-c", script),
             stdout=asyncio.subprocess.PIPE,

@@ -16,7 +16,7 @@ RUN_S = 240.0
 
 async def schemathesis(asked: World, token: str, *more: str) -> tuple[int, str]:
     """Run it and return its exit status, and what it says."""
-    ids = {"CONNECTION_ID": asked.connection_id, "EXTRACTION_ID": asked.extraction_id}
+    ids = {"CONNECTION_ID": asked.connection_id, "EXTRACTION_ID": asked.extraction_id, "SHA": asked.sha}
     options = ["--header", f"Authorization: Bearer {token}", "--no-color", "--generation-deterministic", *more]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run", f"{asked.service.url}/openapi.json", *options),

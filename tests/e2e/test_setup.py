@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from tests.browser import forms, open_page, press
-from tests.double import GitHubDouble
+from tests.double import GitHubDouble, Repository
 from tests.service import TOKEN, Service, serving
 
 FILES = {"dbt_project.yml": "name: tiny\nversion: '1.0'\nprofile: tiny\n", "models/one.sql": "select 1 as id"}
@@ -41,6 +41,17 @@ async def readiness(service: Service) -> str:
         return await response.text()
 
 
+async def see_users(service: Service, github: GitHubDouble, repository: Repository) -> list[int]:
+    """Return what a user of the App, and one of another App, are answered about a connection that both may read on GitHub."""
+    path = f"{service.url}/api/metadata/connections/{(await service.connection(repository.full_name))['id']}"
+    tokens = [github.user_token("mona", {repository: "pull"}, client_id=client_id) for client_id in (None, "Iv1.another")]
+    statuses = []
+    for token in tokens:
+        async with service.session.get(path, headers={"Authorization": f"Bearer {token}"}) as response:
+            statuses.append(response.status)
+    return statuses
+
+
 async def test_from_nothing_to_a_check_run_and_on_after_a_restart(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     async with GitHubDouble() as github:
@@ -59,6 +70,7 @@ async def test_from_nothing_to_a_check_run_and_on_after_a_restart(tmp_path: Path
             sha = await github.push(repository, {"models/two.sql": "select * from {{ ref('one') }}"})
             run = await github.wait_for_check_run(repository, sha, timeout_s=60)
             assert run.conclusion == "success"
+            assert await see_users(service, github, repository) == [200, 401]
 
             async with browsing() as stranger:
                 assert (await open_page(stranger, callback))[0] == 409
@@ -73,6 +85,7 @@ async def test_from_nothing_to_a_check_run_and_on_after_a_restart(tmp_path: Path
         async with serving(github, data_dir, port=port, with_app=False, FRESHET_WARM_CONTAINERS="0") as service:
             github.app.webhook_url = f"{service.url}/api/webhooks/github"
             assert "open this link" not in service.log.rpartition('"stopped"')[2]
+            assert await see_users(service, github, repository) == [200, 401]
             sha = await github.push(repository, {"models/three.sql": "select 3 as id"})
             assert (await github.wait_for_check_run(repository, sha, timeout_s=60)).conclusion == "success"
 

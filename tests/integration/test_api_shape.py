@@ -106,7 +106,7 @@ async def test_every_parameter_refuses_what_nothing_can_be_made_of(client: Clien
             problem = await refused(client, operation.method, path_of(operation, str(uuid4())), 400, params=asked, json=body)
             assert problem["field"].partition(".")[0] == name, value
         if name == "limit":
-            for value in ("0", "-1", "201", "1.5", "+1", "1_0", "٣", "9" * 100):
+            for value in ("0", "-1", "9999999", "1.5", "+1", "1_0", "٣", "9" * 100):
                 problem = await refused(client, operation.method, path_of(operation, str(uuid4())), 400, params={**query, name: value})
                 assert problem["field"] == name
         if name == "cursor":

@@ -16,7 +16,7 @@ import jwt
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from githubkit import AppAuthStrategy, GitHub
+from githubkit import AppAuthStrategy, GitHub, OAuthAppAuthStrategy
 from githubkit.exception import RequestFailed
 from githubkit_schemas.latest.webhooks import WebhookNamespace
 from yarl import URL
@@ -34,6 +34,7 @@ from tests.double import (
     TokenForm,
 )
 from tests.double import schema as github_schema
+from tests.double.state import Role
 
 OUTPUT: Any = {"title": "Lineage", "summary": "3 nodes"}
 UNKNOWN_SHA = "1" * 40
@@ -238,13 +239,80 @@ class TestTokens:
         github.revoke_all_tokens()
         assert (await raw(github, "GET", path, other))[0] == 401
 
-    async def test_user_token(self, github: GitHubDouble, repository: Repository) -> None:
+    async def test_user_token(self, github: GitHubDouble, repository: Repository, installation: Installation) -> None:
         token = github.user_token("hubot", {repository: "push"})
         status, body = await raw(github, "GET", f"/repos/{repository.full_name}", token)
         assert status == 200
         assert body["permissions"] == {"pull": True, "triage": True, "push": True, "maintain": False, "admin": False}
         status, _ = await raw(github, "GET", f"/repos/{repository.full_name}", github.user_token("other", {}))
         assert status == 404
+        await github.suspend(installation)
+        assert (await raw(github, "GET", f"/repos/{repository.full_name}", token))[0] == 404
+
+    async def test_kinds_of_tokens(self, github: GitHubDouble, repository: Repository) -> None:
+        roles: dict[Repository, Role] = {repository: "push"}
+        may_read = {
+            github.classic_token("hubot", roles): (200, 200),
+            github.classic_token("hubot", roles, scopes=["public_repo"]): (404, 404),
+            github.classic_token("hubot", roles, scopes=["repo:status"]): (200, 403),
+            github.fine_grained_token("hubot", roles, permissions={"contents": "read"}): (200, 200),
+            github.fine_grained_token("hubot", roles, permissions={}): (200, 403),
+            github.fine_grained_token("hubot", roles, permissions={"contents": "read"}, repositories=[]): (404, 404),
+            github.actions_token(repository, {"contents": "read"}): (200, 200),
+            github.actions_token(repository, {}): (200, 403),
+        }
+        for token, expected in may_read.items():
+            path = f"/repositories/{repository.id}"
+            assert ((await raw(github, "GET", path, token))[0], (await raw(github, "GET", f"{path}/commits", token))[0]) == expected
+            assert (await raw(github, "GET", "/rate_limit", token))[0] == 200
+
+    async def test_whose_app_a_token_is_of(self, github: GitHubDouble, repository: Repository) -> None:
+        client = GitHub(OAuthAppAuthStrategy(github.app.client_id, github.app.client_secret), base_url=github.api_url, http_cache=False)
+        CLIENTS.append(client)
+        token = github.user_token("hubot", {repository: "pull"})
+        checked = (await client.rest.apps.async_check_token(github.app.client_id, access_token=token)).parsed_data
+        assert checked.user
+        assert (checked.user.login, checked.app.client_id) == ("hubot", github.app.client_id)
+        for other in (github.user_token("hubot", {}, client_id="Iv1.other"), github.classic_token("hubot", {}), "ghu_x"):
+            assert await refused(client.rest.apps.async_check_token(github.app.client_id, access_token=other)) == (404, "Not Found")
+
+    async def test_lists_of_users(self, github: GitHubDouble, repository: Repository, installation: Installation) -> None:
+        open_ = await github.create_repository("other/open", {"a": ""}, private=False)
+        roles: dict[Repository, Role] = {repository: "pull", open_: "push"}
+
+        async def listed(token: str, path: str = "/user/repos") -> list[int]:
+            _, body = await raw(github, "GET", path, token)
+            return [one["id"] for one in (body if isinstance(body, list) else body["repositories"])]
+
+        assert await listed(github.classic_token("hubot", roles)) == [repository.id, open_.id]
+        assert await listed(github.classic_token("hubot", roles, scopes=[])) == [open_.id]
+        token = github.user_token("hubot", roles)
+        _, body = await raw(github, "GET", "/user/installations", token)
+        assert [one["id"] for one in body["installations"]] == [installation.id]
+        assert await listed(token, f"/user/installations/{installation.id}/repositories") == [repository.id]
+        workflow = github.actions_token(open_, {"contents": "read"})
+        assert await listed(workflow, "/installation/repositories") == [open_.id]
+        assert (await raw(github, "GET", "/user/repos", workflow))[0] == 403
+        assert (await raw(github, "GET", "/user/installations", github.classic_token("hubot", roles)))[0] == 403
+
+    async def test_who_may_push(self, github: GitHubDouble, repository: Repository) -> None:
+        roles: dict[Repository, Role] = {repository: "push"}
+        reader: dict[Repository, Role] = {repository: "pull"}
+        url = f"{github.server_url}/{repository.full_name}.git/info/refs?service=git-receive-pack"
+        expected = {
+            github.classic_token("hubot", roles): 200,
+            github.classic_token("hubot", reader): 403,
+            github.actions_token(repository, {"contents": "write"}): 200,
+            github.actions_token(repository, {"contents": "read"}): 403,
+            github.fine_grained_token("hubot", roles, permissions={"contents": "write"}, repositories=[]): 404,
+            "ghp_x": 401,
+        }
+        for token, status in expected.items():
+            async with aiohttp.request(
+                "GET", url, headers={"Authorization": aiohttp.encode_basic_auth("x-access-token", token)}
+            ) as response:
+                assert response.status == status
+                assert status != 200 or b"report-status" in await response.read()
 
 
 class TestRepositories:

@@ -200,7 +200,7 @@ async def test_a_private_package_of_the_same_installation_is_read_with_a_token_f
 
 async def test_credentials_in_an_address_are_not_used(world: World) -> None:
     hosted, _ = await world.create("other/tools")
-    stolen = world.github.user_token("mona", {hosted: "pull"})
+    stolen = world.github.classic_token("mona", {hosted: "pull"})
     server = world.github.server_url.replace("http://", f"http://x-access-token:{stolen}@")
     error = await failing(world, f"{server}/other/tools.git")
     assert type(error) is GoneError
@@ -453,7 +453,7 @@ async def test_on_the_command_line_the_users_own_git_is_asked(tmp_path: Path) ->
         hosted = await github.create_repository("octo/tools", FILES)
         sha = await github.push(hosted, {"README.md": b"newest"})
         await tag(hosted, "1.0.0", sha, annotated=True)
-        token = github.user_token("mona", {hosted: "pull"})
+        token = github.classic_token("mona", {hosted: "pull"})
         there = github.server_url.replace("http://", f"http://mona:{token}@")
         config.write_text("".join(f'[url "{there}/"]\n\tinsteadOf = {name}\n' for name in ("https://github.com/", "git@github.com:")))
         environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "GIT_CONFIG_GLOBAL": str(config), "GIT_CONFIG_NOSYSTEM": "1"}

@@ -60,6 +60,16 @@ async def test_the_same_goes_into_the_container_and_the_rest_stays_at_github(tmp
     assert all_bytes > len(NOISE) > 100 * 1024 > bytes_fetched
 
 
+async def test_what_is_received_later_is_counted_too(world: World) -> None:
+    _, repository, sha = await world.create(PROJECT)
+    async with world.sources.open(repository, sha) as tree:
+        at_first = tree.fetched_bytes
+        [oid] = [entry.oid for entry in tree.entries if entry.path == "services/noise.bin"]
+        await tree.read([oid])
+        assert 0 < at_first < 10_000
+        assert len(NOISE) < tree.fetched_bytes - at_first < len(NOISE) + 10_000
+
+
 async def test_a_push_fetches_what_is_new_and_asks_once_for_each_step(world: World) -> None:
     hosted, repository, sha = await world.create(PROJECT)
     await archived(world, repository, sha)

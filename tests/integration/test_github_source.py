@@ -126,6 +126,17 @@ async def test_a_commit_that_was_pushed_over_can_still_be_fetched(world: World) 
     assert (await read(world.sources, repository, sha))["README.md"] == b"the newest"
 
 
+async def test_what_was_received_is_counted(world: World) -> None:
+    hosted, repository, sha = await world.create({"noise.bin": os.urandom(100_000)})
+    found = []
+    for commit in (sha, sha, await world.github.push(hosted, {"more.bin": os.urandom(30_000)})):
+        async with world.sources.open(repository, commit) as tree:
+            found.append(tree.fetched_bytes)
+    assert 100_000 < found[0] < 102_000
+    assert found[1] == 0, "it is there"
+    assert 30_000 < found[2] < 32_000, "and of a push only what is new"
+
+
 async def test_a_commit_that_is_there_needs_no_network(world: World) -> None:
     hosted, repository, sha = await world.create()
     await read(world.sources, repository, sha)

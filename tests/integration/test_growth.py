@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from app.store import history
+from app.store.extractions import STEP
 from app.store.sql import statements
 from tests.bench.growth import fill
 
@@ -21,7 +22,7 @@ LEASE = timedelta(minutes=1)
 AGE = timedelta(days=90)
 BUSIEST = UUID("6ac6eb56-1edf-ca7e-2d3c-0a9c247ee62a")
 """`md5('connection1')`."""
-BIG = {"extractions", "check_runs", "lineages", "nodes", "connections", "repositories", "deliveries"}
+BIG = {"extractions", "check_runs", "logs", "lineages", "nodes", "connections", "repositories", "deliveries"}
 PAGE = 100
 QUESTIONS: dict[tuple[str, str], tuple[tuple[object, ...], int]] = {
     # What is asked, with what, and how many rows it may look at: a page with what belongs to each of its rows, or much less.
@@ -34,6 +35,11 @@ QUESTIONS: dict[tuple[str, str], tuple[tuple[object, ...], int]] = {
     ("extractions", "cancel_connection"): ((BUSIEST,), 20),
     ("extractions", "active"): ((None, PAGE, None), 8 * PAGE),
     ("extractions", "of_connection"): ((BUSIEST, 6_000, PAGE), 8 * PAGE),
+    ("extractions", "find"): ((BUSIEST, 6_000, ["cancelled"], "feature/new", STEP), STEP),
+    ("extractions", "find_of_commit"): ((BUSIEST, None, ["failed"], None, STEP, "f" * 40), 20),
+    ("extractions", "numbered"): ((BUSIEST, list(range(5_900, 6_000))), 8 * PAGE),
+    ("extractions", "cancel"): ((BUSIEST,), 5),
+    ("logs", "of_extraction"): ((BUSIEST,), 1),
     ("connections", "by_id"): ((BUSIEST,), 5),
     ("connections", "page"): ((None, None, None, "owner1/repo150", BUSIEST, PAGE, None), 8 * PAGE),
     ("connections", "of_repository"): ((1,), 10),
@@ -52,6 +58,13 @@ QUESTIONS: dict[tuple[str, str], tuple[tuple[object, ...], int]] = {
     ("installations", "claim_look"): ((), 5),
     ("installations", "resume_check_runs"): ((3,), 5),
     ("deliveries", "purge"): ((1000,), 2 * 1000),
+    ("graphs", "versions"): (("{1,2,3}",), 3),
+    ("notices", "claim_watch"): ((), 5),
+    ("notices", "head"): ((BUSIEST,), 150),
+    ("notices", "wanted"): ((BUSIEST,), 5),
+    ("notices", "claim"): ((), 5),
+    ("notices", "next_watch"): ((), 5),
+    ("notices", "next_due"): ((), 5),
     ("history", "next_connections"): ((history.FIRST, 50, AGE, history.KEPT), 50 * (history.KEPT + 10)),
     ("history", "forget"): ((BUSIEST, AGE, history.KEPT, 100), 10 * 100),
 }
@@ -115,6 +128,8 @@ async def _rolled_back(connection: asyncpg.Connection[Any]) -> AsyncIterator[Non
 def _text(value: object) -> str | None:
     if isinstance(value, timedelta):
         return f"{value.total_seconds()} s"
+    if isinstance(value, list):
+        return "{" + ",".join(str(one) for one in value) + "}"
     return None if value is None else "\\x" + value.hex() if isinstance(value, bytes) else str(value)
 
 

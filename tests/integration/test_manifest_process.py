@@ -78,6 +78,10 @@ def odd_manifest(**more: Any) -> bytes:
         for number, (key, text) in enumerate(zip(ids, ODD, strict=True))
     }
     source = {"unique_id": "source.shop.raw.a", "resource_type": "source", "name": "a", "package_name": "shop"}
+    for number, (key, text) in enumerate(zip(ids, ODD, strict=True)):
+        test = f"test.shop.t{number}"
+        own = {"unique_id": test, "resource_type": "test", "name": f"not_null_{number}", "package_name": "shop", "raw_code": "{{ test() }}"}
+        nodes[test] = {**own, "attached_node": key, "column_name": text, "test_metadata": {"name": "not_null", "kwargs": {}}}
     parents = {key: [*ids[:number], "source.shop.raw.a", "macro.shop.m"] for number, key in enumerate(ids)}
     metadata = {
         "dbt_schema_version": "https://schemas.getdbt.com/dbt/manifest/v12.json",
@@ -126,7 +130,8 @@ async def saved(store: Store, of: StorableLineage, sha: int = 1) -> tuple[Extrac
 
 
 async def stored(db: pool.Database) -> list[tuple[Any, ...]]:
-    statement = "SELECT unique_id, resource_type, name, package_name, upstream, content::text, hash FROM nodes ORDER BY id"
+    parts = "hash, sql_hash, config_hash"
+    statement = f"SELECT unique_id, resource_type, name, package_name, upstream, content::text, {parts} FROM nodes ORDER BY id"  # noqa: S608
     return [tuple(row) for row in await db.rows(statement)]
 
 
@@ -155,10 +160,13 @@ async def test_what_the_process_read_is_stored_as_the_pure_functions_say(
     told = lineage.read(content, LABEL, IMAGE)
     found = await read(decoders, content, tmp_path)
     assert (found.project_name, found.dbt_version, found.adapter_type, found.manifest_schema) == ("shop", "1.11.16", "duckdb", "v12")
-    assert (found.counts(), found.node_count, found.edge_count) == (told.counts(), len(ODD) + 1, told.edge_count)
+    assert (found.counts(), found.node_count, found.edge_count) == (told.counts(), 2 * len(ODD) + 1, told.edge_count)
     assert found.hashes == told.hashes
     await saved(store, found)
-    rows = [(n.unique_id, n.resource_type, n.name, n.package_name, list(n.upstream), n.content.decode(), n.hash) for n in told.nodes]
+    rows = [
+        (n.unique_id, n.resource_type, n.name, n.package_name, list(n.upstream), n.content.decode(), n.hash, n.sql_hash, n.config_hash)
+        for n in told.nodes
+    ]
     assert await stored(db) == rows
 
 
@@ -175,12 +183,12 @@ async def test_one_changed_node_is_one_row_more_and_the_order_of_keys_is_no_chan
     _, one = await saved(store, await read(decoders, json.dumps(document).encode(), tmp_path), 2)
     assert one.change is not None
     assert (one.change.nodes_changed, one.change.nodes_added, one.change.edges_added) == ((key,), (), ())
-    assert len(await stored(db)) == len(ODD) + 2
+    assert len(await stored(db)) == 2 * len(ODD) + 2
     document["nodes"][key]["config"] = {"materialized": "view", "meta": {"a": 2, "b": 1}}
     _, same = await saved(store, await read(decoders, json.dumps(document, indent=1).encode(), tmp_path), 3)
     assert same.change is not None
     assert not same.change
-    assert len(await stored(db)) == len(ODD) + 2
+    assert len(await stored(db)) == 2 * len(ODD) + 2
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b'{"nodes": 3}', odd_manifest(nodes={"model.a.b": {"name": 3}}), bytes(9 << 20)])
@@ -190,7 +198,7 @@ async def test_what_is_no_manifest_is_refused_as_by_the_pure_functions(decoders:
     with pytest.raises(ManifestError) as caught:
         await read(decoders, content, tmp_path)
     assert caught.value.user_text == told.value.user_text
-    assert (await read(decoders, odd_manifest(), tmp_path)).node_count == len(ODD) + 1
+    assert (await read(decoders, odd_manifest(), tmp_path)).node_count == 2 * len(ODD) + 1
 
 
 async def test_a_manifest_that_unfolds_in_memory_is_refused_and_says_so(decoders: Decoders, tmp_path: Path) -> None:

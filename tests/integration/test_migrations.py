@@ -9,6 +9,7 @@ from uuid import uuid4
 import asyncpg
 import pytest_asyncio
 
+from app.jobs import Problem
 from app.store import Store, migrate, pool
 from tests.lineages import nodes_of
 
@@ -50,6 +51,8 @@ async def test_what_the_first_release_stored_is_still_there_and_works(first_rele
     head = await store.lineages.head(found.id)
     assert head is not None
     assert [node.unique_id for node in await nodes_of(store, head)] == ["model.shop.a"]
+    [node] = await first_release.rows("SELECT sql_hash, config_hash FROM nodes")
+    assert tuple(node) == (None, None), "what was not stored is not known"
     [queued] = await store.extractions.active(after=None, limit=10)
     assert (queued.forced, queued.siblings) == (False, 1)
     assert await store.connections.page(owner="octo", repository=None, q=None, after=None, limit=5) == [found]
@@ -60,6 +63,10 @@ async def test_what_the_first_release_stored_is_still_there_and_works(first_rele
     claimed = await store.extractions.claim("w", timedelta(minutes=1))
     assert claimed is not None
     assert claimed.id == queued.id
+    await store.subscriptions.create(found.id, "email", "ann@example.com", ["failure"], None)
+    await store.extractions.finish(claimed.id, "w", "failed", [], problem=Problem("It broke", "Because."))
+    async with store.transaction() as tx:
+        assert await tx.notices.claim_watch() == found.id
 
 
 async def test_since_when_a_lineage_is_stale_is_known_of_what_was_stored_before(first_release: pool.Database) -> None:

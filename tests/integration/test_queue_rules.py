@@ -186,6 +186,17 @@ class QueueRules(RuleBasedStateMachine):
 
     @precondition(lambda self: self.claims)
     @rule(which=ANY)
+    def cancel_and_ask_again(self, which: int) -> None:
+        """Whoever ran it goes on until it hears of it."""
+        claim = self.claims.pop(which % len(self.claims))
+        assert self.run(self.store.extractions.cancel(claim.extraction.id))
+        assert not self.changes_nothing(self.store.extractions.cancel(claim.extraction.id))
+        again = self.run(handlers.extract_again(self.store, claim.extraction, "api"))
+        assert again.id != claim.extraction.id
+        self.zombies.append(claim)
+
+    @precondition(lambda self: self.claims)
+    @rule(which=ANY)
     def stall(self, which: int) -> None:
         """A worker is dead, or as good as dead: the leases of all that it has run out. What it would claim later has another name."""
         worker = self.claims[which % len(self.claims)].worker

@@ -44,7 +44,7 @@ async def test_a_worker_with_all_hands_full_takes_the_next_one_as_soon_as_one_is
     connection = await store.connections.create(7, "")
     queued = [await store.extractions.enqueue(connection.id, f"b{number}", sha, "push") for number, sha in enumerate(COMMITS)]
     nothing = cast("Any", Nothing())
-    working = asyncio.create_task(Worker("w", store, Tools(nothing, nothing, nothing, nothing), concurrency=1).run(Bell()))
+    working = asyncio.create_task(Worker("w", store, Tools(nothing, nothing, nothing, nothing), concurrency=1).run(Bell(), Bell()))
     try:
         async with asyncio.timeout(30):
             for extraction_id in queued:

@@ -6,6 +6,7 @@ import pytest
 
 from app import config
 from app.errors import ConfigurationError
+from app.notices import Rules
 
 APP = {"GITHUB_APP_ID": "12", "GITHUB_PRIVATE_KEY": "-----BEGIN", "GITHUB_WEBHOOK_SECRET": "s"}
 
@@ -41,8 +42,19 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         ("GITHUB_API_URL", "ftp//x"),
         ("GITHUB_APP_ID", "my-app"),
         ("DATABASE_URL", ""),
+        ("GITHUB_CLIENT_ID", "Iv1"),
+        ("GITHUB_CLIENT_SECRET", "s"),
+        ("FRESHET_API_RATE_LIMIT", "-1"),
+        ("FRESHET_API_RATE_LIMIT", "often"),
         ("FRESHET_HISTORY_DAYS", "0"),
         ("FRESHET_API_TOKEN", "a typing mistake"),
+        ("FRESHET_SMTP_URL", "mail.example.com"),
+        ("FRESHET_SMTP_URL", "smtp://mail.example.com"),
+        ("FRESHET_MAIL_FROM", "freshet"),
+        ("FRESHET_MAIL_FROM", "freshet@example.com"),
+        ("FRESHET_MAIL_DOMAINS", "example.com,.corp"),
+        ("FRESHET_NOTIFY_HOSTS", "http://chat.corp"),
+        ("FRESHET_STALE_MINUTES", "0"),
         ("EXTRACTION_CONCURENCY", "4"),
     ],
 )
@@ -118,3 +130,21 @@ def test_hosts_of_packages_are_names_and_those_that_other_settings_hold(environm
     environment.setenv("FRESHET_PACKAGE_HOSTS", "https://gitlab.corp")
     with pytest.raises(ConfigurationError, match="FRESHET_PACKAGE_HOSTS"):
         config.read()
+
+
+def test_whoever_pushes_may_have_mail_sent_within_the_senders_own_domain(environment: pytest.MonkeyPatch) -> None:
+    assert config.read().notify_rules == Rules()
+    environment.setenv("FRESHET_SMTP_URL", "smtps://freshet:hidden@mail.example.com")
+    environment.setenv("FRESHET_MAIL_FROM", "Freshet <freshet@Example.com>")
+    environment.setenv("FRESHET_NOTIFY_HOSTS", "chat.corp, 10.0.0.7:8065")
+    settings = config.read()
+    assert settings.notify_rules == Rules(
+        mail=True, mail_domains=frozenset({"example.com"}), hosts=frozenset({"chat.corp", "10.0.0.7:8065"})
+    )
+    assert "hidden" not in repr(settings)
+    environment.setenv("FRESHET_MAIL_DOMAINS", "example.com, Example.org")
+    assert config.read().notify_rules.mail_domains == {"example.com", "example.org"}
+    environment.setenv("FRESHET_SMTP_URL", "smtp://freshet:hid/den@mail.example.com")
+    with pytest.raises(ConfigurationError) as caught:
+        config.read()
+    assert "hid" not in str(caught.value)

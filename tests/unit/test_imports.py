@@ -9,19 +9,19 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LEVELS = [
-    {"app.remarks", "app.log", "app.metrics", "app.copy_format"},
+    {"app.remarks", "app.usage", "app.log", "app.metrics", "app.copy_format", "app.tokens"},
     {"app.errors"},
     {"app.spool", "app.texts", "app.jobs", "app.github_app", "app.images"},
     {"app.yaml_schema"},
     {"app.settings", "app.events", "app.manifest", "app.checkup", "app.measures"},
-    {"app.deps", "app.inference"},
-    {"app.lineage", "app.graph"},
-    {"app.wording"},
+    {"app.deps", "app.inference", "app.column_tests"},
+    {"app.lineage", "app.graph", "app.diff", "app.notices"},
+    {"app.wording", "app.formats"},
     {"app.ports", "app.resolve"},
-    {"app.storage"},
+    {"app.storage", "app.outward"},
     {"app.handlers", "app.refresh", "app.connecting", "app.heads"},
-    {"app.worker", "app.reconcile", "app.outbox"},
-    {"app.github", "app.dbt", "app.hub", "app.store", "app.web", "app.decoding"},
+    {"app.worker", "app.reconcile", "app.outbox", "app.notifier"},
+    {"app.github", "app.dbt", "app.hub", "app.store", "app.web", "app.decoding", "app.notify"},
     {"app.config"},
     {"app.credentials"},
     {"app.parts"},
@@ -31,24 +31,34 @@ LEVELS = [
 ]
 ROOMS = {
     "app.deps": [{"addresses", "ranges", "expressions", "lockfile"}, {"remotes", "packages"}, {"pins"}],
+    "app.formats": [
+        {"heading", "texts", "pieces", "relations"},
+        {"document", "dot", "mermaid", "graphml", "edges_csv", "openlineage"},
+    ],
     "app.inference": [{"names", "specs"}, {"evidence", "discovery"}, {"warehouse", "versions"}, {"project"}],
-    "app.wording": [{"markdown", "classes", "badge"}, {"advice"}, {"place"}, {"summary"}, {"report"}],
+    "app.wording": [{"markdown", "classes", "badge"}, {"advice"}, {"place"}, {"summary"}, {"report", "redact"}, {"notice"}],
 }
 """Pure rooms, and what stands on what in them."""
 PURE = [
     "dbt/demand",
+    "github/grants",
     *(
         "remarks",
+        "usage",
         "texts",
         "yaml_schema",
         "settings",
         "images",
         "jobs",
         "events",
+        "notices",
         "copy_format",
+        "tokens",
         "manifest",
+        "column_tests",
         "lineage",
         "graph",
+        "diff",
         "github_app",
         "checkup",
         "measures",

@@ -22,10 +22,10 @@ from app.errors import (
     RejectedAddressError,
 )
 from app.images import Wish
-from app.inference.discovery import Found, LeftOut
+from app.inference.discovery import Found
 from app.inference.project import Layout, Member
 from app.inference.warehouse import Warehouse
-from app.jobs import Extraction, Problem, Repository, StageTime
+from app.jobs import Extraction, LeftOut, Problem, Repository, StageTime
 from app.lineage import LISTED, Difference, Lineage, Node
 from app.remarks import Placeholder, Remark
 from app.settings import Complaint, Settings, read

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from app.errors import CommitGoneError, FreshetError, GitHubUnavailableError, GoneError, UnavailableError
+from app.errors import CommitGoneError, DiskFullError, FreshetError, GitHubUnavailableError, GoneError
 from app.github.git import GitError, GitTimeoutError, clean_environ, config_environ, scrub
 from app.github.source import credentials, error_of, trouble_of
 from app.github.tree import cut, header, mtime, padding, parse_listing
@@ -108,7 +108,7 @@ UNABLE = "fatal: unable to access 'https://github.com/octo/tls-early-EOF/': "
         ("error: RPC failed; curl 56 Recv failure: Connection reset by peer\nfatal: early EOF", GitHubUnavailableError),
         ("fatal: the remote end hung up unexpectedly", GitHubUnavailableError),
         ("fatal: something that nobody has seen before", GitHubUnavailableError),
-        ("fatal: write error: No space left on device\nfatal: index-pack failed", UnavailableError),
+        ("fatal: write error: No space left on device\nfatal: index-pack failed", DiskFullError),
     ],
 )
 def test_what_gits_words_mean(output: str, error: type[FreshetError]) -> None:

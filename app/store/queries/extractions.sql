@@ -53,7 +53,7 @@ WITH running AS MATERIALIZED (
 )
 UPDATE extractions e
 SET status = 'running', worker = $1, lease_until = now() + $2::interval, attempt = e.attempt + 1,
-    started_at = coalesce(e.started_at, now()), stage = NULL, stages = '[]'
+    started_at = coalesce(e.started_at, now()), stage = NULL, stages = '[]', facts = '{}', tries = try_begun(e.tries)
 FROM next WHERE e.id = next.id
 RETURNING e.id;
 
@@ -62,24 +62,40 @@ UPDATE extractions SET lease_until = now() + $2::interval WHERE worker = $1 AND 
 
 -- name: requeue_expired
 -- Their worker died: somebody else takes them.
-UPDATE extractions SET status = 'queued', worker = NULL, lease_until = NULL, stage = NULL
+UPDATE extractions SET status = 'queued', worker = NULL, lease_until = NULL, stage = NULL,
+    tries = try_ended(tries, jsonb_build_object('outcome', 'lost', 'stage', stage, 'next_due_at', due_at))
 WHERE status = 'running' AND lease_until < now();
 
 -- name: hand_back
-UPDATE extractions SET status = 'queued', worker = NULL, lease_until = NULL, stage = NULL, attempt = attempt - 1, due_at = now()
+UPDATE extractions SET status = 'queued', worker = NULL, lease_until = NULL, stage = NULL, attempt = attempt - 1, due_at = now(),
+    tries = try_ended(tries, jsonb_build_object('outcome', 'handed_back', 'stage', stage, 'next_due_at', now()))
 WHERE id = $1 AND worker = $2 AND status = 'running';
 
 -- name: retry
-UPDATE extractions SET status = 'queued', worker = NULL, lease_until = NULL, stage = NULL, due_at = now() + $3::interval
-WHERE id = $1 AND worker = $2 AND status = 'running';
+-- $4 why, $5 what is known of it.
+UPDATE extractions SET status = 'queued', worker = NULL, lease_until = NULL, stage = NULL, due_at = now() + $3::interval, facts = $5,
+    tries = try_ended(tries, jsonb_build_object('outcome', 'retried', 'stage', stage, 'next_due_at', now() + $3::interval,
+                                                'title', $4::json->>'title', 'message', $4::json->>'message'))
+WHERE id = $1 AND worker = $2 AND status = 'running'
+RETURNING (tries->-1->>'number')::integer AS try;
 
 -- name: enter_stage
-UPDATE extractions SET stage = $3, stages = $4 WHERE id = $1 AND worker = $2 AND status = 'running';
+UPDATE extractions SET stage = $3, stages = $4, facts = $5 WHERE id = $1 AND worker = $2 AND status = 'running';
 
 -- name: finish
 UPDATE extractions
-SET status = $3, stage = NULL, stages = $4, problem = $5, result = $6, finished_at = now(), worker = NULL, lease_until = NULL
-WHERE id = $1 AND worker = $2 AND status = 'running';
+SET status = $3, stage = NULL, stages = $4, problem = $5, result = $6, facts = $7, finished_at = now(), worker = NULL, lease_until = NULL,
+    tries = try_ended(tries, jsonb_build_object('outcome', $3::text, 'stage', CASE WHEN $3 <> 'succeeded' THEN stage END,
+                                                'title', $5::json->>'title', 'message', $5::json->>'message'))
+WHERE id = $1 AND worker = $2 AND status = 'running'
+RETURNING (tries->-1->>'number')::integer AS try;
+
+-- name: cancel
+-- Whoever runs it loses its claim with this, and hears of it by a trigger.
+UPDATE extractions
+SET status = 'cancelled', stage = NULL, finished_at = now(), worker = NULL, lease_until = NULL,
+    tries = CASE WHEN status = 'running' THEN try_ended(tries, jsonb_build_object('outcome', 'cancelled', 'stage', stage)) ELSE tries END
+WHERE id = $1 AND status IN ('queued', 'running');
 
 -- name: cancel_installation
 -- Nobody can be told of these any more: running ones end by themselves when GitHub refuses.
@@ -102,7 +118,7 @@ WHERE connection_id = $1 AND branch = $2 AND status <> 'superseded' ORDER BY num
 
 -- name: by_id
 SELECT e.id, e.number, e.connection_id, e.branch, e.sha, e.status, e.trigger, e.created_at, e.stage, e.stages, e.attempt, e.forced,
-       e.started_at, e.finished_at, e.problem, e.result, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
+       e.started_at, e.finished_at, e.problem, e.result, e.tries, e.facts, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
        (SELECT count(DISTINCT coalesce(s.project_dir, '')) FROM connections s WHERE s.repository_id = r.id AND (s.hidden_at IS NULL OR s.id = c.id)) AS siblings,
        e.branch = coalesce(c.branch, r.default_branch) AS followed,
        (SELECT i.repository_selection FROM installations i WHERE i.id = r.installation_id) AS repository_selection
@@ -114,7 +130,7 @@ WHERE e.id = $1;
 
 -- name: active
 SELECT e.id, e.number, e.connection_id, e.branch, e.sha, e.status, e.trigger, e.created_at, e.stage, e.stages, e.attempt, e.forced,
-       e.started_at, e.finished_at, e.problem, e.result, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
+       e.started_at, e.finished_at, e.problem, e.result, e.tries, e.facts, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
        (SELECT count(DISTINCT coalesce(s.project_dir, '')) FROM connections s WHERE s.repository_id = r.id AND (s.hidden_at IS NULL OR s.id = c.id)) AS siblings,
        e.branch = coalesce(c.branch, r.default_branch) AS followed,
        (SELECT i.repository_selection FROM installations i WHERE i.id = r.installation_id) AS repository_selection
@@ -128,7 +144,7 @@ LIMIT $2;
 
 -- name: of_connection
 SELECT e.id, e.number, e.connection_id, e.branch, e.sha, e.status, e.trigger, e.created_at, e.stage, e.stages, e.attempt, e.forced,
-       e.started_at, e.finished_at, e.problem, e.result, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
+       e.started_at, e.finished_at, e.problem, e.result, e.tries, e.facts, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
        (SELECT count(DISTINCT coalesce(s.project_dir, '')) FROM connections s WHERE s.repository_id = r.id AND (s.hidden_at IS NULL OR s.id = c.id)) AS siblings,
        e.branch = coalesce(c.branch, r.default_branch) AS followed,
        (SELECT i.repository_selection FROM installations i WHERE i.id = r.installation_id) AS repository_selection
@@ -138,3 +154,33 @@ JOIN repositories r ON r.id = c.repository_id
 WHERE e.connection_id = $1 AND e.number < coalesce($2::bigint, 9223372036854775807)
 ORDER BY e.number DESC
 LIMIT $3;
+
+-- name: find
+-- Numbers of those that have what is asked for, among the next $5 of a connection's history: what is rare is looked for in steps.
+SELECT count(*) AS seen, min(number) AS last, array_agg(number ORDER BY number DESC) FILTER (WHERE wanted) AS found
+FROM (
+  SELECT number, ($3::text[] IS NULL OR status = ANY($3)) AND ($4::text IS NULL OR branch = $4) AS wanted
+  FROM extractions WHERE connection_id = $1 AND number < coalesce($2::bigint, 9223372036854775807)
+  ORDER BY number DESC LIMIT $5
+) step;
+
+-- name: find_of_commit
+-- The same among the next $5 of one commit, $6.
+SELECT count(*) AS seen, min(number) AS last, array_agg(number ORDER BY number DESC) FILTER (WHERE wanted) AS found
+FROM (
+  SELECT number, ($3::text[] IS NULL OR status = ANY($3)) AND ($4::text IS NULL OR branch = $4) AS wanted
+  FROM extractions WHERE connection_id = $1 AND sha = $6 AND number < coalesce($2::bigint, 9223372036854775807)
+  ORDER BY number DESC LIMIT $5
+) step;
+
+-- name: numbered
+SELECT e.id, e.number, e.connection_id, e.branch, e.sha, e.status, e.trigger, e.created_at, e.stage, e.stages, e.attempt, e.forced,
+       e.started_at, e.finished_at, e.problem, e.result, e.tries, e.facts, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
+       (SELECT count(*) FROM connections s WHERE s.repository_id = r.id AND (s.hidden_at IS NULL OR s.id = c.id)) AS siblings,
+       e.branch = coalesce(c.branch, r.default_branch) AS followed,
+       (SELECT i.repository_selection FROM installations i WHERE i.id = r.installation_id) AS repository_selection
+FROM extractions e
+JOIN connections c ON c.id = e.connection_id
+JOIN repositories r ON r.id = c.repository_id
+WHERE e.connection_id = $1 AND e.number = ANY($2::bigint[])
+ORDER BY e.number DESC;

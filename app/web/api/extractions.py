@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from aiohttp import web
 
 from app import handlers
-from app.jobs import Extraction
+from app.jobs import ENDED, Extraction, Status, part
 from app.web import requests, sse
 from app.web.call import Call
 from app.web.keys import GITHUB
-from app.web.models.common import Page, Paged
-from app.web.models.extractions import ExtractionView, ExtractRequest
+from app.web.models.common import NoBody, Page, Paged
+from app.web.models.extractions import ExtractionView, ExtractRequest, History, LogQuery, LogView
 from app.web.operations import API, NoQuery, Operation
-from app.web.problems import Problem
+from app.web.problems import Problem, not_found
+
+ENDINGS: Mapping[Status, str] = {"succeeded": "succeeded", "failed": "failed", "superseded": "was superseded by a newer commit"}
+"""What it did, in a sentence."""
 
 
 async def extract(call: Call[NoQuery, ExtractRequest]) -> ExtractionView:
@@ -28,16 +33,24 @@ async def get_progress(call: Call[NoQuery, None]) -> ExtractionView | web.Stream
     last = await call.store.extractions.of_connection(connection.id, limit=1)
     if not last:
         raise Problem(404, "There is no extraction yet", "Push to the repository, or ask for one with `extract`.")
-    if "text/event-stream" in call.request.headers.get("Accept", ""):
-        return await sse.follow(call.request, last[0].id, lambda extraction: ExtractionView.of(extraction).model_dump_json())
+    if sse.wanted(call.request):
+        return await sse.follow(call.request, last[0].id, "json", lambda extraction: ExtractionView.of(extraction).model_dump_json())
     return ExtractionView.of(last[0])
 
 
-async def list_extractions(call: Call[Paged, None]) -> Page[ExtractionView]:
+async def list_extractions(call: Call[History, None]) -> Page[ExtractionView]:
     """List the extractions of a connection, newest first."""
-    connection = await call.connection()
-    before = requests.number_cursor(call.query.cursor)
-    return _page(await call.store.extractions.of_connection(connection.id, before=before, limit=call.query.limit + 1), call.query.limit)
+    asked, connection = call.query, await call.connection()
+    found = await call.store.extractions.search(
+        connection.id,
+        statuses=asked.status or None,
+        branch=asked.branch,
+        sha=asked.sha,
+        before=requests.number_cursor(asked.cursor),
+        limit=asked.limit,
+    )
+    items = [ExtractionView.of(one) for one in found.extractions]
+    return Page[ExtractionView](items=items, next_cursor=None if found.last is None else requests.next_cursor(str(found.last)))
 
 
 async def list_active(call: Call[Paged, None]) -> Page[ExtractionView]:
@@ -51,6 +64,47 @@ async def list_active(call: Call[Paged, None]) -> Page[ExtractionView]:
 async def get_extraction(call: Call[NoQuery, None]) -> ExtractionView:
     """Show one extraction."""
     return ExtractionView.of(await call.extraction())
+
+
+async def get_log(call: Call[LogQuery, None]) -> LogView | web.Response:
+    """Show what dbt logged, as text or, if JSON is asked for, with where it stands."""
+    extraction = await call.extraction()
+    log = await call.store.logs.of(extraction.id)
+    whole = log.content if log else b""
+    offset, content = part(whole, call.query.offset, call.query.limit)
+    view = LogView(
+        extraction_id=extraction.id,
+        number=log.number if log else None,
+        offset=offset,
+        next_offset=offset + len(content),
+        size=len(whole),
+        ended=extraction.status in ENDED,
+        content=content.decode(),
+    )
+    if "application/json" in call.request.headers.get("Accept", ""):
+        return view
+    headers = {"X-Log-Offset": str(offset), "X-Log-Next-Offset": str(view.next_offset), "X-Log-Size": str(view.size)}
+    headers |= {"X-Log-Ended": str(view.ended).lower(), "Vary": "Accept"}
+    return web.Response(body=content, content_type="text/plain", charset="utf-8", headers=headers)
+
+
+async def cancel(call: Call[NoQuery, NoBody]) -> ExtractionView:
+    """Cancel what is queued or runs. Once more does no harm; what has ended otherwise stays as it is."""
+    extraction = await call.extraction("push")
+    await call.store.extractions.cancel(extraction.id)
+    current = await call.store.extractions.get(extraction.id)
+    if current is None:
+        raise not_found("extraction")
+    if current.status != "cancelled":
+        raise Problem(
+            409, "The extraction has ended", f"It {ENDINGS[current.status]}: there is nothing to cancel.", extraction_status=current.status
+        )
+    return ExtractionView.of(current)
+
+
+async def retry(call: Call[NoQuery, NoBody]) -> ExtractionView:
+    """Queue another extraction of the same commit and branch."""
+    return ExtractionView.of(await handlers.extract_again(call.store, await call.extraction("push"), "api"))
 
 
 def _page(found: list[Extraction], limit: int, seen: set[int] | None = None) -> Page[ExtractionView]:
@@ -79,7 +133,11 @@ OPERATIONS = (
         summary="The current or last extraction, stage by stage",
         tag="extractions",
         answer=ExtractionView,
-        media={"text/event-stream": "`event: progress` for each change, `event: end` for the last; `data` is the extraction"},
+        media={
+            "text/event-stream": "`event: progress` for each change, `event: end` for the last; `data` is the extraction, `id` is for "
+            "`Last-Event-ID` when the stream was lost"
+        },
+        empty={204: "The event of `Last-Event-ID` was the last one"},
         right="read",
     ),
     Operation(
@@ -88,7 +146,7 @@ OPERATIONS = (
         handler=list_extractions,
         summary="The history of a connection, newest first",
         tag="extractions",
-        query=Paged,
+        query=History,
         answer=Page[ExtractionView],
         right="read",
     ),
@@ -109,5 +167,41 @@ OPERATIONS = (
         tag="extractions",
         answer=ExtractionView,
         right="read",
+    ),
+    Operation(
+        method="GET",
+        path=f"{API}/extractions/{{id}}/logs",
+        handler=get_log,
+        summary="The log of dbt, secrets redacted; empty while there is none",
+        tag="extractions",
+        query=LogQuery,
+        answer=LogView,
+        media={
+            "text/plain": "The log itself, unless `Accept` names JSON; `X-Log-Offset`, `X-Log-Next-Offset`, `X-Log-Size` and `X-Log-Ended`"
+        },
+        right="read",
+    ),
+    Operation(
+        method="POST",
+        path=f"{API}/extractions/{{id}}/cancel",
+        handler=cancel,
+        summary="Cancel an extraction that is queued or runs",
+        tag="extractions",
+        body=NoBody,
+        answer=ExtractionView,
+        status=202,
+        problems={409: "It has ended, and not by being cancelled"},
+        right="push",
+    ),
+    Operation(
+        method="POST",
+        path=f"{API}/extractions/{{id}}/retry",
+        handler=retry,
+        summary="Extract the same commit once more; while one of it is queued or runs: that one",
+        tag="extractions",
+        body=NoBody,
+        answer=ExtractionView,
+        status=202,
+        right="push",
     ),
 )

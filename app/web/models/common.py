@@ -56,6 +56,12 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class NoBody(Body):
+    """There are no fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"examples": [{}]})
+
+
 class Query(BaseModel):
     """The parameters of an address. One with a slip in its name must not answer everything."""
 

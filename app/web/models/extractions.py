@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
-from app.jobs import Extraction, Problem, StageTime, Status
-from app.web.models.common import Body, Model, Sha, Time, example
+from app.jobs import Conclusion, Extraction, Facts, Outcome, Problem, Stage, StageTime, Status
+from app.web.models.common import Body, Model, Paged, Query, Sha, Text, Time, Whole, example
+from app.wording.redact import MAX_BYTES
 from app.wording.report import conclusion_of, headline
 
+MAX_OFFSET = 1 << 40
+
+SHA = "6dcb09b5b57875f334f61aebed695e2e4193db5e"
 EXTRACTION: dict[str, Any] = {
     "id": "5a1c5c0c-51a0-4d2b-8f52-3c1f2a0a6f0e",
     "connection_id": "0b6f1c1e-4f0e-4a8e-9d7b-2f1f0f6f5a11",
     "repository": "octo/shop",
     "project_dir": "transform",
     "branch": "main",
-    "sha": "6dcb09b5b57875f334f61aebed695e2e4193db5e",
+    "sha": SHA,
     "status": "succeeded",
     "stage": None,
     "trigger": "push",
-    "attempt": 1,
-    "headline": "12 models, 30 tests, 4 sources, 61 edges",
+    "attempt": 2,
+    "headline": "12 models, 30 tests, 4 sources, 61 edges (~1)",
     "conclusion": "success",
     "created_at": "2026-11-02T09:00:00Z",
     "started_at": "2026-11-02T09:00:00Z",
@@ -31,29 +35,105 @@ EXTRACTION: dict[str, Any] = {
         {
             "stage": "parsing",
             "state": "done",
-            "started_at": "2026-11-02T09:00:01Z",
+            "started_at": "2026-11-02T09:00:06Z",
             "finished_at": "2026-11-02T09:00:09Z",
-            "seconds": 8.0,
+            "seconds": 3.0,
         }
     ],
+    "tries": [
+        {
+            "number": 1,
+            "began_at": "2026-11-02T09:00:00Z",
+            "ended_at": "2026-11-02T09:00:01Z",
+            "outcome": "retried",
+            "stage": "cloning",
+            "title": "GitHub is away",
+            "message": "While fetching octo/shop at 6dcb09b: it answered with 502.",
+            "next_due_at": "2026-11-02T09:00:05Z",
+        },
+        {
+            "number": 2,
+            "began_at": "2026-11-02T09:00:05Z",
+            "ended_at": "2026-11-02T09:00:09Z",
+            "outcome": "succeeded",
+            "stage": None,
+            "title": None,
+            "message": None,
+            "next_due_at": None,
+        },
+    ],
+    "settings": {
+        "project_dir": "transform",
+        "profile": "shop",
+        "target": "prod",
+        "adapter_type": "snowflake",
+        "evidence": "`profiles.yml` beside the project",
+        "image": "dbt-runner:latest",
+        "dbt_version": "1.11.16",
+        "left_out": [{"directory": "integration_tests", "reason": "is below `integration_tests`"}],
+    },
+    "placeholders": [
+        {"kind": "env_var", "name": "DBT_SCHEMA", "value": "placeholder", "path": "transform/dbt_project.yml", "line": 14},
+    ],
+    "cost": {
+        "dbt_seconds": 2.7,
+        "cpu_seconds": 2.1,
+        "peak_memory_bytes": 231000000,
+        "fetched_bytes": 48213,
+        "packages_bytes": 1310720,
+        "manifest_bytes": 730112,
+    },
     "error": None,
-    "result": {"dbt_version": "1.11.16", "nodes": 46, "edges": 61},
+    "result": {
+        "project_dir": "transform",
+        "project_name": "shop",
+        "dbt_version": "1.11.16",
+        "adapter_type": "snowflake",
+        "target": "prod",
+        "evidence": "`profiles.yml` beside the project",
+        "image": "dbt-runner:latest",
+        "counts": {"model": 12, "test": 30, "source": 4},
+        "nodes": 46,
+        "edges": 61,
+        "change": {
+            "nodes_added": [],
+            "nodes_removed": [],
+            "nodes_changed": ["model.shop.orders"],
+            "edges_added": [],
+            "edges_removed": [],
+            "counts": {"nodes_added": 0, "nodes_removed": 0, "nodes_changed": 1, "edges_added": 0, "edges_removed": 0},
+            "total": 1,
+        },
+        "carried_from": None,
+        "notes": ["Parsed for snowflake with the target `prod`: `profiles.yml` beside the project."],
+        "placeholders": [],
+        "remarks": [],
+        "usage": {"seconds": 2.7, "cpu_seconds": 2.1, "peak_memory_bytes": 231000000},
+    },
 }
 
 
 class ExtractRequest(Body):
     """Body of `POST …/extract`; an empty body means the branch's head."""
 
-    model_config = example(sha="6dcb09b5b57875f334f61aebed695e2e4193db5e")
+    model_config = example(sha=SHA)
 
     sha: Annotated[Sha | None, Field(description="A commit; without it the head of the branch, as GitHub has it now")] = None
 
 
-class StageView(Model):
-    """One stage of an extraction. `state` is `done` or `running`."""
+class History(Paged):
+    """Which extractions of a connection. Filters hold together."""
 
-    stage: str
-    state: str
+    status: Annotated[list[Status], Field(max_length=6, description="One of these; repeatable")] = []  # noqa: RUF012 - pydantic copies it
+    branch: Annotated[Text | None, Field(description="Of this branch")] = None
+    sha: Annotated[Sha | None, Field(description="Of this commit")] = None
+
+
+class StageView(Model):
+    """One stage of an extraction."""
+
+    stage: Stage
+    state: Literal["running", "done"]
     started_at: Time
     finished_at: Time | None
     seconds: float | None
@@ -61,18 +141,142 @@ class StageView(Model):
     @classmethod
     def of(cls, stage: StageTime) -> Self:
         """Show a stage."""
-        state = "running" if stage.ended_at is None else "done"
+        state: Literal["running", "done"] = "running" if stage.ended_at is None else "done"
         return cls(stage=stage.stage, state=state, started_at=stage.started_at, finished_at=stage.ended_at, seconds=stage.seconds)
 
 
-class RemarkView(Model):
-    """What is said of one place. `level` is `failure`, `warning` or `notice`, `path` is in the repository."""
+class TryView(Model):
+    """One time that an extraction was begun."""
 
-    level: str
+    number: int
+    began_at: Time
+    ended_at: Time | None
+    outcome: Annotated[
+        Outcome | None,
+        Field(
+            description="Null while it runs. `retried`: what stopped it may pass; `handed_back`: the service stopped, and it does not "
+            "count; `lost`: the service died, or the database was away"
+        ),
+    ]
+    stage: Annotated[Stage | None, Field(description="Where it ended, if not well")]
+    title: str | None
+    message: Annotated[str | None, Field(description="Why it did not end well")]
+    next_due_at: Annotated[Time | None, Field(description="When the next one may begin")]
+
+
+class LeftOutView(Model):
+    """A directory with a `dbt_project.yml` that is no project of its own."""
+
+    directory: str
+    reason: Annotated[str, Field(description="To be read after the directory")]
+
+
+class SettingsView(Model):
+    """What the project was extracted with, most of it inferred: null where the extraction did not come to it."""
+
+    project_dir: str | None
+    profile: str | None
+    target: str | None
+    adapter_type: Annotated[str | None, Field(description="The project's own adapter, or the one that stood in for it")]
+    evidence: Annotated[str | None, Field(description="Where adapter and target were read off")]
+    image: Annotated[str | None, Field(description="The runner image")]
+    dbt_version: str | None
+    left_out: list[LeftOutView]
+
+
+class PlaceholderView(Model):
+    """A value that was invented, since nobody gives one: https://docs.getdbt.com/reference/dbt-jinja-functions/env_var."""
+
+    kind: Literal["env_var", "var"]
+    name: str
+    value: str
+    path: str | None
+    line: int | None
+
+
+class CostView(Model):
+    """What an extraction took, of its last try: null where it is not known, or the extraction did not come to it."""
+
+    dbt_seconds: Annotated[float | None, Field(description="From dbt's job to its end; null when the lineage was carried forward")]
+    cpu_seconds: float | None
+    peak_memory_bytes: int | None
+    fetched_bytes: Annotated[int | None, Field(description="Received from git for it, packed; 0 when the commit was there")]
+    packages_bytes: Annotated[int | None, Field(description="Of the packages that dbt was given, as an archive")]
+    manifest_bytes: int | None
+
+    @classmethod
+    def of(cls, facts: Facts) -> Self:
+        """Show what is known."""
+        usage = facts.usage
+        return cls(
+            dbt_seconds=usage.seconds if usage else None,
+            cpu_seconds=usage.cpu_seconds if usage else None,
+            peak_memory_bytes=usage.peak_memory_bytes if usage else None,
+            fetched_bytes=facts.fetched_bytes,
+            packages_bytes=facts.packages_bytes,
+            manifest_bytes=facts.manifest_bytes,
+        )
+
+
+class RemarkView(Model):
+    """What is said of one place, or of the whole; `path` is in the repository."""
+
+    level: Literal["failure", "warning", "notice"]
     title: str
     message: str
     path: str | None
     line: int | None
+
+
+class ChangeCounts(Model):
+    """How many."""
+
+    nodes_added: int
+    nodes_removed: int
+    nodes_changed: int
+    edges_added: int
+    edges_removed: int
+
+
+class ChangeView(Model):
+    """What changed against the connection's lineage before. The lists hold the first ones, `counts` all; `…/diff` lists all."""
+
+    nodes_added: list[str]
+    nodes_removed: list[str]
+    nodes_changed: list[str]
+    edges_added: list[tuple[str, str]]
+    edges_removed: list[tuple[str, str]]
+    counts: ChangeCounts
+    total: int
+
+
+class UsageView(Model):
+    """What the container took; empty when dbt did not run."""
+
+    seconds: float | None = None
+    cpu_seconds: float | None = None
+    peak_memory_bytes: int | None = None
+
+
+class ResultView(Model):
+    """What came of a success."""
+
+    project_dir: str | None = None
+    project_name: str | None = None
+    dbt_version: str | None = None
+    adapter_type: str | None = None
+    target: str | None = None
+    evidence: str | None = None
+    image: str | None = None
+    counts: Annotated[dict[str, int], Field(description="Nodes by resource type")] = {}  # noqa: RUF012 - pydantic copies it
+    nodes: int | None = None
+    edges: int | None = None
+    change: Annotated[ChangeView | None, Field(description="Null for the first lineage of a connection")] = None
+    carried_from: Annotated[str | None, Field(description="The commit whose lineage still holds: nothing that dbt reads changed")] = None
+    notes: Annotated[list[str], Field(description="What was inferred and what was left out, in sentences")] = []  # noqa: RUF012
+    placeholders: list[PlaceholderView] = []  # noqa: RUF012
+    remarks: list[RemarkView] = []  # noqa: RUF012
+    usage: UsageView = UsageView()
 
 
 class ProblemView(Model):
@@ -106,17 +310,21 @@ class ExtractionView(Model):
     branch: str
     sha: str
     status: Status
-    stage: str | None
+    stage: Stage | None
     trigger: str
-    attempt: int
-    headline: str
-    conclusion: str | None
+    attempt: Annotated[int, Field(description="Tries that count: all but those that were handed back")]
+    headline: Annotated[str, Field(description="How it stands, in a line")]
+    conclusion: Annotated[Conclusion | None, Field(description="GitHub's word for how it ended")]
     created_at: Time
     started_at: Time | None
     finished_at: Time | None
-    stages: list[StageView]
+    stages: Annotated[list[StageView], Field(description="Of the last try")]
+    tries: Annotated[list[TryView], Field(description="The first one first; of more than 50 the last 50")]
+    settings: SettingsView
+    placeholders: Annotated[list[PlaceholderView], Field(description="Also of a failure")]
+    cost: CostView
     error: ProblemView | None
-    result: dict[str, Any] | None = Field(description="Counts, versions, what changed, invented values, remarks: of a success")
+    result: Annotated[ResultView | None, Field(description="Of a success")]
 
     @classmethod
     def of(cls, extraction: Extraction) -> Self:
@@ -139,6 +347,43 @@ class ExtractionView(Model):
             started_at=extraction.started_at,
             finished_at=extraction.finished_at,
             stages=[StageView.of(stage) for stage in extraction.stages],
+            tries=[TryView(**asdict(one)) for one in extraction.tries],
+            settings=SettingsView(**_fields(extraction.facts, SettingsView)),
+            placeholders=[PlaceholderView(**asdict(one)) for one in extraction.facts.placeholders],
+            cost=CostView.of(extraction.facts),
             error=None if problem is None else ProblemView.of(problem),
-            result=extraction.result or None,
+            result=ResultView(**extraction.result) if extraction.result else None,
         )
+
+
+def _fields(facts: Facts, model: type[Model]) -> dict[str, Any]:
+    return {name: value for name, value in asdict(facts).items() if name in model.model_fields}
+
+
+class LogView(Model):
+    """dbt's log, or a part of it. Offsets and sizes count bytes of UTF-8; no character is ever cut."""
+
+    model_config = example(
+        extraction_id=EXTRACTION["id"],
+        number=2,
+        offset=0,
+        next_offset=62,
+        size=62,
+        ended=True,
+        content="09:00:06  Running with dbt=1.11.16\n09:00:08  Performance info\n",
+    )
+
+    extraction_id: str
+    number: Annotated[int | None, Field(description="The try that it is of: the last one that came to run dbt; null: there is no log")]
+    offset: Annotated[int, Field(description="Where `content` begins: `offset` of the request, or a little behind it")]
+    next_offset: Annotated[int, Field(description="Where to go on; at the end it is `size`")]
+    size: Annotated[int, Field(description="Of the whole log")]
+    ended: Annotated[bool, Field(description="The extraction has ended: there will be no more")]
+    content: str
+
+
+class LogQuery(Query):
+    """Which part of the log."""
+
+    offset: Annotated[Whole, Field(ge=0, le=MAX_OFFSET, description="Bytes before the part; behind the end it is empty")] = 0
+    limit: Annotated[Whole, Field(ge=4, le=MAX_BYTES, description="Bytes at most; without it all that is left")] = MAX_BYTES

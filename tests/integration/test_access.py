@@ -1,0 +1,484 @@
+"""Who may call: GitHub's own permissions, asked of a GitHub with state over real HTTP, through the real routes."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Callable, Iterator
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+
+from app import log
+from app.store import Store, wake
+from app.web.routes import operations
+from tests.double import Answer, Delay, Reset
+from tests.double import Repository as Hosted
+from tests.double.state import Role
+from tests.integration.access_world import CONNECTIONS, SERVICE, World, running
+from tests.integration.test_api_shape import path_of, wanted
+
+NO_ROLE: dict[Hosted, Role] = {}
+
+
+@pytest.fixture
+def logged() -> Iterator[io.StringIO]:
+    """Everything that is logged meanwhile."""
+    stream = io.StringIO()
+    log.configure(stream)
+    yield stream
+    log.configure()
+
+
+@pytest_asyncio.fixture
+async def world(store: Store) -> AsyncIterator[World]:
+    async with running(store) as found:
+        yield found
+
+
+Make = Callable[[World, dict[Hosted, Role]], str]
+KINDS: dict[str, Make] = {
+    "App user": lambda world, roles: world.github.user_token("mona", roles),
+    "classic": lambda world, roles: world.github.classic_token("mona", roles),
+    "OAuth": lambda world, roles: world.github.classic_token("mona", roles, prefix="gho_"),
+    "of old": lambda world, roles: world.github.classic_token("mona", roles, prefix="0123"),
+    "fine-grained": lambda world, roles: world.github.fine_grained_token("mona", roles, permissions={"contents": "write"}),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_users_may_do_is_what_their_role_on_github_says(world: World, kind: str) -> None:
+    shop, open_ = await world.create("octo/shop"), await world.create("octo/open", private=False)
+    away = await world.create("far/away")
+    stranger = KINDS[kind](world, {})
+    reader = KINDS[kind](world, {shop: "pull", open_: "pull"})
+    writer = KINDS[kind](world, {shop: "push", open_: "admin", away: "pull"})
+    assert [await world.read(token) for token in (stranger, reader, writer)] == [404, 200, 200]
+    assert [await world.trigger(token) for token in (stranger, reader, writer)] == [404, 403, 202]
+    assert [await world.read(token, "octo/open") for token in (stranger, reader, writer)] == [200, 200, 200]
+    assert [await world.trigger(token, "octo/open") for token in (stranger, reader, writer)] == [403, 403, 202]
+    # Where the App is not installed, its users' tokens see nothing private.
+    assert [await world.read(token, "far/away") for token in (reader, writer)] == [404, 404 if kind == "App user" else 200]
+    assert await world.listed(stranger) == ["octo/open"]
+    assert await world.listed(reader) == ["octo/open", "octo/shop"]
+
+
+async def test_what_may_not_be_seen_is_answered_as_what_there_is_not(world: World) -> None:
+    await world.create("octo/shop")
+    token = world.github.classic_token("mona", {})
+    there = await world.ask(token, f"{CONNECTIONS}/{world.connections['octo/shop']}")
+    nowhere = await world.ask(token, f"{CONNECTIONS}/00000000-0000-4000-8000-000000000000")
+    assert there[:2] == nowhere[:2]
+
+
+@pytest.mark.parametrize(
+    ("scopes", "private", "public"),
+    [
+        (["repo"], (200, 202), (200, 202)),
+        (["public_repo", "user"], (404, 404), (200, 202)),
+        (["repo:status"], (404, 404), (200, 403)),
+        (["security_events", "repo_deployment"], (404, 404), (200, 403)),
+        ([], (404, 404), (200, 403)),
+    ],
+)
+async def test_a_classic_token_may_no_more_than_its_scopes(
+    world: World, scopes: list[str], private: tuple[int, int], public: tuple[int, int]
+) -> None:
+    shop, open_ = await world.create("octo/shop"), await world.create("octo/open", private=False)
+    token = world.github.classic_token("mona", {shop: "admin", open_: "admin"}, scopes=scopes)
+    assert (await world.read(token), await world.trigger(token)) == private
+    assert (await world.read(token, "octo/open"), await world.trigger(token, "octo/open")) == public
+
+
+@pytest.mark.parametrize(
+    ("permissions", "read", "push"), [({}, 404, 404), ({"contents": "read"}, 200, 403), ({"contents": "write"}, 200, 202)]
+)
+async def test_a_token_that_is_narrower_than_its_user_may_what_it_was_given(
+    world: World, permissions: dict[str, str], read: int, push: int
+) -> None:
+    shop, other = await world.create("octo/shop"), await world.create("octo/other")
+    roles: dict[Hosted, Role] = {shop: "admin", other: "admin"}
+    for token in (
+        world.github.fine_grained_token("mona", roles, permissions=permissions, repositories=[shop]),
+        world.github.actions_token(shop, permissions),
+    ):
+        assert (await world.read(token), await world.trigger(token)) == (read, push)
+        assert (await world.read(token, "octo/other"), await world.trigger(token, "octo/other")) == (404, 404)
+
+
+async def test_a_users_role_bounds_a_fine_grained_token(world: World) -> None:
+    shop = await world.create("octo/shop")
+    token = world.github.fine_grained_token("mona", {shop: "pull"}, permissions={"contents": "write"})
+    assert (await world.read(token), await world.trigger(token)) == (200, 403)
+
+
+async def test_a_workflow_sees_its_own_repository_and_public_ones(world: World) -> None:
+    shop, _ = await world.create("octo/shop"), await world.create("octo/hidden")
+    await world.create("octo/open", private=False)
+    token = world.github.actions_token(shop, {"contents": "read"})
+    assert await world.listed(token) == ["octo/open", "octo/shop"]
+    assert await world.trigger(token, "octo/open") == 403
+
+
+async def test_a_token_of_another_apps_user_is_none_of_ours(world: World) -> None:
+    shop = await world.create("octo/shop")
+    stolen = world.github.user_token("mona", {shop: "admin"}, client_id="Iv1.deputy", permissions={"contents": "write"})
+    status, problem, headers = await world.ask(stolen, f"{CONNECTIONS}/{world.connections['octo/shop']}")
+    assert (status, problem["title"]) == (401, "This token is not known")
+    assert headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
+    assert await world.read(world.github.user_token("mona", {shop: "admin"})) == 200
+
+
+async def test_without_the_apps_client_its_users_are_taken_for_users_and_the_log_says_so(store: Store, logged: io.StringIO) -> None:
+    async with running(store, with_client=False) as world:
+        shop = await world.create("octo/shop")
+        theirs = world.github.user_token("mona", {shop: "push"}, client_id="Iv1.deputy", permissions={"metadata": "read"})
+        ours = world.github.user_token("mona", {shop: "push"})
+        assert [await world.read(ours), await world.trigger(ours)] == [200, 202]
+        assert await world.read(theirs) == 404
+    assert logged.getvalue().count("are not told apart") == 1
+
+
+async def test_wrong_client_credentials_let_nobody_in_and_say_what_to_do(world: World) -> None:
+    shop = await world.create("octo/shop")
+    token = world.github.user_token("mona", {shop: "admin"})
+    world.github.app.client_secret = "another"
+    status, problem, _ = await world.ask(token, f"{CONNECTIONS}/{world.connections['octo/shop']}")
+    assert (status, "GITHUB_CLIENT_SECRET" in problem["detail"]) == (503, True)
+
+
+@pytest.mark.parametrize("token", [None, "", "ghp_unknown", "ghs_unknown", "ghu_unknown", "github_pat_unknown", "unknown"])
+async def test_an_unknown_token_is_401_everywhere(world: World, token: str | None) -> None:
+    await world.create("octo/open", private=False)
+    for path in (CONNECTIONS, f"{CONNECTIONS}/{world.connections['octo/open']}", "/api/metadata/extractions/active"):
+        status, problem, headers = await world.ask(token, path)
+        assert (status, problem["status"]) == (401, 401)
+        assert headers["WWW-Authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize("token", ["x" * 4097, "ghp_\u00e9", "ghp_a\tb"])
+async def test_what_can_be_no_token_is_not_shown_to_github(world: World, token: str) -> None:
+    assert (await world.ask(token, CONNECTIONS))[0] == 401
+    assert world.github.requests == []
+
+
+async def test_a_token_of_520_characters_is_one(world: World) -> None:
+    world.github.state.token_form = "long"
+    token = world.github.actions_token(await world.create("octo/shop"), {"contents": "read"})
+    assert (len(token), await world.read(token)) == (520, 200)
+
+
+# -- every address ----------------------------------------------------------------------------------------------------
+
+
+async def test_no_address_tells_a_repository_that_may_not_be_seen_from_none_at_all(world: World) -> None:
+    await world.create("octo/shop")
+    connection_id = world.connections["octo/shop"]
+    ids = {"connections": connection_id, "extractions": await world.store.extractions.enqueue(connection_id, "main", "1" * 40, "push")}
+    stranger = world.github.classic_token("mona", {})
+    guarded = [one for one in operations(_no_delivery) if one.guard == "token" and "{id}" in one.path]
+    asked = 0
+    for operation in guarded:
+        id_ = next((id_ for noun, id_ in ids.items() if f"/{noun}/{{id}}" in operation.path), None)
+        if id_ is None:
+            continue
+        query, body = wanted(operation)
+        there, nowhere = [
+            await world.ask(stranger, path_of(operation, one), operation.method, params=query, json=body) for one in (id_, str(uuid4()))
+        ]
+        assert there[:2] == nowhere[:2], operation.path
+        assert there[0] == 404, operation.path
+        asked += 1
+    assert asked >= 6
+    status, body, _ = await world.ask(stranger, "/api/metadata/extractions/active")
+    assert (status, body["items"]) == (200, [])
+
+
+async def _no_delivery(_: web.Request) -> web.Response:
+    raise AssertionError("a delivery came")
+
+
+async def test_what_is_the_operators_wants_a_service_token(world: World) -> None:
+    shop = await world.create("octo/shop")
+    token = world.github.classic_token("mona", {shop: "admin"})
+    assert (await world.ask(token, "/api/webhooks/github/setup", "POST"))[0] == 403
+    assert (await world.read(SERVICE), await world.trigger(SERVICE)) == (200, 202)
+
+
+# -- names and owners -------------------------------------------------------------------------------------------------
+
+
+async def test_a_repository_is_meant_by_its_id_whatever_it_is_called(world: World) -> None:
+    shop = await world.create("octo/shop")
+    reader = world.github.classic_token("mona", {shop: "push"})
+    await world.github.rename_repository(shop, "store")
+    impostor = await world.github.create_repository("octo/shop", {"a": b""})
+    theirs = world.github.classic_token("eve", {impostor: "admin"})
+    workflow = world.github.actions_token(shop, {"contents": "write"})
+    assert [await world.may(token, "push", shop) for token in (reader, workflow, theirs)] == [True, True, False]
+    assert await world.read(reader) == 200
+    assert (await world.read(theirs), await world.trigger(theirs)) == (404, 404)
+
+
+async def test_a_transfer_takes_the_apps_users_along_only_where_it_is_installed(world: World) -> None:
+    shop = await world.create("octo/shop")
+    token, classic = world.github.user_token("mona", {shop: "push"}), world.github.classic_token("mona", {shop: "push"})
+    await world.github.transfer_repository(shop, "elsewhere")
+    assert (await world.read(token), await world.read(classic)) == (404, 200)
+    assert (await world.may(token, "push", shop), await world.may(classic, "push", shop)) == (False, True)
+
+
+# -- GitHub has trouble -----------------------------------------------------------------------------------------------
+
+
+TROUBLES = (Reset(), Answer(502, "<html>Unicorn!</html>"), Answer(503), Answer(429), Delay(2))
+
+
+@pytest.mark.parametrize("path", ["/rate_limit", "/applications/", r"/repositories/\d+$", "/commits", "/user/installations"])
+async def test_github_being_away_is_503_and_never_access(store: Store, path: str) -> None:
+    async with running(store, total_s=0.3, with_client=path != "/rate_limit") as world:
+        shop = await world.create("octo/shop")
+        token = world.github.user_token("mona", {shop: "pull"})
+        address = CONNECTIONS if path == "/user/installations" else f"{CONNECTIONS}/{world.connections['octo/shop']}"
+        for trouble in TROUBLES:
+            world.github.faults.add("*", path, 100, trouble)
+            status, problem, headers = await world.ask(token, address)
+            assert (status, problem["title"]) == (503, "GitHub is away"), trouble
+            assert int(headers["Retry-After"]) >= 5
+            assert "octo" not in str(problem)
+            world.github.faults.clear()
+            world.clock[0] += 61
+        assert (await world.ask(token, address))[0] == 200
+
+
+@pytest.mark.parametrize(("trouble", "status"), [(Answer(502), 503), (Answer(401), 401)])
+async def test_a_list_is_no_better_informed_than_its_items(world: World, trouble: Answer, status: int) -> None:
+    roles: dict[Hosted, Role] = {await world.create(f"octo/r{number}"): "pull" for number in range(3)}
+    token = world.github.fine_grained_token("mona", roles, permissions={"contents": "read"})
+    world.github.faults.add("GET", "/commits", 100, trouble)
+    answered, problem, _ = await world.ask(token, CONNECTIONS)
+    assert (answered, problem["status"]) == (status, status)
+
+
+async def test_git_being_away_is_503_too(store: Store) -> None:
+    async with running(store, total_s=0.3) as world:
+        token = world.github.actions_token(await world.create("octo/shop"), {"contents": "write"})
+        for trouble in (*TROUBLES, Answer(301, headers={"Location": "https://elsewhere.example/x"})):
+            world.github.faults.add("GET", "/info/refs", 100, trouble)
+            assert await world.trigger(token) == 503, trouble
+            world.github.faults.clear()
+            world.clock[0] += 61
+        assert await world.trigger(token) == 202
+
+
+LIMITED = Answer(403, '{"message": "API rate limit exceeded for user ID 1."}', {"X-RateLimit-Remaining": "0", "Retry-After": "30"})
+
+
+async def test_a_spent_rate_limit_of_the_callers_own_is_said_and_left_alone(world: World) -> None:
+    shop = await world.create("octo/shop")
+    token, other = world.github.classic_token("mona", {shop: "pull"}), world.github.classic_token("eve", {shop: "pull"})
+    world.github.faults.add("GET", r"/repositories/\d+$", 1, LIMITED)
+    first = await world.ask(token, f"{CONNECTIONS}/{world.connections['octo/shop']}")
+    asked = len(world.github.requests)
+    world.clock[0] += 10
+    again = await world.ask(token, f"{CONNECTIONS}/{world.connections['octo/shop']}")
+    assert [(status, headers["Retry-After"]) for status, _, headers in (first, again)] == [(503, "30"), (503, "20")]
+    assert len(world.github.requests) == asked
+    assert await world.read(other) == 200
+    world.clock[0] += 20
+    assert await world.read(token) == 200
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (403, "Resource protected by organization SAML enforcement. You must grant your personal token access to this organization."),
+        (403, "Although you appear to have the correct authorization credentials, the `octo` organization has an IP allow list enabled"),
+        (403, "Sorry. Your account was suspended"),
+        (404, "Not Found"),
+        (410, "Gone"),
+        (451, "Repository access blocked"),
+    ],
+)
+async def test_every_no_of_githubs_is_the_same_404(world: World, status: int, message: str) -> None:
+    shop = await world.create("octo/shop")
+    token = world.github.classic_token("mona", {shop: "admin"})
+    world.github.faults.add("GET", r"/repositories/\d+$", 9, Answer(status, f'{{"message": "{message}"}}'))
+    assert (await world.read(token), await world.trigger(token)) == (404, 404)
+
+
+async def test_an_empty_repository_may_be_read(world: World) -> None:
+    shop = await world.create("octo/shop", files={})
+    assert await world.read(world.github.actions_token(shop, {"contents": "read"})) == 200
+    assert await world.read(world.github.actions_token(shop, {})) == 404
+
+
+async def test_a_github_without_rate_limits_is_one_too(world: World) -> None:
+    shop = await world.create("octo/shop")
+    world.github.faults.add("GET", "/rate_limit", 1, Answer(404, '{"message": "Rate limiting is not enabled."}'))
+    assert await world.read(world.github.classic_token("mona", {shop: "pull"})) == 200
+
+
+async def test_too_many_bad_tokens_of_others_do_not_make_this_one_bad(world: World) -> None:
+    shop = await world.create("octo/shop")
+    said = '{"message": "Maximum number of login attempts exceeded. Please try again later."}'
+    world.github.faults.add("GET", "/rate_limit", 1, Answer(403, said))
+    assert await world.read(world.github.classic_token("mona", {shop: "pull"})) == 503
+
+
+async def test_where_github_lists_nothing_or_too_much_each_repository_is_asked_about(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop, other = await world.create("octo/shop"), await world.create("octo/other")
+    await world.create("octo/hidden")
+    token = world.github.classic_token("mona", {shop: "pull", other: "pull"})
+    world.github.faults.add("GET", "/user/repos", 1, Answer(403, '{"message": "Resource not accessible"}'))
+    assert await world.listed(token) == ["octo/other", "octo/shop"]
+    assert world.asked("/user/repos") == 1
+    monkeypatch.setattr("app.github.questions.MAX_LISTED", 1)
+    world.viewers.forget()
+    assert await world.listed(token) == ["octo/other", "octo/shop"]
+
+
+# -- for how long -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_revoked_token_is_nothing_after_a_minute(world: World) -> None:
+    shop = await world.create("octo/shop")
+    for token in (world.github.user_token("mona", {shop: "push"}), world.github.classic_token("mona", {shop: "push"})):
+        assert (await world.read(token), await world.trigger(token), await world.listed(token)) == (200, 202, ["octo/shop"])
+        world.github.revoke(token)
+        world.clock[0] += 59
+        assert await world.read(token) == 200
+        world.clock[0] += 1
+        assert (await world.read(token), await world.trigger(token)) == (401, 401)
+        assert (await world.ask(token, CONNECTIONS))[0] == 401
+
+
+async def test_a_token_that_github_has_just_refused_is_unknown_at_once(world: World) -> None:
+    shop, other = await world.create("octo/shop"), await world.create("octo/other")
+    token = world.github.classic_token("mona", {shop: "push", other: "push"})
+    assert await world.read(token) == 200
+    world.github.revoke(token)
+    status, problem, headers = await world.ask(token, f"{CONNECTIONS}/{world.connections['octo/other']}")
+    assert (status, problem["title"], "WWW-Authenticate" in headers) == (401, "This token is not known", True)
+    assert await world.read(token) == 401
+
+
+async def test_a_right_ends_after_a_minute_and_a_no_after_ten_seconds(world: World) -> None:
+    shop = await world.create("octo/shop")
+    token = world.github.classic_token("mona", {shop: "push"})
+    roles = world.github.state.tokens[token].roles
+    assert await world.trigger(token) == 202
+    roles[shop.id] = "pull"
+    world.clock[0] += 59
+    assert await world.trigger(token) == 202
+    world.clock[0] += 1
+    assert await world.trigger(token) == 403
+    roles[shop.id] = "push"
+    world.clock[0] += 9
+    assert await world.trigger(token) == 403
+    world.clock[0] += 1
+    assert await world.trigger(token) == 202
+
+
+async def test_an_answer_is_as_old_as_its_question(world: World) -> None:
+    shop = await world.create("octo/shop")
+    token = world.github.classic_token("mona", {shop: "pull"})
+    world.github.faults.add("GET", r"/repositories/\d+$", 1, Delay(0.3))
+    slow = asyncio.create_task(world.read(token))
+    await asyncio.sleep(0.15)
+    world.clock[0] += 59
+    assert await slow == 200
+    world.github.state.tokens[token].roles.clear()
+    world.clock[0] += 1
+    assert await world.read(token) == 404
+
+
+async def test_a_hundred_readers_are_one_question(world: World) -> None:
+    shop = await world.create("octo/shop")
+    token = world.github.fine_grained_token("mona", {shop: "pull"}, permissions={"contents": "read"})
+    assert set(await asyncio.gather(*(world.read(token) for _ in range(100)))) == {200}
+    assert [world.asked(path) for path in ("/rate_limit", f"/repositories/{shop.id}", "/commits")] == [1, 1, 1]
+    await asyncio.gather(*(world.listed(token) for _ in range(100)))
+    assert world.asked("/user/repos") == 1
+
+
+async def test_a_hundred_readers_of_a_github_that_is_away_wait_together(store: Store) -> None:
+    async with running(store, total_s=0.3) as world:
+        shop = await world.create("octo/shop")
+        token = world.github.classic_token("mona", {shop: "pull"})
+        world.github.faults.add("GET", "/rate_limit", 100, Delay(5))
+        async with asyncio.timeout(5):
+            assert set(await asyncio.gather(*(world.read(token) for _ in range(100)))) == {503}
+        assert world.asked("/rate_limit") == 3
+
+
+async def test_what_a_list_tells_is_not_asked_for_again(world: World) -> None:
+    roles: dict[Hosted, Role] = {await world.create(f"octo/r{number}"): "pull" for number in range(5)}
+    for token in (world.github.user_token("mona", roles), world.github.classic_token("mona", roles)):
+        assert len(await world.listed(token)) == 5
+    assert sum(request.path.startswith("/repositories/") for request in world.github.requests) == 0
+
+
+# -- forgetting -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("event", ["installation", "installation_repositories", "repository"])
+async def test_an_event_in_any_process_makes_all_of_them_ask_anew(world: World, dsn: str, event: str) -> None:
+    shop = await world.create("octo/shop")
+    token = world.github.classic_token("mona", {shop: "pull"})
+    assert await world.read(token) == 200
+    async with wake.listening(dsn) as waker:
+        with waker.bell("freshet_access") as bell:
+            await bell.wait(5)  # it rings when it begins to listen
+            forgetting = asyncio.create_task(world.viewers.run(bell))
+            await asyncio.sleep(0.1)
+            assert await world.read(token) == 200
+            world.github.state.tokens[token].roles.clear()
+            await world.store.deliveries.record("another-1", "push")
+            await asyncio.sleep(0.3)
+            assert await world.read(token) == 200
+            async with world.store.transaction() as tx:
+                await tx.deliveries.record("another-2", event)
+            async with asyncio.timeout(5):
+                while await world.read(token) == 200:
+                    await asyncio.sleep(0.02)
+            forgetting.cancel()
+
+
+async def test_what_was_on_its_way_when_all_was_forgotten_is_not_believed(world: World) -> None:
+    shop = await world.create("octo/shop")
+    token = world.github.classic_token("mona", {shop: "pull"})
+    assert await world.listed(token) == ["octo/shop"]
+    world.viewers.forget()
+    world.github.faults.add("GET", "/rate_limit", 1, Delay(0.3))
+    waiting = asyncio.create_task(world.read(token))
+    await asyncio.sleep(0.1)
+    world.viewers.forget()
+    world.github.revoke(token)
+    assert await world.read(token) == 401
+    assert await waiting == 401
+
+
+# -- secrets ----------------------------------------------------------------------------------------------------------
+
+
+async def test_nothing_of_a_token_is_said_or_kept(world: World, logged: io.StringIO) -> None:
+    shop = await world.create("octo/shop")
+    made = [make(world, {shop: "pull"}) for make in KINDS.values()] + [world.github.actions_token(shop, {"contents": "read"})]
+    said = []
+    for token in (*made, "ghp_nobody-knows-this-one"):
+        said += [
+            await world.ask(token, CONNECTIONS),
+            await world.ask(token, f"{CONNECTIONS}/{world.connections['octo/shop']}/extract", "POST"),
+        ]
+    world.viewers.forget()
+    world.github.faults.add("*", ".", 100, Answer(500, "no"))
+    said += [await world.ask(token, CONNECTIONS) for token in made]
+    seen = logged.getvalue() + str(said) + str([(request.path, request.query) for request in world.github.requests])
+    seen += str(vars(world.viewers))
+    assert "request refused" in seen
+    for token in (*made, "nobody-knows-this-one"):
+        assert token not in seen
+        assert token[-12:] not in seen

@@ -1,0 +1,121 @@
+"""From a failure to a mail and a webhook, and from its end to the next ones: with everything real but dbt."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from app.notifier import Notifier
+from app.notify.mail import Mail, sender, server
+from app.notify.webhook import Webhooks
+from app.store import Store, wake
+from app.wording.notice import Links
+from tests.double import GitHubDouble
+from tests.integration.notify_world import MailServer, Receiver, certificates, mail_server, project, receiver
+from tests.service import TOKEN, Service, serving
+
+SHAS = [f"{number:040x}" for number in range(1, 10)]
+SECRET = "what-the-receiver-knows"
+LINKS = Links("https://freshet.example", "https://github.com")
+NO_ENGINE = "tcp://127.0.0.1:1"
+PROJECT = {"dbt_project.yml": "name: tiny\nversion: '1.0'\nprofile: tiny\n", "models/a.sql": "select 1 as id"}
+
+
+@asynccontextmanager
+async def notifying(dsn: str, store: Store, hook: Receiver, mail: Mail) -> AsyncIterator[None]:
+    """Judge and send as the service does."""
+    async with Webhooks([hook.host]) as webhooks, wake.listening(dsn) as waker:
+        notifier = Notifier(store, {"webhook": webhooks, "email": mail}, timedelta(hours=1), lambda: LINKS)
+        with waker.bell("freshet_notices") as judging, waker.bell("freshet_notices") as sending:
+            tasks = [asyncio.create_task(notifier.run_judging(judging)), asyncio.create_task(notifier.run_sending(sending))]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def arrived(hook: Receiver, mails: MailServer, count: int) -> None:
+    async with asyncio.timeout(40):
+        while len(hook.taken) < count or len(mails.taken) < count:
+            await asyncio.sleep(0.05)
+
+
+async def test_a_failure_and_its_end_are_heard_of_by_mail_and_webhook(dsn: str, store: Store, tmp_path: Path) -> None:
+    known = certificates(tmp_path)
+    of = await project(store)
+    async with receiver() as hook, mail_server(known.server, sign_in=True) as mails:
+        by = Mail(server(f"smtp://freshet:p%40ss%2Fword@localhost:{mails.port}"), sender("freshet@example.com"), tls=known.client)
+        await store.subscriptions.create(of.connection.id, "webhook", hook.url, ["failure", "recovery"], SECRET)
+        await store.subscriptions.create(3, "email", "ann@example.com", ["failure", "recovery", "stale"], None)
+        async with notifying(dsn, store, hook, by):
+            failed = await of.fails(SHAS[0], path="transform/models/a.sql", line=3, output="Compilation Error\n  no such node")
+            await arrived(hook, mails, 1)
+            await of.fails(SHAS[1], path="transform/models/a.sql", line=3)
+            recovered = await of.succeeds(SHAS[2])
+            await arrived(hook, mails, 2)
+            await of.succeeds(SHAS[3])
+            await asyncio.sleep(0.3)
+    assert [taken.body["event"] for taken in hook.taken] == ["failure", "recovery"]
+    assert [taken.body["extraction"]["id"] for taken in hook.taken] == [failed, recovered]
+    for taken in hook.taken:
+        assert taken.headers["X-Hub-Signature-256"] == f"sha256={hmac.new(SECRET.encode(), taken.raw, hashlib.sha256).hexdigest()}"
+    failure, recovery = mails.mails
+    assert failure["Subject"] == f"octo/shop (transform): dbt lineage failed at {SHAS[0][:7]}"
+    assert "no such node" in failure.get_content()
+    assert recovery["Subject"] == f"octo/shop (transform): dbt lineage works again at {SHAS[2][:7]}"
+    assert failure["References"] == recovery["References"], "they are one thread"
+    assert mails.secured == [True, True]
+
+
+async def looked_at_again(service: Service, notification_id: str) -> None:
+    """A change of a notification has the connections judged that are behind, without waiting for the usual minute."""
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    address = f"{service.url}/api/metadata/notifications/{notification_id}"
+    async with service.session.patch(address, headers=headers, json={"paused": False}) as response:
+        assert response.status == 200
+
+
+async def test_the_service_tells_of_a_stale_lineage(tmp_path: Path) -> None:
+    """Without an engine nothing is extracted, and that is nobody's failure: after a while the lineage is stale."""
+    async with receiver() as hook, mail_server() as mails, GitHubDouble() as github:
+        settings: dict[str, Any] = {
+            "DOCKER_HOST": NO_ENGINE,
+            "FRESHET_SMTP_URL": f"smtp://127.0.0.1:{mails.port}?starttls=never",
+            "FRESHET_MAIL_FROM": "Freshet <freshet@example.com>",
+            "FRESHET_NOTIFY_HOSTS": hook.host,
+            "FRESHET_STALE_MINUTES": "0.01",
+        }
+        async with serving(github, tmp_path / "data", **settings) as service:
+            repository = await github.create_repository("octo/shop", {"README.md": "shop"})
+            installation = await github.install("octo", [repository])
+            path = f"/installations/{installation.id}/notifications"
+            made = await service.post(path, {"kind": "webhook", "to": hook.url}, status=201)
+            await service.post(path, {"kind": "email", "to": "ann@example.com", "events": ["stale"]}, status=201)
+            await service.post(f"/notifications/{made['id']}/test")
+            sha = await github.push(repository, PROJECT)
+            async with asyncio.timeout(60):
+                while len(hook.taken) < 2 or not mails.taken:
+                    await asyncio.sleep(0.5)
+                    await looked_at_again(service, made["id"])
+            test, stale = hook.taken
+            assert (test.body["event"], stale.body["event"]) == ("test", "stale")
+            signed = hmac.new(made["secret"].encode(), stale.raw, hashlib.sha256).hexdigest()
+            assert stale.headers["X-Hub-Signature-256"] == f"sha256={signed}"
+            assert stale.body["connection"]["head_sha"] == sha
+            assert "octo/shop: dbt lineage is stale" in mails.mails[0]["Subject"]
+            async with asyncio.timeout(10):
+                while (last := (await service.get(f"/notifications/{made['id']}"))["last"])["event"] != "stale":
+                    await asyncio.sleep(0.1)
+            assert last["outcome"] == "sent"
+            async with service.session.get(f"{service.url}/metrics") as response:
+                assert 'freshet_notices_total{kind="webhook",outcome="sent"} 2.0' in await response.text()
+        for secret in (made["secret"], "a-secret-of-the-receiver", "ann@example.com", TOKEN):
+            assert secret not in service.log
