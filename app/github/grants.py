@@ -21,6 +21,7 @@ class Described:
     """A repository as GitHub describes it to a token."""
 
     full_name: str
+    default_branch: str
     private: bool
     """Internal repositories of an enterprise are private ones too."""
     pull: bool
@@ -68,6 +69,8 @@ def told(kind: Kind, described: Described) -> Told:
     """
     if described.scopes is not None:
         return _by_scopes(described, described.scopes)
+    if kind == "user":
+        return Told(described.pull or not described.private, described.push)
     read = True if not described.private or (described.contents and described.pull) else None
     # An App's user token stands for its user: that the App itself asks for no more than contents:read is not his right's end.
     return Told(read, described.push if kind == "app_user" else None)

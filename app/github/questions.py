@@ -7,6 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TypeVar
+from urllib.parse import quote
 
 import msgspec
 from pydantic import SecretStr
@@ -14,6 +15,7 @@ from pydantic import SecretStr
 from app.errors import FreshetError, GitHubUnavailableError, GoneError, RejectedError, SuspendedError, UnavailableError, UnknownTokenError
 from app.github.api import ApiClient, Basic
 from app.github.grants import Described, Kind, scopes_of
+from app.jobs import Repository
 
 T = TypeVar("T")
 
@@ -47,11 +49,13 @@ class _Repository(msgspec.Struct):
     id: int
     full_name: str
     private: bool
+    default_branch: str = "HEAD"
     permissions: _Permissions = msgspec.field(default_factory=_Permissions)
 
     def seen(self, scopes: frozenset[str] | None, *, contents: bool = False) -> Described:
         """Return it as we use it."""
-        return Described(self.full_name, self.private, self.permissions.pull, self.permissions.push, scopes, contents)
+        role = self.permissions
+        return Described(self.full_name, self.default_branch, self.private, role.pull, role.push, scopes, contents)
 
 
 class _Repositories(msgspec.Struct):
@@ -117,19 +121,23 @@ class Questions:
             raise UnavailableError(CHECKING, reason, mend) from error
         return True
 
-    async def describe(self, kind: Kind, token: SecretStr, repository_id: int) -> Described | None:
+    async def describe(self, kind: Kind, token: SecretStr, repository: Repository) -> Described | None:
         """Return a repository as GitHub describes it to a token, None when it does not: https://docs.github.com/en/rest/repos/repos.
 
-        By its id, so that one which took its name is never meant. 403 are those of a single sign-on or of allowed addresses, too.
+        It is meant by its id: under its name there may be another one by now, which the token may see or not.
+        403 are those of a single sign-on or of allowed addresses, too.
         """
-        found = await _told(self._api.get_with_headers(f"/repositories/{repository_id}", _Repository, doing=ASKING, token=token))
-        return None if found is None else found[0].seen(scopes_of(kind, found[1]))
+        for path in (f"/repos/{repository.full_name}", f"/repositories/{repository.id}"):
+            found = await _told(self._api.get_with_headers(path, _Repository, doing=ASKING, token=token))
+            if found is not None and found[0].id == repository.id:
+                return found[0].seen(scopes_of(kind, found[1]))
+        return None
 
-    async def reads_contents(self, token: SecretStr, repository_id: int) -> bool:
-        """Tell whether a token may read what is in a repository: https://docs.github.com/en/rest/commits/commits#list-commits."""
-        path = f"/repositories/{repository_id}/commits"
+    async def reads_contents(self, token: SecretStr, described: Described) -> bool:
+        """Tell whether a token may read what is in a repository: https://docs.github.com/en/rest/commits/commits#get-a-commit."""
+        path = f"/repos/{described.full_name}/commits/{quote(described.default_branch, safe='/')}"
         try:
-            return await _told(self._api.get(path, list[_Anything], doing=ASKING, token=token, per_page="1")) is not None
+            return await _told(self._api.get(path, _Anything, doing=ASKING, token=token)) is not None
         except _NothingYetError:
             return True
 

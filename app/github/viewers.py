@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from cachetools import TLRUCache
@@ -57,7 +57,7 @@ class Viewer:
 
     async def may(self, right: Right, repository: Repository) -> bool:
         """Tell whether GitHub lets the token do that. Raises UnknownTokenError or GitHubUnavailableError."""
-        return await self._viewers.may(self, right, repository.id)
+        return await self._viewers.may(self, right, repository)
 
     async def listed(self) -> Sequence[int] | None:
         """Return the ids of the repositories that GitHub lists for the token. Raises likewise."""
@@ -110,10 +110,10 @@ class Viewers:
             return None
         return viewer if viewer.kind != "app_user" or await self._is_ours(viewer) else None
 
-    async def may(self, viewer: Viewer, right: Right, repository_id: int) -> bool:
+    async def may(self, viewer: Viewer, right: Right, repository: Repository) -> bool:
         """Tell whether GitHub lets a token do that. Raises UnknownTokenError or GitHubUnavailableError."""
-        key = (viewer.digest, repository_id, right)
-        return await self._rights.get(key, lambda: self._ask(viewer, lambda: self._look(viewer, right, repository_id)))
+        key = (viewer.digest, repository.id, right)
+        return await self._rights.get(key, lambda: self._ask(viewer, lambda: self._look(viewer, right, repository)))
 
     async def listed(self, viewer: Viewer) -> tuple[int, ...] | None:
         """Return the ids of the repositories that GitHub lists for a token. Raises likewise."""
@@ -130,17 +130,20 @@ class Viewers:
             return True
         return await self._ours.get(viewer.digest, lambda: self._questions.is_of(client, viewer.token))
 
-    async def _look(self, viewer: Viewer, right: Right, repository_id: int) -> bool:
+    async def _look(self, viewer: Viewer, right: Right, repository: Repository) -> bool:
         """Ask what a repository is to a token, and where that does not tell, for the thing itself."""
         moment = self._rights.moment()
-        described = await self._questions.describe(viewer.kind, viewer.token, repository_id)
+        described = await self._questions.describe(viewer.kind, viewer.token, repository)
+        if described is not None and viewer.kind == "app_user" and self._client is not None:
+            # It is of our App, which reads contents wherever it is installed.
+            described = replace(described, contents=True)
         known = INVISIBLE if described is None else told(viewer.kind, described)
-        self._note(viewer, repository_id, known, moment)
+        self._note(viewer, repository.id, known, moment)
         answer = known.of(right)
         if answer is not None or described is None:
             return bool(answer)
         if right == "read":
-            return await self._questions.reads_contents(viewer.token, repository_id)
+            return await self._questions.reads_contents(viewer.token, described)
         return await self._questions.pushes(viewer.token, described.full_name)
 
     async def _list(self, viewer: Viewer) -> tuple[int, ...] | None:

@@ -206,13 +206,13 @@ async def test_a_spent_rate_limit_is_no_way_to_find_out_names(world: World) -> N
         body, token = {"repository": repository}, world.github.classic_token("mona", {})
         assert (await world.ask(token, CONNECTIONS, "POST", json=body))[0] == 404
         world.clock[0] += 11
-        world.github.faults.add("GET", r"/repositories/\d+$", 9, Answer(429, headers={"Retry-After": "30"}))
+        world.github.faults.add("GET", "/repos", 9, Answer(429, headers={"Retry-After": "30"}))
         assert (await world.ask(token, CONNECTIONS, "POST", json=body))[0] == 503
         world.github.faults.clear()
         # A list that cannot be narrowed is no better a way.
         token = world.github.classic_token("mona", {})
         world.github.faults.add("GET", "/user/repos", 1, Answer(403, "{}"))
-        world.github.faults.add("GET", r"/repositories/\d+$", 9, Answer(429, headers={"Retry-After": "30"}))
+        world.github.faults.add("GET", "/repos", 9, Answer(429, headers={"Retry-After": "30"}))
         assert (await world.ask(token, f"{CONNECTIONS}?repository={repository}"))[0] == 503
         world.github.faults.clear()
 
@@ -253,9 +253,9 @@ async def test_a_transfer_takes_the_apps_users_along_only_where_it_is_installed(
 TROUBLES = (Reset(), Answer(502, "<html>Unicorn!</html>"), Answer(503), Answer(429), Delay(2))
 
 
-@pytest.mark.parametrize("path", ["/rate_limit", "/applications/", r"/repositories/\d+$", "/commits", "/user/installations"])
+@pytest.mark.parametrize("path", ["/rate_limit", "/applications/", r"/repos/[^/]+/[^/]+$", "/commits/", "/user/installations"])
 async def test_github_being_away_is_503_and_never_access(store: Store, path: str) -> None:
-    async with running(store, total_s=0.3, with_client=path != "/rate_limit") as world:
+    async with running(store, total_s=0.3, with_client=path not in ("/rate_limit", "/commits/")) as world:
         shop = await world.create("octo/shop")
         token = world.github.user_token("mona", {shop: "pull"})
         address = CONNECTIONS if path == "/user/installations" else f"{CONNECTIONS}/{world.connections['octo/shop']}"
@@ -274,7 +274,7 @@ async def test_github_being_away_is_503_and_never_access(store: Store, path: str
 async def test_a_list_is_no_better_informed_than_its_items(world: World, trouble: Answer, status: int) -> None:
     roles: dict[Hosted, Role] = {await world.create(f"octo/r{number}"): "pull" for number in range(3)}
     token = world.github.fine_grained_token("mona", roles, permissions={"contents": "read"})
-    world.github.faults.add("GET", "/commits", 100, trouble)
+    world.github.faults.add("GET", "/commits/", 100, trouble)
     answered, problem, _ = await world.ask(token, CONNECTIONS)
     assert (answered, problem["status"]) == (status, status)
 
@@ -296,7 +296,7 @@ LIMITED = Answer(403, '{"message": "API rate limit exceeded for user ID 1."}', {
 async def test_a_spent_rate_limit_of_the_callers_own_is_said_and_left_alone(world: World) -> None:
     shop = await world.create("octo/shop")
     token, other = world.github.classic_token("mona", {shop: "pull"}), world.github.classic_token("eve", {shop: "pull"})
-    world.github.faults.add("GET", r"/repositories/\d+$", 1, LIMITED)
+    world.github.faults.add("GET", r"/repos/[^/]+/[^/]+$", 1, LIMITED)
     first = await world.ask(token, f"{CONNECTIONS}/{world.connections['octo/shop']}")
     asked = len(world.github.requests)
     world.clock[0] += 10
@@ -322,7 +322,7 @@ async def test_a_spent_rate_limit_of_the_callers_own_is_said_and_left_alone(worl
 async def test_every_no_of_githubs_is_the_same_404(world: World, status: int, message: str) -> None:
     shop = await world.create("octo/shop")
     token = world.github.classic_token("mona", {shop: "admin"})
-    world.github.faults.add("GET", r"/repositories/\d+$", 9, Answer(status, f'{{"message": "{message}"}}'))
+    world.github.faults.add("GET", "/repos", 9, Answer(status, f'{{"message": "{message}"}}'))
     assert (await world.read(token), await world.trigger(token)) == (404, 404)
 
 
@@ -402,7 +402,7 @@ async def test_a_right_ends_after_a_minute_and_a_no_after_ten_seconds(world: Wor
 async def test_an_answer_is_as_old_as_its_question(world: World) -> None:
     shop = await world.create("octo/shop")
     token = world.github.classic_token("mona", {shop: "pull"})
-    world.github.faults.add("GET", r"/repositories/\d+$", 1, Delay(0.3))
+    world.github.faults.add("GET", r"/repos/[^/]+/[^/]+$", 1, Delay(0.3))
     slow = asyncio.create_task(world.read(token))
     await asyncio.sleep(0.15)
     world.clock[0] += 59
@@ -416,7 +416,7 @@ async def test_a_hundred_readers_are_one_question(world: World) -> None:
     shop = await world.create("octo/shop")
     token = world.github.fine_grained_token("mona", {shop: "pull"}, permissions={"contents": "read"})
     assert set(await asyncio.gather(*(world.read(token) for _ in range(100)))) == {200}
-    assert [world.asked(path) for path in ("/rate_limit", f"/repositories/{shop.id}", "/commits")] == [1, 1, 1]
+    assert [world.asked(path) for path in ("/rate_limit", "/repos/octo/shop", "/commits/main")] == [1, 1, 1]
     await asyncio.gather(*(world.listed(token) for _ in range(100)))
     assert world.asked("/user/repos") == 1
 
@@ -435,7 +435,7 @@ async def test_what_a_list_tells_is_not_asked_for_again(world: World) -> None:
     roles: dict[Hosted, Role] = {await world.create(f"octo/r{number}"): "pull" for number in range(5)}
     for token in (world.github.user_token("mona", roles), world.github.classic_token("mona", roles)):
         assert len(await world.listed(token)) == 5
-    assert sum(request.path.startswith("/repositories/") for request in world.github.requests) == 0
+    assert sum(request.path.startswith("/repos") for request in world.github.requests) == 0
 
 
 # -- forgetting -------------------------------------------------------------------------------------------------------

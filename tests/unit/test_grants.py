@@ -14,7 +14,7 @@ PUBLIC, PRIVATE = False, True
 
 def described(*, private: bool, role: str, scopes: set[str] | None = None) -> Described:
     pull, push = role in ("pull", "push"), role == "push"
-    return Described("o/r", private, pull, push, None if scopes is None else frozenset(scopes))
+    return Described("o/r", "main", private, pull, push, None if scopes is None else frozenset(scopes))
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,8 @@ def test_scopes_are_those_of_classic_tokens() -> None:
         ("user", PUBLIC, "push", {"public_repo"}, Told(read=True, push=True)),
         ("user", PUBLIC, "push", set(), Told(read=True, push=False)),
         ("user", PUBLIC, "pull", {"repo"}, Told(read=True, push=False)),
-        ("user", PRIVATE, "push", None, Told(read=None, push=None)),
+        ("user", PRIVATE, "push", None, Told(read=True, push=True)),
+        ("user", PRIVATE, "", None, Told(read=False, push=False)),
         ("app_user", PRIVATE, "push", None, Told(read=None, push=True)),
         ("app_user", PUBLIC, "pull", None, Told(read=True, push=False)),
         ("fine_grained", PRIVATE, "push", None, Told(read=None, push=None)),
