@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from app import jobs, log
-from app.errors import FreshetError, GoneError
+from app.errors import FreshetError, GoneError, RejectedError
 from app.jobs import Connection, Repository
 from app.ports import GitHub
 from app.storage import Store
@@ -118,18 +118,25 @@ async def disconnect(store: Store, connection: Connection) -> None:
     """Hide a connection and stop what it does. It does not come back by itself; deleted for good it is as all that was hidden."""
     async with store.transaction() as tx:
         await tx.connections.of_repository(connection.repository.id)
-        await tx.extractions.stop_connection(connection.id)
         await tx.connections.pass_over(connection.id)
+        # The connection before its extractions, as whoever stores a lineage takes them: so neither waits for the other.
         await tx.connections.remove(connection.id)
+        await tx.extractions.stop_connection(connection.id)
     logger.info("connection removed", connection_id=connection.id, repository=connection.repository.full_name)
 
 
 async def _head(github: GitHub, repository: Repository, wish: Wish) -> str | None:
     """Return the head of the branch that is wished for; None while the repository is empty."""
     branch = wish.branch or repository.default_branch
-    head = await github.branch_head(repository, branch) if branch else None
+    doing, reason = "looking for the newest commit", f"{repository.full_name} has no branch `{wish.branch}`"
+    try:
+        head = await github.branch_head(repository, branch) if branch else None
+    except RejectedError as error:
+        if wish.branch is None:
+            raise
+        raise NoBranchError(doing, reason) from error
     if head is None and wish.branch:
-        raise NoBranchError("looking for the newest commit", f"{repository.full_name} has no branch `{wish.branch}`")
+        raise NoBranchError(doing, reason)
     return head
 
 

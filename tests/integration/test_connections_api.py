@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -13,8 +14,8 @@ import pytest_asyncio
 from app.jobs import Problem
 from app.store import Store
 from app.store.pool import Database
-from tests.double import git
-from tests.integration.connections_world import World, world
+from tests.double import Answer, git
+from tests.integration.connections_world import LINEAGE, RESULT, World, world
 
 
 @pytest_asyncio.fixture
@@ -96,6 +97,8 @@ async def test_what_cannot_be_is_refused_and_the_field_named(api: World) -> None
         async with api.client.post("/api/metadata/connections", data=text, headers={"Authorization": "Bearer token"}) as response:
             assert response.status == 400, text
     assert await api.queue() == []
+    api.github.faults.add("GET", "/git/ref/heads/odd", 1, Answer(422))
+    assert (await connect(api, 400, branch="odd"))["field"] == "branch"
     assert "gone" in (await connect(api, 400, branch="gone"))["detail"]
 
 
@@ -391,6 +394,20 @@ async def test_what_was_removed_is_gone_at_once_and_stays_so(api: World) -> None
     await api.look(hosted)
     assert await api.directories(hosted) == []
     assert await api.queue() == []
+
+
+async def test_a_lineage_that_is_being_stored_and_a_removal_do_not_wait_for_each_other(api: World) -> None:
+    await api.create()
+    made = await connect(api, project_dir="a")
+    running = await api.store.extractions.claim("w", timedelta(minutes=1))
+    assert running is not None
+    async with api.store.transaction() as tx:
+        await tx.lineages.save(running, LINEAGE, b"input")
+        removing = asyncio.create_task(api.ask("DELETE", f"/connections/{made['id']}", status=204))
+        await asyncio.sleep(0.3)
+        assert await tx.extractions.finish(running.id, "w", "succeeded", [], result=RESULT)
+    await removing
+    await api.ask("GET", f"/connections/{made['id']}", status=404)
 
 
 async def test_what_was_removed_comes_back_with_its_history_when_somebody_asks(api: World) -> None:
