@@ -13,6 +13,7 @@ from aiohttp import web
 from aiohttp_sse import EventSourceResponse as Response
 
 from app.web.keys import STORE, WAKE
+from app.web.problems import of_status
 from app.web.watch import VIEWS, Show, State, View
 
 HEARTBEAT_S = 10.0
@@ -30,13 +31,15 @@ async def follow(request: web.Request, extraction_id: str, how: str, show: Show)
     """Stream what `show` makes of an extraction: `event: progress` for each change, `event: end` for the last.
 
     Each has an `id`. Whoever comes again with the last one is not sent the same once more; when that was the end, 204 has him stay away.
-    `how` names what `show` makes: it is made once for all who ask for it.
+    `how` names what `show` makes: it is made once for all who ask for it. Raises Problem 503 when the server stops.
     """
     known = request.headers.get(LAST_EVENT_ID)
     async with request.app[VIEWS].of(extraction_id, request.app[STORE], request.app[WAKE]) as view:
         state = await view.after(None)
-        if state is None or (state.ended and state.shown(how, show)[1] == known):
-            return web.Response(status=204 if state else 503, headers={} if state else {"Retry-After": "1"})
+        if state is None:
+            raise of_status(503, "The server is stopping.", {"Retry-After": "1"})
+        if state.ended and state.shown(how, show)[1] == known:
+            return web.Response(status=204)
         return await _send(request, view, state, known, lambda changed: changed.shown(how, show))
 
 

@@ -207,6 +207,8 @@ async def test_streams_close_when_the_server_stops(world: World) -> None:
         world.closing.set()
         world.waker.ring_all()
         assert [event async for event in stream] == []
+        async with world.session.get(world.path, headers=HEADERS) as response:
+            assert (response.status, response.content_type) == (503, "application/problem+json")
 
 
 async def test_as_json_it_is_one_state(world: World) -> None:
@@ -214,3 +216,17 @@ async def test_as_json_it_is_one_state(world: World) -> None:
         assert (await response.json())["status"] == "running"
     async with world.session.head(world.path, headers=HEADERS) as response:
         assert response.status == 200
+
+
+async def test_the_page_shows_the_tries_when_there_was_more_than_one(world: World) -> None:
+    path = f"{world.url}/extractions/{world.extraction_id}/events"
+    async with asyncio.timeout(20), world.looking(path) as stream:
+        assert "Tries" not in (await anext(stream)).data
+    why = Problem("GitHub is away", "While fetching <b>octo/shop</b>: it answered with 502.")
+    await world.store.extractions.retry(world.extraction_id, "w", timedelta(0), problem=why)
+    await world.store.extractions.claim("w", LEASE)
+    async with asyncio.timeout(20), world.looking(path) as stream:
+        page = (await anext(stream)).data
+    assert "retried" in page
+    assert "under way" in page
+    assert "&lt;b&gt;octo/shop&lt;/b&gt;: it answered with 502." in page
