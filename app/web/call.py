@@ -18,6 +18,8 @@ from app.web.problems import Problem, not_found
 
 Q = TypeVar("Q")
 B = TypeVar("B")
+NOTHING = Repository(0, "", 0)
+"""Asked about in the place of what there is not: else a GitHub that is away would tell that from what may not be seen."""
 ASKED_AT_ONCE = 8
 """Repositories of one page that GitHub is asked about at the same time."""
 
@@ -61,9 +63,13 @@ class Call(Generic[Q, B]):
         told = f"GitHub lets this token read {repository.full_name}, but not push to it."
         raise Problem(403, "This needs leave to push", told)
 
+    async def sees(self, repository: Repository | None) -> bool:
+        """Tell whether the caller may read what somebody named, if there is such a repository."""
+        return await self.caller.may("read", repository or NOTHING)
+
     async def readable(self, repositories: Iterable[Repository]) -> set[int]:
         """Return the ids of those that the caller may read."""
-        asked = {repository.id: repository for repository in repositories}
+        asked = {repository.id: repository for repository in repositories} or {NOTHING.id: NOTHING}
         turn = asyncio.Semaphore(ASKED_AT_ONCE)
 
         async def ask(repository: Repository) -> bool:

@@ -200,6 +200,23 @@ async def _no_delivery(_: web.Request) -> web.Response:
     raise AssertionError("a delivery came")
 
 
+async def test_a_spent_rate_limit_is_no_way_to_find_out_names(world: World) -> None:
+    await world.create("octo/shop")
+    for repository in ("octo/shop", "octo/nothing"):
+        body, token = {"repository": repository}, world.github.classic_token("mona", {})
+        assert (await world.ask(token, CONNECTIONS, "POST", json=body))[0] == 404
+        world.clock[0] += 11
+        world.github.faults.add("GET", r"/repositories/\d+$", 9, Answer(429, headers={"Retry-After": "30"}))
+        assert (await world.ask(token, CONNECTIONS, "POST", json=body))[0] == 503
+        world.github.faults.clear()
+        # A list that cannot be narrowed is no better a way.
+        token = world.github.classic_token("mona", {})
+        world.github.faults.add("GET", "/user/repos", 1, Answer(403, "{}"))
+        world.github.faults.add("GET", r"/repositories/\d+$", 9, Answer(429, headers={"Retry-After": "30"}))
+        assert (await world.ask(token, f"{CONNECTIONS}?repository={repository}"))[0] == 503
+        world.github.faults.clear()
+
+
 async def test_what_is_the_operators_wants_a_service_token(world: World) -> None:
     shop = await world.create("octo/shop")
     token = world.github.classic_token("mona", {shop: "admin"})

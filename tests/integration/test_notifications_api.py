@@ -207,6 +207,12 @@ async def test_what_is_wrong_is_named(api: Api, field: str, body: Any) -> None:
     assert (await api.ask("POST", api.path, 400, body))["field"] == field
 
 
+@pytest.mark.parametrize(("field", "body"), [("paused", {"paused": 0}), ("events", {"events": "failure"}), ("to", {"to": HOOK["to"]})])
+async def test_what_is_wrong_with_a_change_is_named(api: Api, field: str, body: Any) -> None:
+    made = await api.make()
+    assert (await api.ask("PATCH", f"/notifications/{made['id']}", 400, body))["field"] == field
+
+
 async def test_a_test_is_queued_once_a_minute(api: Api, store: Store) -> None:
     made = await api.make()
     queued = await api.ask("POST", f"/notifications/{made['id']}/test", 202)

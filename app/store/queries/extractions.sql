@@ -108,8 +108,10 @@ WHERE c.id = e.connection_id AND e.status = 'queued' AND e.installation_id = $1
 UPDATE extractions SET status = 'cancelled', finished_at = now() WHERE connection_id = $1 AND status = 'queued';
 
 -- name: stop_connection
--- Whoever runs one of them learns of it with his next heartbeat, or where he notes the next stage.
-UPDATE extractions SET status = 'cancelled', stage = NULL, finished_at = now(), worker = NULL, lease_until = NULL
+-- As `cancel`, all of them.
+UPDATE extractions
+SET status = 'cancelled', stage = NULL, finished_at = now(), worker = NULL, lease_until = NULL,
+    tries = CASE WHEN status = 'running' THEN try_ended(tries, jsonb_build_object('outcome', 'cancelled', 'stage', stage)) ELSE tries END
 WHERE connection_id = $1 AND status IN ('queued', 'running');
 
 -- name: newest_of_branch

@@ -50,7 +50,8 @@ async def connect(call: Call[NoQuery, ConnectRequest]) -> web.Response:
     """Follow a project of a repository that the App is installed on."""
     wanted = call.body
     repository = await call.store.installations.named(wanted.repository)
-    if repository is None or not await call.caller.may("read", repository):
+    seen = await call.sees(repository)
+    if repository is None or not seen:
         raise _no_repository(wanted.repository)
     await call.require("push", repository, "repository")
     try:

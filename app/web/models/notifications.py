@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AfterValidator, ConfigDict, Field, SecretStr, StrictBool, ValidationInfo, field_validator
 
 from app import notices
 from app.notices import EVENTS, MAIL_ADDRESS, Event, Kind, Outcome, Subscription
@@ -92,7 +92,7 @@ class NotificationChange(Body):
     model_config = example(events=["failure"], paused=False)
 
     events: Events | None = None
-    paused: Annotated[bool | None, Field(description="Nothing is sent while it is true, nor afterwards of that time")] = None
+    paused: Annotated[StrictBool | None, Field(description="Nothing is sent while it is true, nor afterwards of that time")] = None
     secret: Annotated[Secret | None, Field(description="Another secret for a webhook, from now on")] = None
 
     @field_validator("secret")
