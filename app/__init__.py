@@ -31,11 +31,11 @@ One push, from end to end::
                                               diff             pure: what is other at one commit than at another
 
 What else there is: `reconcile` compares what GitHub has with what we have, at the start and every few minutes, and queues what is behind.
-`connecting` is what people want of connections: made, set, removed; `heads` asks GitHub for the head of a branch now. `jobs` holds the
-records that all of the above pass around, `remarks` what is said of a place in a repository, `texts` and `yaml_schema` read YAML as people
-(and attackers) write it, `resolve` looks names up for those who may go to public addresses only, and `outward` connects to them. `ports`
-and `storage` say what the flow needs of the outside worlds, and the folders `github`, `dbt`, `hub`, `decoding`, `notify`, `store` and `web`
-each are one of those worlds.
+`connecting` is what people want of connections: made, set, removed; `heads` asks GitHub for the head of a branch now. `following` decides
+which connections there are to be. `jobs` holds the records that all of the above pass around, `remarks` what is said of a place in a
+repository, `texts` and `yaml_schema` read YAML as people (and attackers) write it, `resolve` looks names up for those who may go to public
+addresses only, and `outward` connects to them. `ports` and `storage` say what the flow needs of the outside worlds, and the folders
+`github`, `dbt`, `hub`, `decoding`, `notify`, `store` and `web` each are one of those worlds.
 
 How the GitHub App comes to be: `app.yml` says what it may do, `github_app` makes GitHub's form of it (pure), `web/setup` is the page with
 the button, `web/door` decides who may press it, `github/setup` takes the credentials and `github/identity` keeps them; `checkup` judges

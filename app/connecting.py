@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from app import jobs, log
+from app import following, log
 from app.errors import FreshetError, GoneError, RejectedError
 from app.jobs import Connection, Repository
 from app.ports import GitHub
@@ -150,7 +150,7 @@ async def _meant(tx: Store, repository: Repository, wish: Wish, branch: str | No
 
 
 def _refuse_second(doing: str, others: Sequence[Connection], project_dir: str | None, branch: str | None) -> None:
-    if other := jobs.clash(others, project_dir, branch):
+    if other := following.clash(others, project_dir, branch):
         raise ConnectedError(doing, other)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import assert_never
 
-from app import events, jobs, log
+from app import events, following, jobs, log
 from app.errors import GoneError
 from app.jobs import Connection, Extraction, Repository
 from app.ports import GitHub
@@ -108,7 +108,7 @@ async def _pushed(tx: Store, push: events.Push) -> None:
     connections = await tx.connections.of_repository(push.repository.id)
     if not connections and not await tx.connections.removed(push.repository.id):
         connections = [await tx.connections.create(push.repository.id, None)]
-    for connection in jobs.concerned(connections, push.branch):
+    for connection in following.concerned(connections, push.branch):
         known = await tx.extractions.newest(connection.id, push.branch)
         followed = connection.followed_branch == push.branch
         head = connection.head_sha if followed else (known.sha if known else None)
@@ -132,18 +132,18 @@ async def follow(tx: Store, repository: Repository, branch: str, sha: str, proje
         return  # another branch, or a newer head is known: its own extraction will see what it holds
     default = known[0].repository.default_branch == branch
     removed = [where for of, where in await tx.connections.removed(repository.id) if of == ("" if default else branch)]
-    following = jobs.follow(known, projects, removed, default=default)
-    for connection_id, project_dir in following.move:
+    wanted = following.follow(known, projects, removed, default=default)
+    for connection_id, project_dir in wanted.move:
         await tx.connections.move(connection_id, project_dir)
-    for connection_id in following.hide:
+    for connection_id in wanted.hide:
         await tx.extractions.cancel_connection(connection_id)
         await tx.connections.hide(connection_id)
-    for project_dir in following.create:
+    for project_dir in wanted.create:
         connection = await tx.connections.create(repository.id, project_dir)
         await tx.connections.move_head(connection.id, sha)
         await tx.extractions.enqueue(connection.id, branch, sha, "discovery")
-    if following != jobs.Following():
-        logger.info("dbt projects changed", created=following.create, moved=following.move, hidden=following.hide)
+    if wanted != following.Following():
+        logger.info("dbt projects changed", created=wanted.create, moved=wanted.move, hidden=wanted.hide)
 
 
 async def _installed(tx: Store, event: events.Installed) -> None:
@@ -176,7 +176,7 @@ async def _rerequested(tx: Store, event: events.Rerequested) -> None:
         return
     asked = await tx.extractions.get(event.external_id) if event.external_id else None
     connections = await tx.connections.of_repository(event.repository.id)
-    again = [one for one in connections if one.id == asked.connection_id] if asked else jobs.concerned(connections, event.branch or "")
+    again = [one for one in connections if one.id == asked.connection_id] if asked else following.concerned(connections, event.branch or "")
     for connection in again:
         branch = event.branch or (asked.branch if asked else connection.followed_branch)
         if branch:

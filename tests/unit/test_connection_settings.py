@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app import jobs
-from app.jobs import NO_BRANCH, Connection, Following, Repository
+from app import following
+from app.following import NO_BRANCH, Following
+from app.jobs import Connection, Repository
 from app.web.models.connections import NO_DIRECTORY, ConnectRequest, directory
 
 REPOSITORY = Repository(7, "octo/shop", 3, "main")
@@ -31,7 +32,7 @@ def test_a_branch_is_what_git_takes_for_one(parts: list[str]) -> None:
     name = "".join(parts)
     taken = run(["git", "check-ref-format", "--branch", name], capture_output=True, cwd=Path("/"), check=False)
     previous = name.startswith("@{")  # "the branch before", which only a work tree knows
-    assert jobs.is_branch(name) == (taken.returncode == 0 and not previous), name
+    assert following.is_branch(name) == (taken.returncode == 0 and not previous), name
 
 
 @pytest.mark.parametrize(
@@ -76,14 +77,14 @@ KNOWN = [connection("main-a", "a"), connection("dev-a", "a", "dev"), connection(
     ],
 )
 def test_a_push_is_extracted_once_for_each_project_and_followed_branch(branch: str, extracting: list[str]) -> None:
-    assert [one.id for one in jobs.concerned(KNOWN, branch)] == extracting
+    assert [one.id for one in following.concerned(KNOWN, branch)] == extracting
 
 
 def test_who_looks_for_its_project_extracts_its_own_branch_only_where_others_know_theirs() -> None:
     searching = connection("searching", None, "dev")
-    assert jobs.concerned([searching], "side") == [searching]
-    assert [one.id for one in jobs.concerned([*KNOWN, searching], "side")] == ["main-a", "dev-b"]
-    assert [one.id for one in jobs.concerned([*KNOWN, searching], "dev")] == ["dev-a", "dev-b", "searching"]
+    assert following.concerned([searching], "side") == [searching]
+    assert [one.id for one in following.concerned([*KNOWN, searching], "side")] == ["main-a", "dev-b"]
+    assert [one.id for one in following.concerned([*KNOWN, searching], "dev")] == ["dev-a", "dev-b", "searching"]
 
 
 @pytest.mark.parametrize(
@@ -91,29 +92,29 @@ def test_who_looks_for_its_project_extracts_its_own_branch_only_where_others_kno
     [("a", "main", "main-a"), ("a", "dev", "dev-a"), ("c", "dev", None), (None, "dev", "dev-a"), (None, "side", None), ("b", "main", None)],
 )
 def test_a_wish_meets_who_is_of_the_same_project_and_branch(directory: str | None, branch: str, met: str | None) -> None:
-    found = jobs.clash(KNOWN, directory, branch)
+    found = following.clash(KNOWN, directory, branch)
     assert (found and found.id) == met
 
 
 def test_who_looks_for_its_project_may_find_any() -> None:
-    found = jobs.clash([connection("searching", None)], "a", "main")
+    found = following.clash([connection("searching", None)], "a", "main")
     assert found is not None
     assert found.id == "searching"
 
 
 def test_what_was_asked_for_is_neither_hidden_nor_moved() -> None:
     known = [connection("c0", "a", by_hand=True), connection("c1", "b")]
-    assert jobs.follow(known, ["c"]) == Following(move=(("c1", "c"),))
-    assert jobs.follow(known[:1], ["c"]) == Following(create=("c",))
-    assert jobs.follow(known, []) == Following(hide=("c1",))
+    assert following.follow(known, ["c"]) == Following(move=(("c1", "c"),))
+    assert following.follow(known[:1], ["c"]) == Following(create=("c",))
+    assert following.follow(known, []) == Following(hide=("c1",))
 
 
 def test_what_was_taken_away_is_passed_over() -> None:
-    assert jobs.follow([connection("c0", "a")], ["a", "b", "c"], removed=["b"]) == Following(create=("c",))
-    assert jobs.follow([connection("c0", None)], ["a", "b"], removed=["a"]) == Following(move=(("c0", "b"),))
+    assert following.follow([connection("c0", "a")], ["a", "b", "c"], removed=["b"]) == Following(create=("c",))
+    assert following.follow([connection("c0", None)], ["a", "b"], removed=["a"]) == Following(move=(("c0", "b"),))
 
 
 def test_branches_beside_the_default_one_are_followed_where_somebody_says_so() -> None:
     known = [connection("c0", "a", "dev"), connection("c1", None, "dev")]
-    assert jobs.follow(known, ["b", "c"], default=False) == Following(move=(("c1", "b"),))
-    assert jobs.follow(known[:1], ["b"], default=False) == Following()
+    assert following.follow(known, ["b", "c"], default=False) == Following(move=(("c1", "b"),))
+    assert following.follow(known[:1], ["b"], default=False) == Following()

@@ -13,7 +13,7 @@ LEVELS = [
     {"app.errors"},
     {"app.spool", "app.texts", "app.jobs", "app.github_app", "app.images"},
     {"app.yaml_schema"},
-    {"app.settings", "app.events", "app.manifest", "app.checkup", "app.measures"},
+    {"app.settings", "app.events", "app.manifest", "app.checkup", "app.following", "app.measures"},
     {"app.deps", "app.inference", "app.column_tests"},
     {"app.lineage", "app.graph", "app.diff", "app.notices"},
     {"app.wording", "app.formats"},
@@ -62,6 +62,7 @@ PURE = [
         "github_app",
         "checkup",
         "measures",
+        "following",
     ),
     *(f"{room.removeprefix('app.')}/{name}" for room, levels in ROOMS.items() for names in levels for name in sorted(names)),
 ]

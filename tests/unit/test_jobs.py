@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import jobs
-from app.jobs import Connection, Following, Newest, Repository
+from app.following import Following, follow
+from app.jobs import Connection, Newest, Repository
 
 REPOSITORY = Repository(7, "octo/shop", 3, "main")
 DIRECTORIES = st.lists(st.sampled_from(["", "a", "b", "c", "d/e"]), unique=True, max_size=5)
@@ -33,13 +34,13 @@ def connections(*directories: str | None) -> list[Connection]:
     ],
 )
 def test_connections_follow_the_projects(known: list[str | None], found: list[str], following: Following) -> None:
-    assert jobs.follow(connections(*known), found) == following
+    assert follow(connections(*known), found) == following
 
 
 @given(st.lists(st.sampled_from([None, "a", "b", "c", "d/e"]), unique=True, max_size=4), DIRECTORIES)
 def test_afterwards_each_project_has_one_connection(known: list[str | None], found: list[str]) -> None:
     before = connections(*known)
-    following = jobs.follow(before, found)
+    following = follow(before, found)
     after = {connection.id: connection.project_dir for connection in before if connection.id not in following.hide} | dict(following.move)
     placed = [directory for directory in after.values() if directory is not None]
     assert sorted([*placed, *following.create]) == sorted(found)

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from app.following import NO_BRANCH, is_branch
 from app.inference.project import is_clean
-from app.jobs import NO_BRANCH, Connection, is_branch
+from app.jobs import Connection
 from app.texts import join
 from app.web.models.common import MAX_TEXT, Body, Model, Paged, Text, Time, example
 from app.web.models.extractions import EXTRACTION, ExtractionView
