@@ -34,18 +34,22 @@ What else there is: `reconcile` compares what GitHub has with what we have, at t
 `connecting` is what people want of connections: made, set, removed; `heads` asks GitHub for the head of a branch now. `following` decides
 which connections there are to be. `jobs` holds the records that all of the above pass around, `remarks` what is said of a place in a
 repository, `texts` and `yaml_schema` read YAML as people (and attackers) write it, `resolve` looks names up for those who may go to public
-addresses only, and `outward` connects to them. `ports` and `storage` say what the flow needs of the outside worlds, and the folders
-`github`, `dbt`, `hub`, `decoding`, `notify`, `store` and `web` each are one of those worlds.
+addresses only, and `outward` connects to them. `ports`, `callers` and `storage` say what is needed of the outside worlds, `records` is what
+the database hands over, and the folders `github`, `dbt`, `hub`, `decoding`, `notify`, `store` and `web` each are one of those worlds. In the
+flow, `ledger` stands between an extraction on its way and the store.
 
 How the GitHub App comes to be: `app.yml` says what it may do, `github_app` makes GitHub's form of it (pure), `web/setup` is the page with
 the button, `web/door` decides who may press it, `github/setup` takes the credentials and `github/identity` keeps them; `checkup` judges
 what GitHub says of the App (pure), and `credentials` decides at the start which App we are.
 
+The API is a table of operations: `web/operations` says what one is, each module of `web/api` has those of its noun, `web/models` their JSON,
+and `web/openapi` describes them to programs and people.
+
 Who may call: `web/guard` reads the token, `web/tokens` knows the operator's, `github/viewers` those that GitHub knows: what they may do is
 asked there (`github/questions`), and decided from its words (`github/grants`, pure). `tokens` (pure) says what is kept of a token.
 
-`config` alone reads the environment, `parts` makes what commands use too, `main` puts the service together, `cli`, `image_commands` and
-`__main__` are the command line.
+`config` alone reads the environment, `parts` makes what commands use too, `housekeeping` sees to containers and caches, `main` puts the
+service together, `cli`, `image_commands` and `__main__` are the command line.
 
 Imports go down only, and a test sees to it::
 
@@ -53,8 +57,8 @@ Imports go down only, and a test sees to it::
     texts → yaml_schema → settings → inference/, deps/;        pure: no await, no clock, no environment
     images; jobs → events; github_app → checkup;
     manifest → column_tests → lineage → wording/; graph → formats/; diff; notices; copy_format
-    ports → storage; resolve → outward; spool    Protocols over the above; bytes on their way
-    handlers, refresh, connecting, heads → worker, reconcile, outbox, notifier   the flow
+    ports, callers, records → storage; resolve → outward; spool    Protocols over the above; bytes on their way
+    handlers, refresh, connecting, heads → ledger → worker, reconcile, outbox, notifier   the flow
     github/  dbt/  hub/  decoding/  notify/  store/  web/    the edges: never each other
-    config, credentials, parts, main, cli, image_commands, __main__   everything; nobody imports them
+    config, credentials, parts, housekeeping, main, cli, image_commands, __main__   everything; nobody imports them
 """

@@ -24,8 +24,8 @@ from app.errors import FreshetError
 from app.github.local import LocalSource, local_packages, local_source
 from app.jobs import Problem, Stage
 from app.lineage import Lineage
+from app.records import KnownInput
 from app.refresh import Commit, Refreshed, Tools, refresh
-from app.storage import KnownInput
 from app.store import Store, migrate, pool
 from app.web.health import outcome
 from app.wording import report

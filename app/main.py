@@ -13,13 +13,13 @@ from datetime import timedelta
 
 from aiohttp import web
 
-from app import config, credentials, handlers, log, metrics, outbox, parts, storage
+from app import config, credentials, handlers, housekeeping, log, metrics, outbox, parts
 from app.config import Settings
 from app.dbt.docker import DockerRunner
 from app.dbt.states import States
 from app.decoding import pool as decoding
 from app.decoding.pool import Decoders
-from app.errors import ConfigurationError, EngineUnavailableError, FreshetError, UnavailableError
+from app.errors import ConfigurationError
 from app.github.auth import AppAuth
 from app.github.client import GitHubClient
 from app.github.packages import GitPackages
@@ -34,7 +34,6 @@ from app.parts import Caches
 from app.ports import Bell
 from app.reconcile import Kept, Reconciler
 from app.refresh import Tools
-from app.storage import Lineages
 from app.store import Store, migrate, pool, wake
 from app.web import keys, limits, middleware, pages, routes, watch
 from app.web.door import Door
@@ -46,8 +45,6 @@ SHUTDOWN_S = 5.0
 OUTBOX_TASKS = 2
 LOOK_TASKS = 4
 SEND_TASKS = 4
-TIDY_S = 3600.0
-SWEEP_S = 10.0
 STORE_POOL_SPARE = 8
 """Database connections beyond those of running extractions."""
 
@@ -217,9 +214,9 @@ async def _background(web_app: web.Application) -> AsyncIterator[None]:
         ]
         jobs += [(label, _once_configured(web_app, run), channel) for label, run, channel in as_app]
         tasks = [asyncio.create_task(run(bells.enter_context(waker.bell(channel))), name=label) for label, run, channel in jobs]
-        tasks.append(asyncio.create_task(_sweep(web_app[RUNNER]), name="sweep"))
-        tasks.append(asyncio.create_task(_keep_warm(web_app[RUNNER], store.lineages), name="warm containers"))
-        tasks.append(asyncio.create_task(_tidy(web_app[CACHES], store), name="tidy"))
+        tasks.append(asyncio.create_task(housekeeping.sweep(web_app[RUNNER]), name="sweep"))
+        tasks.append(asyncio.create_task(housekeeping.keep_warm(web_app[RUNNER], store.lineages), name="warm containers"))
+        tasks.append(asyncio.create_task(housekeeping.tidy(web_app[CACHES], store), name="tidy"))
         tasks.append(asyncio.create_task(metrics.watch_loop(), name="loop lag"))
         tasks.append(asyncio.create_task(metrics.watch_caches(settings.work_dir), name="cache sizes"))
         for task in tasks:
@@ -240,39 +237,6 @@ def _once_configured(web_app: web.Application, run: Run) -> Run:
         await run(bell)
 
     return wait
-
-
-async def _sweep(runner: DockerRunner) -> None:
-    """Remove what an earlier start left, once the engine answers."""
-    while True:
-        try:
-            removed = await runner.sweep()
-        except EngineUnavailableError as error:
-            logger.warning("cannot look for containers that an earlier start left", reason=str(error))
-            await asyncio.sleep(SWEEP_S)
-        else:
-            logger.info("swept", containers_removed=removed)
-            return
-
-
-async def _keep_warm(runner: DockerRunner, lineages: Lineages) -> None:
-    """Have containers ready, at first for what ran last."""
-    try:
-        used = await lineages.lately_used()
-    except UnavailableError as error:
-        logger.warning("cannot look for what containers are to be warmed for", reason=str(error))
-        used = []
-    await runner.keep_warm(used)
-
-
-async def _tidy(caches: Caches, store: storage.Store) -> None:
-    """Keep what is cached within its bounds, and nothing of what was deleted for good: another process may have done that."""
-    while True:
-        await asyncio.sleep(TIDY_S)
-        try:
-            await caches.tidy(store)
-        except (FreshetError, OSError) as error:
-            logger.warning("could not tidy the caches", reason=str(error))
 
 
 def _died(web_app: web.Application, task: asyncio.Task[None]) -> None:

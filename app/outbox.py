@@ -9,7 +9,8 @@ from app import log, metrics
 from app.errors import FreshetError, GoneError, SuspendedError, UnavailableError
 from app.jobs import Extraction, retry_delay
 from app.ports import Bell, GitHub
-from app.storage import CheckRunDue, Store
+from app.records import CheckRunDue
+from app.storage import Store
 from app.wording import report
 
 IDLE_S = 15.0

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from app.images import RunnerImage
 from app.inference.project import Entry, Member
@@ -271,37 +271,6 @@ class Survey(Protocol):
     async def paths(self, repository: Repository, sha: str) -> list[str]: ...
     async def failed_deliveries(self, since: datetime) -> list[FailedDelivery]: ...
     async def redeliver(self, delivery_id: int) -> None: ...
-
-
-# -- callers ---------------------------------------------------------------------------------------------------------
-
-Right = Literal["read", "push"]
-"""What somebody may do with a repository: read it (and its lineage), or push to it (and have it extracted)."""
-
-
-class Caller(Protocol):
-    """Somebody with a token."""
-
-    @property
-    def key(self) -> str:
-        """Stands for the token where callers are told apart (rate limits, the log); says nothing of it."""
-
-    @property
-    def everything(self) -> bool:
-        """A service token: sees all, triggers all."""
-
-    async def may(self, right: Right, repository: Repository) -> bool:
-        """Tell whether GitHub lets the caller do that. Raises GitHubUnavailableError: being away is never a yes."""
-
-    async def listed(self) -> Sequence[int] | None:
-        """Return the ids of the repositories that GitHub lists for the caller; None: it lists none, each is to be asked about."""
-
-
-class Callers(Protocol):
-    """Who is behind a token."""
-
-    async def of(self, token: str) -> Caller | None:
-        """Return the caller, None when nobody knows the token. Raises GitHubUnavailableError."""
 
 
 # -- messages --------------------------------------------------------------------------------------------------------

@@ -15,8 +15,9 @@ from app.errors import FreshetError, GoneError, UnavailableError
 from app.inference import discovery
 from app.jobs import Connection, Repository, retry_delay
 from app.ports import Bell, Caches, GitHub, Survey
+from app.records import Look
 from app.settings import Settings
-from app.storage import Look, Store
+from app.storage import Store
 
 IDLE_S = 15.0
 START_S = 1.0

@@ -15,8 +15,8 @@ from app.inference.project import UNKNOWN_SIZE, Entry, Layout
 from app.jobs import Repository, Stage
 from app.lineage import VERSION, Difference, StorableLineage
 from app.ports import DbtJob, Decoders, Installer, PackageRequest, PackageTree, Parsed, Runner, Sources, SourceTree, StateScope
+from app.records import KnownInput
 from app.remarks import Placeholder, Remark
-from app.storage import KnownInput
 from app.usage import Usage
 from app.wording import redact, report
 from app.wording.place import failures, place

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from app import handlers, log, metrics
+from app import log, metrics
 from app.errors import DiskFullError, FreshetError, NoProjectError, UnavailableError, is_full
-from app.jobs import MAX_ATTEMPTS, Extraction, Facts, Problem, Stage, StageTime, retry_delay
+from app.jobs import MAX_ATTEMPTS, Extraction, Problem, retry_delay
+from app.ledger import ClaimLostError, Ledger
 from app.ports import Bell, StateScope
 from app.refresh import Carried, Commit, Refreshed, Tools, refresh
-from app.storage import KnownInput, Store
+from app.storage import Store
 from app.wording import report
 
 LEASE = timedelta(seconds=20)
@@ -23,10 +23,6 @@ IDLE_S = 10.0
 STORE_TRIES_S = (0.2, 1.0, 5.0)
 
 logger = log.get(__name__)
-
-
-class ClaimLostError(Exception):
-    """Somebody else has the extraction now, or nobody: what we know of it no longer counts."""
 
 
 class Worker:
@@ -205,60 +201,6 @@ class Worker:
             logger.info("extraction handed back")
         except UnavailableError as error:
             logger.warning("extraction not handed back, its lease will run out", reason=str(error))
-
-
-class Ledger:
-    """Keeps the times of one extraction's stages, and stands between it and the store (`refresh.Ledger`)."""
-
-    def __init__(self, store: Store, worker: str, extraction: Extraction) -> None:
-        self._store = store
-        self._worker = worker
-        self._extraction = extraction
-        self._times: list[StageTime] = []
-        self.facts = Facts()
-        self.log: str | None = None
-        """None: dbt did not run."""
-
-    async def enter(self, stage: Stage) -> None:
-        """End the stage that runs and begin another. Raises ClaimLostError."""
-        self._times = [*self.ended(), StageTime(stage, datetime.now(UTC))]
-        if not await self._store.extractions.enter_stage(self._extraction.id, self._worker, stage, self._times, self.facts):
-            raise ClaimLostError
-
-    async def locate(self, projects: Sequence[str]) -> str | None:
-        """Follow the projects that a followed branch holds, and return where the extraction's own one is."""
-        extraction = self._extraction
-        async with self._store.transaction() as tx:
-            await handlers.follow(tx, extraction.repository, extraction.branch, extraction.sha, projects)
-            current = await tx.extractions.get(extraction.id)
-        return current.project_dir if current else extraction.project_dir
-
-    async def known(self, input_hash: bytes) -> KnownInput | None:
-        """Return a commit with the same input; none when somebody asked for this extraction."""
-        if self._extraction.forced:
-            return None
-        return await self._store.lineages.of_input(self._extraction.connection_id, input_hash)
-
-    def learn(self, **facts: Any) -> None:
-        """Keep what is known."""
-        self.facts = replace(self.facts, **facts)
-
-    def hear(self, log: str) -> None:
-        """Keep what dbt logged."""
-        self.log = log
-
-    def count(self, status: str, conclusion: str = "") -> None:
-        """Add this run of the extraction to the metrics."""
-        metrics.EXTRACTIONS.labels(status, conclusion).inc()
-        times = self.ended()
-        for stage in times:
-            metrics.STAGE_SECONDS.labels(stage.stage).observe(stage.seconds or 0.0)
-        metrics.EXTRACTION_SECONDS.labels(status).observe(sum(stage.seconds or 0.0 for stage in times))
-
-    def ended(self) -> list[StageTime]:
-        """Return the times with the last stage ended now."""
-        now = datetime.now(UTC)
-        return [stage if stage.ended_at else replace(stage, ended_at=now) for stage in self._times]
 
 
 async def _save(tx: Store, extraction: Extraction, refreshed: Refreshed | Carried) -> dict[str, Any]:

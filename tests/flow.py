@@ -9,8 +9,8 @@ from app.images import RunnerImage
 from app.inference.project import Layout
 from app.jobs import Repository, Stage
 from app.ports import Sources
+from app.records import KnownInput
 from app.refresh import Carried, Commit, Tools, refresh
-from app.storage import KnownInput
 
 IMAGE = RunnerImage("runner", "sha256:1", "1.11.0", frozenset({"duckdb", "trino"}))
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from app.graph import ShownNode
 from app.lineage import Difference, Lineage
-from app.storage import LineageHead
+from app.records import LineageHead
 from app.store import Store
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from app.ports import Right
+from app.callers import Right
 
 Kind = Literal["app_user", "installation", "fine_grained", "user"]
 _KINDS: Mapping[str, Kind] = {"ghu_": "app_user", "ghs_": "installation", "github_pat_": "fine_grained"}

@@ -14,13 +14,14 @@ from cachetools import TLRUCache
 from pydantic import SecretStr
 
 from app import log, tokens
+from app.callers import Caller, Right
 from app.errors import GitHubUnavailableError, UnknownTokenError
 from app.github.api import Basic
 from app.github.grants import Told, kind_of, told
 from app.github.questions import ASKING, Questions
 from app.github.remembered import Moment, Remembered
 from app.jobs import Repository
-from app.ports import Bell, Caller, Right
+from app.ports import Bell
 
 T = TypeVar("T")
 

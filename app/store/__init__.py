@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from app.storage import Backlog, PoolUse
+from app.records import Backlog, PoolUse
 from app.store import backlog, gone
 from app.store.check_runs import CheckRuns
 from app.store.connections import Connections

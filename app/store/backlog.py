@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.storage import Backlog
+from app.records import Backlog
 from app.store.pool import Database
 from app.store.sql import statements
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID
 
-from app.storage import CheckRunDue
+from app.records import CheckRunDue
 from app.store.pool import Database
 from app.store.sql import statements
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from app.jobs import Extraction, Facts, Newest, Problem, Stage, StageTime, Status
-from app.storage import Found
+from app.records import Found
 from app.store import rows
 from app.store.pool import Database
 from app.store.sql import statements

@@ -21,7 +21,7 @@ from cachetools import LRUCache
 from app.diff import Diff, Version
 from app.errors import UnavailableError
 from app.graph import Graph, ShownNode
-from app.storage import LineageHead
+from app.records import LineageHead
 from app.store.pool import Database
 from app.store.sql import statements
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from app.storage import Forgotten
+from app.records import Forgotten
 from app.store.pool import Database
 from app.store.sql import statements
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from app.jobs import Repository
 from app.ports import InstallationState, RepositoryState
-from app.storage import Look
+from app.records import Look
 from app.store.pool import Database
 from app.store.rows import repository
 from app.store.sql import statements

@@ -14,7 +14,7 @@ from app import copy_format
 from app.errors import UnavailableError
 from app.jobs import Extraction
 from app.lineage import HASH_BYTES, LISTED, NODE_COLUMNS, Difference, StorableLineage
-from app.storage import KnownInput, LineageHead, Saved
+from app.records import KnownInput, LineageHead, Saved
 from app.store.pool import Database
 from app.store.sql import statements
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from app.errors import ConfigurationError, DatabaseUnavailableError
-from app.storage import PoolUse
+from app.records import PoolUse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

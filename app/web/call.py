@@ -9,8 +9,8 @@ from typing import Generic, TypeVar
 
 from aiohttp import web
 
+from app.callers import Caller, Right
 from app.jobs import Connection, Extraction, Repository
-from app.ports import Caller, Right
 from app.storage import Store
 from app.web import requests
 from app.web.keys import STORE

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from app import tokens
+from app.callers import Caller, Right
 from app.errors import UnavailableError
 from app.jobs import Repository
-from app.ports import Caller, Right
 from app.web import limits
 from app.web.keys import CALLERS
 from app.web.problems import Problem, unknown_token

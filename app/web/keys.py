@@ -9,11 +9,12 @@ from typing import Protocol
 
 from aiohttp import web
 
+from app.callers import Callers
 from app.checkup import Checkup, Deliveries, Hook
 from app.github_app import AppManifest, Owner, Registered, Registration
 from app.heads import Heads
 from app.notices import Rules
-from app.ports import Bell, Callers, GitHub
+from app.ports import Bell, GitHub
 from app.storage import Store
 from app.web.door import Door
 

@@ -15,7 +15,8 @@ from prometheus_client.openmetrics import exposition as openmetrics
 
 from app import metrics
 from app.errors import FreshetError
-from app.storage import Backlog, Store
+from app.records import Backlog
+from app.storage import Store
 from app.web.keys import STORE
 
 STORE_S = 2.0

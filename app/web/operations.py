@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler as PlainHandler
 from pydantic import BaseModel
 
-from app.ports import Right
+from app.callers import Right
 from app.web import requests
 from app.web.call import Call
 from app.web.guard import NOBODY, caller_of

@@ -6,8 +6,8 @@ import hmac
 from collections.abc import Iterable
 
 from app import tokens
+from app.callers import Caller, Callers, Right
 from app.jobs import Repository
-from app.ports import Caller, Callers, Right
 from app.web.token_file import TokenFile
 
 

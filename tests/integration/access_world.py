@@ -11,13 +11,13 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
 
+from app.callers import Right
 from app.github.api import ApiClient
 from app.github.auth import AppAuth
 from app.github.client import GitHubClient
 from app.github.questions import Questions
 from app.github.viewers import Viewers
 from app.jobs import Repository
-from app.ports import Right
 from app.store import Store
 from app.web import keys, limits, middleware, routes
 from app.web.tokens import EitherCallers, ServiceCallers, ServiceTokens

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from app.jobs import Extraction, Repository
+from app.ledger import ClaimLostError
 from app.lineage import Lineage, Node
 from app.ports import BranchHead, RepositoryState
 from app.store import Store, pool
-from app.worker import ClaimLostError
 
 INSTALLATION = 3
 ONE_PROJECT, TWO_PROJECTS = 7, 8

@@ -17,8 +17,8 @@ from aiohttp.test_utils import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.callers import Caller, Right
 from app.jobs import Facts, Problem, Repository, Status, part
-from app.ports import Caller, Right
 from app.remarks import Placeholder
 from app.store import Store
 from app.usage import Usage

@@ -27,8 +27,8 @@ from app.decoding.pool import Decoders
 from app.errors import ManifestError, UnavailableError
 from app.jobs import Extraction, Repository
 from app.lineage import LISTED, Lineage, Node, StorableLineage
+from app.records import Saved
 from app.spool import Spool
-from app.storage import Saved
 from app.store import Store, pool
 from tests.integration.queue_model import world
 from tests.lineages import difference

@@ -12,9 +12,9 @@ import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
+from app.callers import Caller, Right
 from app.jobs import Repository
 from app.notices import Rules
-from app.ports import Caller, Right
 from app.store import Store
 from app.web import keys, middleware, pages, routes
 from app.web.api.notifications import MOST

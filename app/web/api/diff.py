@@ -13,7 +13,7 @@ from app.diff import Diff
 from app.errors import UnavailableError
 from app.formats.pieces import PIECE_BYTES
 from app.jobs import Connection
-from app.storage import LineageHead
+from app.records import LineageHead
 from app.web.api.lineage import TRIES, is_known, validators
 from app.web.call import Call
 from app.web.models.lineages import DiffDocument, DiffQuery

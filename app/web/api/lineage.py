@@ -16,7 +16,7 @@ from app.formats.openlineage import Links
 from app.formats.pieces import pieces
 from app.graph import Graph, Part, Selection
 from app.jobs import Connection
-from app.storage import LineageHead
+from app.records import LineageHead
 from app.web import requests
 from app.web.call import Call
 from app.web.keys import SETUP
