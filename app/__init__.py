@@ -32,18 +32,18 @@ One push, from end to end::
 
 What else there is: `reconcile` compares what GitHub has with what we have, at the start and every few minutes, and queues what is behind.
 `connecting` is what people want of connections: made, set, removed; `heads` asks GitHub for the head of a branch now. `following` decides
-which connections there are to be. `jobs` holds the records that all of the above pass around, `remarks` what is said of a place in a
-repository, `texts` and `yaml_schema` read YAML as people (and attackers) write it, `resolve` looks names up for those who may go to public
-addresses only, and `outward` connects to them. `ports`, `callers` and `storage` say what is needed of the outside worlds, `records` is what
-the database hands over, and the folders `github`, `dbt`, `hub`, `decoding`, `notify`, `store` and `web` each are one of those worlds. In the
-flow, `ledger` stands between an extraction on its way and the store.
+which connections there are to be. `jobs` holds the records that all of the above pass around, `records` what the database hands over,
+`remarks` what is said of a place in a repository; `ledger` stands between an extraction on its way and the store. `texts` and `yaml_schema`
+read YAML as people (and attackers) write it, `resolve` looks names up for those who may go to public addresses only, and `outward` connects
+to them. `ports`, `callers` and `storage` say what is needed of the outside worlds, and the folders `github`, `dbt`, `hub`, `decoding`,
+`notify`, `store` and `web` each are one of those worlds.
 
 How the GitHub App comes to be: `app.yml` says what it may do, `github_app` makes GitHub's form of it (pure), `web/setup` is the page with
 the button, `web/door` decides who may press it, `github/setup` takes the credentials and `github/identity` keeps them; `checkup` judges
 what GitHub says of the App (pure), and `credentials` decides at the start which App we are.
 
-The API is a table of operations: `web/operations` says what one is, each module of `web/api` has those of its noun, `web/models` their JSON,
-and `web/openapi` describes them to programs and people.
+The API is a table of operations: `web/operations` says what one is, each module of `web/api` has those of its noun, `web/models` their
+JSON, and `web/openapi` describes them to programs and people.
 
 Who may call: `web/guard` reads the token, `web/tokens` knows the operator's, `github/viewers` those that GitHub knows: what they may do is
 asked there (`github/questions`), and decided from its words (`github/grants`, pure). `tokens` (pure) says what is kept of a token.
