@@ -54,12 +54,19 @@ def main() -> int:
 def _begin(name: str, command: list[str], *, beside: bool = False) -> Step:
     log = ROOT / ".cache" / f"{name.replace(' ', '-')}.log" if beside else None
     print(f"== {name}{' (beside what follows)' if beside else ''}", flush=True)
-    began, environment = time.monotonic(), {**os.environ, "PYTHONWARNINGS": ""}
+    began, environment = time.monotonic(), _environment()
     if log is None:
         return Step(name, subprocess.Popen(command, cwd=ROOT, env=environment), began, None)
     with log.open("w") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
     return Step(name, process, began, log)
+
+
+def _environment() -> dict[str, str]:
+    """Return ours, with a place for what is compiled: the tests start the service some hundred times."""
+    ours = {**os.environ, "PYTHONWARNINGS": "", "PYTHONPYCACHEPREFIX": str(ROOT / ".cache" / "pycache")}
+    ours.pop("PYTHONDONTWRITEBYTECODE", None)
+    return ours
 
 
 def _ended(step: Step) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -84,9 +85,15 @@ def modules() -> list[tuple[str, Path]]:
     return [(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"), path) for path in files]
 
 
+@cache
+def nodes(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
+@cache
 def imports(path: Path) -> set[str]:
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -116,17 +123,13 @@ def test_rooms_have_levels_too(module: str, path: Path) -> None:
 
 @pytest.mark.parametrize("name", PURE)
 def test_pure_modules_neither_wait_nor_look_around(name: str) -> None:
-    tree = ast.parse((ROOT / "app" / f"{name}.py").read_text())
-    assert not [node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef | ast.Await)]
+    tree = nodes(ROOT / "app" / f"{name}.py")
+    assert not [node for node in tree if isinstance(node, ast.AsyncFunctionDef | ast.Await)]
     assert not imports(ROOT / "app" / f"{name}.py") & {"os", "time", "asyncio", "random", "subprocess", "pathlib", "socket"}
-    calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    calls = {ast.unparse(node.func) for node in tree if isinstance(node, ast.Call)}
     assert not calls & {"datetime.now", "datetime.utcnow", "open", "uuid4"}
 
 
 def test_only_config_reads_the_environment() -> None:
-    readers = {
-        module
-        for module, path in modules()
-        if {"environ", "getenv"} & {getattr(n, "attr", "") for n in ast.walk(ast.parse(path.read_text()))}
-    }
+    readers = {module for module, path in modules() if {"environ", "getenv"} & {getattr(node, "attr", "") for node in nodes(path)}}
     assert readers == {"app.config"}
