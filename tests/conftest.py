@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
 
@@ -36,13 +37,20 @@ async def postgres() -> AsyncIterator[str]:
             yield dsn
 
 
-@pytest_asyncio.fixture
-async def dsn(postgres: str) -> AsyncIterator[str]:
-    """The DSN of a migrated database that nobody else uses."""
+@asynccontextmanager
+async def database(postgres: str) -> AsyncIterator[str]:
+    """Give the DSN of a migrated database that nobody else uses."""
     name = f"test_{next(_numbers)}"
     await _run(postgres, f"CREATE DATABASE {name} TEMPLATE template")
     yield postgres.replace("/freshet?", f"/{name}?")
     await _run(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest_asyncio.fixture
+async def dsn(postgres: str) -> AsyncIterator[str]:
+    """The DSN of a database for one test."""
+    async with database(postgres) as found:
+        yield found
 
 
 @pytest_asyncio.fixture

@@ -29,7 +29,7 @@ class World:
 @asynccontextmanager
 async def world(directory: Path, **settings: Any) -> AsyncIterator[World]:
     """Run a service and push to it, so that there are a connection, an extraction and a lineage."""
-    async with GitHubDouble() as github, serving(github, directory, **settings) as service:
+    async with GitHubDouble() as github, serving(github, directory, FRESHET_WARM_CONTAINERS="0", **settings) as service:
         repository = await github.create_repository("acme/bikes", {"README.md": "bikes"})
         files = {f"transform/{path.relative_to(PROJECT)}": path.read_bytes() for path in PROJECT.rglob("*") if path.is_file()}
         sha = await github.push(repository, files, deliver=False)

@@ -30,7 +30,7 @@ async def github() -> AsyncIterator[GitHubDouble]:
 
 @pytest_asyncio.fixture
 async def service(github: GitHubDouble, tmp_path: Path) -> AsyncIterator[Service]:
-    async with serving(github, tmp_path) as running:
+    async with serving(github, tmp_path, FRESHET_WARM_CONTAINERS="0") as running:
         yield running
         await running.stop()
         assert '"level": "error"' not in running.log

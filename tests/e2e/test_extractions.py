@@ -36,7 +36,7 @@ async def github() -> AsyncIterator[GitHubDouble]:
 
 @pytest_asyncio.fixture(scope="module")
 async def service(github: GitHubDouble, tmp_path_factory: Any) -> AsyncIterator[Service]:
-    async with serving(github, tmp_path_factory.mktemp("data")) as running:
+    async with serving(github, tmp_path_factory.mktemp("data"), FRESHET_WARM_CONTAINERS="0") as running:
         yield running
         await running.stop()
         assert '"level": "error"' not in running.log

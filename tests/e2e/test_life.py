@@ -33,7 +33,7 @@ async def github() -> AsyncIterator[GitHubDouble]:
 
 @pytest_asyncio.fixture
 async def service(github: GitHubDouble, tmp_path: Path, dsn: str) -> AsyncIterator[Service]:
-    async with serving(github, tmp_path, DATABASE_URL=dsn) as running:
+    async with serving(github, tmp_path, DATABASE_URL=dsn, FRESHET_WARM_CONTAINERS="0") as running:
         yield running
         await running.stop()
         assert '"level": "error"' not in running.log
@@ -115,7 +115,7 @@ async def test_projects_that_appear_move_and_vanish_are_followed(github: GitHubD
 async def test_after_a_downtime_everything_is_current_without_anybody_acting(github: GitHubDouble, tmp_path: Path, dsn: str) -> None:
     repositories = [await github.create_repository(f"octo/missed{number}", TINY) for number in range(4)]
     port = free_port()
-    async with serving(github, tmp_path, port=port, DATABASE_URL=dsn):
+    async with serving(github, tmp_path, port=port, DATABASE_URL=dsn, FRESHET_WARM_CONTAINERS="0"):
         await github.install("octo", repositories)
         for repository in repositories:
             run = await until(_completed, github, repository)
@@ -125,7 +125,7 @@ async def test_after_a_downtime_everything_is_current_without_anybody_acting(git
         for repository in repositories:
             lost[repository.id] = await github.push(repository, {"models/a.sql": f"select {number} as lost"})
     side = await github.push(repositories[0], {"models/side.sql": "select 1"}, branch="side")
-    async with serving(github, tmp_path, port=port, DATABASE_URL=dsn) as service:
+    async with serving(github, tmp_path, port=port, DATABASE_URL=dsn, FRESHET_WARM_CONTAINERS="0") as service:
         for repository in repositories:
             assert (await ended(github, repository, lost[repository.id])).conclusion == "success"
             connection = await service.connection(repository.full_name)
@@ -203,7 +203,7 @@ async def _two(github: GitHubDouble, repository: Repository) -> Any:
 
 async def test_what_was_uninstalled_is_deleted_after_the_grace_period(github: GitHubDouble, tmp_path: Path, dsn: str) -> None:
     repository = await github.create_repository("octo/leaving", TINY)
-    async with serving(github, tmp_path, DATABASE_URL=dsn, FRESHET_GRACE_DAYS="0") as service:
+    async with serving(github, tmp_path, DATABASE_URL=dsn, FRESHET_GRACE_DAYS="0", FRESHET_WARM_CONTAINERS="0") as service:
         installation = await github.install("octo", [repository])
         await until(_completed, github, repository)
         mirror = tmp_path / "work" / "git" / f"{repository.id}.git"

@@ -109,7 +109,7 @@ async def test_the_environment_wins_over_what_is_stored(tmp_path: Path) -> None:
             await set_up(service)
             assert github.app is not own
         made, github.state.app = github.app, own
-        async with serving(github, tmp_path) as service:
+        async with serving(github, tmp_path, FRESHET_WARM_CONTAINERS="0") as service:
             assert f"(id {own.id})" in await readiness(service)
         github.state.app = made
         async with serving(github, tmp_path, with_app=False, FRESHET_WARM_CONTAINERS="0") as service:
@@ -129,7 +129,7 @@ async def test_stored_credentials_that_were_changed_stop_the_start(tmp_path: Pat
 
 
 async def test_the_webhook_is_set_again_by_one_request(tmp_path: Path) -> None:
-    async with GitHubDouble() as github, serving(github, tmp_path) as service:
+    async with GitHubDouble() as github, serving(github, tmp_path, FRESHET_WARM_CONTAINERS="0") as service:
         url, github.app.webhook_url, github.app.webhook_secret = github.app.webhook_url, "https://old.example", ""
         headers = {"Authorization": f"Bearer {TOKEN}"}
         async with service.session.post(f"{service.url}/api/webhooks/github/setup", headers=headers) as response:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from aiohttp.test_utils import TestClient
+from aiohttp.test_utils import TestClient, TestServer
 
 from app.jobs import Repository
-from app.store import Store
+from app.store import Store, pool
 from app.web import keys, middleware, pages, routes
 from app.web.operations import Operation
 from app.web.tokens import ServiceCallers, ServiceTokens
+from tests.conftest import database
 
 TOKEN = {"Authorization": "Bearer token"}
 
@@ -34,15 +35,19 @@ def each(*operations: Operation) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("operation", operations, ids=lambda one: f"{one.method} {one.path}")
 
 
-@pytest_asyncio.fixture
-async def client(store: Store, aiohttp_client: Any) -> Client:
+@pytest_asyncio.fixture(scope="module")
+async def client(postgres: str) -> AsyncIterator[Client]:
+    async with database(postgres) as dsn, pool.connect(dsn, size=4) as db, TestClient(TestServer(web_application(Store(db)))) as client:
+        yield client
+
+
+def web_application(store: Store) -> web.Application:
     web_app = web.Application(middlewares=[middleware.access_log, middleware.problems], client_max_size=64 << 10)
     web_app[keys.STORE] = store
     web_app[keys.CALLERS] = ServiceCallers(ServiceTokens(["token"]))
     pages.set_up(web_app)
     routes.add(web_app, webhook)
-    client: Client = await aiohttp_client(web_app)
-    return client
+    return web_app
 
 
 async def refused(client: Client, method: str, path: str, status: int, **asked: Any) -> Mapping[str, Any]:
