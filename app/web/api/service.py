@@ -24,8 +24,64 @@ async def set_webhook(call: Call[NoQuery, None]) -> WebhookView:
     return WebhookView.of(hook, deliveries)
 
 
+OPERATIONS = (
+    Operation(
+        method="POST",
+        path="/api/webhooks/github/setup",
+        handler=set_webhook,
+        summary="Set the address and the secret of the App's webhook on GitHub",
+        tag="service",
+        answer=WebhookView,
+        problems={502: "GitHub refuses"},
+        guard="service",
+    ),
+    Operation(
+        method="GET",
+        path="/livez",
+        handler=plain(health.livez),
+        summary="The process answers",
+        tag="service",
+        query=None,
+        media={"text/plain": "`ok`"},
+        guard="none",
+    ),
+    Operation(
+        method="GET",
+        path="/readyz",
+        handler=plain(health.readyz),
+        summary="One line for each thing that the service depends on; 503 when one does not work",
+        tag="service",
+        query=None,
+        media={"text/plain": "One line each"},
+        guard="none",
+        extra={"responses": {"503": {"description": "One does not work", "content": {"text/plain": {"schema": {"type": "string"}}}}}},
+    ),
+    Operation(
+        method="GET",
+        path="/metrics",
+        handler=plain(metrics.Page().show),
+        summary="Numbers for Prometheus",
+        tag="service",
+        query=None,
+        media={"text/plain": "Prometheus' text format", "application/openmetrics-text": "OpenMetrics, where `Accept` asks for it"},
+        guard="none",
+    ),
+    Operation(
+        method="GET",
+        path="/freshet.schema.json",
+        handler=plain(schema.show),
+        summary="The JSON Schema of `.github/freshet.yml`, for editors",
+        tag="service",
+        query=None,
+        media={"application/schema+json": "A JSON Schema"},
+        empty={304: "`If-None-Match` names what there is"},
+        guard="none",
+    ),
+)
+
+
 def operations(webhook: Handler) -> tuple[Operation, ...]:
-    """Return the operations; `webhook` takes GitHub's deliveries."""
+    """Return the operations, the one that takes GitHub's deliveries among them: `webhook` does it."""
     return (
         Operation(
             method="POST",
@@ -53,58 +109,7 @@ def operations(webhook: Handler) -> tuple[Operation, ...]:
                 },
             },
         ),
-        Operation(
-            method="POST",
-            path="/api/webhooks/github/setup",
-            handler=set_webhook,
-            summary="Set the address and the secret of the App's webhook on GitHub",
-            tag="service",
-            answer=WebhookView,
-            problems={502: "GitHub refuses"},
-            guard="service",
-        ),
-        Operation(
-            method="GET",
-            path="/livez",
-            handler=plain(health.livez),
-            summary="The process answers",
-            tag="service",
-            query=None,
-            media={"text/plain": "`ok`"},
-            guard="none",
-        ),
-        Operation(
-            method="GET",
-            path="/readyz",
-            handler=plain(health.readyz),
-            summary="One line for each thing that the service depends on; 503 when one does not work",
-            tag="service",
-            query=None,
-            media={"text/plain": "One line each"},
-            guard="none",
-            extra={"responses": {"503": {"description": "One does not work", "content": {"text/plain": {"schema": {"type": "string"}}}}}},
-        ),
-        Operation(
-            method="GET",
-            path="/metrics",
-            handler=plain(metrics.Page().show),
-            summary="Numbers for Prometheus",
-            tag="service",
-            query=None,
-            media={"text/plain": "Prometheus' text format", "application/openmetrics-text": "OpenMetrics, where `Accept` asks for it"},
-            guard="none",
-        ),
-        Operation(
-            method="GET",
-            path="/freshet.schema.json",
-            handler=plain(schema.show),
-            summary="The JSON Schema of `.github/freshet.yml`, for editors",
-            tag="service",
-            query=None,
-            media={"application/schema+json": "A JSON Schema"},
-            empty={304: "`If-None-Match` names what there is"},
-            guard="none",
-        ),
+        *OPERATIONS,
     )
 
 
