@@ -108,6 +108,10 @@ class Streams:
 
 
 async def hang_up(stream: Stream) -> None:
-    """Close a connection, broken or not."""
+    """Close a connection, broken or not, at once: what it has not sent by now is of use to nobody, and its reader may be dead."""
+    connection = stream._resp.connection if stream._resp else None  # noqa: SLF001 - closing alone waits until all is sent
+    transport = connection.transport if connection else None
     with suppress(AssertionError, OSError, RuntimeError):
         await stream.close()
+    if transport is not None:
+        transport.abort()
