@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aiodocker
 import asyncpg
+import hypothesis
 import pytest
 import pytest_asyncio
 
@@ -19,6 +20,9 @@ from app.store import Store, embedded, migrate, pool
 from tests.integration.runner_fixtures import Make, runners
 
 _numbers = count()
+# A machine that is busy is no finding, and half of the usual examples keep the unit tests short: those that want more say so.
+hypothesis.settings.register_profile("freshet", max_examples=50, deadline=None)
+hypothesis.settings.load_profile("freshet")
 
 
 @pytest.fixture(scope="session", autouse=True)
