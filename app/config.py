@@ -1,4 +1,4 @@
-"""The only reader of the environment: every variable, its default and what makes it unusable. `contract.md` of the docs describes them."""
+"""The only reader of the environment: every variable, its default and what makes it unusable. `docs/configuration.md` describes them."""
 
 from __future__ import annotations
 

@@ -225,25 +225,6 @@ class Newest:
     conclusion: str | None
 
 
-def part(content: bytes, offset: int, limit: int) -> tuple[int, bytes]:
-    """Return at most `limit` bytes of UTF-8 from `offset` on, and where they begin: no character is cut, so both may move a little.
-
-    An offset inside a character goes on to the next one, one behind the end to the end. With a `limit` of 4 or more there is progress.
-    """
-    begin = min(offset, len(content))
-    while begin < len(content) and _is_inside(content[begin]):
-        begin += 1
-    end = min(begin + limit, len(content))
-    while begin < end < len(content) and _is_inside(content[end]):
-        end -= 1
-    return begin, content[begin:end]
-
-
-def _is_inside(byte: int) -> bool:
-    """Tell whether a byte goes on with a character: https://www.rfc-editor.org/rfc/rfc3629#section-3."""
-    return byte & 0xC0 == 0x80  # noqa: PLR2004 - bits of the encoding
-
-
 def is_newest(head: str | None, before: str, after: str) -> bool:
     """Tell whether a push from `before` to `after` surely leaves the branch's head at `after`, as far as we know the branch.
 

@@ -18,9 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.callers import Caller, Right
-from app.jobs import Facts, Problem, Repository, Status, part
+from app.jobs import Facts, Problem, Repository, Status
 from app.remarks import Placeholder
 from app.store import Store
+from app.texts import part
 from app.usage import Usage
 from app.web import keys, middleware, routes
 from app.web.tokens import ServiceCallers, ServiceTokens

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from app import handlers
-from app.jobs import ENDED, Extraction, Status, part
+from app.jobs import ENDED, Extraction, Status
+from app.texts import part
 from app.web import requests, sse
 from app.web.call import Call
 from app.web.keys import GITHUB
