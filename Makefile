@@ -1,66 +1,87 @@
-# One command for a newcomer: "make test". Everything below prepares what it needs by itself.
-# UV names the uv command for the two targets that write lock files.
+# Start with "make test": each target first prepares what it needs.
+# UV is the uv command, for the two targets that write lock files.
 PYTHON_IN_VENV := .venv/bin/python
 UV ?= uv
 DBT_MINOR ?= 1.11
 LOCK_FLAGS := --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate --quiet
-DBT_LOCK_FLAGS := --python-platform linux --python-version 3.11 --no-emit-index-url --no-header --no-annotate --quiet
+DBT_LOCK_FLAGS := --python-platform linux --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup python image images test unit lint demo demo-serve bench compat lock lock-dbt clean
+.PHONY: help setup python image images test quick coverage adapters unit lint demo demo-serve pictures bench accuracy compat lock lock-dbt clean
 
-help: ## This list
+help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## Python packages, a Docker engine, the runner image
+setup: ## Prepare Python packages, a Docker engine and the runner image
 	@deploy/setup.sh python engine image
 
 python:
 	@deploy/setup.sh python
 
-image: ## The runner image alone
+image: ## Build the runner image
 	@deploy/setup.sh engine image
 
-images: ## Runner images of older dbt versions besides, as the tests use them
+images: ## Build the runner images with older dbt versions too, for the tests
 	@deploy/setup.sh engine image images
 
-test: setup ## Every test, with a real database and real containers
-	@deploy/setup.sh images
+test: setup images ## Run every check and test, with a real database and real containers (a quarter of an hour)
 	$(PYTHON_IN_VENV) -m tests.run
 
-unit: python ## The tests of pure code, in seconds
+quick: python ## Run what needs no container: style, types, unit tests, tests with a real database (3 minutes)
+	$(PYTHON_IN_VENV) -m tests.run quick
+
+coverage: setup images ## Run everything as "make test" does, and measure coverage against its floor
+	$(PYTHON_IN_VENV) -m tests.run coverage
+
+adapters: setup images ## Try every adapter of every runner image, also where nothing changed
+	ADAPTERS=all $(PYTHON_IN_VENV) -m pytest -rs tests/e2e/test_adapters.py
+
+unit: python ## Run the unit tests, in seconds
 	$(PYTHON_IN_VENV) -m pytest tests/unit
 
-lint: python ## Style and types
+lint: python ## Check style and types
 	$(PYTHON_IN_VENV) -m ruff check
 	$(PYTHON_IN_VENV) -m ruff format --check
 	$(PYTHON_IN_VENV) -m mypy
+	.venv/bin/zizmor --offline --quiet .github
 
-demo: setup ## The whole path on a sample project, without GitHub
+demo: setup ## Follow two pushes to a sample project, without GitHub
 	$(PYTHON_IN_VENV) -m demo
 
-demo-serve: setup ## The same, and then the pages stay up to look at
+demo-serve: setup ## The same, but keep the pages up afterwards
 	$(PYTHON_IN_VENV) -m demo --serve
 
-bench: setup ## How long extractions take, beside the obvious script (half an hour; BENCH="--models 200" for less)
+pictures: setup ## Take the pictures of the README from the demo, with Chromium
+	@deploy/setup.sh browser
+	$(PYTHON_IN_VENV) -m tests.pictures
+
+bench: setup ## Compare the time of extractions with a simple script (half an hour; BENCH="--models 200" for less)
 	$(PYTHON_IN_VENV) -m tests.bench $(BENCH)
 
-compat: setup images ## Public dbt projects through `extract`: the table of docs/compatibility.md
+accuracy: python ## Measure column lineage and write docs/accuracy.md (a few minutes)
+	$(PYTHON_IN_VENV) -m tests.accuracy $(ACCURACY)
+
+compat: setup images ## Extract public dbt projects and write docs/compatibility.md
 	$(PYTHON_IN_VENV) -m tests.compat --write
 
-lock: ## Write requirements.lock anew from pyproject.toml
+lock: ## Update requirements.lock from pyproject.toml
 	$(UV) pip compile $(LOCK_FLAGS) --generate-hashes --group dev pyproject.toml -o requirements.lock
 
-lock-dbt: ## Write deploy/dbt/DBT_MINOR.txt anew, for another runner image
+lock-dbt: ## Update deploy/dbt/DBT_MINOR.txt, the versions in a runner image, and those of uv and sqlglot, which every image needs
+	@new=$$(mktemp) && echo 'uv<1' | $(UV) pip compile $(DBT_LOCK_FLAGS) - -o $$new >/dev/null && \
+	{ echo '# The uv that installs the others. Made by "make lock-dbt".'; cat $$new; } > deploy/dbt/uv.txt && rm $$new
+	@new=$$(mktemp) && $(UV) pip compile $(DBT_LOCK_FLAGS) deploy/dbt/columns.in -o $$new >/dev/null && \
+	{ echo '# What the columns of models are found with, in every runner image. Made by "make lock-dbt" from columns.in.'; cat $$new; } \
+	  > deploy/dbt/columns.txt && rm $$new
 	@new=$$(mktemp) && \
 	own() { if [ -f deploy/dbt/$(DBT_MINOR).$$1 ]; then echo deploy/dbt/$(DBT_MINOR).$$1; else echo deploy/dbt/$$2; fi; } && \
 	echo 'dbt-core==$(DBT_MINOR).*' | cat - "$$(own in adapters.in)" | \
 	  $(UV) pip compile $(DBT_LOCK_FLAGS) --override "$$(own overrides overrides.txt)" - -o $$new >/dev/null && \
-	{ echo '# What dbt $(DBT_MINOR) runs with: every version that it and any of its adapters may pull in, pinned.'; \
+	{ echo '# What dbt $(DBT_MINOR) runs with: every version that it and any of its adapters may pull in, with the hashes of its files.'; \
 	  echo '# Dockerfile.dbt installs dbt-core and the adapters that it was asked for under these constraints.'; \
 	  echo '# Made by "make lock-dbt DBT_MINOR=$(DBT_MINOR)".'; \
 	  cat $$new; } > deploy/dbt/$(DBT_MINOR).txt && rm $$new
 
-clean: ## Remove what can be made again (not the images, not .freshet)
+clean: ## Remove everything that can be recreated, except images and .freshet
 	rm -rf .venv .cache .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -not -path './.freshet/*' -prune -exec rm -rf {} +

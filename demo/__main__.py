@@ -1,10 +1,9 @@
-"""`make demo`: install, push, look, push again, look again. `--serve` stays up afterwards."""
+"""`make demo`: install the App, push, show the lineage, push again, show the change. `--serve` keeps the pages up afterwards."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
 import sys
 import tempfile
 import time
@@ -14,6 +13,9 @@ from typing import Any
 from rich.console import Console
 from rich.tree import Tree
 
+from app.core.interruption import InterruptedBySignal, heard, until_interrupted
+from app.core.plurals import count
+from app.lineage.resource_types import in_order, label
 from demo import second_push
 from tests.double import CheckRun, GitHubDouble, Repository
 from tests.service import TOKEN, Service, serving
@@ -29,28 +31,28 @@ console = Console(highlight=False, soft_wrap=True)
 def main() -> int:
     """Run the demo and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
-    parser.add_argument("--serve", action="store_true", help="stay up afterwards, until Ctrl-C")
+    parser.add_argument("--serve", action="store_true", help="keep running afterwards, until Ctrl-C")
     options = parser.parse_args()
     try:
-        return asyncio.run(_demo(serve=options.serve))
-    except KeyboardInterrupt:
-        return 130
+        return asyncio.run(until_interrupted(_demo(serve=options.serve)))
+    except InterruptedBySignal as interruption:
+        return interruption.status
     except (RuntimeError, TimeoutError) as error:
-        console.print(f"\nThe demo did not work: {error}", style="red", markup=False)
+        console.print(f"\nThe demo failed: {error}", style="red", markup=False)
         return 1
 
 
 async def _demo(*, serve: bool) -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="freshet-demo-") as directory:
-        _say("1. Starting a double of GitHub, and Freshet with its own PostgreSQL")
+        _say("1. Starting a stand-in for GitHub, and Freshet with its own PostgreSQL")
         async with GitHubDouble() as github, serving(github, Path(directory)) as service:
-            console.print(f"   Freshet {service.url}, GitHub's double {github.server_url}")
+            console.print(f"   Freshet: {service.url}, the stand-in for GitHub: {github.server_url}")
             works = await _walk(github, service)
             if serve and works:
                 await _stay(github, service)
     console.print(
-        f"\nStopped; nothing of it is left running. It took {time.monotonic() - began:.0f} s." if works else "\nThe demo did not work."
+        f"\nDone in {time.monotonic() - began:.0f} s. Everything that the demo started is stopped." if works else "\nThe demo failed."
     )
     return 0 if works else 1
 
@@ -60,7 +62,7 @@ async def _walk(github: GitHubDouble, service: Service) -> bool:
     files = {f"{FOLDER}/{path.relative_to(PROJECT)}": path.read_bytes() for path in sorted(PROJECT.rglob("*")) if path.is_file()}
     first = await github.push(repository, files, message="Add the dbt project", deliver=False)
 
-    _say(f"2. Installing the App on {REPOSITORY}, whose newest commit {first[:7]} holds a dbt project in {FOLDER}/")
+    _say(f"2. Installing the App on {REPOSITORY}, whose newest commit {first[:7]} has a dbt project in {FOLDER}/")
     await github.install("acme", [repository])
     if not _succeeded(await _follow(github, repository, first)):
         return False
@@ -76,12 +78,12 @@ async def _walk(github: GitHubDouble, service: Service) -> bool:
     after = await service.get(f"/connections/{connection['id']}/lineage")
     _show_change(before, after)
     if github.violations:
-        console.print("GitHub's schema was violated:", *github.violations, sep="\n  ", style="red")
+        console.print("Requests that violate GitHub's schema:", *github.violations, sep="\n  ", style="red")
     return not github.violations
 
 
 async def _follow(github: GitHubDouble, repository: Repository, sha: str) -> CheckRun:
-    """Print a check run's states as it goes through them."""
+    """Print the states of a check run until it is completed."""
     began, shown = time.monotonic(), 0
     while time.monotonic() - began < PUSH_TIMEOUT_S:
         for run in github.check_runs(repository, sha):
@@ -111,14 +113,14 @@ def _show_lineage(lineage: dict[str, Any]) -> None:
     for node in lineage["nodes"]:
         counts[node["resource_type"]] = counts.get(node["resource_type"], 0) + 1
     console.print(
-        f"\n   The lineage of {lineage['sha'][:7]}: " + ", ".join(f"{n} {kind}" for kind, n in counts.items()),
-        f"and {len(lineage['edges'])} edges\n",
+        f"\n   The lineage of {lineage['sha'][:7]}: " + ", ".join(count(number, label(kind)) for kind, number in in_order(counts).items()),
+        f"and {count(len(lineage['edges']), 'edge')}\n",
     )
     console.print(_tree(lineage))
 
 
 def _tree(lineage: dict[str, Any]) -> Tree:
-    """Return what feeds the exposures, each node once."""
+    """The upstream nodes of the exposures, each once."""
     upstream: dict[str, list[str]] = {}
     for edge in lineage["edges"]:
         upstream.setdefault(edge["downstream"], []).append(edge["upstream"])
@@ -132,7 +134,7 @@ def _tree(lineage: dict[str, Any]) -> Tree:
         for parent in () if again else upstream.get(unique_id, ()):
             grow(twig, parent)
 
-    root = Tree("   what feeds the exposures")
+    root = Tree("   upstream of the exposures")
     for node in lineage["nodes"]:
         if node["resource_type"] == "exposure":
             grow(root, node["unique_id"])
@@ -143,7 +145,7 @@ def _show_change(before: dict[str, Any], after: dict[str, Any]) -> None:
     old, new = ({node["unique_id"] for node in lineage["nodes"]} for lineage in (before, after))
     old_edges, new_edges = ({(edge["upstream"], edge["downstream"]) for edge in lineage["edges"]} for lineage in (before, after))
     _show_lineage(after)
-    console.print("\n   What changed:")
+    console.print("\n   Changes:")
     for sign, colour, names in (("+", "green", new - old), ("-", "red", old - new)):
         for name in sorted(names):
             console.print(f"   {sign} {name}", style=colour, markup=False)
@@ -151,18 +153,22 @@ def _show_change(before: dict[str, Any], after: dict[str, Any]) -> None:
 
 
 async def _stay(github: GitHubDouble, service: Service) -> None:
-    _say("4. Staying up; Ctrl-C ends it")
+    _say("4. Running until Ctrl-C")
     [repository] = github.state.repositories.values()
     for run in github.check_runs(repository):
-        console.print(f"   page of {run.head_sha[:7]}: {run.details_url}")
+        console.print(f"   page for {run.head_sha[:7]}: {run.details_url}")
     connection = await service.connection(REPOSITORY)
-    console.print(
-        f"   lineage: curl -H 'Authorization: Bearer {TOKEN}' {service.url}/api/metadata/connections/{connection['id']}/lineage",
-        soft_wrap=True,
-    )
+    curl, api = f"curl -H 'Authorization: Bearer {TOKEN}'", f"{service.url}/api/metadata/connections/{connection['id']}"
+    for what, address in (
+        ("lineage", "lineage"),
+        ("upstream of a model", "lineage?focus=%2Bfct_rentals"),
+        ("one node", "nodes/fct_rentals"),
+    ):
+        console.print(f"   {what}: {curl} '{api}/{address}'")
+    console.print(f"   the API: {service.url}/docs")
     stop = asyncio.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    for number in heard():
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await stop.wait()
 
 

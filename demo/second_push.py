@@ -1,13 +1,12 @@
-"""The sample project's second commit: one model comes, another goes, so that the lineage visibly changes.
+"""The sample project's second commit, which replaces one model by another, so that the lineage visibly changes.
 
-`station_daily` counted departures only; `station_balance` replaces it and also sees where bicycles end up.
-The model's YAML and the exposure that reads it follow.
-Paths are relative to the project; `None` removes a file.
+`station_daily` counts departures only; `station_balance` also counts where bicycles are returned. The model's YAML and the exposure that
+uses it change too. Paths are relative to the project; `None` deletes a file.
 """
 
 from __future__ import annotations
 
-MESSAGE = "Replace station_daily by station_balance"
+MESSAGE = "Replace station_daily with station_balance"
 
 _STATION_BALANCE_SQL = """\
 with moves as (
@@ -45,7 +44,7 @@ models:
       - name: dock_count
         description: How many bicycles fit.
   - name: station_balance
-    description: How many bicycles each station won or lost on each day.
+    description: How many bicycles each station gained or lost on each day.
     config:
       group: operations
     columns:
@@ -56,9 +55,9 @@ models:
         description: The day.
         data_tests: [not_null]
       - name: gained_bikes
-        description: Returns less departures.
+        description: Returns minus departures.
       - name: ran_empty
-        description: Whether it lost more than half of its docks' worth.
+        description: Whether it lost more bicycles than half of its docks.
 """
 
 _EXPOSURES_YML = """\

@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
-# Makes the base of the runner images where no container registry can be reached: Debian bookworm with
-# Python 3.11 and git, from Debian's own packages. Where a registry answers, Dockerfile.dbt's default
-# base (python:3.11-slim-bookworm) is used instead and this script is not needed.
+# Builds a base for the runner images from Debian's packages, for machines that cannot reach a container registry: Debian
+# bookworm with Python 3.11 and git. Elsewhere Dockerfile.dbt's default base (python:3.11-slim-bookworm) is used instead.
 #
-#   deploy/base-image.sh [NAME]        NAME: the tag to give, freshet-base:bookworm unless said
+#   deploy/base-image.sh [NAME]        NAME: the tag (default: freshet-base:bookworm)
 #
-# DEBOOTSTRAP_MIRROR: another Debian mirror than debootstrap's own default.
+# DEBOOTSTRAP_MIRROR: a Debian mirror (default: debootstrap's own).
 set -euo pipefail
 
 name=${1:-freshet-base:bookworm}
@@ -18,7 +17,7 @@ die() { printf '%s\n' "base-image: $*" >&2; exit 1; }
 
 clean_up() {
   [ -n "$scratch" ] || return 0
-  # A debootstrap that was interrupted can leave these mounted: never delete through a mount.
+  # An interrupted debootstrap can leave these mounted, and nothing may be deleted through a mount.
   umount -l "$scratch/root/proc" "$scratch/root/sys" 2>/dev/null || true
   rm -rf --one-file-system "$scratch"
 }
@@ -29,10 +28,10 @@ need_tools() {
   command -v docker >/dev/null || die "the docker command is missing: install Docker's client first."
   docker version >/dev/null 2>&1 || die "no Docker engine answers: start one ('deploy/setup.sh engine') and run this again."
   command -v debootstrap >/dev/null && return 0
-  command -v apt-get >/dev/null || die "debootstrap is missing and this is no Debian: install debootstrap and run this again."
+  command -v apt-get >/dev/null || die "debootstrap is missing, and there is no apt-get to install it: install debootstrap and run this again."
   say "installing debootstrap with apt-get"
   { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends debootstrap; } \
-    >"$scratch/apt.log" 2>&1 || { tail -n 5 "$scratch/apt.log" >&2; die "apt-get could not install debootstrap (its last words are above)."; }
+    >"$scratch/apt.log" 2>&1 || { tail -n 5 "$scratch/apt.log" >&2; die "apt-get could not install debootstrap (see the end of its output above)."; }
 }
 
 bootstrap() {
@@ -40,11 +39,11 @@ bootstrap() {
   debootstrap --variant=minbase --include="$packages" bookworm "$scratch/root" ${DEBOOTSTRAP_MIRROR:+"$DEBOOTSTRAP_MIRROR"} \
     >"$scratch/debootstrap.log" 2>&1 && return 0
   tail -n 5 "$scratch/debootstrap.log" >&2
-  die "debootstrap did not finish (its last words are above): is a Debian mirror reachable, and does $scratch allow devices and programs (TMPDIR chooses another place)?"
+  die "debootstrap did not finish (see the end of its output above): is a Debian mirror reachable, and may $scratch contain devices and programs (if not, set TMPDIR)?"
 }
 
-trust_what_this_machine_trusts() {
-  # Behind a proxy that re-signs TLS, pip, git and dbt inside the image need the proxy's certificate too.
+copy_certificates() {
+  # Behind a proxy that re-signs TLS, pip, git and dbt in the image need the proxy's certificate too.
   [ -s "$ca_bundle" ] || return 0
   cp "$ca_bundle" "$scratch/root$ca_bundle"
 }
@@ -55,7 +54,7 @@ slim() {
     "$root"/usr/share/man/* "$root"/usr/share/info/* "$root"/usr/share/locale/* "$root"/tmp/*
   find "$root/usr/share/doc" -depth -mindepth 1 ! -name copyright ! -type d -delete
   find "$root/usr/share/doc" -depth -mindepth 1 -type d -empty -delete
-  # This machine's name and resolver are not the image's.
+  # The host name and resolver of this machine do not belong in the image.
   rm -f "$root/etc/hostname" "$root/etc/resolv.conf"
 }
 
@@ -75,7 +74,7 @@ main() {
   scratch=$(mktemp -d "${TMPDIR:-/tmp}/freshet-base.XXXXXX")
   need_tools "$@"
   bootstrap
-  trust_what_this_machine_trusts
+  copy_certificates
   slim
   import
   say "done: $name, $(docker image inspect --format '{{.Size}}' "$name" | awk '{printf "%.0f MB", $1 / 1e6}')"

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Prepares a machine for Freshet. Every step looks first and does nothing when it was done before.
+# Prepares a machine for Freshet. Each step checks first, and does nothing if it is already done.
 #
-#   deploy/setup.sh [python|engine|image|images]...      the first three, in this order, when none is named
+#   deploy/setup.sh [python|engine|image|images|browser]...      default: python engine image
 #
-#   python   .venv with the locked dependencies (PYTHON chooses the interpreter)
-#   engine   a Docker engine that answers; root on Debian: installs and starts one when there is none
-#   image    the runner image dbt-runner:latest with every adapter (BASE_IMAGE chooses its base)
-#   images   small runner images of older dbt versions, for the tests: "python -m app images build" makes whole ones
+#   python   .venv with the locked dependencies (PYTHON: the interpreter)
+#   engine   a running Docker engine; as root on Debian, installs and starts one if necessary
+#   image    the runner image dbt-runner:latest with all adapters (BASE_IMAGE: its base)
+#   images   small runner images with older dbt versions, for the tests; "python -m app images build" makes full ones
+#   browser  Chromium, for the pictures of the README
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,7 +21,7 @@ trap 'rm -rf "$scratch"' EXIT
 say() { printf '%s\n' "setup: $*"; }
 die() { printf '%s\n' "setup: $*" >&2; exit 1; }
 
-# Runs a talkative command; shows the end of what it said only when it fails.
+# Runs a command and shows the end of its output only if it fails.
 quietly() {
   "$@" >"$scratch/log" 2>&1 </dev/null && return 0
   tail -n 15 "$scratch/log" >&2
@@ -53,7 +54,7 @@ need_python() {
   python=$(find_python) && return 0
   may_install || die "Python 3.11 or newer is missing: install it (Debian: 'apt-get install python3 python3-venv') and run this again."
   say "installing Python with apt-get (half a minute)"
-  apt_install python3 python3-venv || die "apt-get could not install Python (its last words are above)."
+  apt_install python3 python3-venv || die "apt-get could not install Python (see the end of its output above)."
   python=$(find_python) || die "Debian's Python is older than 3.11: install a newer one and name it in PYTHON."
 }
 
@@ -61,9 +62,9 @@ need_venv_module() {
   "$python" -c 'import ensurepip, venv' >/dev/null 2>&1 && return 0
   local package
   package=$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
-  may_install || die "$python cannot make virtual environments: run 'apt-get install $package' as root, then this again."
+  may_install || die "$python cannot create virtual environments: run 'apt-get install $package' as root, then run this again."
   say "installing $package with apt-get (half a minute)"
-  apt_install "$package" || die "apt-get could not install $package (its last words are above)."
+  apt_install "$package" || die "apt-get could not install $package (see the end of its output above)."
 }
 
 python_step() {
@@ -73,14 +74,14 @@ python_step() {
   if ! is_new_enough .venv/bin/python || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
     need_python
     need_venv_module
-    quietly "$python" -m venv --clear .venv || die "$python could not make .venv (its last words are above)."
+    quietly "$python" -m venv --clear .venv || die "$python could not create .venv (see the end of its output above)."
   fi
   say "installing the locked Python packages into .venv (about a minute the first time)"
   export PIP_DISABLE_PIP_VERSION_CHECK=1
   quietly .venv/bin/python -m pip install --no-deps --require-hashes -r requirements.lock \
-    || die "pip could not install requirements.lock (its last words are above): is a package index reachable?"
+    || die "pip could not install requirements.lock (see the end of its output above): is a package index reachable?"
   quietly .venv/bin/python -m pip install --no-deps -e . \
-    || die "pip could not install Freshet itself into .venv (its last words are above)."
+    || die "pip could not install Freshet itself into .venv (see the end of its output above)."
   printf '%s\n' "$wanted" >"$stamp"
 }
 
@@ -88,9 +89,9 @@ python_step() {
 
 engine_answers() { docker version >/dev/null 2>"$scratch/docker"; }
 
-last_words() { tail -n 3 "$1" | tr '\n' ' '; }
+last_lines() { tail -n 3 "$1" | tr '\n' ' '; }
 
-wait_for_engine() {  # pid of dockerd, or nothing when somebody else started it
+wait_for_engine() {  # pid of dockerd, if this script started it
   local second
   for ((second = 0; second < engine_timeout_s; second++)); do
     engine_answers && return 0
@@ -104,14 +105,14 @@ install_engine() {
   command -v dockerd >/dev/null && command -v docker >/dev/null && return 0
   may_install || die "No Docker engine answers and none is installed: install Docker, start it, or name a remote engine in DOCKER_HOST."
   say "installing Docker with apt-get (about a minute)"
-  apt_install docker.io iptables ca-certificates || die "apt-get could not install docker.io (its last words are above)."
+  apt_install docker.io iptables ca-certificates || die "apt-get could not install docker.io (see the end of its output above)."
 }
 
 start_engine() {
   if [ -d /run/systemd/system ]; then
     quietly systemctl start docker || die "systemd could not start Docker: see 'journalctl -u docker'."
-    wait_for_engine || die "Docker was started by systemd but does not answer: $(last_words "$scratch/docker")"
-    say "started Docker with systemd; it stays"
+    wait_for_engine || die "Docker was started by systemd but does not answer: $(last_lines "$scratch/docker")"
+    say "started Docker with systemd; it keeps running"
     return 0
   fi
   local log=/var/log/freshet-dockerd.log
@@ -119,14 +120,14 @@ start_engine() {
   setsid nohup dockerd >"$log" 2>&1 </dev/null &
   if ! wait_for_engine $!; then
     kill $! 2>/dev/null || true
-    die "dockerd did not come up; the end of $log says: $(last_words "$log")"
+    die "dockerd did not start; the end of $log says: $(last_lines "$log")"
   fi
-  say "started a Docker engine; it stays when this ends, process $!, log in $log"
+  say "started a Docker engine, which keeps running (process $!, log in $log)"
 }
 
 need_named_engine() {
   command -v docker >/dev/null || die "The docker command is missing: install Docker's client to reach the engine at $DOCKER_HOST."
-  engine_answers || die "The Docker engine that DOCKER_HOST names ($DOCKER_HOST) does not answer: start it, or unset DOCKER_HOST."
+  engine_answers || die "The Docker engine at DOCKER_HOST ($DOCKER_HOST) does not answer: start it, or unset DOCKER_HOST."
 }
 
 engine_step() {
@@ -134,7 +135,7 @@ engine_step() {
   if command -v docker >/dev/null; then
     engine_answers && return 0
     if grep -qi 'permission denied' "$scratch/docker"; then
-      die "$(id -un) may not use Docker's socket: add the user to the group docker and log in again."
+      die "The user $(id -un) may not use Docker's socket: add it to the group docker and log in again."
     fi
   fi
   if [ "$(id -u)" != 0 ]; then
@@ -146,10 +147,10 @@ engine_step() {
 
 # --- image ----------------------------------------------------------------------------------------
 
-# Stands for everything that an image is made of; the image carries it as a label.
+# A hash of everything that goes into an image, stored in its label io.freshet.context.
 context_hash() {  # version of dbt, adapters
-  local minor=${1%.*} sources=(Dockerfile.dbt app/dbt/runner)
-  sources+=("deploy/dbt/$minor.txt" deploy/dbt/overrides.txt)
+  local minor=${1%.*} sources=(Dockerfile.dbt app/runner/program)
+  sources+=("deploy/dbt/$minor.txt" deploy/dbt/overrides.txt deploy/dbt/uv.txt deploy/dbt/columns.txt)
   [ ! -f "deploy/dbt/$minor.overrides" ] || sources+=("deploy/dbt/$minor.overrides")
   { printf '%s\n' "${BASE_IMAGE:-}" "$1" "$2"
     find "${sources[@]}" -type f ! -path '*/__pycache__/*' -exec "${sha256[@]}" {} + | sort
@@ -162,7 +163,7 @@ label_of() { docker image inspect --format '{{index .Config.Labels "io.freshet.c
 
 pull_default_base() {
   image_exists "$default_base" && return 0
-  say "asking the registry for $default_base (up to half a minute)"
+  say "pulling $default_base from the registry (up to half a minute)"
   local limit=()
   ! command -v timeout >/dev/null || limit=(timeout "$pull_timeout_s")
   ${limit[@]+"${limit[@]}"} docker pull -q "$default_base" >/dev/null 2>&1 </dev/null
@@ -173,11 +174,11 @@ choose_base() {
   if [ -n "${BASE_IMAGE:-}" ] || pull_default_base; then return 0; fi
   base=$own_base
   image_exists "$own_base" && return 0
-  say "no registry answered: making $own_base from Debian's packages instead (about a minute)"
-  deploy/base-image.sh "$own_base" || die "The runner image needs a base: $default_base from a registry, or the one above."
+  say "no registry answered: building $own_base from Debian's packages instead (about a minute)"
+  deploy/base-image.sh "$own_base" || die "The runner image needs a base: $default_base from a registry, or $own_base (see above)."
 }
 
-# Builds one image, unless all of its names are given to one that was made of the same things.
+# Builds one image, unless all of its tags already belong to an image with the same context.
 need_image() {  # version of dbt, adapters, tags...
   local version=$1 adapters=$2 wanted tag base previous current=yes named=()
   shift 2
@@ -193,13 +194,13 @@ need_image() {  # version of dbt, adapters, tags...
   quietly docker build -f Dockerfile.dbt --build-arg BASE_IMAGE="$base" --build-arg DBT_VERSION="$version" \
     --build-arg DBT_ADAPTERS="$adapters" ${PIP_INDEX_URL:+--build-arg PIP_INDEX_URL} \
     --label io.freshet.context="$wanted" "${named[@]}" . \
-    || die "docker build of the runner image did not finish (its last words are above)."
-  # The image that this one replaces; refused by Docker, and kept, while anything still uses it.
+    || die "docker build of the runner image did not finish (see the end of its output above)."
+  # The image that was replaced; Docker refuses to remove it while it is in use.
   [ -z "$previous" ] || docker image rm "$previous" >/dev/null 2>&1 || true
 }
 
 need_sources() {
-  [ -f app/dbt/runner/__main__.py ] || die "app/dbt/runner/__main__.py is missing: this checkout is not complete."
+  [ -f app/runner/program/__main__.py ] || die "app/runner/program/__main__.py is missing: this checkout is incomplete."
   engine_answers || die "No Docker engine answers: run 'deploy/setup.sh engine' first."
 }
 
@@ -216,8 +217,20 @@ images_step() {
   need_sources
   local minor
   for minor in "${small_minors[@]}"; do
-    need_image "$(sed -n 's/^dbt-core==//p' "deploy/dbt/$minor.txt")" "$small_adapters" "$minor"
+    need_image "$(sed -n 's/^dbt-core==\([^ ]*\).*/\1/p' "deploy/dbt/$minor.txt")" "$small_adapters" "$minor"
   done
+}
+
+# --- browser --------------------------------------------------------------------------------------
+
+browser_step() {
+  local candidate
+  for candidate in chromium chromium-browser google-chrome; do
+    if command -v "$candidate" >/dev/null; then return 0; fi
+  done
+  may_install || die "Chromium is not installed: install it and run this again."
+  say "installing Chromium with apt-get (about a minute)"
+  apt_install chromium fonts-dejavu-core fonts-liberation || die "apt-get could not install Chromium (see the end of its output above)."
 }
 
 # --- which steps ----------------------------------------------------------------------------------
@@ -227,8 +240,8 @@ main() {
   local step
   for step in "$@"; do
     case $step in
-      python | engine | image | images) "${step}_step" ;;
-      *) die "usage: deploy/setup.sh [python|engine|image|images]..." ;;
+      python | engine | image | images | browser) "${step}_step" ;;
+      *) die "usage: deploy/setup.sh [python|engine|image|images|browser]..." ;;
     esac
   done
 }

@@ -11,7 +11,7 @@ import aiohttp
 
 @dataclass
 class Form:
-    """A form of a page: where it goes and what it holds."""
+    """A form of a page: its target and its fields."""
 
     method: str
     action: str
@@ -32,7 +32,7 @@ class _Forms(HTMLParser):
 
 
 def forms(page: str) -> list[Form]:
-    """Return the forms of a page in its order."""
+    """The forms of a page, in order."""
     parser = _Forms()
     parser.feed(page)
     return parser.found
@@ -45,7 +45,7 @@ async def open_page(session: aiohttp.ClientSession, url: str, **query: str) -> t
 
 
 async def press(session: aiohttp.ClientSession, form: Form) -> str:
-    """Send the form that makes an App to GitHub, and return where GitHub sends the browser."""
+    """Submit the form that creates the App; returns where GitHub redirects the browser."""
     async with session.post(form.action, data=form.fields, headers={"User-Agent": "browser"}, allow_redirects=False) as response:
         assert response.status == 302, await response.text()
         return response.headers["Location"]

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-import tempfile
+import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import aiodocker
-import asyncpg
 import hypothesis
 import pytest
 import pytest_asyncio
+import stamina
 
-from app import log
-from app.dbt.engine import connect
-from app.store import Store, embedded, migrate, pool
+from app.core import log
+from app.runner.docker.engine import connect
+from app.store import Store, pool
+from tests import scratch
+from tests.engine import EngineDouble
 from tests.integration.runner_fixtures import Make, runners
+from tests.postgres import database, server
 
-_numbers = count()
+scratch.use()
 # A machine that is busy is no finding, and half of the usual examples keep the unit tests short: those that want more say so.
 hypothesis.settings.register_profile("freshet", max_examples=50, deadline=None)
 hypothesis.settings.load_profile("freshet")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Mark what asks for the engine, for the lanes."""
+    for item in items:
+        if {"docker", "engine"} & {*item.fixturenames}:
+            item.add_marker("containers")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -30,29 +39,29 @@ def logs() -> None:
     log.configure()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_pauses() -> None:
+    """Try again as often as the service does, but at once."""
+    stamina.set_testing(testing=True, attempts=sys.maxsize, cap=True)
+
+
 @pytest_asyncio.fixture(scope="session")
 async def postgres() -> AsyncIterator[str]:
     """The DSN of a server with a migrated database `template`."""
-    with tempfile.TemporaryDirectory(prefix="freshet-pg-") as directory:
-        async with embedded.serve(Path(directory), durable=False) as dsn:
-            await _run(dsn, "CREATE DATABASE template")
-            async with pool.connect(dsn.replace("/freshet?", "/template?"), size=1) as db:
-                await migrate.migrate(db)
-            yield dsn
-
-
-@asynccontextmanager
-async def database(postgres: str) -> AsyncIterator[str]:
-    """Give the DSN of a migrated database that nobody else uses."""
-    name = f"test_{next(_numbers)}"
-    await _run(postgres, f"CREATE DATABASE {name} TEMPLATE template")
-    yield postgres.replace("/freshet?", f"/{name}?")
-    await _run(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+    async with server() as dsn:
+        yield dsn
 
 
 @pytest_asyncio.fixture
 async def dsn(postgres: str) -> AsyncIterator[str]:
     """The DSN of a database for one test."""
+    async with database(postgres) as found:
+        yield found
+
+
+@pytest_asyncio.fixture(scope="module")
+async def module_dsn(postgres: str) -> AsyncIterator[str]:
+    """The DSN of a database for all tests of a file, for a service that they share."""
     async with database(postgres) as found:
         yield found
 
@@ -68,19 +77,26 @@ async def store(db: pool.Database) -> Store:
     return Store(db)
 
 
-async def _run(dsn: str, statement: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
-
-
 @pytest_asyncio.fixture
 async def docker() -> AsyncIterator[aiodocker.Docker]:
     """The Docker engine of this machine."""
     async with connect() as client:
         yield client
+
+
+@pytest_asyncio.fixture(scope="session")
+async def engine() -> AsyncIterator[EngineDouble]:
+    """An engine whose runner containers cost a tenth, for tests that are about what dbt does, or about what follows from it."""
+    with TemporaryDirectory(prefix="freshet-engine-") as directory:
+        async with EngineDouble(Path(directory) / "engine.sock") as double:
+            yield double
+
+
+@pytest_asyncio.fixture
+async def make_forked(engine: EngineDouble, tmp_path: Path) -> AsyncIterator[Make]:
+    """Makes runners whose containers are forks of one."""
+    async with connect(engine.url) as client, runners(client, tmp_path) as make_runner:
+        yield make_runner
 
 
 @pytest_asyncio.fixture

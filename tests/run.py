@@ -1,84 +1,150 @@
-"""Everything that `make test` checks, in the order in which a newcomer wants to hear of it; ends with one line that says how it went.
+"""Run the checks: `python -m tests.run [all | quick | coverage]`. Ends with a line for each lane, and one that counts them.
 
-The end-to-end tests mostly wait for clocks and containers, so they and the types are looked at beside the other tests, and told of when
-those are through.
+Lanes run side by side: many tests wait for containers and clocks, and two processors are kept busy by three lanes.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).parents[1]
-PYTHON = sys.executable
-PYTEST = [PYTHON, "-m", "coverage", "run", "-m", "pytest", "-q", "--durations=10"]
-FIRST = {
-    "style": [PYTHON, "-m", "ruff", "check", "--quiet"],
-    "format": [PYTHON, "-m", "ruff", "format", "--check", "--quiet"],
-}
-BESIDE = {
-    "end to end": [*PYTEST, "tests/e2e"],
-    "types": [PYTHON, "-m", "mypy", "--no-error-summary"],
-}
-TESTS = {"tests": [*PYTEST, "tests/unit", "tests/integration"]}
-LAST = {
-    "coverage, combined": [PYTHON, "-m", "coverage", "combine", "--quiet"],
-    "coverage": [PYTHON, "-m", "coverage", "report", "--skip-covered", "--skip-empty"],
+from tests import lanes, scratch
+from tests.lanes import ROOT, Lane
+
+CACHE = ROOT / ".cache"
+AT_ONCE = 3
+LOOK_S = 0.2
+STOP_S = 60.0
+COUNTS = re.compile(r"\b(\d+) (passed|failed|error|skipped)")
+LEFT_OUT = re.compile(r"^SKIPPED \[\d+\] \S+ (.*)$", re.MULTILINE)
+NOT_RUN = {
+    "quick": ("tests with containers and end to end: `make test` runs them", "coverage: `make coverage` measures it"),
+    "all": ("coverage: continuous integration and `make coverage` measure it",),
+    "coverage": (),
 }
 
 
-class Step(NamedTuple):
-    """A step that runs; `log` is where its words go until they are told, None when they are seen at once."""
+class Running(NamedTuple):
+    """A lane that runs; its output goes to `log`."""
 
-    name: str
+    lane: Lane
     process: subprocess.Popen[bytes]
     began: float
-    log: Path | None
+    log: Path
 
 
-def main() -> int:
-    (ROOT / ".cache").mkdir(exist_ok=True)
-    failed = [_ended(_begin(name, command)) for name, command in FIRST.items()]
-    beside = [_begin(name, command, beside=True) for name, command in BESIDE.items()]
-    failed += [_ended(_begin(name, command)) for name, command in TESTS.items()]
-    failed += map(_ended, beside)
-    failed += [_ended(_begin(name, command)) for name, command in LAST.items()]
-    print(f"checks: {failed.count(False)} passed, {failed.count(True)} failed")
-    return 1 if any(failed) else 0
+class Done(NamedTuple):
+    """How a lane ended."""
+
+    name: str
+    failed: bool
+    seconds: float
+    output: str
 
 
-def _begin(name: str, command: list[str], *, beside: bool = False) -> Step:
-    log = ROOT / ".cache" / f"{name.replace(' ', '-')}.log" if beside else None
-    print(f"== {name}{' (beside what follows)' if beside else ''}", flush=True)
-    began, environment = time.monotonic(), _environment()
-    if log is None:
-        return Step(name, subprocess.Popen(command, cwd=ROOT, env=environment), began, None)
+def main(what: str = "all") -> int:
+    if what not in NOT_RUN:
+        print(__doc__, file=sys.stderr)
+        return 2
+    CACHE.mkdir(exist_ok=True)
+    measured = what == "coverage"
+    tests = [*([] if what == "quick" else lanes.with_containers()), *lanes.without_containers()]
+    began = time.monotonic()
+    with _environment() as environment:
+        done = [*_run([lanes.STYLE, lanes.FORMAT, lanes.WORKFLOWS], environment, at_once=1)]
+        done += _run([*tests[:AT_ONCE], lanes.TYPES, *tests[AT_ONCE:]], environment, measured=measured)
+        if measured:
+            done += _run([lanes.COMBINE, lanes.REPORT], environment, at_once=1)
+    _tell(done, NOT_RUN[what], time.monotonic() - began)
+    return 1 if any(one.failed for one in done) else 0
+
+
+def _run(waiting: Sequence[Lane], environment: dict[str, str], *, measured: bool = False, at_once: int = AT_ONCE) -> Iterator[Done]:
+    """Run lanes in their order, some at once; yield each when it has ended."""
+    left, running = [*waiting], list[Running]()
+    try:
+        while left or running:
+            while left and len(running) < at_once:
+                running.append(_begin(left.pop(0), environment, measured=measured))
+            ended = [one for one in running if one.process.poll() is not None]
+            running = [one for one in running if one not in ended]
+            yield from map(_end, ended)
+            if not ended:
+                time.sleep(LOOK_S)
+    finally:
+        _stop(running)
+
+
+def _stop(running: Sequence[Running]) -> None:
+    """Interrupt lanes, which then stop what they started: databases, services, containers."""
+    for one in running:
+        one.process.send_signal(signal.SIGINT)
+    for one in running:
+        try:
+            one.process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            one.process.kill()
+            one.process.wait()
+
+
+def _begin(lane: Lane, environment: dict[str, str], *, measured: bool) -> Running:
+    log = CACHE / f"{re.sub('[^a-z]+', '-', lane.name)}.log"
+    print(f"== {lane.name} begins, output in {log.relative_to(ROOT)}", flush=True)
     with log.open("w") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
-    return Step(name, process, began, log)
+        process = subprocess.Popen(
+            lane.arguments(measured=measured), cwd=ROOT, env={**environment, **lane.variables}, stdout=output, stderr=subprocess.STDOUT
+        )
+    return Running(lane, process, time.monotonic(), log)
 
 
-def _environment() -> dict[str, str]:
-    """Return ours, with a place for what is compiled: the tests start the service some hundred times."""
-    ours = {**os.environ, "PYTHONWARNINGS": "", "PYTHONPYCACHEPREFIX": str(ROOT / ".cache" / "pycache")}
+def _end(one: Running) -> Done:
+    done = Done(one.lane.name, one.process.returncode != 0, time.monotonic() - one.began, one.log.read_text(errors="replace"))
+    if done.failed or done.name == lanes.REPORT.name:
+        print(f"== {done.name}\n{done.output}", flush=True)
+    print(f"== {done.name}: {'FAILED' if done.failed else 'passed'} after {done.seconds:.0f} s", flush=True)
+    return done
+
+
+@contextmanager
+def _environment() -> Iterator[dict[str, str]]:
+    """Ours, with a place for compiled Python (the tests start the service some fifty times) and one for the files of this run."""
+    ours = {**os.environ, "PYTHONWARNINGS": "", "PYTHONPYCACHEPREFIX": str(CACHE / "pycache")}
     ours.pop("PYTHONDONTWRITEBYTECODE", None)
-    return ours
+    directory = tempfile.mkdtemp(prefix="freshet-tests-", dir=scratch.MEMORY if scratch.in_memory() else None)
+    try:
+        yield {**ours, "TMPDIR": directory}
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
-def _ended(step: Step) -> bool:
-    """Wait for a step, tell how it went, and return whether it failed."""
-    if step.log is not None:
-        print(f"== {step.name}, from its beginning", flush=True)
-    status = step.process.wait()
-    if step.log is not None:
-        print(step.log.read_text(), flush=True)
-    print(f"== {step.name}: {'well' if status == 0 else 'FAILED'} after {time.monotonic() - step.began:.0f} s", flush=True)
-    return status != 0
+def _tell(done: Sequence[Done], not_run: Sequence[str], seconds: float) -> None:
+    total = dict.fromkeys(("passed", "failed", "error", "skipped"), 0)
+    print()
+    for one in done:
+        last = one.output.strip().rpartition("\n")[2] if " in " in one.output else ""
+        counted = {kind: int(count) for count, kind in COUNTS.findall(last)}
+        total = {kind: count + counted.get(kind, 0) for kind, count in total.items()}
+        words = ", ".join(f"{count} {kind}" for kind, count in counted.items())
+        print(f"{'FAILED' if one.failed else 'passed'}  {one.name:20} {one.seconds:5.0f} s  {words}".rstrip())
+    for reason in [*not_run, *(reason for one in done for reason in LEFT_OUT.findall(one.output))]:
+        print(f"not run: {reason}")
+    failed = [one.failed for one in done]
+    print(f"tests: {total['passed']} passed, {total['failed'] + total['error']} failed, {total['skipped']} skipped in {seconds:.0f} s")
+    print(f"checks: {failed.count(False)} passed, {failed.count(True)} failed")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # Both stop the lanes and remove their files, also where a shell in the background has SIGINT ignored, which lanes would inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.exit(main(*sys.argv[1:]))

@@ -16,11 +16,10 @@ from typing import Any
 import aiohttp
 
 from tests.double import GitHubDouble
+from tests.patience import HANGS_S
 
 ROOT = Path(__file__).parents[1]
 TOKEN = "a-service-token"
-START_S = 60.0
-STOP_S = 30.0
 OWN_VARIABLES = ("GITHUB_", "FRESHET_", "DBT_", "EXTRACTION_", "DATABASE_URL", "HOST", "PORT", "BACKEND_URL")
 """Variables of the machine that could change what is tested."""
 
@@ -55,7 +54,7 @@ class Service:
             assert response.status == status, f"POST {path}: {response.status} {answer}"
             return answer
 
-    async def connection(self, repository: str, *, timeout_s: float = 60) -> Any:
+    async def connection(self, repository: str, *, timeout_s: float = HANGS_S) -> Any:
         """Wait for the connection of a repository."""
         async with asyncio.timeout(timeout_s):
             while True:
@@ -68,7 +67,7 @@ class Service:
         """Send a signal and return the exit status."""
         if self.process.returncode is None:
             self.process.send_signal(how)
-        async with asyncio.timeout(STOP_S):
+        async with asyncio.timeout(HANGS_S):
             return await self.process.wait()
 
 
@@ -137,7 +136,7 @@ async def serving(
 
 
 async def _ready(service: Service) -> None:
-    async with asyncio.timeout(START_S):
+    async with asyncio.timeout(HANGS_S):
         while service.process.returncode is None:
             try:
                 async with service.session.get(f"{service.url}/livez") as response:

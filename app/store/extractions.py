@@ -2,92 +2,146 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
-from app.jobs import Extraction, Facts, Newest, Problem, Stage, StageTime, Status
-from app.records import Found
+import asyncpg
+
+from app.core.models.extractions import BranchTrust, Extraction, Facts, Newest, Problem, Stage, StageTime, Status
 from app.store import rows
 from app.store.pool import Database
 from app.store.sql import statements
 
 SQL = statements("extractions")
 STEP = 1000
-"""Extractions of a history that one search looks at."""
+"""The number of extractions that one step of a search reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractionPage:
+    """Matches of a search, newest first."""
+
+    extractions: list[Extraction]
+    last: int | None
+    """The number of the last extraction that was read, where the next page begins; None: there are no more."""
 
 
 class Extractions:
-    """Extractions by our id. `worker` is the name of the process that has claimed one: without its claim it can change nothing."""
+    """Extractions by our id.
+
+    `claim` is the name of one claim of one extraction, never used again: after the claim is lost, changes under its name have no effect,
+    even if the same process has claimed the extraction anew.
+    """
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def enqueue(self, connection_id: str, branch: str, sha: str, trigger: str, *, forced: bool = False, newest: bool = True) -> str:
-        """Queue a commit; return the id, that of the active one if there is one already.
+    async def enqueue(  # noqa: PLR0913 - what is known of the commit, each by its name
+        self,
+        connection_id: str,
+        branch: str,
+        sha: str,
+        trigger: str,
+        *,
+        forced: bool = False,
+        newest: bool = True,
+        was_head: bool = False,
+        created_branch: bool = False,
+    ) -> str:
+        """Queue a commit and return the extraction's id, which is that of the active one if there is one.
 
-        `newest`: it is known to be newer than what the branch had, and takes the place of what has not begun.
+        `newest`: the commit is known to be the newest of its branch, so it supersedes what is queued. `was_head`: it was so once.
+        `created_branch`: its push created the branch.
         """
-        key = UUID(connection_id), branch, sha
+        key, was_head = (UUID(connection_id), branch, sha), newest or was_head
         if newest:
             await self._db.execute(SQL["supersede"], *key)
-        found = await self._db.value(SQL["enqueue"], *key, trigger, forced, newest) or await self._db.value(SQL["active_id"], *key)
-        return str(found)
+        found = await self._db.value(SQL["enqueue"], *key, trigger, forced, newest, was_head, created_branch)
+        return str(found or await self._db.value(SQL["active_of_commit"], *key, was_head, created_branch))
+
+    async def branch_with_head(self, connection_id: str, sha: str, preferred: str) -> str | None:
+        """Return the branch whose head a commit is or was; `preferred` if that is one of several."""
+        found: str | None = await self._db.value(SQL["branch_with_head"], UUID(connection_id), sha, preferred)
+        return found
 
     async def supersede(self, connection_id: str, branch: str, head: str) -> None:
-        """End what has not begun and is not of the branch's head."""
+        """Supersede the queued extractions of a branch, except those of its head."""
         await self._db.execute(SQL["supersede"], UUID(connection_id), branch, head)
 
-    async def newest(self, connection_id: str, branch: str) -> Newest | None:
-        """Return the newest extraction of a branch that was not superseded."""
+    async def newest_of_branch(self, connection_id: str, branch: str) -> Newest | None:
+        """Return the newest extraction of a branch, ignoring superseded ones."""
         row = await self._db.row(SQL["newest_of_branch"], UUID(connection_id), branch)
         return None if row is None else Newest(row["sha"], row["status"], row["conclusion"])
 
-    async def cancel_connection(self, connection_id: str) -> None:
-        """Cancel what is queued for a connection."""
-        await self._db.execute(SQL["cancel_connection"], UUID(connection_id))
+    async def knows(self, connection_id: str, sha: str) -> bool:
+        """True if a connection has an extraction of this commit."""
+        return bool(await self._db.value(SQL["knows"], UUID(connection_id), sha))
+
+    async def fail_queued(self, connection_id: str, problem: Problem) -> None:
+        """End the queued extractions of a connection with the same problem."""
+        await self._db.execute(SQL["fail_queued"], UUID(connection_id), rows.to_json(problem))
 
     async def stop_connection(self, connection_id: str) -> None:
-        """Cancel what is queued for a connection, and what runs."""
+        """Cancel the queued and running extractions of a connection."""
         await self._db.execute(SQL["stop_connection"], UUID(connection_id))
 
-    async def claim(self, worker: str, lease: timedelta) -> Extraction | None:
-        """Take the next extraction, None when there is none to take."""
+    async def claim(self, claim: str, lease: timedelta, full: Collection[int] = ()) -> Extraction | None:
+        """Claim the next extraction under a new name, if there is one. `full` are installations that have to wait."""
         async with self._db.transaction() as tx:
             await tx.execute(SQL["lock_claims"])
-            claimed = await tx.value(SQL["claim"], worker, lease)
-            return await Extractions(tx).get(str(claimed)) if claimed else None
+            claimed = await tx.row(SQL["claim"], claim, lease, list(full))
+            if claimed is None:
+                return None
+            await tx.execute(SQL["served"], claimed["installation_id"])
+            found = await Extractions(tx).get(str(claimed["id"]))
+            return replace(found, trust=_trust(await tx.row(SQL["trust"], claimed["id"]))) if found else None
 
-    async def renew(self, worker: str, lease: timedelta) -> set[str]:
-        """Renew the leases of a worker and return the ids that are still its own."""
-        return {str(row["id"]) for row in await self._db.rows(SQL["renew"], worker, lease)}
+    async def renew(self, claims: Collection[str], lease: timedelta) -> set[str]:
+        """Renew the leases of claims, and return those that are still valid."""
+        return {row["worker"] for row in await self._db.rows(SQL["renew"], list(claims), lease)}
+
+    async def holds(self, extraction_id: str, claim: str) -> bool:
+        """True if a claim is still valid; it then stays so until the end of the transaction."""
+        return await self._db.row(SQL["hold"], UUID(extraction_id), claim) is not None
 
     async def requeue_expired(self) -> int:
-        """Queue again what dead workers left."""
+        """Queue the extractions of dead workers again, and return how many."""
         return await self._db.execute(SQL["requeue_expired"])
 
-    async def hand_back(self, extraction_id: str, worker: str) -> None:
-        """Queue an extraction again as if it had not been claimed."""
-        await self._db.execute(SQL["hand_back"], UUID(extraction_id), worker)
+    async def hand_back(self, extraction_id: str, claim: str) -> None:
+        """Queue an extraction again without counting the attempt."""
+        await self._db.execute(SQL["hand_back"], UUID(extraction_id), claim)
 
     async def retry(
-        self, extraction_id: str, worker: str, delay: timedelta, *, problem: Problem | None = None, facts: Facts | None = None
+        self, extraction_id: str, claim: str, delay: timedelta, *, problem: Problem | None = None, facts: Facts | None = None
     ) -> int | None:
-        """Queue an extraction again, for later. `problem`: why. Returns as `finish` does."""
+        """Queue an extraction again after `delay`, because of `problem`. Returns like `finish`."""
         values = delay, rows.to_json(problem), rows.to_json(facts or Facts())
-        return await self._try(SQL["retry"], extraction_id, worker, *values)
+        return await self._try(SQL["retry"], extraction_id, claim, *values)
 
     async def enter_stage(
-        self, extraction_id: str, worker: str, stage: Stage, stages: Sequence[StageTime], facts: Facts | None = None
-    ) -> bool:
-        """Note that a stage began, and what is known by now; False when the claim is lost."""
-        values = rows.to_json(stages), rows.to_json(facts or Facts())
-        return await self._db.execute(SQL["enter_stage"], UUID(extraction_id), worker, stage, *values) == 1
-
-    async def finish(  # noqa: PLR0913 - what is kept of an end, each by its name
         self,
         extraction_id: str,
-        worker: str,
+        claim: str,
+        stage: Stage,
+        stages: Sequence[StageTime],
+        facts: Facts | None = None,
+        *,
+        result: dict[str, object] | None = None,
+    ) -> bool:
+        """Record the start of a stage, and the facts known so far; False if the claim is lost.
+
+        `result`: of an extraction whose lineage is stored before this stage begins; it outlives the attempt.
+        """
+        values = rows.to_json(stages), rows.to_json(facts or Facts()), None if result is None else rows.to_json(result)
+        return await self._db.execute(SQL["enter_stage"], UUID(extraction_id), claim, stage, *values) == 1
+
+    async def finish(  # noqa: PLR0913 - one named argument per column
+        self,
+        extraction_id: str,
+        claim: str,
         status: Status,
         stages: Sequence[StageTime],
         *,
@@ -95,37 +149,37 @@ class Extractions:
         result: dict[str, object] | None = None,
         facts: Facts | None = None,
     ) -> int | None:
-        """End an extraction; return the number of the try that this was, None when the claim is lost."""
+        """End an extraction. Return the number of the attempt; None if the claim is lost."""
         values = rows.to_json(stages), rows.to_json(problem), rows.to_json(result or {}), rows.to_json(facts or Facts())
-        return await self._try(SQL["finish"], extraction_id, worker, status, *values)
+        return await self._try(SQL["finish"], extraction_id, claim, status, *values)
 
-    async def _try(self, statement: str, extraction_id: str, worker: str, *values: object) -> int | None:
-        row = await self._db.row(statement, UUID(extraction_id), worker, *values)
+    async def _try(self, statement: str, extraction_id: str, claim: str, *values: object) -> int | None:
+        row = await self._db.row(statement, UUID(extraction_id), claim, *values)
         return None if row is None else row["try"] or 1
 
     async def cancel(self, extraction_id: str) -> bool:
-        """Cancel what is queued or runs; False when there is no such extraction, or when it has ended."""
+        """Cancel an extraction; False if it is neither queued nor running."""
         return await self._db.execute(SQL["cancel"], UUID(extraction_id)) == 1
 
     async def cancel_queued(self, installation_id: int, repository_ids: Sequence[int] | None = None) -> None:
-        """Cancel what is queued for an installation, or for some repositories of it."""
+        """Cancel the queued extractions of an installation, or of some of its repositories."""
         await self._db.execute(SQL["cancel_installation"], installation_id, None if repository_ids is None else list(repository_ids))
 
     async def get(self, extraction_id: str) -> Extraction | None:
-        """Return an extraction that can be seen."""
+        """Return an extraction; None if it does not exist or is hidden."""
         row = await self._db.row(SQL["by_id"], UUID(extraction_id))
         return None if row is None else rows.extraction(row)
 
     async def active(self, *, after: int | None, seen_by: Sequence[int] | None = None, limit: int) -> list[Extraction]:
-        """Return queued and running extractions, oldest first; `after` is the number of the last one of the page before.
+        """Return queued and running extractions, oldest first; `after` is the number of the last one of the previous page.
 
-        `seen_by`: only of these repositories (ids), and of public ones; None: of all.
+        `seen_by`: the ids of the private repositories to include; None: all.
         """
         return [rows.extraction(row) for row in await self._db.rows(SQL["active"], after, limit, seen_by)]
 
-    async def of_connection(self, connection_id: str, *, before: int | None = None, limit: int) -> list[Extraction]:
-        """Return the history of a connection, newest first; `before` is the number of the last one of the page before."""
-        return [rows.extraction(row) for row in await self._db.rows(SQL["of_connection"], UUID(connection_id), before, limit)]
+    async def for_connection(self, connection_id: str, *, before: int | None = None, limit: int) -> list[Extraction]:
+        """Return the history of a connection, newest first; `before` is the number of the last one of the previous page."""
+        return [rows.extraction(row) for row in await self._db.rows(SQL["for_connection"], UUID(connection_id), before, limit)]
 
     async def search(  # noqa: PLR0913 - filters, each by its name
         self,
@@ -137,10 +191,10 @@ class Extractions:
         before: int | None = None,
         limit: int,
         step: int = STEP,
-    ) -> Found:
-        """Return the extractions of a connection that have what is asked for, newest first, as far as one step goes.
+    ) -> ExtractionPage:
+        """Search one step of a connection's history, newest first.
 
-        A step looks at so many extractions, so it may find fewer than there are: `Found.last` is where the next one begins.
+        A step reads `step` extractions and may return fewer than `limit` although there are more: continue from `ExtractionPage.last`.
         """
         key = UUID(connection_id)
         asked = key, before, statuses, branch, step
@@ -149,5 +203,14 @@ class Extractions:
         last = row["last"] if row and row["seen"] == step else None
         if len(numbers) > limit:
             numbers, last = numbers[:limit], numbers[limit - 1]
-        found = await self._db.rows(SQL["numbered"], key, numbers) if numbers else []
-        return Found([rows.extraction(one) for one in found], last)
+        found = await self._db.rows(SQL["by_numbers"], key, numbers) if numbers else []
+        return ExtractionPage([rows.extraction(one) for one in found], last)
+
+
+def _trust(row: asyncpg.Record | None) -> BranchTrust:
+    if row is None:
+        return BranchTrust()
+    own = f"{'followed' if row['followed'] else 'side'} {row['branch']} {row['created'] or 0}"
+    followed = f"followed {row['followed_branch']} {row['followed_created'] or 0}"
+    shared = not row["followed"] and (row["made_by"] not in (None, own) or row["is_followed_head"])
+    return BranchTrust(own, followed, row["was_head"], shared)

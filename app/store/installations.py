@@ -1,19 +1,31 @@
-"""Installations of the App, and the repositories that they let it see."""
+"""Installations of the App, their repositories, and the periodic tasks that concern them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from app.jobs import Repository
-from app.ports import InstallationState, RepositoryState
-from app.records import Look
+from app.core.models.github import InstallationState, Repository, RepositoryState
 from app.store.pool import Database
 from app.store.rows import repository
 from app.store.sql import statements
 
 SQL = statements("installations")
 PURGED_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class DueRepository:
+    """A repository that is due for a look, for the `attempts`-th time. `etag`: of its head, if known and if no push moved it since."""
+
+    repository: Repository
+    attempts: int
+    claim: datetime
+    """Identifies the claim: what becomes due after it is not affected by its end."""
+    etag: str | None = None
+    listed: bool = False
+    """GitHub has just said its name, default branch and visibility."""
 
 
 class Installations:
@@ -23,15 +35,15 @@ class Installations:
         self._db = db
 
     async def install(self, installation_id: int, account: str, account_type: str, repository_selection: str) -> None:
-        """Remember an installation, to be surveyed soon."""
+        """Record an installation, due for a survey."""
         await self._db.execute(SQL["install"], installation_id, account, account_type, repository_selection)
 
     async def uninstall(self, installation_id: int) -> None:
-        """Hide an installation and all that is below it."""
+        """Hide an installation with everything in it."""
         await self._db.execute(SQL["uninstall"], installation_id)
 
     async def sync(self, listed: Sequence[InstallationState], began_at: datetime) -> list[int]:
-        """Make the installations those that GitHub listed from `began_at` on; return the ids of those that are gone."""
+        """Replace the installations by those that GitHub listed, starting at `began_at`; return the ids of removed ones."""
         async with self._db.transaction() as tx:
             for one in listed:
                 values = one.id, one.account, one.account_type, one.repository_selection, one.suspended
@@ -39,17 +51,22 @@ class Installations:
             gone = await tx.rows(SQL["uninstall_others"], [one.id for one in listed], began_at)
         return [row["id"] for row in gone]
 
-    async def claim_survey(self) -> tuple[int, bool] | None:
-        """Take the next installation whose repositories are to be listed: its id, and whether it is suspended."""
-        row = await self._db.row(SQL["claim_survey"])
+    async def claim_survey(self, lease: timedelta) -> tuple[int, bool] | None:
+        """Claim the next installation whose repositories are due to be listed: its id, and whether it is suspended."""
+        row = await self._db.row(SQL["claim_survey"], lease)
         return None if row is None else (row["id"], row["suspended"])
 
-    async def survey_done(self, installation_id: int, again_at: datetime | None) -> None:
-        """Note when to survey an installation again (None: when it is listed the next time)."""
-        await self._db.execute(SQL["survey_done"], installation_id, again_at)
+    async def finish_survey(self, installation_id: int, again_at: datetime | None) -> None:
+        """Set the time of the next survey (None: when the installation is listed again)."""
+        await self._db.execute(SQL["finish_survey"], installation_id, again_at)
 
-    async def sync_repositories(self, installation_id: int, listed: Sequence[RepositoryState], began_at: datetime) -> list[int]:
-        """Make an installation's repositories those that GitHub listed from `began_at` on; return the ids of those that are gone."""
+    async def sync_repositories(
+        self, installation_id: int, listed: Sequence[RepositoryState], began_at: datetime, look_again: timedelta
+    ) -> list[int]:
+        """Replace an installation's repositories by those that GitHub listed, starting at `began_at`; return the ids of removed ones.
+
+        Those with a connection are due for a look if the last one is older than `look_again`.
+        """
         seen = [one.repository for one in listed]
         columns = [
             [one.id for one in seen],
@@ -60,71 +77,89 @@ class Installations:
             [one.pushed_at for one in listed],
         ]
         async with self._db.transaction() as tx:
-            await tx.execute(SQL["sync_repositories"], installation_id, *columns)
+            await tx.execute(SQL["sync_repositories"], installation_id, *columns, look_again)
             gone = await tx.rows(SQL["remove_other_repositories"], installation_id, columns[0], began_at)
         return [row["id"] for row in gone]
 
     async def resume_check_runs(self, installation_id: int) -> None:
-        """Tell now what could not be told while the installation was suspended."""
+        """Send the check runs that could not be sent while the installation was suspended."""
         await self._db.execute(SQL["resume_check_runs"], installation_id)
 
-    async def add_repository(self, added: Repository) -> None:
-        """Add a repository, to be looked at soon."""
-        values = added.id, added.installation_id, added.full_name, added.private, added.default_branch
+    async def add_repository(self, added: Repository, *, look: bool = True) -> None:
+        """Add a repository, due for a look now (`look`) or after the next survey of its installation."""
+        values = added.id, added.installation_id, added.full_name, added.private, added.default_branch, look
         await self._db.execute(SQL["add_repository"], *values)
 
     async def remove_repositories(self, installation_id: int, repository_ids: Sequence[int]) -> None:
-        """Hide repositories that were taken out of an installation."""
+        """Hide repositories that were removed from an installation."""
         await self._db.execute(SQL["remove_repositories"], installation_id, list(repository_ids))
 
-    async def see(self, pushed: Repository) -> bool:
-        """Bring what a push says of its repository up to date; False when the repository is not ours (any more)."""
-        await self._db.execute(SQL["see_installation"], pushed.installation_id, pushed.full_name.split("/")[0])
+    async def update_from_push(self, pushed: Repository) -> bool:
+        """Update a repository with what a push says about it; False if it is not (or no longer) in an installation."""
+        await self._db.execute(SQL["add_installation"], pushed.installation_id, pushed.full_name.split("/")[0])
         values = pushed.id, pushed.installation_id, pushed.full_name, pushed.private, pushed.default_branch
-        return await self._db.value(SQL["see_repository"], *values) is not None
+        return await self._db.value(SQL["update_from_push"], *values) is not None
 
-    async def named(self, full_name: str) -> Repository | None:
-        """Return the repository of this name, whatever its case, if an installation sees it."""
-        row = await self._db.row(SQL["named"], full_name)
+    async def repository_by_name(self, full_name: str) -> Repository | None:
+        """Find a repository of an installation by its name, ignoring case."""
+        row = await self._db.row(SQL["repository_by_name"], full_name)
         return None if row is None else repository(row)
 
-    async def privatize(self, repository_id: int) -> None:
-        """Note that a repository is private."""
-        await self._db.execute(SQL["privatize"], repository_id)
+    async def mark_private(self, repository_id: int) -> None:
+        """Record that a repository is private."""
+        await self._db.execute(SQL["mark_private"], repository_id)
 
     async def look_soon(self, repository_id: int) -> None:
-        """Ask GitHub about a repository soon, and take nothing for unchanged."""
+        """Make a look due, and ignore in it what we know."""
         await self._db.execute(SQL["look_soon"], repository_id)
 
-    async def claim_look(self) -> Look | None:
-        """Take the next repository that GitHub is to be asked about."""
-        row = await self._db.row(SQL["claim_look"])
-        return None if row is None else Look(repository(row), row["look_attempts"], row["head_etag"], moved=row["head_moved"])
+    async def look_after_push(self, repository_id: int) -> None:
+        """Make a look due at a repository that may have a dbt project now."""
+        await self._db.execute(SQL["look_after_push"], repository_id)
 
-    async def look_failed(self, repository_id: int, again_at: datetime | None, *, asked_to_wait: bool = False) -> None:
-        """Note when to look again (None: when something happens); a wait that GitHub asked for does not count as an attempt."""
-        await self._db.execute(SQL["look_failed"], repository_id, again_at, asked_to_wait)
+    async def may_report_missing_project(self, repository_id: int) -> bool:
+        """True if somebody chose the repository for the App, and no push was answered yet that it has no dbt project."""
+        return bool(await self._db.value(SQL["may_report_missing_project"], repository_id))
 
-    async def looked(self, seen: Repository, etag: str | None) -> None:
-        """Note how GitHub describes a repository, and the ETag of its head."""
-        await self._db.execute(SQL["looked"], seen.id, seen.full_name, seen.private, seen.default_branch, etag)
+    async def record_missing_project(self, repository_id: int) -> None:
+        """Record that a push was answered that the repository has no dbt project."""
+        await self._db.execute(SQL["record_missing_project"], repository_id)
 
-    async def unchanged(self, repository_id: int) -> None:
-        """Note that a repository was looked at, and is as it was."""
-        await self._db.execute(SQL["unchanged"], repository_id)
+    async def claim_look(self, lease: timedelta) -> DueRepository | None:
+        """Claim the next repository that is due for a look."""
+        row = await self._db.row(SQL["claim_look"], lease)
+        if row is None:
+            return None
+        return DueRepository(repository(row), row["look_attempts"], row["look_at"], row["head_etag"], listed=row["listed"])
+
+    async def postpone_look(self, due: DueRepository, again_at: datetime | None, *, asked_to_wait: bool = False) -> None:
+        """Set the time of the next look (None: after the next event). A wait that GitHub asked for does not count as an attempt."""
+        await self._db.execute(SQL["postpone_look"], due.repository.id, again_at, asked_to_wait, due.claim)
+
+    async def record_look(self, due: DueRepository, seen: Repository, etag: str | None) -> None:
+        """Record GitHub's data about a repository, and the ETag of its head."""
+        await self._db.execute(SQL["record_look"], seen.id, seen.full_name, seen.private, seen.default_branch, etag, due.claim)
+
+    async def record_unchanged(self, due: DueRepository) -> None:
+        """Record a look that found nothing new."""
+        await self._db.execute(SQL["record_unchanged"], due.repository.id, due.claim)
 
     async def claim_chore(self, name: str, again: timedelta) -> bool:
-        """Take a chore, if it is due; it is due again after `again`."""
+        """Claim a chore if it is due; it is due again after `again`."""
         return await self._db.value(SQL["claim_chore"], name, again) is not None
 
-    async def chores_due(self) -> None:
-        """Let every chore be due: this process has just begun."""
-        await self._db.execute(SQL["chores_due"])
+    async def retry_chore(self, name: str, after: timedelta) -> None:
+        """Make a chore that failed due after this time."""
+        await self._db.execute(SQL["retry_chore"], name, after)
+
+    async def make_chores_due(self) -> None:
+        """Make every chore due: at the start of a process, and after an outage."""
+        await self._db.execute(SQL["make_chores_due"])
 
     async def purge(self, grace: timedelta) -> tuple[list[int], list[int]]:
-        """Delete what has been hidden for longer than `grace` and has no connection (any more), in small steps.
+        """Delete repositories and installations that were hidden for longer than `grace` and have no connections left, in small steps.
 
-        Return the ids of the repositories and of the installations that are gone for good.
+        Return the ids of the deleted repositories and of the deleted installations.
         """
         repositories: list[int] = []
         while found := await self._db.rows(SQL["purge_repositories"], grace, PURGED_AT_ONCE):

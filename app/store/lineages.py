@@ -1,25 +1,72 @@
-"""Lineages: content-addressed nodes, and the set of them that each commit has."""
+"""Lineages: nodes stored once per content, and the set of them in each commit."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import orjson
 
-from app import copy_format
-from app.errors import UnavailableError
-from app.jobs import Extraction
-from app.lineage import HASH_BYTES, LISTED, NODE_COLUMNS, Difference, StorableLineage
-from app.records import KnownInput, LineageHead, Saved
+from app.core.errors import UnavailableError
+from app.core.models.extractions import ANYONE, Extraction
+from app.lineage.nodes import HASH_BYTES, MAX_LISTED, NODE_COLUMNS, ChangeSummary, StorableLineage
+from app.store.contents import add_missing
 from app.store.pool import Database
 from app.store.sql import statements
 
 SQL = statements("lineages")
-COLUMNS = ("connection_id", *NODE_COLUMNS)
+MAX_AMBIGUOUS = 10
+_SHORT = re.compile(r"[0-9a-fA-F]{7,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownInput:
+    """An earlier commit with the same input: its lineage, and the result of its extraction."""
+
+    lineage_id: int
+    sha: str
+    result: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SavedLineage:
+    """The outcome of storing a lineage."""
+
+    switched: bool
+    """Whether it is the connection's lineage now."""
+    change: ChangeSummary | None
+    """The differences from the connection's previous lineage; None if there was none."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineageHead:
+    """A lineage without its nodes."""
+
+    id: int
+    sha: str
+    branch: str
+    project_name: str | None
+    dbt_version: str
+    adapter_type: str | None
+    manifest_schema: str
+    extracted_at: datetime
+    columns_state: str | None = None
+    """`pending`, `ready` or `failed`; None: nobody asked for columns. It changes after the lineage was stored."""
+    columns_reason: str | None = None
+    """Why they failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredNode:
+    """A node as it is stored: see `lineage.nodes.Node`."""
+
+    content: bytes
+    definition: bytes | None
 
 
 class Lineages:
@@ -28,86 +75,100 @@ class Lineages:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def of_input(self, connection_id: str, input_hash: bytes) -> KnownInput | None:
-        """Return the newest commit of a connection that had the same input."""
-        row = await self._db.row(SQL["of_input"], UUID(connection_id), input_hash)
+    async def find_by_input(self, connection_id: str, input_hash: bytes, trusted: Iterable[str]) -> KnownInput | None:
+        """Find the newest commit of a connection with the same input, and a lineage with one of these trusts."""
+        row = await self._db.row(SQL["find_by_input"], UUID(connection_id), input_hash, list(trusted))
         return None if row is None else KnownInput(row["id"], row["sha"], orjson.loads(row["result"]))
 
-    async def lately_used(self) -> list[tuple[str, str]]:
-        """Return what the newest lineages were made with, each once: runner image (by name) and adapter."""
-        rows = await self._db.rows(SQL["lately_used"])
+    async def recently_used_images(self) -> list[tuple[str, str]]:
+        """Return the runner images (by name) and adapters of the newest lineages, newest first, without repetition."""
+        rows = await self._db.rows(SQL["recently_used_images"])
         return list(dict.fromkeys((row["image"], row["adapter_type"]) for row in rows))
 
-    async def carry(self, extraction: Extraction, lineage_id: int) -> Saved:
-        """Let a lineage be that of the extraction's commit too. To be called in a transaction."""
+    async def carry_forward(self, extraction: Extraction, lineage_id: int) -> SavedLineage:
+        """Copy a lineage to the extraction's commit. Call it in a transaction."""
         key = UUID(extraction.connection_id)
         before = await self._locked(key)
         same = before == lineage_id
-        change = Difference() if same else await self._change(key, before, await self._db.value(SQL["hashes"], lineage_id) or b"")
-        carried = await self._db.value(SQL["carry"], lineage_id, UUID(extraction.id), extraction.sha, extraction.branch)
+        change = ChangeSummary() if same else await self._change(key, before, await self._db.value(SQL["hashes"], lineage_id) or b"")
+        await self._db.execute(SQL["lock_extraction"], UUID(extraction.id))
+        carried = await self._db.value(SQL["carry_forward"], lineage_id, UUID(extraction.id), extraction.sha, extraction.branch)
         if carried is None:
-            raise UnavailableError("carrying a lineage forward", "it was deleted meanwhile, as it was old", "It is tried again by itself.")
-        return Saved(await self._switched(extraction, carried), change)
+            raise UnavailableError(
+                "carrying a lineage forward", "it has just been deleted because of its age", "Freshet retries automatically."
+            )
+        return SavedLineage(await self._switched(extraction, carried), change)
 
-    async def save(self, extraction: Extraction, lineage: StorableLineage, input_hash: bytes) -> Saved:
-        """Store the lineage of an extraction's commit. To be called in a transaction. Rows are written for new nodes only."""
+    async def save(
+        self, extraction: Extraction, lineage: StorableLineage, input_hash: bytes, trust: str = ANYONE, *, columns_follow: bool = False
+    ) -> SavedLineage:
+        """Store the lineage of an extraction's commit, with rows for new nodes only. Call it in a transaction.
+
+        `trust`: the branch (see `BranchTrust`) whose parse state had a part in it. `columns_follow`: see `Columns`; until they are settled,
+        other commits do not find it by its input.
+        """
         key, hashes = UUID(extraction.connection_id), lineage.hashes
         before = await self._locked(key)
-        await self._add_nodes(key, lineage, hashes)
-        # Before the lineage is stored: it may take the place of the very one that it is compared with.
+        missing = await self._db.value(SQL["missing_nodes"], key, hashes, HASH_BYTES)
+        await add_missing(self._db, "nodes", NODE_COLUMNS, missing, key, lineage)
+        # First compare, then store: this may replace the lineage that it is compared with.
         change = await self._change(key, before, hashes)
         names = lineage.project_name, lineage.dbt_version, lineage.adapter_type, lineage.manifest_schema
         commit = UUID(extraction.id), extraction.sha, extraction.branch
-        lineage_id = await self._db.value(SQL["save"], key, *commit, *names, input_hash, hashes, HASH_BYTES)
-        return Saved(await self._switched(extraction, lineage_id), change)
+        settled = (None, "pending") if columns_follow else (input_hash, None)
+        await self._db.execute(SQL["lock_extraction"], commit[0])
+        lineage_id = await self._db.value(SQL["save"], key, *commit, *names, *settled, hashes, HASH_BYTES, trust)
+        return SavedLineage(await self._switched(extraction, lineage_id), change)
 
     async def head(self, connection_id: str, sha: str | None = None) -> LineageHead | None:
-        """Return what stands above the nodes: of the connection's lineage, or of one commit that was extracted."""
+        """Return the connection's lineage, or that of one commit, without its nodes."""
         if sha is None:
             row = await self._db.row(SQL["current"], UUID(connection_id))
         else:
             row = await self._db.row(SQL["at_sha"], UUID(connection_id), sha)
         return None if row is None else _head(row)
 
+    async def find(self, connection_id: str, commit: str) -> list[LineageHead]:
+        """Return the lineages that a commit's name means, without their nodes: a full id, a branch, or the beginning of an id.
+
+        More than one (at most `MAX_AMBIGUOUS`): the beginning is ambiguous.
+        """
+        key = UUID(connection_id)
+        rows = await self._db.rows(SQL["at_sha"], key, commit.lower()) or await self._db.rows(SQL["of_branch"], key, commit)
+        if not rows and _SHORT.fullmatch(commit):
+            start = commit.lower()
+            rows = await self._db.rows(SQL["beginning_with"], key, start, f"{start}g", MAX_AMBIGUOUS)
+        return [_head(row) for row in rows]
+
+    async def node(self, head: LineageHead, unique_id: str) -> StoredNode | None:
+        """Return one node of a lineage; None if the lineage was replaced or removed since."""
+        row = await self._db.row(SQL["node"], head.id, head.extracted_at, unique_id)
+        return None if row is None else StoredNode(row["content"], row["definition"])
+
+    async def recent_commits(self, connection_id: str, limit: int) -> list[str]:
+        """Return the ids of the commits that were extracted last, newest first."""
+        return [row["sha"] for row in await self._db.rows(SQL["recent_commits"], UUID(connection_id), limit)]
+
     async def _locked(self, key: UUID) -> int | None:
-        """Return the connection's lineage, which stays until the end of the transaction: what is compared is what is replaced."""
+        """Lock the connection's lineage until the end of the transaction, and return its id."""
         found: int | None = await self._db.value(SQL["lock_connection"], key)
         return found
 
     async def _switched(self, extraction: Extraction, lineage_id: int) -> bool:
         return await self._db.execute(SQL["switch"], UUID(extraction.id), lineage_id) == 1
 
-    async def _add_nodes(self, key: UUID, lineage: StorableLineage, hashes: bytes) -> None:
-        if places := await self._db.value(SQL["missing_nodes"], key, hashes, HASH_BYTES):
-            row = copy_format.start(len(COLUMNS)) + copy_format.fields(key.bytes)
-            rows = lineage.rows(await asyncio.to_thread(_unique, hashes, places), row)
-            await self._db.copy("nodes", COLUMNS, _copied(rows))
-
-    async def _change(self, key: UUID, before: int | None, hashes: bytes) -> Difference | None:
+    async def _change(self, key: UUID, before: int | None, hashes: bytes) -> ChangeSummary | None:
         if before is None:
             return None
         found: dict[str, list[asyncpg.Record]] = {}
-        for row in await self._db.rows(SQL["difference"], key, before, hashes, HASH_BYTES, LISTED):
+        for row in await self._db.rows(SQL["difference"], key, before, hashes, HASH_BYTES, MAX_LISTED):
             found.setdefault(row["kind"], []).append(row)
         named: dict[str, tuple[Any, ...]] = {
             kind: tuple((row["upstream"], row["unique_id"]) if kind.startswith("edges") else row["unique_id"] for row in rows)
             for kind, rows in found.items()
         }
         more = {kind: rows[0]["total"] - len(rows) for kind, rows in found.items()}
-        return Difference(more=more, **named)
-
-
-def _unique(hashes: bytes, places: Sequence[int]) -> list[int]:
-    """Leave one place for each hash: nodes that only the character which cannot be stored told apart have the same one."""
-    return list({hashes[HASH_BYTES * place : HASH_BYTES * (place + 1)]: place for place in places}.values())
-
-
-async def _copied(rows: Iterator[bytes]) -> AsyncIterator[bytes]:
-    yield copy_format.HEADER
-    # Rows are read from a file, or made.
-    while chunk := await asyncio.to_thread(next, rows, b""):
-        yield chunk
-    yield copy_format.TRAILER
+        return ChangeSummary(more=more, **named)
 
 
 def _head(row: asyncpg.Record) -> LineageHead:

@@ -1,4 +1,4 @@
-"""What dbt logged: the last log of each extraction, compressed."""
+"""dbt's logs, compressed: the last one of each extraction."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ import asyncio
 import zlib
 from uuid import UUID
 
-from app.jobs import Log
+from app.core.models.extractions import AttemptLog
 from app.store.pool import Database
 from app.store.sql import statements
 
 SQL = statements("logs")
 LEVEL = 3
-"""Of zlib: a log of 1 MiB takes 10 ms, and a tenth of the room."""
+"""zlib's level: a log of 1 MiB takes 10 ms, and shrinks to a tenth."""
 
 
 class Logs:
-    """Logs by the extraction that they are of."""
+    """Logs by the id of their extraction."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def keep(self, extraction_id: str, number: int, text: str) -> None:
-        """Keep the log of a try, in place of what an earlier one logged. It has been redacted."""
+    async def save(self, extraction_id: str, number: int, text: str) -> None:
+        """Store the redacted log of an attempt, in place of an earlier one."""
         content = text.encode()
         packed = await asyncio.to_thread(zlib.compress, content, LEVEL)
-        await self._db.execute(SQL["keep"], UUID(extraction_id), number, len(content), packed)
+        await self._db.execute(SQL["save"], UUID(extraction_id), number, len(content), packed)
 
-    async def of(self, extraction_id: str) -> Log | None:
-        """Return the log of the last try that came to run dbt, None when there is none."""
-        row = await self._db.row(SQL["of_extraction"], UUID(extraction_id))
+    async def get(self, extraction_id: str) -> AttemptLog | None:
+        """Return the log of the last attempt that ran dbt."""
+        row = await self._db.row(SQL["get"], UUID(extraction_id))
         if row is None:
             return None
-        return Log(row["try"], await asyncio.to_thread(zlib.decompress, row["content"], bufsize=row["size_bytes"] + 1))
+        return AttemptLog(row["try"], await asyncio.to_thread(zlib.decompress, row["content"], bufsize=row["size_bytes"] + 1))

@@ -1,20 +1,20 @@
-"""Forward-only, numbered migrations: `migrations/NNNN_name.sql`, each in a transaction of its own, one process at a time."""
+"""Forward-only, numbered migrations (`migrations/NNNN_name.sql`), applied in one transaction by one process at a time."""
 
 from __future__ import annotations
 
 from importlib import resources
 
-from app.errors import ConfigurationError
+from app.core.errors import ConfigurationError
 from app.store.pool import Database
 
 LOCK = 0x46726573
-"""Advisory lock that lets one process migrate while others wait."""
+"""The advisory lock under which one process migrates while others wait."""
 OLDEST_SERVER = 140000
 """`server_version_num` of the oldest PostgreSQL that we support."""
 
 
 async def migrate(db: Database) -> list[str]:
-    """Bring the database up to date and return the names of the migrations that were applied. Raises ConfigurationError."""
+    """Apply the missing migrations and return their names. Raises ConfigurationError if PostgreSQL is too old, or Freshet is."""
     version = int(await db.value("SHOW server_version_num"))
     if version < OLDEST_SERVER:
         raise ConfigurationError("starting on DATABASE_URL", f"PostgreSQL {version // 10000} is too old: 14 or newer is needed")
@@ -36,6 +36,6 @@ async def migrate(db: Database) -> list[str]:
 
 
 def pending() -> dict[str, str]:
-    """Return all migrations of this version, by name, in order."""
+    """Return all migrations of this version by name, in order."""
     files = sorted(resources.files("app.store").joinpath("migrations").iterdir(), key=lambda file: file.name)
     return {file.name.removesuffix(".sql"): file.read_text() for file in files if file.name.endswith(".sql")}

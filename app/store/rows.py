@@ -1,4 +1,4 @@
-"""From rows to the records of `jobs.py`, and from records to JSON columns."""
+"""Converts rows to records, and records to JSON columns."""
 
 from __future__ import annotations
 
@@ -10,29 +10,32 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from app.jobs import Connection, Extraction, Facts, Problem, Repository, StageTime, Try
-from app.lineage import storable
+from app.core.models.connections import Connection
+from app.core.models.extractions import Attempt, Extraction, Facts, Problem, StageTime
+from app.core.models.github import Repository
+from app.lineage.nodes import storable
 
 
 def repository(row: asyncpg.Record) -> Repository:
-    """Read the columns `repository_id`, `full_name`, `installation_id`, `default_branch`, `private`."""
+    """Convert the columns `repository_id`, `full_name`, `installation_id`, `default_branch`, `private`."""
     return Repository(row["repository_id"], row["full_name"], row["installation_id"], row["default_branch"], row["private"])
 
 
 def connection(row: asyncpg.Record) -> Connection:
-    """Read a row of the statements of `connections.sql`."""
+    """Convert a row of a statement in `connections.sql`."""
     return Connection(
         id=str(row["id"]),
         repository=repository(row),
         project_dir=row["project_dir"],
         branch=row["branch"],
         created_at=row["created_at"],
-        by_hand=row["by_hand"],
+        manual=row["by_hand"],
         project_name=row["project_name"],
         head_sha=row["head_sha"],
         stale_since=row["stale_since"],
         signed_series=row["signed_series"],
         lineage_sha=row["lineage_sha"],
+        lineage_branch=row["lineage_branch"],
         extracted_at=row["extracted_at"],
         head_status=row["head_status"],
         head_problem=row["head_problem"],
@@ -40,7 +43,7 @@ def connection(row: asyncpg.Record) -> Connection:
 
 
 def extraction(row: asyncpg.Record) -> Extraction:
-    """Read a row of the statements of `extractions.sql`."""
+    """Convert a row of a statement in `extractions.sql`."""
     return Extraction(
         id=str(row["id"]),
         number=row["number"],
@@ -63,19 +66,19 @@ def extraction(row: asyncpg.Record) -> Extraction:
         finished_at=row["finished_at"],
         problem=None if row["problem"] is None else msgspec.json.decode(row["problem"], type=Problem),
         result=msgspec.json.decode(row["result"], type=dict[str, Any]),
-        tries=msgspec.json.decode(row["tries"], type=tuple[Try, ...]),
+        tries=msgspec.json.decode(row["tries"], type=tuple[Attempt, ...]),
         facts=msgspec.json.decode(row["facts"], type=Facts),
     )
 
 
 def _stages(text: str, finished_at: datetime | None) -> tuple[StageTime, ...]:
-    """Read the stages; whoever cancelled an extraction did not end the one that ran."""
+    """Convert the stages. In a cancelled extraction the last one has no end, so it ends with the extraction."""
     stages = msgspec.json.decode(text, type=tuple[StageTime, ...])
     return tuple(replace(stage, ended_at=stage.ended_at or finished_at) for stage in stages) if finished_at else stages
 
 
 def to_json(value: Sequence[StageTime] | Problem | Facts | dict[str, object] | None) -> str | None:
-    """Return the text of a json column; the character that PostgreSQL cannot hold is replaced."""
+    """Encode a JSON column. NUL characters, which PostgreSQL cannot store, are replaced."""
     if value is None:
         return None
     text = msgspec.json.encode(value).decode()

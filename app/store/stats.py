@@ -1,22 +1,38 @@
-"""What a connection holds and costs, and how fast it follows: counted over a bounded number of its newest extractions."""
+"""A connection's contents, costs and freshness, from a limited number of its newest extractions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
 import orjson
 
-from app.jobs import STAGES
-from app.measures import Answers, Cost, Resources, Spread, Stats, Statuses
+from app.core.models.extractions import STAGES
+from app.core.models.stats import Cost, FreshnessWindow, Resources, Spread, Stats, Statuses
 from app.store.pool import Database
 from app.store.sql import statements
 
 SQL = statements("stats")
 PUSHES = 10_000
-"""Extractions of one branch that are looked at for how fast pushes were answered."""
+"""The number of extractions of a branch from which its freshness is computed."""
+COUNTED = 10_000
+"""Counts of the backlog stop here, so that a long queue does not make them slow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """The waiting work of all processes that share the database. Counts stop at 10,000."""
+
+    queued: int
+    running: int
+    queued_s: float
+    """Seconds since the oldest extraction became due."""
+    check_runs_due: int
+    check_runs_due_s: float
+    """Seconds since the oldest check run became due."""
 
 
 class Statistics:
@@ -25,8 +41,8 @@ class Statistics:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def of(self, connection_id: str, newest: int) -> Stats:
-        """Return what the connection's lineage holds, and how its `newest` extractions went and what they cost."""
+    async def for_connection(self, connection_id: str, newest: int) -> Stats:
+        """Return statistics of a connection's lineage and of its `newest` extractions."""
         key = UUID(connection_id)
         resources = await self._db.row(SQL["resources"], key)
         statuses = await self._db.rows(SQL["statuses"], key, newest)
@@ -41,14 +57,21 @@ class Statistics:
             peak_memory_bytes=_cost(costs, "peak", "peak_max"),
         )
 
-    async def answers(self, connection_id: str, branch: str, days: Sequence[int], objective: timedelta) -> list[Answers]:
-        """Return how fast the pushes to a branch were answered, over so many `days` each. `queries/stats.sql` says what counts."""
-        rows = await self._db.rows(SQL["pushes"], UUID(connection_id), branch, PUSHES, list(days), objective)
-        return [Answers(**dict(row.items())) for row in rows]
+    async def freshness(self, connection_id: str, branch: str, days: Sequence[int], objective: timedelta) -> list[FreshnessWindow]:
+        """Return how many pushes to a branch met the objective, for each number of `days`. `queries/stats.sql` defines what counts."""
+        rows = await self._db.rows(SQL["freshness"], UUID(connection_id), branch, PUSHES, list(days), objective)
+        return [FreshnessWindow(**dict(row.items())) for row in rows]
+
+    async def backlog(self) -> Backlog:
+        """Count the waiting work of all processes. Raises DatabaseUnavailableError."""
+        row = await self._db.row(SQL["backlog"], COUNTED)
+        assert row is not None  # noqa: S101 - a SELECT without FROM gives a row
+        queued_s, check_runs_due_s = (max(row[name] or 0.0, 0.0) for name in ("queued_s", "check_runs_due_s"))
+        return Backlog(row["queued"], row["running"], queued_s, row["check_runs_due"], check_runs_due_s)
 
 
 def _place(stage: str) -> int:
-    """Return where a stage stands on the way."""
+    """The position of a stage in an extraction."""
     order: tuple[str, ...] = STAGES
     return order.index(stage) if stage in order else len(order)
 

@@ -1,4 +1,4 @@
-"""Subscriptions: who wants to be told of a connection, or of all connections of an installation."""
+"""Subscriptions: the rules that notify somebody about a connection, or about all connections of an installation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
-from app.notices import Event, Kind, Last, Subscription
+from app.core.models.notifications import Event, Kind, LastMessage, Subscription
 from app.store.pool import Database
 from app.store.sql import statements
 
@@ -15,13 +15,13 @@ SQL = statements("subscriptions")
 
 
 class Subscriptions:
-    """Subscriptions by our id. Each is of one connection (by our id) or of one installation (by GitHub's)."""
+    """Subscriptions by our id. The scope of each is one connection (our id, a string) or one installation (GitHub's id, a number)."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     async def create(self, of: str | int, kind: Kind, to: str, events: Collection[Event], secret: str | None) -> str | None:
-        """Make a subscription and return its id; None when this address has one there already, or the installation is gone."""
+        """Create a subscription and return its id; None if the address has one in this scope already, or the installation is gone."""
         connection_id, installation_id = _scope(of)
         async with self._db.transaction() as tx:
             created = await tx.value(SQL["create"], connection_id, installation_id, kind, to, sorted(events), secret)
@@ -30,33 +30,33 @@ class Subscriptions:
         return None if created is None else str(created)
 
     async def has_installation(self, installation_id: int) -> bool:
-        """Tell whether there is such an installation."""
-        return await self._db.value(SQL["installation"], installation_id) is not None
+        """Whether the App has this installation."""
+        return await self._db.value(SQL["installation_exists"], installation_id) is not None
 
     async def get(self, subscription_id: str) -> Subscription | None:
-        """Return a subscription; what it tells of may be hidden at the moment."""
+        """Return a subscription, even if its connection is hidden at the moment."""
         row = await self._db.row(SQL["by_id"], UUID(subscription_id))
         return None if row is None else subscription(row)
 
-    async def of(self, of: str | int) -> list[Subscription]:
-        """Return the subscriptions of a connection or of an installation, the oldest first."""
-        return [subscription(row) for row in await self._db.rows(SQL["of"], *_scope(of))]
+    async def for_scope(self, of: str | int) -> list[Subscription]:
+        """Return the subscriptions with this scope, the oldest first."""
+        return [subscription(row) for row in await self._db.rows(SQL["for_scope"], *_scope(of))]
 
     async def update(self, changed: Subscription, *, events: Collection[Event] | None, paused: bool | None, secret: str | None) -> None:
-        """Change a subscription; None leaves a thing as it is. What it did not hear of until now is no news to it."""
+        """Change a subscription; None leaves a setting unchanged. Problems that began while it was paused are not reported."""
         key = UUID(changed.id)
         async with self._db.transaction() as tx:
-            # Whoever judges takes the same order: watches, subscriptions, notices.
+            # Lock in the same order as evaluations do: watches, subscriptions, notices.
             await tx.execute(SQL["watch"], changed.connection_id and UUID(changed.connection_id), changed.installation_id, key)
             await tx.execute(SQL["update"], key, None if events is None else sorted(events), paused, secret)
             await tx.execute(SQL["drop_notices"], key)
 
     async def delete(self, subscription_id: str) -> None:
-        """End a subscription; what waits to be sent to it is not sent."""
+        """Delete a subscription with its unsent messages."""
         await self._db.execute(SQL["delete"], UUID(subscription_id))
 
     async def test(self, subscription_id: str) -> str | None:
-        """Queue a test message and return its id, None when there was one within the last minute."""
+        """Queue a test message and return its id; None if there was one within the last minute."""
         async with self._db.transaction() as tx:
             row = await tx.row(SQL["test"], UUID(subscription_id))
             if row is None:
@@ -65,8 +65,8 @@ class Subscriptions:
 
 
 def subscription(row: asyncpg.Record) -> Subscription:
-    """Read the columns of a subscription."""
-    last = Last(row["last_event"], row["last_outcome"], row["last_at"], row["last_detail"]) if row["last_at"] else None
+    """Convert the columns of a subscription."""
+    last = LastMessage(row["last_event"], row["last_outcome"], row["last_at"], row["last_detail"]) if row["last_at"] else None
     return Subscription(
         id=str(row["id"]),
         kind=row["kind"],

@@ -1,4 +1,4 @@
-"""What answers over HTTP: `routes` is the table of contents, `api` the JSON, `pages` the HTML, `sse` what is told while it happens.
+"""HTTP: `routes` is the table of contents, `api/` the JSON API, `pages/` the HTML, `http/` and `auth/` what both share.
 
-Edges do not know each other: what this room needs of the others comes as ports under the keys of `keys`.
+This room imports no other edge; it gets what it needs of them through the application keys in `keys`.
 """

@@ -1,4 +1,4 @@
-"""What `main.py` puts into the web application, by type."""
+"""The application keys: what `service/server.py` puts into the web application."""
 
 from __future__ import annotations
 
@@ -9,66 +9,67 @@ from typing import Protocol
 
 from aiohttp import web
 
-from app.callers import Callers
-from app.checkup import Checkup, Deliveries, Hook
-from app.github_app import AppManifest, Owner, Registered, Registration
-from app.heads import Heads
-from app.notices import Rules
-from app.ports import Bell, GitHub
-from app.storage import Store
-from app.web.door import Door
+from app.core.app_health import Checkup, DeliverySummary, Hook
+from app.core.app_manifest import AppManifest, Owner, Registered, Registration
+from app.core.models.callers import Callers
+from app.core.wakeup import Wakeup
+from app.notifications.rules import SubscriptionRules
+from app.pipeline.branch_heads import BranchHeads
+from app.pipeline.ports import GitHub
+from app.store import Store
+from app.web.pages.setup_access import SetupAccess
 
 
-class Wake(Protocol):
-    """Hands out bells: see `store/wake.py`."""
+class Listener(Protocol):
+    """Hands out wakeups; implemented in `store/listen.py`."""
 
-    def bell(self, channel: str, payload: str | None = None) -> AbstractContextManager[Bell]:
-        """Return a bell for a channel, or for one payload of it."""
+    def wakeup(self, channel: str, payload: str | None = None) -> AbstractContextManager[Wakeup]:
+        """A wakeup for notifications on a channel, or only for those with this payload."""
 
-    def ring_all(self) -> None:
-        """Wake everybody."""
+    def wake_all(self) -> None:
+        """Fire every wakeup."""
 
 
 class AppSetup(Protocol):
-    """The service's GitHub App and the way to it: see `github/setup.py`."""
+    """The service's GitHub App and its registration; implemented in `github/app/registration.py`."""
 
     manifest: AppManifest
     public_url: str
     server_url: str
     server_is_fixed: bool
-    """True when the environment says which GitHub is meant: then no page does."""
+    """True: the environment sets the GitHub server, so `/setup` offers no choice."""
 
     @property
     def configured(self) -> bool:
-        """Tell whether there is an App."""
+        """Whether the service has an App."""
 
     def registration(self, owner: Owner, callback_url: str, state: str) -> Registration:
-        """Return the form that starts a registration."""
+        """The form that starts a registration on GitHub."""
 
     async def register(self, code: str, server_url: str, *, keep: bool) -> Registered:
-        """Become the App that GitHub gave a code for."""
+        """Exchange GitHub's code for the App's credentials and use them; `keep` stores them."""
 
-    async def state(self) -> Checkup:
-        """Tell how the App fares, as of the last minute."""
+    async def checkup(self) -> Checkup:
+        """The App's status, at most a minute old."""
 
-    async def set_webhook(self) -> tuple[Hook, Deliveries]:
-        """Set the webhook's address and secret on GitHub."""
+    async def set_webhook(self) -> tuple[Hook, DeliverySummary]:
+        """Set the webhook's address and secret on GitHub; returns its configuration there."""
 
 
 Check = Callable[[], Awaitable[str]]
-"""Returns one line about a dependency that works; raises FreshetError when it does not."""
+"""Returns a short text about a dependency that works; raises FreshetError if it does not."""
 
 STORE = web.AppKey("store", Store)
 GITHUB = web.AppKey("github", GitHub)
-WAKE = web.AppKey("wake", Wake)
+LISTENER = web.AppKey("listener", Listener)
 SETUP = web.AppKey("setup", AppSetup)
-DOOR = web.AppKey("door", Door)
+SETUP_ACCESS = web.AppKey("setup_access", SetupAccess)
 CALLERS = web.AppKey("callers", Callers)
-NOTIFY = web.AppKey("notify", Rules)
-HEADS = web.AppKey("heads", Heads)
+NOTIFY = web.AppKey("notify", SubscriptionRules)
+HEADS = web.AppKey("heads", BranchHeads)
 OBJECTIVE_S = web.AppKey("objective_s", float)
-"""A lineage is to be there so soon after a push."""
+"""Time within which a push is to have its lineage."""
 PUBLIC_URL = web.AppKey("public_url", str)
 CHECKS = web.AppKey("checks", dict[str, Check])
 CLOSING = web.AppKey("closing", asyncio.Event)
-"""Set when the server stops: streams end."""
+"""Set when the server stops, so that streams end."""

@@ -1,4 +1,4 @@
-"""`/metrics`: what `app.metrics` holds, in Prometheus' text format or in OpenMetrics, as the reader asks.
+"""`/metrics`: the metrics of `core/metrics`, in Prometheus' text format or OpenMetrics.
 
 https://prometheus.io/docs/instrumenting/exposition_formats/
 """
@@ -13,16 +13,16 @@ from aiohttp.typedefs import Handler
 from prometheus_client import REGISTRY, exposition
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from app import metrics
-from app.errors import FreshetError
-from app.records import Backlog
-from app.storage import Store
+from app.core import metrics
+from app.core.errors import FreshetError
+from app.store import Store
+from app.store.stats import Backlog
 from app.web.keys import STORE
 
-STORE_S = 2.0
-"""So long the database may take: a scrape is answered without it rather than late."""
-FRESH_S = 2.0
-"""So long an answer of the database is good: nobody can have it work by asking often."""
+QUERY_TIMEOUT_S = 2.0
+"""After this the database's values are NaN: an incomplete scrape is better than a late one."""
+CACHE_S = 2.0
+"""How often the database is queried at most, however often `/metrics` is read."""
 EVENTS = frozenset({"ping", "push", "installation", "installation_repositories", "repository", "check_run", "check_suite"})
 OUTCOMES = {
     HTTPStatus.ACCEPTED: "accepted",
@@ -33,38 +33,38 @@ OUTCOMES = {
 }
 
 
-class Page:
+class MetricsHandler:
     """`GET /metrics`."""
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
-        self._asked_at = float("-inf")
+        self._queried_at = float("-inf")
 
     async def show(self, request: web.Request) -> web.Response:
-        """Answer whether or not the database does: what is read from it is then NaN."""
+        """All metrics; without the database, its values are NaN."""
         store = request.app[STORE]
-        await self._ask(store)
+        await self._query(store)
         use = store.pool_use()
         metrics.DATABASE_USED.set(use.used)
         metrics.DATABASE_LIMIT.set(use.limit)
         body, content_type = _encoded(request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
 
-    async def _ask(self, store: Store) -> None:
+    async def _query(self, store: Store) -> None:
         now = asyncio.get_running_loop().time
         async with self._lock:
-            if now() - self._asked_at < FRESH_S:
+            if now() - self._queried_at < CACHE_S:
                 return
             try:
-                async with asyncio.timeout(STORE_S):
-                    _note(await store.backlog())
+                async with asyncio.timeout(QUERY_TIMEOUT_S):
+                    _set(await store.statistics.backlog())
             except (FreshetError, TimeoutError):
-                _note(None)
-            self._asked_at = now()
+                _set(None)
+            self._queried_at = now()
 
 
 def counted(webhook: Handler) -> Handler:
-    """Count deliveries. The event is what the sender says, before anything is checked: names that GitHub does not send us are `other`."""
+    """Count deliveries. The event's name is not verified yet, so unexpected ones are counted as `other`."""
 
     async def count(request: web.Request) -> web.StreamResponse:
         event, status = request.headers.get("X-GitHub-Event", ""), HTTPStatus.INTERNAL_SERVER_ERROR.value
@@ -83,7 +83,7 @@ def counted(webhook: Handler) -> Handler:
     return count
 
 
-def _note(backlog: Backlog | None) -> None:
+def _set(backlog: Backlog | None) -> None:
     unknown = float("nan")
     metrics.DATABASE_UP.set(backlog is not None)
     metrics.QUEUE.labels("queued").set(backlog.queued if backlog else unknown)

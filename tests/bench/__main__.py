@@ -1,10 +1,10 @@
-"""`make bench`: Freshet beside the obvious script, interleaved in one run; what counts are the ratios.
+"""`make bench`: compares Freshet with a simple script, alternating in one run. The ratios matter.
 
     python -m tests.bench [--models N]... [--case NAME]... [--rounds N] [--write]
 
-The obvious script (`naive.py`) is measured from its clone to the last row in PostgreSQL; Freshet from the webhook's being sent to the
-completed check run, which follows the switch of the lineage. A round of one size is the script once and a repository of its own for each
-case: the script does the same work whatever was changed. Between pushes Freshet gets to rest, as it does between most pushes of a day.
+The simple script (`naive.py`) is measured from its clone to the last row in PostgreSQL; Freshet from sending the webhook to the completed
+check run, which follows the switch of the lineage. A round of one size runs the script once, since it does the same work for every change,
+and Freshet with a new repository for each case. Between pushes Freshet is idle for a while, as between most pushes of a day.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ SIZES = (5, 200, 1000, 3000)
 TEN, TEN_MODELS = 10, 200
 TIMEOUT_S = 1200.0
 REST_S = 120.0
-"""So long a warm container is waited for between pushes, at most."""
-PAGE = ROOT / "docs/performance.md"
+"""The longest wait for a warm container between pushes."""
+PAGE = ROOT / "docs/internals/performance.md"
 
 
 @dataclass
 class Bench:
-    """A running service, GitHub's double, and what was measured."""
+    """A running service, the double of GitHub, and the measurements."""
 
     github: GitHubDouble
     service: Service
@@ -48,9 +48,9 @@ class Bench:
     results: dict[tuple[int, str], list[Pair]] = field(default_factory=dict)
 
     async def compare(self, models: int, cases: Sequence[str], rounds: int) -> None:
-        """Measure one size: in each round the script once and every case once, in turns as to which comes first."""
+        """Measure one size: in each round the script and every case once, alternating which of them comes first."""
         files = generate.generate(models)
-        # Of an account that the App is not installed on: the service hears nothing of it.
+        # On an account without the App: the service is not notified.
         same = await self.github.create_repository(f"elsewhere/p{models}", dict(files), private=False)
         for number in range(rounds):
             theirs = await self._alone(same) if number % 2 == 0 else None
@@ -74,7 +74,7 @@ class Bench:
         return ours
 
     async def compare_ten(self, rounds: int) -> None:
-        """Measure ten repositories that are pushed to at the same moment, beside the script started ten times at once."""
+        """Measure pushes to ten repositories at the same moment, and ten scripts started at the same time."""
         files = generate.generate(TEN_MODELS)
         repositories = [await self.github.create_repository(f"bench/ten-{number}", {}, private=False) for number in range(TEN)]
         same = [await self.github.create_repository(f"elsewhere/ten-{number}", dict(files), private=False) for number in range(TEN)]
@@ -98,13 +98,13 @@ class Bench:
         return await self.script(repository)
 
     async def script(self, repository: Repository) -> tuple[float, Stages]:
-        """Run the obvious script and return its seconds, in all and of each stage."""
+        """Run the simple script; return its seconds, in total and for each stage."""
         url = f"{self.github.server_url}/{repository.full_name}.git"
         stages = await asyncio.to_thread(naive.run, url, self.dsn, IMAGE, self.scratch)
         return sum(stages.values()), stages
 
     async def push(self, repository: Repository, files: Files) -> tuple[float, float, Stages]:
-        """Push, and return when the webhook was sent and the check run completed (on the monotonic clock), and our stages."""
+        """Push; return when the webhook was sent and the check run completed (monotonic seconds), and Freshet's stages."""
         sha = await self.github.push(repository, dict(files))
         run = await self.github.wait_for_check_run(repository, sha, timeout_s=TIMEOUT_S)
         ended_s = time.monotonic()
@@ -115,7 +115,7 @@ class Bench:
         return told.sent_s, ended_s, stages
 
     async def rest(self) -> None:
-        """Wait until nothing runs and, where there is such a thing, a warm container is ready and no other on its way."""
+        """Wait until nothing runs and, if there are warm containers, one is ready and none is starting."""
         until, quiet = time.monotonic() + REST_S, 0
         while quiet < 3 and time.monotonic() < until:
             quiet = quiet + 1 if await self._is_at_rest() else 0
@@ -132,7 +132,7 @@ class Bench:
         return not warm or (float(warm.get("ready", 0)) > 0 and float(warm.get("warming", 0)) == 0)
 
     async def _check(self, full_name: str, same: Repository) -> None:
-        """Make sure that both did the same work."""
+        """Check that both did the same work."""
         connection = await self.service.connection(full_name)
         lineage = await self.service.get(f"/connections/{connection['id']}/lineage")
         theirs = await naive.counts(self.dsn, f"{self.github.server_url}/{same.full_name}.git")
@@ -144,7 +144,7 @@ class Bench:
 
 
 async def measure(sizes: Sequence[int], cases: Sequence[str], rounds: int) -> str:
-    """Measure everything, and return the tables."""
+    """Measure everything and return the tables."""
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="freshet-bench-")))
         dsn = await stack.enter_async_context(embedded.serve(directory))
@@ -168,9 +168,9 @@ def main() -> None:
         prog="python -m tests.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--models", type=int, action="append", help=f"size of the generated project; {SIZES} unless given")
-    parser.add_argument("--case", choices=[*CASES], action="append", help="what is pushed; all unless given")
+    parser.add_argument("--case", choices=[*CASES], action="append", help="what is pushed (default: all)")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.relative_to(ROOT)}")
+    parser.add_argument("--write", action="store_true", help=f"write the tables to {PAGE.relative_to(ROOT)}")
     options = parser.parse_args()
     began = time.monotonic()
     found = asyncio.run(measure(options.models or SIZES, options.case or [*CASES], options.rounds))

@@ -1,4 +1,4 @@
-"""A Docker engine of its own beside the one of this machine, in a network namespace of its own, for as long as it is used. Needs root."""
+"""A second Docker engine on this machine, temporary and in its own network namespace. Needs root."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STOP_S = 30.0
 
 
 class CannotStartError(Exception):
-    """There cannot be a second engine here; the words say why."""
+    """Why there cannot be a second engine here."""
 
 
 @asynccontextmanager
@@ -70,7 +70,7 @@ async def _run(*command: str) -> None:
 
 
 async def _dispose(process: asyncio.subprocess.Process, directory: Path) -> None:
-    """End the engine with its containers and its containerd, and delete what it wrote."""
+    """Stop the engine, its containers and its containerd, and delete their files."""
     with suppress(ProcessLookupError):
         process.terminate()
     try:
@@ -79,7 +79,7 @@ async def _dispose(process: asyncio.subprocess.Process, directory: Path) -> None
     except TimeoutError:
         process.kill()
         await process.wait()
-    with suppress(OSError, ValueError):  # what a killed engine leaves
+    with suppress(OSError, ValueError):  # files of a killed engine
         os.kill(int((directory / "exec/containerd/containerd.pid").read_text()), 9)
     mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
     for mount in sorted((mount for mount in mounts if mount.startswith(f"{directory}/")), reverse=True):

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.fetch`: a big repository of which dbt reads little, fetched whole and as Freshet does it.
+"""`python -m tests.bench.fetch`: a big repository with a small dbt project, fetched whole and as Freshet does it.
 
     python -m tests.bench.fetch [--files N] [--rounds N]
 
@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from app.github.mirror import MAX_FETCH_BYTES, WHOLE_BYTES
-from app.github.source import GitSources
-from app.jobs import Repository
+from app.core.models.github import Repository
+from app.github.git.mirror import MAX_FETCH_BYTES, WHOLE_BYTES
+from app.github.git.source import GitSources
 from tests.bench import generate
 from tests.double import GitHubDouble, git
 from tests.flow import laid_out
@@ -43,7 +43,7 @@ class Cost:
 
 
 def monorepo(files: int) -> dict[str, str]:
-    """Return the files of a repository: services that compress about as source code does, and one dbt project."""
+    """The files of a repository: services that compress about like source code, and one dbt project."""
     random = Random(0)  # noqa: S311 - reproducible, not secret
     words = ["".join(random.choices("abcdefghijklmnopqrstuvwxyz_", k=random.randint(2, 12))) for _ in range(5000)]
     text = " ".join(random.choices(words, k=700_000))
@@ -53,7 +53,7 @@ def monorepo(files: int) -> dict[str, str]:
 
 
 async def measure(files: int, rounds: int) -> Costs:
-    """Measure each push both ways, in turns."""
+    """Measure each push both ways, alternating."""
     costs: Costs = {}
     with tempfile.TemporaryDirectory(prefix="freshet-bench-") as directory:
         async with GitHubDouble() as github:

@@ -1,18 +1,18 @@
-"""Makes dbt projects of any size for the benchmarks: the same arguments give the same bytes.
+"""Generates dbt projects of any size for the benchmarks: the same arguments give the same bytes.
 
-Proportions, taken from what projects in the open look like:
+Proportions are those of typical public projects:
 
 | what | how many |
 |---|---|
 | staging, intermediate, marts | 30 %, 40 %, 30 % of the models; at least one staging model |
-| source tables | one per staging model, 20 to a source |
+| source tables | one per staging model, 20 per source |
 | upstreams of a model | intermediate 1 to 3, marts 1 to 4, always of earlier models |
 | columns | 6, and 0 to 6 more; each described in YAML |
 | data tests | unique and not_null on every model, accepted_values on a third, relationships on a quarter |
 | models that call a macro | half; three macros, one of which calls a macro of a package |
-| packages | one, which lies in the repository: `dbt deps` has something to do and needs no network |
+| packages | one, in the repository: `dbt deps` has something to do, without a network |
 | seeds, exposures | one for each 50, one for each 25 models, at least one |
-| schema files | one per folder, 20 models to a folder |
+| schema files | one per folder, 20 models per folder |
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What the database costs as it grows: `python -m tests.bench.growth [--connections N] [--extractions N]`.
+"""The time of frequent database calls as the database grows: `python -m tests.bench.growth [--connections N] [--extractions N]`.
 
-A real PostgreSQL is filled at several sizes, and what the service asks often is measured through the store's own methods. What changes
-something is rolled back. What counts is the ratio to the smallest size.
+A real PostgreSQL is filled to several sizes, and frequent calls of the service are measured through the store's own methods. Changes are
+rolled back. The ratio to the smallest size matters.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from uuid import UUID
 
 import asyncpg
 
-from app.store import Store, embedded, history, migrate, pool
+from app.store import Store, embedded, migrate, pool, retention
 from app.store.sql import statements
 
 SIZES = [(100, 10_000), (1_000, 100_000), (10_000, 1_000_000)]
@@ -61,8 +61,9 @@ FILL = (
     "INSERT INTO check_runs (extraction_id, github_id, revision, sent) SELECT id, number, 5, 5 FROM extractions",
     """INSERT INTO logs (extraction_id, try, size_bytes, content)
        SELECT id, 1, 2000, decode(repeat(md5(id::text), 15), 'hex') FROM extractions""",
-    """INSERT INTO lineages (connection_id, extraction_id, sha, branch, dbt_version, manifest_schema, node_ids, input, extracted_at)
-       SELECT e.connection_id, e.id, e.sha, e.branch, '1.11.16', 'v12', n.ids, decode(md5('input' || e.number / 50), 'hex'), e.finished_at
+    """INSERT INTO lineages (connection_id, extraction_id, sha, branch, dbt_version, manifest_schema, node_ids, input, trust, extracted_at)
+       SELECT e.connection_id, e.id, e.sha, e.branch, '1.11.16', 'v12', n.ids,
+              decode(md5('input' || e.number / 50), 'hex'), 'anyone', e.finished_at
        FROM extractions e JOIN (SELECT connection_id, array_agg(id) AS ids FROM nodes GROUP BY 1) n USING (connection_id)
        WHERE e.status = 'succeeded'""",
     """UPDATE connections c SET lineage_id = l.id, head_sha = CASE WHEN c.repository_id % 2 = 0 THEN l.sha ELSE c.head_sha END
@@ -85,17 +86,17 @@ LATER = {
       WHERE id NOT IN (SELECT installation_id FROM extractions WHERE status = 'running')""",
     "claim, none waits": "UPDATE extractions SET status = 'cancelled', finished_at = now() WHERE status = 'queued'",
 }
-"""What the claim is measured after once more."""
+"""Changes after which the claim is measured again."""
 Ask = Callable[[Store], Awaitable[object]]
 
 
 class RolledBackError(Exception):
-    """Ends what was only measured."""
+    """Rolls back a measured call."""
 
 
 @dataclass(frozen=True)
 class Known:
-    """What the questions are about: the connection with the longest history, and what belongs to it."""
+    """The subjects of the calls: the connection with the longest history, and its data."""
 
     connection: str
     other: str
@@ -106,7 +107,7 @@ class Known:
 
 
 async def fill(dsn: str, connections: int, extractions: int) -> float:
-    """Fill an empty database and return the GiB that it takes."""
+    """Fill an empty database, and return its size in GiB."""
     connection = await asyncpg.connect(dsn)
     try:
         for statements_, second in ((FILL, extractions), (QUEUE, BACKLOG)):
@@ -120,7 +121,7 @@ async def fill(dsn: str, connections: int, extractions: int) -> float:
 
 
 async def known(db: pool.Database) -> Known:
-    """Find what the questions are about."""
+    """Find the subjects of the calls."""
     busiest = await db.value("SELECT md5('connection1')::uuid")
     middle = await db.value(
         "SELECT number FROM extractions WHERE connection_id = $1 ORDER BY number LIMIT 1 OFFSET "
@@ -139,11 +140,11 @@ async def known(db: pool.Database) -> Known:
 
 
 def questions(of: Known) -> dict[str, Ask]:
-    """Return what the service asks, by what it is for."""
-    forget = statements("history")
+    """The service's calls by description."""
+    retention_sql = statements("retention")
 
     async def push(store: Store) -> None:
-        await store.extractions.newest(of.connection, "main")
+        await store.extractions.newest_of_branch(of.connection, "main")
         await store.extractions.enqueue(of.connection, "main", "f" * 40, "push")
 
     async def page(store: Store, **wanted: str) -> None:
@@ -152,17 +153,17 @@ def questions(of: Known) -> dict[str, Ask]:
 
     return {
         f"claim, {BACKLOG:,} wait": lambda store: store.extractions.claim("w", LEASE),
-        "heartbeat: renew": lambda store: store.extractions.renew("other", LEASE),
+        "heartbeat: renew": lambda store: store.extractions.renew(["other"], LEASE),
         "heartbeat: requeue": lambda store: store.extractions.requeue_expired(),
         "a stage begins": lambda store: store.extractions.enter_stage(of.running, "other", "parsing", []),
         "an extraction ends": lambda store: store.extractions.finish(of.running, "other", "succeeded", []),
         "a push is queued": push,
-        "newest of a new branch": lambda store: store.extractions.newest(of.connection, "feature/new"),
+        "newest of a new branch": lambda store: store.extractions.newest_of_branch(of.connection, "feature/new"),
         "an old commit again": lambda store: store.extractions.enqueue(of.connection, "main", "e" * 40, "api", newest=False),
         "one extraction": lambda store: store.extractions.get(of.running),
-        "progress of a connection": lambda store: store.extractions.of_connection(of.connection, limit=1),
-        "history, first page": lambda store: store.extractions.of_connection(of.connection, limit=100),
-        "history, from the middle": lambda store: store.extractions.of_connection(of.connection, before=of.middle, limit=100),
+        "progress of a connection": lambda store: store.extractions.for_connection(of.connection, limit=1),
+        "history, first page": lambda store: store.extractions.for_connection(of.connection, limit=100),
+        "history, from the middle": lambda store: store.extractions.for_connection(of.connection, before=of.middle, limit=100),
         "active, first page": lambda store: store.extractions.active(after=None, limit=100),
         "one connection, how stale": lambda store: store.connections.get(of.connection),
         "connections, first page": page,
@@ -172,19 +173,19 @@ def questions(of: Known) -> dict[str, Ask]:
         "connections of an owner": lambda store: page(store, owner="owner3"),
         "one repository": lambda store: page(store, repository="owner1/repo1"),
         "connections by words, none": lambda store: page(store, q="nowhere"),
-        "lineage of an input": lambda store: store.lineages.of_input(of.connection, of.input_hash),
-        "next check run": lambda store: store.check_runs.claim(),
-        "when the next is due": lambda store: store.check_runs.next_due_s(),
+        "lineage of an input": lambda store: store.lineages.find_by_input(of.connection, of.input_hash, ["anyone"]),
+        "next check run": lambda store: store.check_runs.claim(LEASE),
+        "when the next is due": lambda store: store.check_runs.seconds_until_due(),
         "resume after a suspension": lambda store: store.installations.resume_check_runs(3),
-        "next look": lambda store: store.installations.claim_look(),
+        "next look": lambda store: store.installations.claim_look(LEASE),
         "a delivery": lambda store: store.deliveries.record("new", "push"),
         "history: look at 100 connections": lambda store: _db(store).rows(
-            forget["next_connections"], history.FIRST, 100, AGE, history.KEPT
+            retention_sql["next_connections"], retention.FIRST, 100, AGE, retention.KEPT
         ),
         "history: delete up to 1,000": lambda store: _db(store).value(
-            forget["forget"], UUID(of.connection), AGE, history.KEPT, history.ROWS_AT_ONCE
+            retention_sql["delete_history"], UUID(of.connection), AGE, retention.KEPT, retention.ROWS_AT_ONCE
         ),
-        "history: nodes of a usual connection": lambda store: store.history.unreferenced(UUID(of.other)),
+        "history: nodes of a usual connection": lambda store: store.retention.find_unreferenced(UUID(of.other)),
     }
 
 
@@ -193,7 +194,7 @@ def _db(store: Store) -> pool.Database:
 
 
 async def ask(store: Store, question: Ask) -> float:
-    """Return how long it takes in milliseconds, the median; what it changed is rolled back."""
+    """The median time of a call in milliseconds. Changes are rolled back."""
     took = []
     for _ in range(REPEATS):
         with suppress(RolledBackError):
@@ -206,7 +207,7 @@ async def ask(store: Store, question: Ask) -> float:
 
 
 async def measure(sizes: list[tuple[int, int]]) -> None:
-    """Fill and ask at each size, and print the table."""
+    """Fill and measure each size, and print the table."""
     results: dict[str, list[float]] = {}
     disk = []
     for connections, extractions in sizes:

@@ -26,14 +26,14 @@ from tests.double import GitHubDouble
 from tests.service import ROOT, clean_environment, free_port, serving
 
 SIZES = {"10 KiB": (10 << 10, 300), "1 MiB": (1 << 20, 60)}
-"""Bytes of a payload, and how many are sent in a round."""
+"""Bytes of a payload, and the number of payloads per round."""
 CONCURRENCY = 50
 ROUNDS = 5
 REPOSITORIES = 50
 
 
 def payload(size: int, number: int, installation_id: int) -> bytes:
-    """Return a push of one of many repositories, padded to `size` bytes as commits pad a real one."""
+    """A push to one of many repositories, padded to `size` bytes, as commits do in a real one."""
     repository = {
         "id": 10_000 + number % REPOSITORIES,
         "full_name": f"bench/r{number % REPOSITORIES}",
@@ -46,7 +46,7 @@ def payload(size: int, number: int, installation_id: int) -> bytes:
 
 
 async def send(session: aiohttp.ClientSession, url: str, secret: str, bodies: list[bytes]) -> tuple[float, list[float]]:
-    """Send all bodies, `CONCURRENCY` at once; return requests a second, and the latencies in seconds."""
+    """Send all bodies, `CONCURRENCY` at a time; return requests per second, and the latencies in seconds."""
     gate, latencies = asyncio.Semaphore(CONCURRENCY), []
 
     async def one(body: bytes) -> None:
@@ -97,7 +97,7 @@ async def measure() -> None:
 
 
 async def compare(session: aiohttp.ClientSession, name: str, bodies: list[bytes], targets: dict[str, tuple[str, str]]) -> None:
-    """Measure one size, in turns, and print its row."""
+    """Measure one size, alternating, and print its row."""
     rates: dict[str, list[float]] = {"ours": [], "bare": []}
     latencies: list[float] = []
     for _ in range(ROUNDS):

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.manifest`: a big manifest on its way into PostgreSQL, beside an HTTP server in the same event loop.
+"""`python -m tests.bench.manifest`: storing a big manifest, next to an HTTP server in the same event loop.
 
     python -m tests.bench.manifest [--mib N]
 
@@ -29,16 +29,17 @@ from typing import Any
 
 from aiohttp import web
 
-from app import log
-from app.decoding import pool as decoding
-from app.decoding.pool import Decoders
-from app.jobs import Repository
-from app.spool import Spool
+from app.core import log
+from app.core.models.github import Repository
+from app.core.models.warehouse import UNKNOWN
+from app.core.spool import Spool
+from app.pipeline.decoding import pool as decoding
+from app.pipeline.decoding.pool import Decoders
 from app.store import Store, embedded, migrate, pool
 
 PERIOD_S = 0.01
 PIECE = 1 << 16
-"""About what a container's stream brings at once."""
+"""About the size of a chunk from a container."""
 METADATA = {
     "dbt_schema_version": "https://schemas.getdbt.com/dbt/manifest/v12.json",
     "dbt_version": "1.11.16",
@@ -61,7 +62,7 @@ COLUMN = """{"meta": {}, "data_type": "numeric", "constraints": [], "quote": nul
 
 @dataclass(frozen=True)
 class Seen:
-    """What the other process saw: seconds of each answer, and bytes of memory before and at most."""
+    """The measurements of the other process: seconds of each answer, and memory in bytes before and at the peak."""
 
     latencies_s: list[float]
     before_bytes: int
@@ -69,7 +70,7 @@ class Seen:
 
 
 def node(number: int, kind: int, chance: Random) -> tuple[str, dict[str, Any]]:
-    """A model (kind 0) or a test of it, as dbt writes them."""
+    """A model (kind 0) or a test of it, as in dbt's manifest."""
     name, upstream = f"{KINDS[kind]}_{number:06}", number if kind else number // 2
     key = f"{'test' if kind else 'model'}.generated.{name}"
     measures = [] if kind else [f"measure_{place}" for place in range(chance.randint(6, 12))]
@@ -105,7 +106,7 @@ def words(chance: Random, most: int) -> str:
 
 
 def pieces(size_bytes: int, changed: int = -1) -> Iterator[bytes]:
-    """A manifest of about so many bytes, five tests for two models. The model of number `changed` has other SQL."""
+    """A manifest of about that number of bytes, with five tests for two models. The SQL of model number `changed` is different."""
     chance, made = Random(0), 0  # noqa: S311 - nothing secret
     keys: list[str] = []
     yield b'{"metadata":%s,"nodes":{' % json.dumps(METADATA).encode()
@@ -132,7 +133,7 @@ def write(path: Path, size_bytes: int, changed: int = -1) -> int:
 
 
 def watch(port: int, service: int, told: Connection) -> None:
-    """Ask the server all the time, and look at the memory, until told to stop: each time for one `Seen`."""
+    """Send requests and watch the memory until stopped; each run returns one `Seen`."""
     connection = http.client.HTTPConnection("127.0.0.1", port)
     while told.recv():
         latencies, before, peak = [], memory(service), 0
@@ -149,7 +150,7 @@ def watch(port: int, service: int, told: Connection) -> None:
 
 
 def memory(service: int) -> int:
-    """Resident bytes of the service and its decoders."""
+    """Resident memory of the service and its decoders, in bytes."""
     pids = [service]
     with suppress(FileNotFoundError):
         pids += [int(pid) for pid in Path(f"/proc/{service}/task/{service}/children").read_text().split()]
@@ -169,7 +170,7 @@ def command_line(pid: int) -> bytes:
 
 
 class Lags:
-    """The event loop's: seconds by which a short sleep was too long."""
+    """The lag of the event loop: seconds by which short sleeps were too long."""
 
     def __init__(self) -> None:
         self.found: list[float] = []
@@ -183,7 +184,7 @@ class Lags:
 
 @asynccontextmanager
 async def served() -> AsyncIterator[int]:
-    """A server as bare as `/livez`, on a port of its own."""
+    """A minimal server like `/livez`, on its own port."""
 
     async def answer(_: web.Request) -> web.Response:
         return web.Response(text="ok")
@@ -200,7 +201,7 @@ async def served() -> AsyncIterator[int]:
 
 
 async def take(store: Store, decoders: Decoders, path: Path, work_dir: Path, sha: str) -> dict[str, float]:
-    """Take a manifest as the service does, and return the seconds of each step."""
+    """Store a manifest as the service does, and return the seconds of each step."""
     began, times, spool = time.perf_counter(), dict[str, float](), Spool(work_dir)
 
     def ended(step: str) -> None:
@@ -211,10 +212,10 @@ async def take(store: Store, decoders: Decoders, path: Path, work_dir: Path, sha
             await spool.write(piece)
     await spool.flush()
     ended("spool")
-    lineage = await decoders.lineage(spool, "octo/shop", "dbt-runner:latest")
+    lineage = await decoders.lineage(spool, UNKNOWN, "octo/shop", "dbt-runner:latest")
     spool.close()
     ended("decode")
-    (project,) = await store.connections.of_repository(7)
+    (project,) = await store.connections.for_repository(7)
     await store.extractions.enqueue(project.id, "main", sha, "push")
     extraction = await store.extractions.claim("w", timedelta(hours=1))
     assert extraction is not None
@@ -239,7 +240,7 @@ async def run(mib: int) -> None:
         ):
             await migrate.migrate(db)
             store, lags = Store(db), Lags()
-            await store.installations.see(Repository(7, "octo/shop", 3, "main"))
+            await store.installations.update_from_push(Repository(7, "octo/shop", 3, "main"))
             await store.connections.create(7, "")
             ours, its = multiprocessing.get_context("spawn").Pipe()
             watcher = multiprocessing.get_context("spawn").Process(target=watch, args=(port, os.getpid(), its), daemon=True)

@@ -1,4 +1,4 @@
-"""The obvious script, which Freshet is measured against.
+"""The simple script with which Freshet is compared.
 
 It clones, runs one container for `dbt deps && dbt parse`, and puts the nodes and edges of the manifest into PostgreSQL, row by row in one
 transaction.
@@ -43,7 +43,7 @@ _PROFILE = """\
 
 
 def run(url: str, dsn: str, image: str, workdir: Path) -> dict[str, float]:
-    """Return the seconds of each stage: `clone`, `dbt` (the container from start to end), `insert` (reading the manifest, and the rows).
+    """Run it, and return the seconds of each stage: `clone`, `dbt` (the whole container), `insert` (reading the manifest, inserting rows).
 
     The tables are there: see `prepare`. Works in a directory below `workdir` that is gone afterwards. Raises RuntimeError, with the
     end of what was printed, when a command fails.
@@ -64,14 +64,14 @@ def run(url: str, dsn: str, image: str, workdir: Path) -> dict[str, float]:
 
 
 async def prepare(dsn: str) -> None:
-    """Make the tables."""
+    """Create the tables."""
     connection = await asyncpg.connect(dsn)
     await connection.execute(TABLES)
     await connection.close()
 
 
 async def counts(dsn: str, url: str) -> tuple[int, int]:
-    """Return how many nodes and edges are there."""
+    """The numbers of nodes and edges in the database."""
     connection = await asyncpg.connect(dsn)
     nodes = await connection.fetchval("SELECT count(*) FROM naive.nodes WHERE repository = $1", url)
     edges = await connection.fetchval("SELECT count(*) FROM naive.edges WHERE repository = $1", url)

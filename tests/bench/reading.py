@@ -1,4 +1,4 @@
-"""Reading a lineage of 10,000 nodes and 25,000 edges, beside the bare SQL that it needs: `python -m tests.bench.reading`.
+"""Reading a lineage of 10,000 nodes and 25,000 edges, compared with the bare SQL for it: `python -m tests.bench.reading`.
 
 The service's own routes over its own store answer in a process of their own (`python -m tests.bench.reading DSN`), which asks its database
 for other things all the while and notes how late its event loop is. The bare SQL runs here, over one connection of asyncpg.
@@ -27,13 +27,14 @@ import asyncpg
 import orjson
 from aiohttp import web
 
-from app import log
-from app.jobs import Repository
-from app.lineage import Lineage, Node
+from app.core import log
+from app.core.models.github import Repository
+from app.lineage.nodes import Lineage, Node
 from app.store import Store, embedded, migrate, pool
-from app.store.graphs import Graphs
-from app.web import keys, middleware, routes
-from app.web.tokens import ServiceCallers, ServiceTokens
+from app.store.lineage_cache import LineageCache
+from app.web import keys, routes
+from app.web.auth.service_tokens import ServiceCallers, ServiceTokens
+from app.web.http import middleware
 from tests.service import ROOT, TOKEN, clean_environment
 
 NODES, EDGES = 10_000, 25_000
@@ -41,7 +42,7 @@ ROUNDS, FOCUSES, READERS = 9, 50, 200
 LOOK_S = 0.002
 SHA = "1" * 40
 KINDS = ("test",) * 56 + ("model",) * 34 + ("source",) * 6 + ("exposure",) * 3 + ("seed",)
-REACH = 800  # an upstream is one of so many nodes before
+REACH = 800  # an upstream node is among that number of preceding nodes
 
 WHOLE = """
 SELECT n.unique_id, n.content, n.upstream
@@ -66,7 +67,7 @@ SELECT id FROM up UNION SELECT id FROM down"""
 
 @dataclass
 class Reader:
-    """Asks the service, and the database itself."""
+    """Reads from the service, and from the database directly."""
 
     session: aiohttp.ClientSession
     url: str
@@ -100,7 +101,7 @@ class Reader:
 
 
 def lineage(seed: int = 1) -> Lineage:
-    """Return layers of models with columns and tests, as in projects in the open: the same seed gives the same lineage."""
+    """Layers of models with columns and tests, as in public projects. The same seed gives the same lineage."""
     random = Random(seed)  # noqa: S311 - reproducible, not secret
     kinds = ["source" if number < NODES // 50 else random.choice(KINDS) for number in range(NODES)]
     ids = [f"{kind}.analytics.{kind}_customer_orders_{number:05d}" for number, kind in enumerate(kinds)]
@@ -138,7 +139,7 @@ def node(random: Random, unique_id: str, upstream: tuple[str, ...]) -> Node:
 
 async def save(store: Store, what: Lineage) -> str:
     """Store a lineage the way the service does, and return the connection's id."""
-    await store.installations.see(Repository(7, "octo/shop", 3, "main"))
+    await store.installations.update_from_push(Repository(7, "octo/shop", 3, "main"))
     connection = await store.connections.create(7, "")
     await store.extractions.enqueue(connection.id, "main", SHA, "push")
     extraction = await store.extractions.claim("bench", timedelta(minutes=5))
@@ -150,7 +151,7 @@ async def save(store: Store, what: Lineage) -> str:
 
 
 async def serve(dsn: str) -> None:
-    """Serve the real routes; `POST /forget` empties the memory of lineages, `POST /lag` tells how late the loop was since asked last.
+    """Serve the real routes; `POST /forget` empties the cache of lineages, `POST /lag` returns the event loop's lag since the last call.
 
     Once that was asked, there is other work.
     """
@@ -159,7 +160,7 @@ async def serve(dsn: str) -> None:
     busy: list[asyncio.Task[None]] = []
 
     async def forget(_: web.Request) -> web.Response:
-        store.graphs = Graphs(db)
+        store.lineage_cache = LineageCache(db)
         return web.json_response({})
 
     async def lag(_: web.Request) -> web.Response:
@@ -197,7 +198,7 @@ async def serve(dsn: str) -> None:
 
 @asynccontextmanager
 async def reading() -> AsyncIterator[tuple[Reader, list[str]]]:
-    """Yield a reader of a stored lineage, and its unique_ids."""
+    """Yield a client for a stored lineage, and its unique_ids."""
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="freshet-bench-")))
         dsn = await stack.enter_async_context(embedded.serve(directory))
@@ -228,7 +229,7 @@ async def took_ms(work: Callable[[], Awaitable[object]]) -> float:
 
 
 async def one_by_one(reader: Reader, focuses: Sequence[str]) -> None:
-    """Print how one reader at a time fares, beside the bare SQL, in turns."""
+    """Measure one reader at a time, alternating with the bare SQL, and print the table."""
     found: dict[str, list[float]] = {}
 
     async def note(name: str, work: Callable[[], Awaitable[object]]) -> None:
@@ -253,7 +254,7 @@ async def one_by_one(reader: Reader, focuses: Sequence[str]) -> None:
 
 
 async def all_at_once(reader: Reader, focuses: Sequence[str]) -> None:
-    """Print how many readers at once fare, and the event loop that serves them."""
+    """Measure many concurrent readers, and the event loop that serves them, and print the table."""
     others = cycle(focuses)
     asked: dict[str, Callable[[], Awaitable[object]]] = {
         "whole, nothing in memory": reader.lineage,
@@ -283,7 +284,7 @@ def row(name: str, bare: Sequence[float], ours: Sequence[float]) -> str:
 
 
 def cuts(values: Sequence[float]) -> tuple[float, float]:
-    """Return p50 and p95."""
+    """p50 and p95."""
     found = statistics.quantiles(values, n=20, method="inclusive")
     return found[9], found[18]
 

@@ -1,4 +1,4 @@
-"""How often GitHub is asked for one push: `python -m tests.bench.requests`. REST and git, of an unchanged default setup."""
+"""Requests to GitHub for one push, REST and git, with the default setup: `python -m tests.bench.requests`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SETTLE_S = 2.0
 
 
 async def measure() -> dict[str, Counter[str]]:
-    """Return the requests of each push, by method and kind of path."""
+    """The requests for each push, by method and kind of path."""
     counted = {}
     with tempfile.TemporaryDirectory(prefix="freshet-bench-") as directory:
         async with GitHubDouble() as github, serving(github, Path(directory)):

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.scan`: what it costs GitHub and us to look through an installation with very many repositories.
+"""`python -m tests.bench.scan`: the requests and the time for surveying an installation with very many repositories.
 
     python -m tests.bench.scan [--repositories N] [--concurrency N]
 
@@ -20,14 +20,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-from app import log
-from app.github.api import ApiClient
-from app.github.auth import AppAuth
-from app.github.client import GitHubClient
-from app.github.survey import Survey
-from app.inference import discovery
-from app.ports import RepositoryState
-from app.settings import Settings
+from app.core import log
+from app.core.models.github import RepositoryState
+from app.github.app.auth import AppAuth
+from app.github.rest.checks import GitHubClient
+from app.github.rest.http import ApiClient
+from app.github.rest.inventory import Inventory
+from app.project import discovery
+from app.project.repository_settings import RepositorySettings
 from tests.double import GitHubDouble, Repository
 
 ONE_IN = 20
@@ -40,7 +40,7 @@ Etags = dict[int, str | None]
 
 @dataclass(frozen=True)
 class Host:
-    """Where the double is, and who we are there."""
+    """The double's address, and our credentials there."""
 
     api_url: str
     app_id: int
@@ -63,7 +63,7 @@ class Row:
 
 
 def serve(repositories: int, pipe: Connection) -> None:
-    """Be GitHub; whenever something comes through the pipe, answer with what was asked of us since the last time."""
+    """Run the double; for each message in the pipe, answer with the requests since the last one."""
     asyncio.run(_serve(repositories, pipe))
 
 
@@ -89,7 +89,7 @@ def _copy(github: GitHubDouble, full_name: str, like: Repository) -> None:
 
 
 def _kind(method: str, path: str, status: int) -> str:
-    """Return what the table calls a request; tokens are asked for by the App and do not count against the installation."""
+    """The kind of a request in the table. Requests for tokens do not count towards the installation's limit."""
     words = {"/access_tokens": "tokens", "/git/ref/": "refs", "/git/trees/": "trees", "/installation/repositories": "pages"}
     name = next((word for part, word in words.items() if part in path), "lookups")
     return f"{name} (304)" if status == 304 else name
@@ -99,11 +99,11 @@ def _kind(method: str, path: str, status: int) -> str:
 
 
 async def scan(host: Host, pipe: Connection, concurrency: int) -> list[Row]:
-    """List the repositories, look into each as on installation, then twice as the reconciler does: new to it, and unchanged."""
+    """List the repositories, look into each as after an installation, then twice as the reconciler does: first new, then unchanged."""
     async with ApiClient(host.api_url) as api:
         auth = AppAuth(host.app_id, host.private_key_pem, api)
         client = GitHubClient(api, auth)
-        survey = Survey(api, auth, client)
+        survey = Inventory(api, auth, client)
         known: list[RepositoryState] = []
         etags: Etags = {}
 
@@ -135,11 +135,11 @@ async def scan(host: Host, pipe: Connection, concurrency: int) -> list[Row]:
 
 
 def _count(paths: Sequence[str]) -> int:
-    return len(discovery.projects(paths, {}, Settings()).projects)
+    return len(discovery.find_projects(paths, {}, RepositorySettings()).projects)
 
 
 async def _all(states: list[RepositoryState], ask: Callable[[RepositoryState], Awaitable[int]], concurrency: int) -> list[int]:
-    """Ask about all of them, `concurrency` at once, as the reconciler's own queue would: no task for each."""
+    """Look at all of them, `concurrency` at a time, without a task for each, as the reconciler does."""
     results: list[int] = []
     waiting = iter(states)
 
@@ -164,7 +164,7 @@ async def _measure(name: str, pipe: Connection, work: Callable[[], Awaitable[str
 
 
 def table(rows: list[Row]) -> str:
-    """Return the rows as a Markdown table."""
+    """The rows as a Markdown table."""
     lines = ["| step | found | requests | of these | wall | peak memory |", "|---|---|---|---|---|---|"]
     for row in rows:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in row.requests.most_common())

@@ -1,10 +1,10 @@
-"""Two services beside two Docker engines on one PostgreSQL, against one of them alone: `python -m tests.bench.share`.
+"""Two services with two Docker engines and one PostgreSQL, compared with one service alone: `python -m tests.bench.share`.
 
     python -m tests.bench.share [--extractions 40] [--rounds 1] [--concurrency 1] [--image dbt-runner:1.10]
 
-Each service stands for a host with `--concurrency` cores: it runs so many extractions at once, and a container gets one core. Webhooks go
-to the first service, and both share one PostgreSQL and one GitHub. A third part kills the second service when it has done some. Needs root:
-the second engine is started here, and is gone at the end.
+Each service represents a host with `--concurrency` cores: it runs that number of extractions at a time, each container with one core.
+Webhooks go to the first service, and both share one PostgreSQL and one GitHub. The third phase kills the second service in the middle of
+its work. Needs root, because it starts the second engine, and stops it at the end.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from tests.double import GitHubDouble, Repository
 from tests.service import Service, serving
 
 INSTALLATIONS = {"large": 5, "middle": 3, "small": 1, "tiny": 1}
-"""Accounts and their repositories: the backlog is shared among repositories alike."""
+"""Accounts and their number of repositories; each repository has the same share of the backlog."""
 MODELS = 5
 TIMEOUT_S = 1800.0
 KILL_AFTER = 0.2
-"""Share of the backlog that the second service has done when it is killed."""
+"""The share of the backlog after which the second service is killed."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """An extraction as it stands in the database."""
+    """An extraction in the database."""
 
     id: str
     account: str
@@ -57,26 +57,26 @@ class Row:
 
 @dataclass(frozen=True)
 class Phase:
-    """What came out of a backlog."""
+    """The result of working off a backlog."""
 
     rows: list[Row]
     begun: list[Counter[str]]
-    """For each service, how often it began each extraction."""
+    """For each service, how often it started each extraction."""
     done: list[Counter[str]]
-    """For each service, how often it ended each extraction with success."""
+    """For each service, how often it succeeded with each extraction."""
     check_runs: int
     taken_over_s: list[float]
-    """From the death of the second service to the new beginning of each extraction that it had begun."""
+    """Seconds from the end of the second service to the new start of each extraction that it was running."""
 
     @property
     def seconds(self) -> float:
-        """From the first beginning to the last end."""
+        """From the first start to the last end."""
         return (max(row.finished_at for row in self.rows) - min(row.started_at for row in self.rows)).total_seconds()
 
 
 @dataclass(frozen=True)
 class World:
-    """What all phases share."""
+    """The environment of all phases."""
 
     directory: Path
     dsn: str
@@ -84,7 +84,7 @@ class World:
     options: argparse.Namespace
 
     async def run(self, name: str, services: int, *, kill: bool = False) -> Phase:
-        """Work off a backlog in a database and with a GitHub of its own."""
+        """Work off a backlog, with a database and a GitHub of its own."""
         dsn = self.dsn.replace("/freshet?", f"/{name}?")
         await _execute(self.dsn, f"CREATE DATABASE {name}")
         async with AsyncExitStack() as stack:
@@ -98,7 +98,7 @@ class World:
             assert github.violations == [], github.violations
             return Phase(
                 await _rows(dsn),
-                [_count(service, "extraction begins") for service in running],
+                [_count(service, "extraction started") for service in running],
                 [_count(service, "extraction succeeded") for service in running],
                 _check_runs(github, pushed),
                 _taken_over(running, killed_at),
@@ -112,7 +112,7 @@ class World:
 
 
 async def measure(options: argparse.Namespace) -> None:
-    """Run all phases and print what came out."""
+    """Run all phases and print the results."""
     alone, shared = [], []
     async with AsyncExitStack() as stack:
         engine = await stack.enter_async_context(second_engine(options.image))
@@ -128,7 +128,7 @@ async def measure(options: argparse.Namespace) -> None:
 
 
 async def _push_all(github: GitHubDouble, extractions: int) -> list[tuple[Repository, str]]:
-    """Install the App everywhere, push as many commits as there are to be extractions, each to a branch of its own; return them."""
+    """Install the App on all accounts, and push one commit for each extraction, each to a branch of its own; return them."""
     repositories = []
     for account, count in INSTALLATIONS.items():
         own = [await github.create_repository(f"{account}/project{number}", {}) for number in range(count)]
@@ -148,10 +148,10 @@ def _project(number: int) -> dict[str, str]:
 
 
 async def _kill(service: Service, extractions: int) -> float:
-    """Kill a service without a warning in the middle of its work; return when."""
+    """Kill a service in the middle of its work, and return the time."""
     async with asyncio.timeout(TIMEOUT_S):
         while True:
-            begun, done = _count(service, "extraction begins"), _count(service, "extraction succeeded")
+            begun, done = _count(service, "extraction started"), _count(service, "extraction succeeded")
             if done.total() >= KILL_AFTER * extractions and begun.total() > done.total():
                 await service.stop(signal.SIGKILL)
                 return time.time()
@@ -170,13 +170,13 @@ def _count(service: Service, event: str) -> Counter[str]:
 def _taken_over(services: list[Service], killed_at: float | None) -> list[float]:
     if killed_at is None:
         return []
-    left = _count(services[1], "extraction begins") - _count(services[1], "extraction succeeded")
-    begun = [line for line in _lines(services[0], "extraction begins") if line["extraction_id"] in left]
+    left = _count(services[1], "extraction started") - _count(services[1], "extraction succeeded")
+    begun = [line for line in _lines(services[0], "extraction started") if line["extraction_id"] in left]
     return [datetime.fromisoformat(line["timestamp"]).timestamp() - killed_at for line in begun]
 
 
 def _check_runs(github: GitHubDouble, pushed: list[tuple[Repository, str]]) -> int:
-    """Return how many check runs there are: every commit has one, that ended once and well."""
+    """The number of check runs, after checking that every commit has one that succeeded once."""
     runs = [run for repository, sha in pushed for run in github.check_runs(repository, sha)]
     for run in runs:
         ends = [step.conclusion for step in run.history if step.status == "completed"]
@@ -206,7 +206,7 @@ async def _execute(dsn: str, statement: str) -> None:
 
 
 def _checked(phase: Phase, *, died: bool = False) -> Phase:
-    """Return the phase if nothing ran twice and nothing was lost."""
+    """Return the phase, after checking that nothing ran twice and nothing was lost."""
     ids = {row.id for row in phase.rows}
     once = Counter(ids)
     assert {row.status for row in phase.rows} == {"succeeded"}, phase.rows
@@ -217,7 +217,7 @@ def _checked(phase: Phase, *, died: bool = False) -> Phase:
 
 
 def fair_claims(rows: list[Row]) -> int:
-    """Return how many extractions began when no installation with work that could begin had fewer running than their own."""
+    """The number of extractions that started while no installation with waiting work had fewer running ones."""
     fair = 0
     for row in rows:
         running = [other for other in rows if other.started_at < row.started_at < other.finished_at]
@@ -269,7 +269,7 @@ def main() -> int:
 
 
 async def _until_told(work: Coroutine[None, None, None]) -> None:
-    """Do it; a signal ends it as an error does, with everything removed."""
+    """Measure; a signal ends it like an error, with all cleanup."""
     task = asyncio.ensure_future(work)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     await task

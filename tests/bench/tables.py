@@ -1,4 +1,4 @@
-"""What the benchmark of pushes found, as Markdown."""
+"""The results of the benchmark of pushes, as Markdown."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STAGES = {
     "dbt / packages and parsing": ("dbt", ("installing_deps", "parsing", "columns")),
     "insert / storing": ("insert", ("storing",)),
 }
-"""Stages beside each other: the script's, and ours that do the same."""
+"""Stages to compare: the script's, and Freshet's for the same work."""
 BEGIN, END = "<!-- bench: made by `make bench` -->", "<!-- bench: end -->"
 
 Stages = Mapping[str, float]
@@ -31,7 +31,7 @@ Stages = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Pair:
-    """One round of one case: seconds from the beginning to the end, and of each stage."""
+    """One round of one case: seconds from start to end, and of each stage."""
 
     ours_s: float
     naive_s: float
@@ -44,7 +44,7 @@ Results = Mapping[tuple[int, str], Sequence[Pair]]
 
 
 def ratios(results: Results) -> str:
-    """Return the table of whole pushes."""
+    """The table of whole pushes."""
     lines = ["| models | push | naive | Freshet | ratio of each round, median (spread) | target |", "|---|---|---|---|---|---|"]
     for (models, case), pairs in results.items():
         found = [pair.naive_s / pair.ours_s for pair in pairs]
@@ -57,7 +57,7 @@ def ratios(results: Results) -> str:
 
 
 def stages(results: Results) -> str:
-    """Return the table of stages: the script's seconds / ours = how many times ours is faster."""
+    """The table of stages: the script's seconds / Freshet's = the factor by which Freshet is faster."""
     lines = [f"| models | push | {' | '.join(STAGES)} | all else |", f"|---|---|{'---|' * (len(STAGES) + 1)}"]
     for (models, case), pairs in results.items():
         if case == "ten":
@@ -79,7 +79,7 @@ def _median(pairs: Sequence[Pair], value: Callable[[Pair], float]) -> float:
 
 
 def write(page: Path, text: str) -> None:
-    """Put the tables between the marks of a page."""
+    """Write the tables between the marks of a page."""
     before, found, rest = page.read_text().partition(BEGIN)
     after = re.split(re.escape(END), rest, maxsplit=1)[-1]
     if not found or END not in rest:

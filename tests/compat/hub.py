@@ -1,4 +1,4 @@
-"""A stand-in for the package hub, made of git repositories: each tag that is a version is a release of the package."""
+"""A stand-in for the package hub, based on git repositories: each version tag is a release of the package."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VERSION = re.compile(r"v?(\d+\.\d+\.\d+(?:-[\w.]+)?)")
 
 
 class GitHub:
-    """Bare repositories below a directory, as `OWNER/NAME.git`; those that are missing are cloned."""
+    """Bare repositories below a directory, as `OWNER/NAME.git`; missing ones are cloned."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -38,7 +38,7 @@ class GitHub:
         return _run("git", "--git-dir", str(self.repository(full_name)), *arguments, given=given)
 
     def files(self, full_name: str, commit: str) -> Iterator[tuple[str, bool, bytes]]:
-        """Yield path, whether it is a symbolic link, and content of each file of a commit; one that the copy at hand lacks is empty."""
+        """Path, whether it is a symbolic link, and content of each file of a commit; a file that is missing in the clone is empty."""
         listed = self.read(full_name, "ls-tree", "-r", "-z", commit).decode().split("\0")
         entries = [(line.split("\t", 1)[1], *line.split(None, 3)[:3]) for line in listed if " blob " in line]
         stream = io.BytesIO(self.read(full_name, "cat-file", "--batch", given="\n".join(oid for *_, oid in entries).encode()))
@@ -63,7 +63,7 @@ class Hub:
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[str]:
-        """Give the hub's address while it runs."""
+        """Run the hub and yield its address."""
         application = web.Application()
         application.router.add_get("/api/v1/index.json", self._index)
         application.router.add_get("/api/v1/{namespace}/{name}.json", self._package)

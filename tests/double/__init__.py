@@ -1,27 +1,26 @@
 """A stateful GitHub over real HTTP and real git, for integration tests, end-to-end tests and the demo.
 
-Nothing is patched: the App under test is pointed at :attr:`GitHubDouble.api_url` and :attr:`GitHubDouble.server_url`
-and cannot tell. From the outside in:
+Nothing is patched: the App under test uses :attr:`GitHubDouble.api_url` and :attr:`GitHubDouble.server_url`. From the outside in:
 
-``double``           the control API that tests hold: installing the App, its webhooks, its check runs; built on
+``double``           the control API for tests: installing the App, its webhooks, its check runs; built on
 ``people``           tokens of users, other Apps and workflows, on
 ``pushes``           repositories and pushes, and on
-``lifecycle``        start, stop, and what was recorded
+``lifecycle``        start, stop, and recorded requests
 ``server``           the aiohttp application: middlewares for recording, faults, errors, rate limits and ETags, and all routes
 ``apps``             ``/app…``: the App itself, its hook, its installations, installation tokens
-``registration``     an App from a manifest: ``/settings/apps/new``, where the browser posts it, and ``/app-manifests/…``
-``users``            ``/user…``, ``/rate_limit`` and ``/applications/…``: what users' tokens are asked of
+``registration``     creates an App from a manifest: ``/settings/apps/new``, where the browser posts it, and ``/app-manifests/…``
+``users``            ``/user…``, ``/rate_limit`` and ``/applications/…``: endpoints for users' tokens
 ``repos``            ``/repos/…``: repositories, branches, commits, references, trees
-``check_runs``       ``/repos/…/check-runs``; ``check_rules`` holds what GitHub accepts in one, as pure functions
+``check_runs``       ``/repos/…/check-runs``; ``check_rules`` validates check runs as GitHub does, with pure functions
 ``smart_http``       ``/{owner}/{name}.git``: git's own ``http-backend`` behind GitHub's authentication
-``events``           payloads of webhooks; ``hookshot`` signs, sends and remembers them
+``events``           payloads of webhooks; ``hookshot`` signs, sends and records them
 ``views``            GitHub's JSON for users, repositories, commits, check runs (``links``: its many URLs)
-``rest``             what REST handlers share; ``errors`` is GitHub's JSON for what went wrong
-``auth``             App JWTs, installation tokens, who may see what
+``rest``             shared by REST handlers; ``errors`` is GitHub's JSON for errors
+``auth``             App JWTs, installation tokens, permissions
 ``git``              bare repositories through git's plumbing
-``faults``           what can go wrong between the App and GitHub
-``schema``           GitHub's own schema (githubkit's models) applied to requests, answers and events
-``state``            the dataclasses that all of these share
+``faults``           injected faults between the App and GitHub
+``schema``           GitHub's own schema (githubkit's models) applied to requests, responses and events
+``state``            dataclasses shared by all of these
 """
 
 from tests.double.double import GitHubDouble

@@ -52,7 +52,7 @@ async def update_hook_config(request: web.Request) -> web.Response:
 
 
 def _hook_config(state: State) -> Json:
-    """Return the webhook's configuration; the secret is never shown."""
+    """The webhook's configuration; the secret is never shown."""
     secret = {"secret": "********"} if state.app.webhook_secret else {}
     return {"url": state.app.webhook_url or "", "content_type": "json", "insecure_ssl": "0", **secret}
 
@@ -61,7 +61,7 @@ def _hook_config(state: State) -> Json:
 async def list_deliveries(request: web.Request) -> web.Response:
     """https://docs.github.com/en/rest/apps/webhooks#list-deliveries-for-an-app-webhook: newest first, by cursor."""
     state = require_app(request)
-    newest_first = [delivery for delivery in reversed(state.deliveries) if _wanted(request, delivery)]
+    newest_first = [delivery for delivery in reversed(state.deliveries) if _is_listed(request, delivery)]
     size = min(positive(request, "per_page", DEFAULT_PER_PAGE), MAX_PER_PAGE)
     shown, more = newest_first[:size], newest_first[size:]
     headers = {}
@@ -71,8 +71,8 @@ async def list_deliveries(request: web.Request) -> web.Response:
     return web.json_response([delivery_item(delivery) for delivery in shown], headers=headers)
 
 
-def _wanted(request: web.Request, delivery: Delivery) -> bool:
-    """Say whether a delivery is on or after the cursor and, where asked for, a success or a failure."""
+def _is_listed(request: web.Request, delivery: Delivery) -> bool:
+    """True for deliveries at or after the cursor with the requested outcome, if any."""
     cursor, status = request.query.get("cursor"), request.query.get("status")
     if cursor is not None and delivery.id > int(cursor):
         return False
@@ -94,9 +94,9 @@ async def redeliver(request: web.Request) -> web.Response:
 
 
 def _find_delivery(request: web.Request) -> Delivery:
-    """Return the delivery of the path."""
-    state, wanted = require_app(request), int(request.match_info["delivery_id"])
-    found = next((delivery for delivery in state.deliveries if delivery.id == wanted), None)
+    """The delivery of the path."""
+    state, delivery_id = require_app(request), int(request.match_info["delivery_id"])
+    found = next((delivery for delivery in state.deliveries if delivery.id == delivery_id), None)
     if found is None:
         raise not_found()
     return found
@@ -136,7 +136,7 @@ async def create_access_token(request: web.Request) -> web.Response:
 
 
 def _find_installation(request: web.Request) -> Installation:
-    """Return the installation of the path, for the App alone."""
+    """The installation of the path; for the App only."""
     state = require_app(request)
     found = state.installations.get(int(request.match_info["installation_id"]))
     if found is None:
@@ -157,10 +157,10 @@ async def list_repositories(request: web.Request) -> web.Response:
     if installed is None and token.installation_id is not None:
         raise ApiError(401, "Bad credentials")
     among = list(state.repositories.values()) if installed is None else state.installed(installed)
-    reached = [r for r in among if token.repository_ids is None or r.id in token.repository_ids]
-    shown, headers = page(request, reached)
+    accessible = [r for r in among if token.repository_ids is None or r.id in token.repository_ids]
+    shown, headers = page(request, accessible)
     answer = {
-        "total_count": len(reached),
+        "total_count": len(accessible),
         "repository_selection": "selected" if installed is None else views.selection(installed),
         "repositories": [views.repository(state, repository) for repository in shown],
     }

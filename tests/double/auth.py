@@ -1,4 +1,4 @@
-"""Who is calling, and what they may see.
+"""Authentication and permissions of callers.
 
 App JWTs: https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token-jwt-for-a-github-app
 Installation tokens: https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/generating-an-installation-access-token-for-a-github-app
@@ -27,7 +27,7 @@ _LONG_TOKEN_LENGTH = 520
 
 
 def verify_app_jwt(app: App, authorization: str | None, now: datetime) -> None:
-    """Check that a request comes from the App; raise ApiError in GitHub's words when it does not."""
+    """Check that a request comes from the App. Raises ApiError with GitHub's message."""
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise ApiError(401, "A JSON web token could not be decoded")
@@ -40,7 +40,7 @@ def verify_app_jwt(app: App, authorization: str | None, now: datetime) -> None:
 
 
 def check_claims(app: App, claims: Json, now_s: float) -> None:
-    """Check the claims of a JWT whose signature is good."""
+    """Check the claims of a JWT with a valid signature."""
     issued_at, expires_at = claims.get("iat"), claims.get("exp")
     if str(claims.get("iss")) not in (str(app.id), app.client_id):
         raise ApiError(404, "Integration not found")
@@ -56,7 +56,7 @@ def check_claims(app: App, claims: Json, now_s: float) -> None:
 
 
 def new_token_value(app_id: int, form: TokenForm, count: int) -> str:
-    """Return a token of 40 or of 520 characters; ``count`` tokens were made before it.
+    """A token of 40 or 520 characters; ``count`` is the number of earlier tokens.
 
     https://github.blog/changelog/ announced the long form: opaque, with dots, and longer than any column of 255.
     """
@@ -67,53 +67,53 @@ def new_token_value(app_id: int, form: TokenForm, count: int) -> str:
 
 
 def random_text(length: int) -> str:
-    """Return that many letters and digits."""
+    """Random letters and digits."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(length))
 
 
 def issue_token(state: State, installation: Installation, body: Json) -> Token:
-    """Make an installation token, narrowed to what the body of the request asks for."""
-    wanted = _wanted_repositories(state, installation, body)
+    """Create an installation token with the scope in the request's body."""
+    requested = _requested_repositories(state, installation, body)
     token = Token(
         value=new_token_value(state.app.id, state.token_form, len(state.tokens)),
         expires_at=state.now() + timedelta(seconds=state.token_lifetime_s),
-        permissions=_wanted_permissions(installation, body.get("permissions")),
+        permissions=_requested_permissions(installation, body.get("permissions")),
         installation_id=installation.id,
-        repository_ids=wanted,
+        repository_ids=requested,
     )
     state.tokens[token.value] = token
     return token
 
 
-def _wanted_repositories(state: State, installation: Installation, body: Json) -> frozenset[int] | None:
-    """Return the ids that the body names, None when it names none."""
+def _requested_repositories(state: State, installation: Installation, body: Json) -> frozenset[int] | None:
+    """The repository ids in the body, None without any."""
     names, ids = body.get("repositories"), body.get("repository_ids")
     if not names and not ids:
         return None
     by_name = {repository.name.lower(): repository.id for repository in state.installed(installation)}
-    wanted = {by_name.get(str(name).lower()) for name in names or []} | set(ids or [])
-    if not wanted <= set(by_name.values()):
+    requested = {by_name.get(str(name).lower()) for name in names or []} | set(ids or [])
+    if not requested <= set(by_name.values()):
         raise ApiError(422, "There is at least one repository that does not exist or is not accessible to the parent installation.")
-    return frozenset(id_ for id_ in wanted if id_ is not None)
+    return frozenset(id_ for id_ in requested if id_ is not None)
 
 
-def _wanted_permissions(installation: Installation, wanted: Mapping[str, str] | None) -> dict[str, str]:
-    """Return the permissions that the body names, all granted ones when it names none; metadata always comes along."""
+def _requested_permissions(installation: Installation, requested: Mapping[str, str] | None) -> dict[str, str]:
+    """The permissions in the body, all granted ones without any; always with metadata."""
     granted = installation.permissions
-    if not wanted:
+    if not requested:
         return dict(granted)
-    if any(not allows(granted, name, level) for name, level in wanted.items()):
+    if any(not allows(granted, name, level) for name, level in requested.items()):
         raise ApiError(422, "The permissions requested are not granted to this installation.")
-    return {"metadata": "read", **wanted}
+    return {"metadata": "read", **requested}
 
 
 def allows(permissions: Mapping[str, str], name: str, level: str) -> bool:
-    """Say whether permissions include one at that level; ``write`` includes ``read``."""
+    """True if the permissions include this level; ``write`` includes ``read``."""
     return _LEVELS.get(permissions.get(name, ""), 0) >= _LEVELS.get(level, 99)
 
 
 def find_token(state: State, authorization: str | None) -> Token | None:
-    """Return the token of a request, None for an anonymous one; a 401 for one that is unknown or has expired."""
+    """The token of a request, None for an anonymous one; a 401 for one that is unknown or has expired."""
     if not authorization:
         return None
     value = _token_value(authorization)
@@ -124,7 +124,7 @@ def find_token(state: State, authorization: str | None) -> Token | None:
 
 
 def _token_value(authorization: str) -> str:
-    """Return the token in a header: ``Bearer`` and ``token`` for REST, ``Basic`` with any user name for git."""
+    """The token in a header: ``Bearer`` and ``token`` for REST, ``Basic`` with any user name for git."""
     scheme, _, value = authorization.partition(" ")
     if scheme.lower() != "basic":
         return value.strip()
@@ -135,7 +135,7 @@ def _token_value(authorization: str) -> str:
 
 
 def permissions_on(state: State, token: Token | None, repository: Repository) -> Mapping[str, str] | None:
-    """Return what a token may do with a repository, None when it must not learn that the repository exists."""
+    """A token's permissions on a repository, None if it must not learn that the repository exists."""
     public = None if repository.private else _PUBLIC
     if token is None:
         return public
@@ -144,14 +144,14 @@ def permissions_on(state: State, token: Token | None, repository: Repository) ->
 
 
 def _of_installation(state: State, token: Token, repository: Repository) -> Mapping[str, str] | None:
-    """Return what an installation token was given for a repository, None when that is not among its own."""
+    """An installation token's permissions on a repository, None if it does not include the repository."""
     if token.installation_id is None:
         return token.permissions if repository.id in (token.repository_ids or ()) else None
     return token.permissions if _reaches(state, token, repository) else None
 
 
 def _of_user(state: State, token: Token, repository: Repository) -> Mapping[str, str] | None:
-    """Return what a user's token may do: what both the user may, and the token was given."""
+    """A user token's permissions: those that both the user and the token have."""
     role = token.roles.get(repository.id)
     if role is None:
         return None
@@ -178,7 +178,7 @@ def _of_scopes(scopes: frozenset[str], own: Mapping[str, str], *, private: bool)
 
 
 def _reaches(state: State, token: Token, repository: Repository) -> bool:
-    """Say whether a repository is among those of an installation token."""
+    """True if a repository is among those of an installation token."""
     installation = state.installations.get(token.installation_id or 0)
     if installation is None or installation.suspended_at is not None:
         return False

@@ -1,4 +1,4 @@
-"""What GitHub accepts in a check run, as pure functions of values.
+"""GitHub's rules for check runs, as pure functions.
 
 https://docs.github.com/en/rest/checks/runs. A body that breaks a rule is an :class:`ApiError` 422, whose words are GitHub's
 where they are known.
@@ -20,7 +20,7 @@ MAX_ANNOTATION_BYTES = {"message": 64 * 1024, "raw_details": 64 * 1024}
 MAX_ANNOTATION_TITLE_CHARACTERS = 255
 MAX_ACTION_CHARACTERS = {"label": 20, "description": 40, "identifier": 20}
 
-# The others (waiting, requested, pending) are for GitHub Actions alone, "stale" for GitHub itself.
+# Others (waiting, requested, pending) are for GitHub Actions only, "stale" for GitHub itself.
 STATUSES = ("queued", "in_progress", "completed")
 CONCLUSIONS = ("action_required", "cancelled", "failure", "neutral", "success", "skipped", "timed_out")
 ANNOTATION_LEVELS = ("notice", "warning", "failure")
@@ -30,7 +30,7 @@ _STRINGS = ("name", "head_sha", "details_url", "external_id", "status", "conclus
 
 
 def check_body(body: object, run: CheckRun | None) -> Json:
-    """Return the body of a request that GitHub would accept for a new run (None) or for an update of one."""
+    """Check the body for a new run (None) or an update; raises ApiError as GitHub would respond."""
     if not isinstance(body, dict):
         raise invalid("nil is not an object.")
     _check_nulls(body)
@@ -45,12 +45,12 @@ def check_body(body: object, run: CheckRun | None) -> Json:
 
 
 def invalid(problem: str) -> ApiError:
-    """Return GitHub's answer to a body that does not fit its schema."""
+    """GitHub's response to a body that does not match its schema."""
     return ApiError(422, f"Invalid request.\n\n{problem}")
 
 
 def no_commit(sha: str) -> ApiError:
-    """Return GitHub's answer to a commit that the repository does not have, or does not have yet."""
+    """GitHub's response to a commit that the repository does not have (yet)."""
     return ApiError(422, f"No commit found for SHA: {sha}")
 
 
@@ -67,27 +67,27 @@ def _nulls(value: object, path: str) -> Iterator[str]:
 
 
 def _check_nulls(body: Json) -> None:
-    """Refuse nulls: a field without a value is left out."""
+    """Reject nulls."""
     for path in _nulls(body, "properties"):
         raise invalid(f"For '{path}', nil is not a string.")
 
 
 def _check_strings(body: Json, path: str, names: tuple[str, ...]) -> None:
-    """Refuse what should be a string and is not."""
+    """Reject values that are not strings."""
     for name in names:
         if name in body and not isinstance(body[name], str):
             raise invalid(f"For 'properties{path}/{name}', {body[name]!r} is not a string.")
 
 
 def _check_supplied(body: Json, path: str, names: tuple[str, ...]) -> None:
-    """Refuse a body without a required field."""
+    """Reject a body without a required field."""
     for name in names:
         if body.get(name, "") == "":
             raise invalid(f"For 'properties{path}', \"{name}\" wasn't supplied.")
 
 
 def _check_state(body: Json, run: CheckRun | None) -> None:
-    """Check status, conclusion, times and links against each other and against where the run stands."""
+    """Check status, conclusion, times and links against each other and the run's current state."""
     status, conclusion = body.get("status"), body.get("conclusion")
     if status is not None and status not in STATUSES:
         raise invalid(f"For 'properties/status', {status} is not a member of {list(STATUSES)}.")
@@ -105,12 +105,12 @@ def _check_state(body: Json, run: CheckRun | None) -> None:
 
 
 def _custom(field: str, message: str) -> Json:
-    """Return one entry of GitHub's list of validation errors."""
+    """One entry of GitHub's list of validation errors."""
     return {"resource": "CheckRun", "code": "custom", "field": field, "message": message}
 
 
 def _check_output(output: object, *, titled: bool) -> None:
-    """Check title, texts and annotations; the title may be left out of an update when the run has one."""
+    """Check title, texts and annotations; an update may omit the title if the run has one."""
     if not isinstance(output, dict):
         raise invalid("For 'properties/output', it is not an object.")
     _check_strings(output, "/output", ("title", "summary", "text"))
@@ -154,7 +154,7 @@ def check_annotation(annotation: Json, path: str) -> None:
 
 
 def _check_actions(actions: object) -> None:
-    """Check the buttons."""
+    """Check the action buttons."""
     if not isinstance(actions, list) or len(actions) > MAX_ACTIONS:
         raise invalid(f"No more than {MAX_ACTIONS} items are allowed in 'properties/actions'.")
     for index, action in enumerate(actions):
@@ -168,7 +168,7 @@ def _check_actions(actions: object) -> None:
 
 
 def apply(run: CheckRun, body: Json, now: datetime) -> None:
-    """Bring a run to what an accepted body says, and note the transition when a user would see one.
+    """Apply a valid body to a run, and record the transition if a user would see one.
 
     A conclusion completes the run. Annotations are appended, everything else is replaced.
     """
@@ -192,5 +192,5 @@ def apply(run: CheckRun, body: Json, now: datetime) -> None:
 
 
 def _time(body: Json, name: str) -> datetime | None:
-    """Return a time of the body, in UTC."""
+    """A time of the body, in UTC."""
     return datetime.fromisoformat(body[name]).astimezone(UTC) if name in body else None

@@ -1,4 +1,4 @@
-"""Check runs: https://docs.github.com/en/rest/checks/runs. What a body may hold is in :mod:`check_rules`."""
+"""Check runs: https://docs.github.com/en/rest/checks/runs. :mod:`check_rules` validates bodies."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def create(request: web.Request) -> web.Response:
 
 
 def _full_sha(text: str) -> str:
-    """Return a name that resolves only when the text is a whole sha: a branch's name is none here."""
+    """A complete sha, or one that never resolves: names of branches are not accepted here."""
     return text if len(text) == len(git.NO_COMMIT) and text.isalnum() else git.NO_COMMIT
 
 
@@ -48,7 +48,7 @@ async def update(request: web.Request) -> web.Response:
 
 
 def _announce(request: web.Request, repository: Repository, run: CheckRun, actions: list[str]) -> None:
-    """Send the App the events that its own check runs cause."""
+    """Deliver the events caused by the App's own check runs."""
     state = state_of(request)
     installed = state.installation_of(repository)
     if installed is not None:
@@ -56,7 +56,7 @@ def _announce(request: web.Request, repository: Repository, run: CheckRun, actio
 
 
 def _find(request: web.Request, repository: Repository) -> CheckRun:
-    """Return the check run of the path."""
+    """The check run of the path."""
     run = state_of(request).check_runs.get(int(request.match_info["check_run_id"]))
     if run is None or run.repository_id != repository.id:
         raise not_found()
@@ -79,10 +79,10 @@ async def list_annotations(request: web.Request) -> web.Response:
 
 
 def _annotation(blob: str, annotation: Json) -> Json:
-    """Return an annotation with the fields that were left out."""
+    """An annotation with all optional fields."""
     optional = dict.fromkeys(("start_column", "end_column", "title", "raw_details"))
-    known = (*optional, "path", "start_line", "end_line", "annotation_level", "message")
-    given = {name: value for name, value in annotation.items() if name in known}
+    names = (*optional, "path", "start_line", "end_line", "annotation_level", "message")
+    given = {name: value for name, value in annotation.items() if name in names}
     return {**optional, **given, "blob_href": f"{blob}/{annotation['path']}"}
 
 
@@ -93,14 +93,14 @@ async def list_for_ref(request: web.Request) -> web.Response:
     runs = [run for run in state.check_runs.values() if (run.repository_id, run.head_sha) == (repository.id, sha)]
     if request.query.get("filter", "latest") == "latest":
         runs = list({run.name: run for run in runs}.values())
-    wanted = [run for run in reversed(runs) if _matches(request, run, state.app.id)]
-    shown, headers = page(request, wanted)
-    answer = {"total_count": len(wanted), "check_runs": [views.check_run(state, run) for run in shown]}
+    matching = [run for run in reversed(runs) if _matches(request, run, state.app.id)]
+    shown, headers = page(request, matching)
+    answer = {"total_count": len(matching), "check_runs": [views.check_run(state, run) for run in shown]}
     return web.json_response(answer, headers=headers)
 
 
 def _matches(request: web.Request, run: CheckRun, app_id: int) -> bool:
-    """Say whether a run passes the filters of the query."""
+    """True if a run matches the query's filters."""
     query = request.query
     return (
         query.get("check_name", run.name) == run.name

@@ -1,4 +1,4 @@
-"""The App on accounts, its webhooks and its check runs: what the users of the App do and see."""
+"""Installations, webhooks and check runs: what users of the App do and see."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Literal
 from tests.double import events
 from tests.double.people import People
 from tests.double.state import AccountType, CheckRun, Delivery, Installation, Repository
+from tests.patience import HANGS_S
 
 POLL_S = 0.02
 
 
 class GitHubDouble(People):
-    """A GitHub with one App, listening on 127.0.0.1 between ``async with`` and its end.
+    """A GitHub with one App, an async context manager that listens on 127.0.0.1.
 
     ``api_prefix`` is where REST is served ("" for the root, as on api.github.com; the default is that of GitHub
     Enterprise Server); git is always at the root. ``tree_limit`` is the number of entries after which a recursive
@@ -36,26 +37,26 @@ class GitHubDouble(People):
         permissions = dict(self.app.permissions)
         installed = Installation(next(self.state.ids), owner, chosen, permissions, self.state.now())
         self.state.installations[installed.id] = installed
-        await self._tell_of_installation("created", installed)
+        await self._deliver_installation("created", installed)
         return installed
 
     async def uninstall(self, installation: Installation) -> None:
         """Remove an installation and its tokens, and deliver ``installation``."""
-        reached = self.state.installed(installation)
+        repositories = self.state.installed(installation)
         del self.state.installations[installation.id]
         self._revoke(installation)
-        await self._hookshot.deliver(events.installation(self.state, "deleted", installation, reached))
+        await self._hookshot.deliver(events.installation(self.state, "deleted", installation, repositories))
 
     async def suspend(self, installation: Installation) -> None:
-        """Suspend an installation: its tokens end and it gets no new ones."""
+        """Suspend an installation: its tokens are revoked and it receives no new ones."""
         installation.suspended_at = self.state.now()
         self._revoke(installation)
-        await self._tell_of_installation("suspend", installation)
+        await self._deliver_installation("suspend", installation)
 
     async def unsuspend(self, installation: Installation) -> None:
-        """Let a suspended installation work again."""
+        """Unsuspend an installation."""
         installation.suspended_at = None
-        await self._tell_of_installation("unsuspend", installation)
+        await self._deliver_installation("unsuspend", installation)
 
     async def add_repositories(self, installation: Installation, repositories: Sequence[Repository]) -> None:
         """Add repositories to an installation on selected ones."""
@@ -64,9 +65,9 @@ class GitHubDouble(People):
         await self._hookshot.deliver(events.installation_repositories(self.state, "added", installation, repositories))
 
     async def remove_repositories(self, installation: Installation, repositories: Sequence[Repository]) -> None:
-        """Remove repositories from an installation, which is on selected ones from then on."""
-        kept = {repository.id for repository in self.state.installed(installation)}
-        installation.repository_ids = kept - {repository.id for repository in repositories}
+        """Remove repositories from an installation, which has selected repositories from then on."""
+        before = {repository.id for repository in self.state.installed(installation)}
+        installation.repository_ids = before - {repository.id for repository in repositories}
         await self._hookshot.deliver(events.installation_repositories(self.state, "removed", installation, repositories))
 
     # Webhooks
@@ -76,24 +77,24 @@ class GitHubDouble(People):
         await self._hookshot.deliver(events.ping(self.state))
 
     async def rerequest(self, run: CheckRun) -> None:
-        """Press "Re-run" on a check run; where the App is installed, deliver ``check_run``."""
+        """Press "Re-run" on a check run; deliver ``check_run`` if the App is installed."""
         installed = self.state.installation_of(self.state.repositories[run.repository_id])
         if installed is not None:
             await self._hookshot.deliver(events.check_run(self.state, "rerequested", installed, run))
 
     async def redeliver(self, delivery_id: int | str) -> Delivery:
         """Send an event again: by the number of a delivery, or by its X-GitHub-Delivery, which stays the same."""
-        wanted = [d for d in self.state.deliveries if delivery_id in (d.id, d.guid)]
-        return await self._hookshot.redeliver(wanted[-1])
+        attempts = [d for d in self.state.deliveries if delivery_id in (d.id, d.guid)]
+        return await self._hookshot.redeliver(attempts[-1])
 
     async def settle(self) -> None:
-        """Wait for the events that the App's own requests caused."""
+        """Wait for events caused by the App's own requests."""
         await self._hookshot.settle()
 
     # Check runs
 
     def check_runs(self, repository: Repository, sha: str | None = None) -> list[CheckRun]:
-        """Return the check runs of a repository, or of one commit, oldest first."""
+        """The check runs of a repository, or of one commit, oldest first."""
         runs = [run for run in self.state.check_runs.values() if run.repository_id == repository.id]
         return [run for run in runs if sha in (None, run.head_sha)]
 
@@ -104,9 +105,9 @@ class GitHubDouble(People):
         *,
         name: str | None = None,
         status: str = "completed",
-        timeout_s: float = 30.0,
+        timeout_s: float = HANGS_S,
     ) -> CheckRun:
-        """Return the newest check run of a commit (and name) once it has had that status; TimeoutError says what is there."""
+        """Wait until the newest check run of a commit (and name) has had that status. The TimeoutError lists the existing ones."""
         try:
             async with asyncio.timeout(timeout_s):
                 while True:
@@ -115,15 +116,15 @@ class GitHubDouble(People):
                         return runs[-1]
                     await asyncio.sleep(POLL_S)
         except TimeoutError as error:
-            there = [f"{run.name}: {run.status}" for run in self.check_runs(repository, sha)]
-            message = f"no check run of {repository.full_name} at {sha} became {status} within {timeout_s} s; there: {there}"
+            existing = [f"{run.name}: {run.status}" for run in self.check_runs(repository, sha)]
+            message = f"no check run of {repository.full_name} at {sha} became {status} within {timeout_s} s; existing: {existing}"
             raise TimeoutError(message) from error
 
-    async def _tell_of_installation(self, action: str, installation: Installation) -> None:
-        """Deliver ``installation`` with the repositories that it reaches."""
-        reached = self.state.installed(installation)
-        await self._hookshot.deliver(events.installation(self.state, action, installation, reached))
+    async def _deliver_installation(self, action: str, installation: Installation) -> None:
+        """Deliver ``installation`` with its repositories."""
+        repositories = self.state.installed(installation)
+        await self._hookshot.deliver(events.installation(self.state, action, installation, repositories))
 
     def _revoke(self, installation: Installation) -> None:
-        """Forget the tokens of an installation."""
+        """Revoke the tokens of an installation."""
         self.state.tokens = {v: t for v, t in self.state.tokens.items() if t.installation_id != installation.id}

@@ -1,4 +1,4 @@
-"""GitHub's error answers.
+"""GitHub's error responses.
 
 https://docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-rest-api
 """
@@ -13,7 +13,7 @@ DOCUMENTATION_URL = "https://docs.github.com/rest"
 
 
 class ApiError(Exception):
-    """An answer that is not a success, with GitHub's own words where they are known."""
+    """An error response, with GitHub's own message where it is known."""
 
     def __init__(
         self,
@@ -30,16 +30,16 @@ class ApiError(Exception):
         self.headers = dict(headers or {})
 
     def body(self) -> Json:
-        """Return the JSON that GitHub answers."""
+        """GitHub's JSON for this error."""
         errors = {} if self.errors is None else {"errors": self.errors}
         return {"message": self.message, **errors, "documentation_url": DOCUMENTATION_URL, "status": str(self.status)}
 
 
 def not_found() -> ApiError:
-    """Return the answer for what does not exist or must not be known to exist."""
+    """The response for things that do not exist, or must not be known to exist."""
     return ApiError(404, "Not Found")
 
 
 def forbidden(what: str = "integration") -> ApiError:
-    """Return the answer to a token without the permission."""
+    """The response to a token without the permission."""
     return ApiError(403, f"Resource not accessible by {what}")

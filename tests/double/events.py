@@ -1,4 +1,4 @@
-"""Payloads of the webhooks that the App receives.
+"""Payloads of the App's webhooks.
 
 https://docs.github.com/en/webhooks/webhook-events-and-payloads
 """
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from tests.double import git, views
 from tests.double.state import Account, App, CheckRun, Installation, Json, Repository, State, node_id, timestamp
 
-# Every App gets these, whatever it subscribed to; the checks events come with the permission checks:write.
+# Every App receives these, without a subscription; check events come with the permission checks:write.
 _UNASKED = ("ping", "installation", "installation_repositories", "check_run", "check_suite")
 
 
 @dataclass(frozen=True)
 class Event:
-    """An event that is ready to be sent; the ids are those that GitHub shows in its list of deliveries."""
+    """An event to deliver; GitHub shows the ids in its list of deliveries."""
 
     name: str
     payload: Json
@@ -25,7 +25,7 @@ class Event:
     repository_id: int | None = None
 
     def reaches(self, app: App) -> bool:
-        """Say whether the App gets events of this name."""
+        """True if the App receives events with this name."""
         return self.name in _UNASKED or self.name in app.events
 
 
@@ -43,12 +43,12 @@ class Push:
 
 
 def sender(state: State) -> Account:
-    """Return the user who does everything on this GitHub."""
+    """The user who performs all actions on this GitHub."""
     return state.account("mona", "User")
 
 
 def ping(state: State) -> Event:
-    """Return the event that GitHub sends to a new webhook."""
+    """The event that GitHub sends to a new webhook."""
     app = state.app
     hook = {
         "type": "App",
@@ -66,12 +66,12 @@ def ping(state: State) -> Event:
 
 
 def installation(state: State, action: str, installed: Installation, repositories: Iterable[Repository]) -> Event:
-    """Return the App having been installed, removed (``deleted``), suspended or unsuspended."""
+    """The App was installed (``created``), removed (``deleted``), suspended or unsuspended."""
     payload = {
         "action": action,
         "installation": views.installation(state, installed),
         "repositories": [views.short_repository(repository) for repository in repositories],
-        **_by(state, installed),
+        **_sender_fields(state, installed),
     }
     if action == "created":
         payload["requester"] = None
@@ -79,7 +79,7 @@ def installation(state: State, action: str, installed: Installation, repositorie
 
 
 def installation_repositories(state: State, action: str, installed: Installation, repositories: Iterable[Repository]) -> Event:
-    """Return repositories having been ``added`` to an installation, or ``removed`` from it."""
+    """Repositories were ``added`` to an installation, or ``removed`` from it."""
     listed = [views.short_repository(repository) for repository in repositories]
     payload = {
         "action": action,
@@ -88,26 +88,26 @@ def installation_repositories(state: State, action: str, installed: Installation
         "repositories_added": listed if action == "added" else [],
         "repositories_removed": listed if action == "removed" else [],
         "requester": None,
-        **_by(state, installed),
+        **_sender_fields(state, installed),
     }
     return Event("installation_repositories", payload, installed.id)
 
 
 def repository(state: State, action: str, installed: Installation, repo: Repository, changes: Json) -> Event:
-    """Return a repository having been ``created``, ``deleted``, ``renamed`` or ``edited`` (``changes``: what it was)."""
-    payload = {"action": action, **({"changes": changes} if changes else {}), **_about(state, installed, repo)}
+    """A repository was ``created``, ``deleted``, ``renamed`` or ``edited``; ``changes`` has the old values."""
+    payload = {"action": action, **({"changes": changes} if changes else {}), **_repository_fields(state, installed, repo)}
     return Event("repository", payload, installed.id, repo.id)
 
 
 def push(state: State, installed: Installation, repo: Repository, moved: Push) -> Event:
-    """Return a branch having moved: https://docs.github.com/en/webhooks/webhook-events-and-payloads#push."""
+    """A branch moved: https://docs.github.com/en/webhooks/webhook-events-and-payloads#push."""
     html_url = f"{state.server_url}/{repo.full_name}"
     who = sender(state)
     payload = {
         "ref": moved.ref,
         "before": moved.before,
         "after": moved.after,
-        **_about(state, installed, repo),
+        **_repository_fields(state, installed, repo),
         "repository": _push_repository(state, repo),
         "pusher": {"name": who.login, "email": _email(who.login)},
         "created": moved.before == git.NO_COMMIT,
@@ -122,7 +122,7 @@ def push(state: State, installed: Installation, repo: Repository, moved: Push) -
 
 
 def check_suite_requested(state: State, installed: Installation, repo: Repository, moved: Push) -> Event:
-    """Return the request for checks that goes with every push."""
+    """The request for checks that accompanies each push."""
     head = moved.head[0] if moved.head else None
     suite = state.check_suite(repo, moved.after)
     url = f"{state.api_url}/repos/{repo.full_name}/check-suites/{suite}"
@@ -147,12 +147,12 @@ def check_suite_requested(state: State, installed: Installation, repo: Repositor
         "check_runs_url": f"{url}/check-runs",
         "head_commit": None if head is None else _head_commit(head),
     }
-    payload = {"action": "requested", "check_suite": check_suite, **_about(state, installed, repo)}
+    payload = {"action": "requested", "check_suite": check_suite, **_repository_fields(state, installed, repo)}
     return Event("check_suite", payload, installed.id, repo.id)
 
 
 def check_run(state: State, action: str, installed: Installation, run: CheckRun) -> Event:
-    """Return a check run having been ``created``, ``completed`` or asked to run again (``rerequested``)."""
+    """A check run was ``created``, ``completed`` or ``rerequested``."""
     repo = state.repositories[run.repository_id]
     suite = {
         "id": run.suite_id,
@@ -172,30 +172,30 @@ def check_run(state: State, action: str, installed: Installation, run: CheckRun)
     payload = {
         "action": action,
         "check_run": {**views.check_run(state, run), "check_suite": suite},
-        **_about(state, installed, repo),
+        **_repository_fields(state, installed, repo),
     }
     return Event("check_run", payload, installed.id, repo.id)
 
 
-def _by(state: State, installed: Installation) -> Json:
-    """Return who did it, and the organisation where it happened in one."""
+def _sender_fields(state: State, installed: Installation) -> Json:
+    """The sender, and the organization if there is one."""
     payload: Json = {"sender": views.account(state, sender(state))}
     if installed.account.type == "Organization":
         payload["organization"] = views.organization(state, installed.account)
     return payload
 
 
-def _about(state: State, installed: Installation, repo: Repository) -> Json:
-    """Return the part that all events about a repository share."""
+def _repository_fields(state: State, installed: Installation, repo: Repository) -> Json:
+    """Shared by all events about a repository."""
     return {
         "repository": views.repository(state, repo),
         "installation": {"id": installed.id, "node_id": node_id("IN", installed.id)},
-        **_by(state, installed),
+        **_sender_fields(state, installed),
     }
 
 
 def _push_repository(state: State, repo: Repository) -> Json:
-    """Return a repository as in ``push`` alone: some times in Unix seconds, and three more fields."""
+    """A repository as in ``push`` only: some times in Unix seconds, and three more fields."""
     shown = views.repository(state, repo)
     of_organization = {"organization": repo.owner} if shown["owner"]["type"] == "Organization" else {}
     return {
@@ -210,12 +210,12 @@ def _push_repository(state: State, repo: Repository) -> Json:
 
 
 def _commit(html_url: str, commit: git.Commit, changes: dict[str, list[str]]) -> Json:
-    """Return a commit as in ``push``."""
+    """A commit as in ``push``."""
     return {**_head_commit(commit), "distinct": True, "url": f"{html_url}/commit/{commit.sha}", **changes}
 
 
 def _head_commit(commit: git.Commit) -> Json:
-    """Return what commits of all events share."""
+    """Shared by commits in all events."""
     return {
         "id": commit.sha,
         "tree_id": commit.tree,
@@ -227,5 +227,5 @@ def _head_commit(commit: git.Commit) -> Json:
 
 
 def _email(login: str) -> str:
-    """Return the address that hides a user's own."""
+    """GitHub's noreply address of a user."""
     return f"{login}@users.noreply.github.com"

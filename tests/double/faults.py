@@ -1,4 +1,4 @@
-"""What can go wrong between the App and GitHub, injected request by request."""
+"""Faults between the App and GitHub, injected per request."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aiohttp.typedefs import Handler
 
 @dataclass(frozen=True)
 class Answer:
-    """Answer this instead of doing the work: a 502 with HTML, a 429 with Retry-After, a 500."""
+    """Respond with this instead of handling the request: a 502 with HTML, a 429 with Retry-After, a 500."""
 
     status: int
     body: str = ""
@@ -25,19 +25,19 @@ class Answer:
 
 @dataclass(frozen=True)
 class Reset:
-    """Cut the connection (TCP RST) before doing the work."""
+    """Reset the connection (TCP RST) before handling the request."""
 
 
 @dataclass(frozen=True)
 class Delay:
-    """Do the work after so many seconds."""
+    """Handle the request after a delay."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class LostAnswer:
-    """Do the work, then cut the connection: the caller cannot know that it succeeded."""
+    """Handle the request, then reset the connection: the caller cannot know that it succeeded."""
 
 
 Response: TypeAlias = Answer | Reset | Delay | LostAnswer
@@ -54,22 +54,22 @@ class Fault:
 
 
 class Faults:
-    """The faults that are still to happen, first added first served."""
+    """Pending faults, in the order in which they were added."""
 
     def __init__(self) -> None:
-        self._waiting: list[Fault] = []
+        self._pending: list[Fault] = []
 
     def add(self, method: str, path_regex: str, times: int, response: Response) -> None:
-        """Let the next ``times`` requests whose path contains a match of ``path_regex`` go wrong."""
-        self._waiting.append(Fault(method.upper(), re.compile(path_regex), times, response))
+        """Inject a fault into the next ``times`` requests whose path matches ``path_regex``."""
+        self._pending.append(Fault(method.upper(), re.compile(path_regex), times, response))
 
     def clear(self) -> None:
-        """Forget the faults that have not happened yet."""
-        self._waiting.clear()
+        """Remove all pending faults."""
+        self._pending.clear()
 
     def take(self, method: str, path: str) -> Response | None:
-        """Return what shall happen to this request, and count it."""
-        for fault in self._waiting:
+        """The fault for this request, if any; counts it."""
+        for fault in self._pending:
             if fault.times > 0 and fault.method in ("*", method) and fault.path.search(path):
                 fault.times -= 1
                 return fault.response
@@ -77,22 +77,22 @@ class Faults:
 
 
 async def apply(response: Response, request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Serve a request the way the fault wants it."""
+    """Handle a request with a fault."""
     match response:
         case Answer(status, body, headers):
             return web.Response(status=status, text=body, headers=_html(headers))
         case Reset():
-            return cut(request)
+            return reset(request)
         case Delay(seconds):
             await asyncio.sleep(seconds)
             return await handler(request)
         case LostAnswer():
             await handler(request)
-            return cut(request)
+            return reset(request)
 
 
-def cut(request: web.Request) -> web.Response:
-    """Reset the connection; the response returned is for the handler's signature, it reaches nobody."""
+def reset(request: web.Request) -> web.Response:
+    """Reset the connection. The returned response only satisfies the signature."""
     if request.transport is not None:
         connection = request.transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -101,5 +101,5 @@ def cut(request: web.Request) -> web.Response:
 
 
 def _html(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers, as HTML unless they say otherwise: that is what GitHub's proxies answer."""
+    """The headers, by default for HTML, like the responses of GitHub's proxies."""
     return {"Content-Type": "text/html; charset=utf-8", **headers}

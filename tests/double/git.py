@@ -1,4 +1,4 @@
-"""Bare repositories through git's own plumbing: commits are written by ``git fast-import``, read by ``log`` and ``ls-tree``.
+"""Bare repositories with git's plumbing commands: ``git fast-import`` writes commits, ``log`` and ``ls-tree`` read them.
 
 https://git-scm.com/docs/git-fast-import
 """
@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 NO_COMMIT = "0" * 40
 
-# GitHub serves any object that it has, and partial clones; plain git serves branch tips only.
+# GitHub serves any object, and partial clones; plain git serves branch tips only.
 _SERVER_OPTIONS = ("uploadpack.allowAnySHA1InWant", "uploadpack.allowFilter")
 _LOG_FORMAT = "%H%x00%T%x00%P%x00%an%x00%ae%x00%at%x00%cn%x00%ce%x00%ct%x00%B"
 
@@ -29,7 +29,7 @@ class Executable:
 
 @dataclass(frozen=True)
 class Symlink:
-    """A symbolic link; the target is not checked, so it may point outside the tree."""
+    """A symbolic link; the target may be outside of the tree."""
 
     target: str
 
@@ -46,7 +46,7 @@ Content: TypeAlias = str | bytes | Executable | Symlink | Submodule
 
 @dataclass(frozen=True)
 class Signature:
-    """Who wrote a commit, and when."""
+    """The author or committer of a commit, and the time."""
 
     name: str
     email: str
@@ -77,11 +77,11 @@ class TreeEntry:
 
 
 class GitError(Exception):
-    """Git said no; the message is git's."""
+    """Git failed; the message is git's."""
 
 
 def environment() -> dict[str, str]:
-    """Return an environment in which git neither reads this machine's configuration nor asks questions."""
+    """An environment in which git reads no configuration of this machine and never prompts."""
     return {
         "PATH": os.environ["PATH"],
         "HOME": os.devnull,
@@ -93,7 +93,7 @@ def environment() -> dict[str, str]:
 
 
 async def run(directory: Path, *arguments: str, stdin: bytes = b"") -> bytes:
-    """Return what git prints; raise GitError when it fails."""
+    """Run git and return its output. Raises GitError."""
     process = await asyncio.create_subprocess_exec(
         "git",
         "-C",
@@ -111,7 +111,7 @@ async def run(directory: Path, *arguments: str, stdin: bytes = b"") -> bytes:
 
 
 async def create(directory: Path, default_branch: str) -> None:
-    """Make an empty bare repository that serves what GitHub serves."""
+    """Create an empty bare repository that serves objects as GitHub does."""
     await run(directory.parent, "init", "--quiet", "--bare", "--template=", f"--initial-branch={default_branch}", directory.name)
     for option in _SERVER_OPTIONS:
         await run(directory, "config", option, "true")
@@ -127,7 +127,7 @@ async def commit(
     parent: str | None,
     tree_of: str | None = None,
 ) -> str:
-    """Commit ``files`` (None deletes) on top of ``parent`` and move the branch there; return the commit's sha.
+    """Commit ``files`` (None deletes one) on top of ``parent``, and move the branch; the commit's sha.
 
     ``tree_of`` names the commit whose tree is changed, where that is not the parent (an amended commit).
     """
@@ -144,7 +144,7 @@ async def commit(
 
 
 def _change(path: str, content: Content | None) -> bytes:
-    """Return the fast-import command that brings one path to its content."""
+    """The fast-import command for one path."""
     quoted = '"' + path.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
     match content:
         case None:
@@ -160,17 +160,17 @@ def _change(path: str, content: Content | None) -> bytes:
 
 
 def _data(content: bytes) -> bytes:
-    """Return content in fast-import's counted form."""
+    """Content in fast-import's counted form."""
     return b"data %d\n%b\n" % (len(content), content)
 
 
 def _bytes(content: str | bytes) -> bytes:
-    """Return text as UTF-8."""
+    """Text as UTF-8."""
     return content.encode() if isinstance(content, str) else content
 
 
 def read_directory(directory: Path) -> dict[str, Content]:
-    """Return the files below a directory by their relative path, without ``.git``."""
+    """The files below a directory by their relative path, without ``.git``."""
     files: dict[str, Content] = {}
     for path in sorted(directory.rglob("*")):
         relative = path.relative_to(directory)
@@ -186,7 +186,7 @@ def read_directory(directory: Path) -> dict[str, Content]:
 
 
 async def resolve(directory: Path, name: str, kind: str = "commit") -> str | None:
-    """Return the sha of the commit (or tree) that a branch, tag or sha names, or None."""
+    """The sha of the commit (or tree) of a branch, tag or sha, None if there is none."""
     try:
         output = await run(directory, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{{kind}}}")
     except GitError:
@@ -195,17 +195,17 @@ async def resolve(directory: Path, name: str, kind: str = "commit") -> str | Non
 
 
 async def is_empty(directory: Path) -> bool:
-    """Say whether a repository has no branch and no tag."""
+    """True without any branch or tag."""
     return not await run(directory, "for-each-ref", "--count=1")
 
 
 async def read_commit(directory: Path, sha: str) -> Commit:
-    """Return one commit; raise GitError when there is none."""
+    """Read one commit. Raises GitError if there is none."""
     return (await log(directory, sha, limit=1))[0]
 
 
 async def log(directory: Path, *revisions: str, limit: int) -> list[Commit]:
-    """Return at most ``limit`` commits of a range, newest first."""
+    """At most ``limit`` commits of a range, newest first."""
     output = await run(directory, "log", "-z", f"--max-count={limit}", f"--format={_LOG_FORMAT}", *revisions, "--")
     fields = output.decode().split("\0")
     width = _LOG_FORMAT.count("%x00") + 1
@@ -213,7 +213,7 @@ async def log(directory: Path, *revisions: str, limit: int) -> list[Commit]:
 
 
 def _commit(fields: list[str]) -> Commit:
-    """Return a commit from the fields of ``_LOG_FORMAT``."""
+    """A commit from the fields of ``_LOG_FORMAT``."""
     sha, tree, parents, author, author_email, authored_at, committer, committer_email, committed_at, message = fields
     return Commit(
         sha,
@@ -226,7 +226,7 @@ def _commit(fields: list[str]) -> Commit:
 
 
 async def changes(directory: Path, sha: str) -> dict[str, list[str]]:
-    """Return the paths that a commit ``added``, ``removed`` and ``modified`` against its first parent."""
+    """The paths ``added``, ``removed`` and ``modified`` compared with the first parent."""
     output = await run(directory, "diff-tree", "--root", "-r", "-z", "--no-renames", "--name-status", "--no-commit-id", sha)
     fields = output.decode().split("\0")
     words = {"A": "added", "D": "removed"}
@@ -237,21 +237,21 @@ async def changes(directory: Path, sha: str) -> dict[str, list[str]]:
 
 
 async def tree(directory: Path, sha: str, *, recursive: bool) -> list[TreeEntry]:
-    """Return the entries of a tree, subtrees included, in git's order."""
+    """The entries of a tree, subtrees included, in git's order."""
     flags = ("-r", "-t") if recursive else ()
     output = await run(directory, "ls-tree", "-z", "-l", *flags, sha)
     return [_tree_entry(line) for line in output.decode().split("\0") if line]
 
 
 def _tree_entry(line: str) -> TreeEntry:
-    """Return an entry from one line of ``ls-tree -l``."""
+    """An entry from one line of ``ls-tree -l``."""
     description, _, path = line.partition("\t")
     mode, kind, sha, size = description.split()
     return TreeEntry(mode, kind, sha, None if size == "-" else int(size), path)
 
 
 async def is_ancestor(directory: Path, ancestor: str, descendant: str) -> bool:
-    """Say whether a branch can move from one commit to the other without force."""
+    """True if a branch can be fast-forwarded from one commit to the other."""
     try:
         await run(directory, "merge-base", "--is-ancestor", ancestor, descendant)
     except GitError:

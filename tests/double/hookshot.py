@@ -1,4 +1,4 @@
-"""The sender of webhooks: signs, posts, remembers every attempt and can repeat it.
+"""The sender of webhooks: signs and sends deliveries, records every attempt, and can repeat it.
 
 https://docs.github.com/en/webhooks/webhook-events-and-payloads#delivery-headers
 https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
@@ -23,12 +23,12 @@ TIMEOUT_S = 10.0
 
 
 def sign(secret: str, body: bytes, algorithm: str) -> str:
-    """Return a signature header: ``sha256=…`` or ``sha1=…``."""
+    """A signature header: ``sha256=…`` or ``sha1=…``."""
     return f"{algorithm}={hmac.new(secret.encode(), body, algorithm).hexdigest()}"
 
 
 class Hookshot:
-    """Delivers events to the App's webhook; without a URL, or for an event not subscribed to, nothing is sent."""
+    """Delivers events to the App's webhook. Nothing is sent without a URL or a subscription to the event."""
 
     def __init__(self, state: State, session: aiohttp.ClientSession) -> None:
         self._state = state
@@ -36,38 +36,38 @@ class Hookshot:
         self._background: set[asyncio.Task[object]] = set()
 
     async def deliver(self, *events: Event) -> None:
-        """Deliver events one after the other, and return when the last was answered or given up."""
+        """Deliver events one after the other; returns after the last response or timeout."""
         for event in events:
             if self._state.app.webhook_url and event.reaches(self._state.app):
                 await self._attempt(self._new_delivery(event, self._state.app.webhook_url))
 
     def deliver_later(self, events: Iterable[Event]) -> None:
-        """Deliver events while the request that caused them is answered, as GitHub does."""
-        self._hold(self.deliver(*events))
+        """Deliver events in the background, as GitHub does for those that a request causes."""
+        self._start(self.deliver(*events))
 
     def redeliver_later(self, delivery: Delivery) -> None:
-        """Send a delivery again while the request for it is answered."""
-        self._hold(self.redeliver(delivery))
+        """Send a delivery again in the background."""
+        self._start(self.redeliver(delivery))
 
-    def _hold(self, work: Coroutine[None, None, object]) -> None:
-        """Run something in the background, where :meth:`settle` and :meth:`close` find it."""
+    def _start(self, work: Coroutine[None, None, object]) -> None:
+        """Run work in the background, tracked for :meth:`settle` and :meth:`close`."""
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
     async def settle(self) -> None:
-        """Wait for the deliveries in the background."""
+        """Wait for background deliveries."""
         while self._background:
             await asyncio.gather(*self._background)
 
     async def close(self) -> None:
-        """Stop the deliveries in the background."""
+        """Cancel background deliveries."""
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
 
     async def redeliver(self, delivery: Delivery) -> Delivery:
-        """Send a delivery again, to where the webhook points now, under the same X-GitHub-Delivery."""
+        """Send a delivery again with the same X-GitHub-Delivery, to the webhook's current URL."""
         again = replace(
             delivery,
             id=next(self._state.ids),
@@ -83,7 +83,7 @@ class Hookshot:
         return again
 
     def _new_delivery(self, event: Event, url: str) -> Delivery:
-        """Return a delivery that has not been attempted."""
+        """A delivery that has not been attempted."""
         return Delivery(
             id=next(self._state.ids),
             guid=str(uuid.uuid4()),
@@ -97,7 +97,7 @@ class Hookshot:
         )
 
     async def _attempt(self, delivery: Delivery) -> None:
-        """Post a delivery once and note how it went."""
+        """Post a delivery once and record the outcome."""
         self._state.deliveries.append(delivery)
         body = json.dumps(delivery.payload, separators=(",", ":")).encode()
         delivery.request_headers = self._headers(delivery, body)
@@ -122,7 +122,7 @@ class Hookshot:
             delivery.status = "OK" if response.ok else f"Invalid HTTP Response: {response.status}"
 
     def _headers(self, delivery: Delivery, body: bytes) -> dict[str, str]:
-        """Return the headers of a delivery; without a secret there is no signature."""
+        """The headers of a delivery; signed if there is a secret."""
         app = self._state.app
         headers = {
             "Accept": "*/*",
@@ -141,7 +141,7 @@ class Hookshot:
 
 
 def delivery_item(delivery: Delivery) -> Json:
-    """Return an attempt as GitHub lists it: https://docs.github.com/en/rest/apps/webhooks."""
+    """A delivery attempt as in GitHub's list: https://docs.github.com/en/rest/apps/webhooks."""
     return {
         "id": delivery.id,
         "guid": delivery.guid,
@@ -159,7 +159,7 @@ def delivery_item(delivery: Delivery) -> Json:
 
 
 def delivery_detail(delivery: Delivery) -> Json:
-    """Return an attempt with its request and response."""
+    """A delivery attempt with its request and response."""
     return {
         **delivery_item(delivery),
         "url": delivery.url,

@@ -1,4 +1,4 @@
-"""The server's life, and what it lets tests look at."""
+"""Starting and stopping the server, and its recorded requests and deliveries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.double.state import App, Clock, Delivery, RecordedRequest, State, Tok
 
 
 class RunningServer:
-    """Starts and stops; :class:`~tests.double.GitHubDouble` explains the parameters."""
+    """Starts and stops the server; :class:`~tests.double.GitHubDouble` explains the parameters."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class RunningServer:
         self.faults = Faults()
 
     async def __aenter__(self) -> Self:
-        """Start to listen, on a port that the operating system chooses."""
+        """Listen on a free port."""
         self.state.root = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="github-double-")))
         session = await self._stack.enter_async_context(aiohttp.ClientSession())
         self._hookshot = Hookshot(self.state, session)
@@ -76,12 +76,12 @@ class RunningServer:
 
     @property
     def api_url(self) -> str:
-        """What GITHUB_API_URL shall be."""
+        """For GITHUB_API_URL."""
         return self.state.api_url
 
     @property
     def server_url(self) -> str:
-        """What GITHUB_SERVER_URL shall be; git is at ``{server_url}/{owner}/{name}.git``."""
+        """For GITHUB_SERVER_URL; git is at ``{server_url}/{owner}/{name}.git``."""
         return self.state.server_url
 
     @property
@@ -96,13 +96,13 @@ class RunningServer:
 
     @property
     def violations(self) -> list[str]:
-        """What in the requests so far does not fit GitHub's schema; a good App leaves it empty."""
+        """Violations of GitHub's schema in all requests; a correct App causes none."""
         return self.state.violations
 
 
 @cache
 def key_pair() -> tuple[str, str]:
-    """Return an RSA key, private and public, in PEM; one for all doubles of a process, because making one takes 0.1 s."""
+    """An RSA key, private and public, in PEM; shared by all doubles of a process, because generating one takes 0.1 s."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     encoding = serialization.Encoding.PEM
     private = key.private_bytes(encoding, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
@@ -111,7 +111,7 @@ def key_pair() -> tuple[str, str]:
 
 
 def new_app(webhook_url: str | None, clock: Clock) -> App:
-    """Return an App with a fresh webhook secret."""
+    """An App with a fresh webhook secret."""
     private, public = key_pair()
     return App(
         id=secrets.randbelow(900_000) + 100_000,

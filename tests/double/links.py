@@ -1,4 +1,4 @@
-"""The links that stand in GitHub's JSON for repositories and users, as URI templates.
+"""The links in GitHub's JSON for repositories and users, as URI templates.
 
 https://docs.github.com/en/rest/using-the-rest-api/getting-started-with-the-rest-api#hypermedia
 """

@@ -1,4 +1,4 @@
-"""Who has a token besides the App: users of several kinds, other Apps, and workflows of GitHub Actions.
+"""Other holders of tokens: users, other Apps, and workflows of GitHub Actions.
 
 https://docs.github.com/en/authentication/keeping-your-account-and-data-secure/about-authentication-to-github#githubs-token-formats
 """
@@ -16,7 +16,7 @@ LIFETIME = timedelta(hours=8)
 
 
 class People(Pushes):
-    """Gives out tokens. ``roles`` are what their users may do; a private repository besides them is not found."""
+    """Creates tokens. ``roles`` are the users' roles in repositories; other private repositories are not found."""
 
     def user_token(
         self,
@@ -26,13 +26,13 @@ class People(Pushes):
         client_id: str | None = None,
         permissions: Mapping[str, str] | None = None,
     ) -> str:
-        """Return a token of an App's user: of ours, where it is installed, or of another one with these permissions."""
+        """A user token of our App, limited to its installations, or of another App with these permissions."""
         return self._user_token("ghu_", login, roles, client_id=client_id or self.app.client_id, permissions=dict(permissions or {}))
 
     def classic_token(
         self, login: str, roles: Mapping[Repository, Role], *, scopes: Collection[str] = ("repo",), prefix: str = "ghp_"
     ) -> str:
-        """Return a classic personal token, or (``gho_``) one of an OAuth app."""
+        """A classic personal token, or (``gho_``) one of an OAuth app."""
         return self._user_token(prefix, login, roles, scopes=frozenset(scopes))
 
     def fine_grained_token(
@@ -43,22 +43,22 @@ class People(Pushes):
         permissions: Mapping[str, str],
         repositories: Collection[Repository] | None = None,
     ) -> str:
-        """Return a fine-grained personal token, for some of the user's repositories or for all of them."""
+        """A fine-grained personal token, for some of the user's repositories or for all of them."""
         chosen = None if repositories is None else frozenset(repository.id for repository in repositories)
         return self._user_token("github_pat_", login, roles, permissions={"metadata": "read", **permissions}, repository_ids=chosen)
 
     def actions_token(self, repository: Repository, permissions: Mapping[str, str]) -> str:
-        """Return a workflow's ``GITHUB_TOKEN``: https://docs.github.com/en/actions/security-for-github-actions/security-guides."""
+        """A workflow's ``GITHUB_TOKEN``: https://docs.github.com/en/actions/security-for-github-actions/security-guides."""
         value = new_token_value(self.app.id, self.state.token_form, len(self.state.tokens))
         only = frozenset({repository.id})
         return self._keep(Token(value, self.state.now() + LIFETIME, {"metadata": "read", **permissions}, repository_ids=only))
 
     def revoke(self, token: str) -> None:
-        """Make a token an unknown one."""
+        """Revoke a token."""
         del self.state.tokens[token]
 
     def revoke_all_tokens(self) -> None:
-        """Make every token an unknown one."""
+        """Revoke every token."""
         self.state.tokens.clear()
 
     def _user_token(

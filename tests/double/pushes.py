@@ -1,4 +1,4 @@
-"""Repositories and pushes: what developers do."""
+"""Repositories and pushes: the actions of developers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_COMMITS_PER_PUSH = 2048
 
 
 class Pushes(RunningServer):
-    """Creates, changes and deletes repositories, and tells the App where it is installed."""
+    """Creates, changes and deletes repositories, and delivers events where the App is installed."""
 
     async def create_repository(
         self,
@@ -24,7 +24,7 @@ class Pushes(RunningServer):
         private: bool = True,
         default_branch: str = "main",
     ) -> Repository:
-        """Create a repository with one commit, or an empty one when there are no files.
+        """Create a repository with one commit, or an empty one without files.
 
         Where the App is installed on all repositories of the owner it hears of the new one, as on GitHub.
         """
@@ -34,7 +34,7 @@ class Pushes(RunningServer):
         repository = Repository(repository_id, full_name, private, default_branch, directory, self.state.now())
         self.state.account(repository.owner)
         self.state.repositories[repository.id] = repository
-        await self._tell_of_repository("created", repository)
+        await self._deliver_repository("created", repository)
         if files:
             await self.push(repository, files, branch=default_branch, message="Initial commit")
         return repository
@@ -49,7 +49,7 @@ class Pushes(RunningServer):
         force: bool = False,
         deliver: bool = True,
     ) -> str:
-        """Commit changes of files (None deletes one), push, and deliver ``push`` and ``check_suite``; return the sha.
+        """Commit changes of files (None deletes one), push, and deliver ``push`` and ``check_suite``; the commit's sha.
 
         Without a branch it is the default one; a new branch starts at the head of the default one. ``force`` amends
         the last commit instead of adding one; ``deliver=False`` loses the webhooks.
@@ -74,7 +74,7 @@ class Pushes(RunningServer):
         message: str = "Copy files",
         deliver: bool = True,
     ) -> str:
-        """Commit the files of a directory, exactly: what the branch has besides them is deleted; return the sha."""
+        """Make the branch equal to the files of a directory; the commit's sha."""
         files: dict[str, git.Content | None] = dict(git.read_directory(directory))
         tip = await git.resolve(repository.directory, f"refs/heads/{branch or repository.default_branch}")
         if tip is not None:
@@ -84,7 +84,7 @@ class Pushes(RunningServer):
         return await self.push(repository, files, branch=branch, message=message, deliver=deliver)
 
     async def create_branch(self, repository: Repository, branch: str, sha: str, *, deliver: bool = True) -> None:
-        """Push a new branch at a commit that is there already."""
+        """Push a new branch at an existing commit."""
         await git.run(repository.directory, "update-ref", f"refs/heads/{branch}", sha, git.NO_COMMIT)
         base = f"refs/heads/{repository.default_branch}"
         await self._announce(repository, events.Push(f"refs/heads/{branch}", git.NO_COMMIT, sha, base_ref=base), deliver=deliver)
@@ -96,14 +96,14 @@ class Pushes(RunningServer):
         await self._announce(repository, events.Push(f"refs/heads/{branch}", before, git.NO_COMMIT), deliver=deliver)
 
     async def rename_repository(self, repository: Repository, name: str) -> None:
-        """Rename a repository within its account; requests under the former name are redirected."""
+        """Rename a repository within its account; requests with the old name are redirected."""
         former = repository.name
         self.state.former_names[repository.full_name] = repository.id
         repository.full_name = f"{repository.owner}/{name}"
-        await self._tell_of_repository("renamed", repository, {"repository": {"name": {"from": former}}})
+        await self._deliver_repository("renamed", repository, {"repository": {"name": {"from": former}}})
 
     async def transfer_repository(self, repository: Repository, owner: str) -> None:
-        """Give a repository to another account; only where the App is installed there it hears of that."""
+        """Transfer a repository to another account. The App receives the event only if it is installed there."""
         former, before = self.state.account(repository.owner), self.state.installation_of(repository)
         self.state.former_names[repository.full_name] = repository.id
         self.state.account(owner)
@@ -112,18 +112,18 @@ class Pushes(RunningServer):
         repository.full_name = f"{owner}/{repository.name}"
         of = {"organization": views.organization} if former.type == "Organization" else {"user": views.account}
         changes = {"owner": {"from": {kind: view(self.state, former) for kind, view in of.items()}}}
-        await self._tell_of_repository("transferred", repository, changes)
+        await self._deliver_repository("transferred", repository, changes)
         if before is not None:
             await self._hookshot.deliver(events.installation_repositories(self.state, "removed", before, [repository]))
 
     async def set_default_branch(self, repository: Repository, branch: str) -> None:
-        """Make another branch the default one."""
+        """Change the default branch."""
         former, repository.default_branch = repository.default_branch, branch
         await git.run(repository.directory, "symbolic-ref", "HEAD", f"refs/heads/{branch}")
-        await self._tell_of_repository("edited", repository, {"default_branch": {"from": former}})
+        await self._deliver_repository("edited", repository, {"default_branch": {"from": former}})
 
     async def delete_repository(self, repository: Repository) -> None:
-        """Delete a repository, with what refers to it."""
+        """Delete a repository and all references to it."""
         installed = self.state.installation_of(repository)
         del self.state.repositories[repository.id]
         if installed is not None:
@@ -135,30 +135,30 @@ class Pushes(RunningServer):
             )
 
     async def _announce(self, repository: Repository, moved: events.Push, *, deliver: bool) -> None:
-        """Note a push and deliver its events."""
+        """Record a push and deliver its events."""
         repository.pushed_at = self.state.now()
         installed = self.state.installation_of(repository)
         if installed is None or installed.suspended_at is not None or not deliver:
             return
         described = await describe_push(repository, moved)
-        told = [events.push(self.state, installed, repository, described)]
+        deliveries = [events.push(self.state, installed, repository, described)]
         if moved.after != git.NO_COMMIT:
-            told.append(events.check_suite_requested(self.state, installed, repository, described))
-        await self._hookshot.deliver(*told)
+            deliveries.append(events.check_suite_requested(self.state, installed, repository, described))
+        await self._hookshot.deliver(*deliveries)
 
-    async def _tell_of_repository(self, action: str, repository: Repository, changes: Mapping[str, object] | None = None) -> None:
-        """Deliver ``repository``, and for a new one that the installation reaches it."""
+    async def _deliver_repository(self, action: str, repository: Repository, changes: Mapping[str, object] | None = None) -> None:
+        """Deliver ``repository``, and for a new one that it was added to the installation."""
         installed = self.state.installation_of(repository)
         if installed is None or installed.suspended_at is not None:
             return
-        told = [events.repository(self.state, action, installed, repository, dict(changes or {}))]
+        deliveries = [events.repository(self.state, action, installed, repository, dict(changes or {}))]
         if action == "created":
-            told.append(events.installation_repositories(self.state, "added", installed, [repository]))
-        await self._hookshot.deliver(*told)
+            deliveries.append(events.installation_repositories(self.state, "added", installed, [repository]))
+        await self._hookshot.deliver(*deliveries)
 
 
 async def describe_push(repository: Repository, moved: events.Push) -> events.Push:
-    """Return a push with its commits; a branch made at a known commit brings none, a deleted one has no head."""
+    """A push with its commits; a branch created at an existing commit has none, a deleted one has no head."""
     if moved.after == git.NO_COMMIT:
         return moved
     directory, created = repository.directory, moved.before == git.NO_COMMIT

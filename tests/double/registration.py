@@ -1,4 +1,4 @@
-"""How an App comes to be from a manifest: GitHub's form, as if the user pressed its button at once, and the exchange of the code.
+"""Creates an App from a manifest: GitHub's form, submitted immediately, and the exchange of the code.
 
 https://docs.github.com/en/apps/sharing-github-apps/registering-a-github-app-from-a-manifest
 """
@@ -39,7 +39,7 @@ _FIELDS = {
 
 
 async def register(request: web.Request) -> web.Response:
-    """``POST /settings/apps/new`` and ``/organizations/ORG/settings/apps/new``: back to the App with a code, or GitHub's page of errors."""
+    """``POST /settings/apps/new`` and ``/organizations/ORG/settings/apps/new``: redirects back with a code, or shows errors."""
     form = await request.post()
     state, organization = state_of(request), request.match_info.get("organization", "app-owner")
     try:
@@ -54,7 +54,7 @@ async def register(request: web.Request) -> web.Response:
 
 
 def create(state: State, manifest: Json, owner: str) -> str:
-    """Keep a new App until its code is exchanged, and return the code. Raise ValueError for a manifest that GitHub refuses."""
+    """Create an App; the code for it. Raises ValueError for a manifest that GitHub rejects."""
     if problems := manifest_problems(manifest):
         raise ValueError("; ".join(problems))
     private, public = _new_key()
@@ -78,7 +78,7 @@ def create(state: State, manifest: Json, owner: str) -> str:
 
 
 def manifest_problems(manifest: Json) -> list[str]:
-    """Return what GitHub would say of a manifest."""
+    """GitHub's errors for a manifest."""
     problems = [f"{name} wasn't supplied" for name in ("name", "url", "redirect_url") if not manifest.get(name)]
     problems += [f"{name} is not a field of a manifest" for name in manifest.keys() - _FIELDS]
     problems += [f"{name} must be a URL" for name in ("url", "redirect_url", "setup_url") if not _is_url(manifest.get(name, "http://x"))]

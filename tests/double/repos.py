@@ -23,7 +23,7 @@ async def get_repository(request: web.Request) -> web.Response:
 
 
 async def get_branch(request: web.Request) -> web.Response:
-    """https://docs.github.com/en/rest/branches/branches#get-a-branch; an empty repository has no branch at all."""
+    """https://docs.github.com/en/rest/branches/branches#get-a-branch; an empty repository has no branches."""
     state, repository = state_of(request), require_repository(request, "contents")
     branch = request.match_info["branch"]
     sha = await git.resolve(repository.directory, f"refs/heads/{branch}")
@@ -56,23 +56,23 @@ async def get_commit(request: web.Request) -> web.Response:
 async def list_commits(request: web.Request) -> web.Response:
     """https://docs.github.com/en/rest/commits/commits#list-commits: of the default branch, newest first, one page of them."""
     state, repository = state_of(request), require_repository(request, "contents")
-    await _refuse_empty(repository)
+    await _reject_empty(repository)
     limit = positive(request, "per_page", DEFAULT_PER_PAGE)
     listed = await git.log(repository.directory, repository.default_branch, limit=limit)
     return web.json_response([views.commit(state, repository, commit) for commit in listed])
 
 
 async def require_commit(repository: Repository, ref: str) -> str:
-    """Return the sha of the commit that a branch, tag or sha names; a 409 in an empty repository, otherwise a 422."""
-    await _refuse_empty(repository)
+    """The commit of a branch, tag or sha; 409 in an empty repository, 422 if there is none."""
+    await _reject_empty(repository)
     sha = await git.resolve(repository.directory, ref)
     if sha is None:
         raise ApiError(422, f"No commit found for SHA: {ref}")
     return sha
 
 
-async def _refuse_empty(repository: Repository) -> None:
-    """Answer as GitHub does while there is no commit."""
+async def _reject_empty(repository: Repository) -> None:
+    """Respond as GitHub does for an empty repository."""
     if await git.is_empty(repository.directory):
         raise ApiError(409, "Git Repository is empty.")
 
@@ -80,7 +80,7 @@ async def _refuse_empty(repository: Repository) -> None:
 async def get_reference(request: web.Request) -> web.Response:
     """https://docs.github.com/en/rest/git/refs#get-a-reference."""
     state, repository = state_of(request), require_repository(request, "contents")
-    await _refuse_empty(repository)
+    await _reject_empty(repository)
     ref = f"refs/{request.match_info['ref']}"
     sha = await git.resolve(repository.directory, ref)
     if sha is None:
@@ -98,7 +98,7 @@ async def get_reference(request: web.Request) -> web.Response:
 async def get_tree(request: web.Request) -> web.Response:
     """https://docs.github.com/en/rest/git/trees#get-a-tree: any value of ``recursive`` makes it so, even 0."""
     state, repository = state_of(request), require_repository(request, "contents")
-    await _refuse_empty(repository)
+    await _reject_empty(repository)
     sha = await git.resolve(repository.directory, request.match_info["sha"], kind="tree")
     if sha is None:
         raise not_found()
@@ -114,7 +114,7 @@ async def get_tree(request: web.Request) -> web.Response:
 
 
 def _tree_entry(url: str, entry: git.TreeEntry) -> Json:
-    """Return one entry of a tree; links to other repositories (``commit``) have no URL."""
+    """One entry of a tree; links to other repositories (``commit``) have no URL."""
     answer: Json = {"path": entry.path, "mode": entry.mode, "type": entry.type, "sha": entry.sha}
     if entry.size_bytes is not None:
         answer["size"] = entry.size_bytes

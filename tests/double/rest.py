@@ -1,4 +1,4 @@
-"""What all REST handlers share: finding the repository, checking the token, reading bodies, cutting lists into pages."""
+"""Shared by REST handlers: finding the repository, checking the token, reading bodies, paginating lists."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.double.state import Json, Repository, State, Token
 
 STATE = web.AppKey("STATE", State)
 HOOKSHOT = web.AppKey("HOOKSHOT", Hookshot)
-# The parsed body; the recording middleware has read it before any handler runs.
+# The parsed body, read by the recording middleware before any handler.
 BODY = web.RequestKey("BODY", object)
 
 MAX_PER_PAGE = 100
@@ -25,12 +25,12 @@ T = TypeVar("T")
 
 
 def state_of(request: web.Request) -> State:
-    """Return what GitHub knows."""
+    """The state of this GitHub."""
     return request.app[STATE]
 
 
 def body_of(request: web.Request) -> Json:
-    """Return the JSON object of a request, empty when there is no body; a 400 for anything else."""
+    """The JSON object of a request, empty without a body; 400 for anything else."""
     body = request.get(BODY)
     if body is None and not request.can_read_body:
         return {}
@@ -40,19 +40,19 @@ def body_of(request: web.Request) -> Json:
 
 
 def require_app(request: web.Request) -> State:
-    """Let only the App itself pass, by its JWT."""
+    """Require the App's JWT."""
     state = state_of(request)
     verify_app_jwt(state.app, request.headers.get("Authorization"), state.now())
     return state
 
 
 def token_of(request: web.Request) -> Token | None:
-    """Return the token of a request, None for an anonymous one."""
+    """The token of a request, None for an anonymous one."""
     return find_token(state_of(request), request.headers.get("Authorization"))
 
 
 def require_repository(request: web.Request, permission: str, level: str = "read") -> Repository:
-    """Return the repository of the path when the token may use it so; 404 when it may not see it, 403 otherwise."""
+    """The repository of the path if the token has the permission; 404 if it may not see it, otherwise 403."""
     token = token_of(request)
     repository = find_repository(request)
     permissions = permissions_on(state_of(request), token, repository)
@@ -65,7 +65,7 @@ def require_repository(request: web.Request, permission: str, level: str = "read
 
 
 def find_repository(request: web.Request) -> Repository:
-    """Return the repository of the path, whoever asks; a former name is redirected to the id."""
+    """The repository of the path, without checking the token; an old name is redirected to the id."""
     state, path = state_of(request), request.match_info
     if "repository_id" in path:
         repository = state.repositories.get(int(path["repository_id"]))
@@ -80,7 +80,7 @@ def find_repository(request: web.Request) -> Repository:
 
 
 def _moved(request: web.Request, repository_id: int) -> ApiError:
-    """Return the redirect of a renamed repository.
+    """The redirect of a renamed repository.
 
     https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api#follow-redirects
     """
@@ -91,7 +91,7 @@ def _moved(request: web.Request, repository_id: int) -> ApiError:
 
 
 def page(request: web.Request, items: Sequence[T]) -> tuple[list[T], dict[str, str]]:
-    """Return the page that is asked for and its Link header.
+    """The requested page and its Link header.
 
     https://docs.github.com/en/rest/using-the-rest-api/using-pagination-in-the-rest-api
     """
@@ -106,6 +106,6 @@ def page(request: web.Request, items: Sequence[T]) -> tuple[list[T], dict[str, s
 
 
 def positive(request: web.Request, name: str, default: int) -> int:
-    """Return a positive number of the query; GitHub ignores what is none."""
+    """A positive number in the query; GitHub ignores anything else."""
     text = request.query.get(name, "")
     return int(text) if text.isdecimal() and int(text) > 0 else default

@@ -1,4 +1,4 @@
-"""GitHub's own schema, through githubkit's models, applied to what goes over the wire in both directions.
+"""GitHub's own schema (githubkit's models), applied to requests, responses and events.
 
 https://github.com/github/rest-api-description. Each function returns a list of problems, empty when there are none.
 githubkit lets every optional field be null and drops unknown ones; GitHub does neither, so both are looked for here.
@@ -21,7 +21,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 UNKNOWN = ": unknown field"
 _REPO = r"/(?:repos/[^/]+/[^/]+|repositories/\d+)"
 
-# (method, path) → names of the models of the body; any of them will do.
+# (method, path) → names of models of the body; one must match.
 _REQUESTS = {
     ("POST", r"/app/installations/\d+/access_tokens"): ("AppInstallationsInstallationIdAccessTokensPostBody",),
     ("PATCH", r"/app/hook/config"): ("AppHookConfigPatchBody",),
@@ -36,7 +36,7 @@ _REQUESTS = {
     ),
 }
 
-# (method, path) → name of the model of a successful answer, in brackets for a list of them.
+# (method, path) → name of the model of a successful response, in brackets for a list.
 _RESPONSES = {
     ("GET", r"/app"): "Integration",
     ("POST", r"/app-manifests/[^/]+/conversions"): "AppManifestsCodeConversionsPostResponse201",
@@ -68,16 +68,16 @@ _ERRORS = ("BasicError", "ValidationError")
 
 
 def validate_request(method: str, path: str, body: object) -> list[str]:
-    """Return what is wrong with a request of the App; ``path`` is without the API prefix and query."""
-    for (wanted, pattern), names in _REQUESTS.items():
-        if wanted == method and re.fullmatch(pattern, path):
+    """Problems of a request of the App; ``path`` is without the API prefix and query."""
+    for (verb, pattern), names in _REQUESTS.items():
+        if verb == method and re.fullmatch(pattern, path):
             problems = _body_problems(names, {} if body is None else body)
             return [f"{method} {path}: {problem}" for problem in problems]
     return []
 
 
 def validate_response(method: str, path: str, status: int, body: object) -> list[str]:
-    """Return what is wrong with an answer of the double; an answer without a body is always right."""
+    """Problems of a response of the double; none without a body."""
     if body is None:
         return []
     names = _ERRORS if status >= HTTPStatus.MULTIPLE_CHOICES else _response_models(method, path)
@@ -85,37 +85,37 @@ def validate_response(method: str, path: str, status: int, body: object) -> list
         return [] if body == {} else [f"{method} {path}: no model for this answer"]
     problems = _problems(_adapter(names).validate_python, body)
     if names is _ERRORS:
-        # Not every model of an error has "status" or "errors", though the answers do.
+        # Not every error model has "status" or "errors", though the responses do.
         problems = [problem for problem in problems if not problem.endswith(UNKNOWN)]
     return [f"{method} {path} {status}: {problem}" for problem in problems]
 
 
 def validate_event(name: str, payload: dict[str, Any]) -> list[str]:
-    """Return what is wrong with the payload of a webhook."""
+    """Problems of a webhook's payload."""
     return [f"{name}: {problem}" for problem in _problems(partial(WebhookNamespace.parse_obj, name), payload)]
 
 
 def _response_models(method: str, path: str) -> tuple[str, ...]:
-    """Return the name of the model for a successful answer, none when GitHub's answer has no body."""
-    found = (name for (wanted, pattern), name in _RESPONSES.items() if re.fullmatch(wanted, method) and re.fullmatch(pattern, path))
+    """The model's name for a successful response, none if the response has no body."""
+    found = (name for (verb, pattern), name in _RESPONSES.items() if re.fullmatch(verb, method) and re.fullmatch(pattern, path))
     return tuple(islice(found, 1))
 
 
 @cache
 def _adapter(names: tuple[str, ...]) -> TypeAdapter[Any]:
-    """Return a validator for any of the models; building one takes a while, hence the cache."""
+    """A validator for any of the models; building one takes a while, hence the cache."""
     model: Any = Union[tuple(getattr(models, name.strip("[]")) for name in names)]  # noqa: UP007
     shape: Any = GenericAlias(list, (model,)) if names[0].startswith("[") else model
     return TypeAdapter(shape)
 
 
 def _body_problems(names: tuple[str, ...], body: object) -> list[str]:
-    """Return what is wrong with the body of a request: types and limits, nulls, unknown fields."""
+    """Problems of a request's body: types and limits, nulls, unknown fields."""
     return [f"{path}: null" for path in _nulls(body, "body")] + _problems(_adapter(names).validate_python, body)
 
 
 def _problems(parse: Callable[[Any], object], value: object) -> list[str]:
-    """Return what does not fit the model, and what the model does not know."""
+    """Violations of the model, and fields that it does not have."""
     try:
         parsed = parse(value)
     except ValidationError as error:

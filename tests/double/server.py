@@ -9,6 +9,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Awaitable, Callable
+from email.utils import format_datetime
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -29,7 +30,7 @@ RATE_WINDOW_S = 3600
 _REPO_PREFIXES = ("/repos/{owner}/{name}", r"/repositories/{repository_id:\d+}")
 _GIT = ("/info/refs", "/git-upload-pack", "/git-receive-pack")
 
-# Order matters: the first that matches is taken, and refs hold slashes.
+# Order matters: the first match wins, and refs contain slashes.
 _REPO_ROUTES: tuple[tuple[str, str, Callable[[web.Request], Awaitable[web.Response]]], ...] = (
     ("GET", "", repos.get_repository),
     ("GET", "/installation", apps.get_repository_installation),
@@ -47,7 +48,7 @@ _REPO_ROUTES: tuple[tuple[str, str, Callable[[web.Request], Awaitable[web.Respon
 
 
 def create_server(state: State, hookshot: Hookshot, faults: Faults, api_prefix: str) -> web.Application:
-    """Return the application that serves REST below ``api_prefix`` and git at the root."""
+    """The application that serves REST below ``api_prefix`` and git at the root."""
     server = web.Application(middlewares=[record, inject_faults, explain, limit, revalidate], client_max_size=MAX_BODY_BYTES)
     server[STATE], server[HOOKSHOT], server[FAULTS], server[API_PREFIX] = state, hookshot, faults, api_prefix
     for route in (*apps.routes, *users.routes):
@@ -66,13 +67,13 @@ def create_server(state: State, hookshot: Hookshot, faults: Faults, api_prefix: 
 
 
 def _is_git(request: web.Request) -> bool:
-    """Say whether a request is git's: its body is streamed, its answers are not JSON."""
+    """True for requests of git: their bodies are streamed, and responses are not JSON."""
     return request.path.endswith(_GIT)
 
 
 @web.middleware
 async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Remember the request and its answer, and compare its body with GitHub's schema."""
+    """Record the request and its response, and validate its body with GitHub's schema."""
     state, path = state_of(request), request.path.removeprefix(request.app[API_PREFIX])
     headers, query = dict(request.headers), dict(request.query)
     entry = RecordedRequest(state.now(), request.method, path, query, headers)
@@ -89,7 +90,7 @@ async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def _parse(body: bytes) -> object:
-    """Return a body as JSON, None when it is none."""
+    """Parse a body as JSON; None if it is something else."""
     try:
         parsed: object = json.loads(body)
     except ValueError:
@@ -99,14 +100,14 @@ def _parse(body: bytes) -> object:
 
 @web.middleware
 async def inject_faults(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let the fault happen that is waiting for this request."""
+    """Inject a fault if one is pending for this request."""
     fault = request.app[FAULTS].take(request.method, request.path.removeprefix(request.app[API_PREFIX]))
     return await handler(request) if fault is None else await apply(fault, request, handler)
 
 
 @web.middleware
 async def explain(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer errors in GitHub's JSON."""
+    """Respond to errors with GitHub's JSON."""
     try:
         if not _is_git(request) and "User-Agent" not in request.headers:
             raise ApiError(403, "Request forbidden by administrative rules. Please make sure your request has a User-Agent header")
@@ -127,6 +128,7 @@ async def limit(request: web.Request, handler: Handler) -> web.StreamResponse:
     used = state.requests_used[caller] = state.requests_used.get(caller, 0) + (0 if free else 1)
     headers = {
         **({} if scopes is None else {"X-OAuth-Scopes": ", ".join(sorted(scopes))}),
+        "Date": format_datetime(state.now(), usegmt=True),
         "X-RateLimit-Limit": str(state.rate_limit),
         "X-RateLimit-Remaining": str(max(0, state.rate_limit - used)),
         "X-RateLimit-Used": str(min(used, state.rate_limit)),
@@ -149,7 +151,7 @@ async def limit(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def _caller(request: web.Request) -> tuple[str, frozenset[str] | None]:
-    """Return whose rate limit a request counts against, and the scopes of a classic token."""
+    """Whose rate limit a request counts against, and the scopes of a classic token."""
     try:
         token = find_token(state_of(request), request.headers.get("Authorization"))
     except ApiError:
@@ -161,7 +163,7 @@ def _caller(request: web.Request) -> tuple[str, frozenset[str] | None]:
 
 @web.middleware
 async def revalidate(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer 304 to a client that has the answer already."""
+    """Respond with 304 if the client already has the current response."""
     response = await handler(request)
     if _is_git(request) or request.method != "GET" or response.status != web.HTTPOk.status_code:
         return response

@@ -1,4 +1,4 @@
-"""Git over smart HTTP: git's own ``http-backend`` as a CGI program behind GitHub's authentication; nothing is buffered.
+"""Git's smart HTTP: ``git http-backend`` as a CGI program behind GitHub's authentication, without buffering.
 
 https://git-scm.com/docs/git-http-backend, https://git-scm.com/docs/http-protocol
 """
@@ -26,7 +26,7 @@ _PLAIN = {"GIT_PROTOCOL": "", "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "uplo
 
 
 async def info_refs(request: web.Request) -> web.StreamResponse:
-    """Advertise the references: for a fetch, or for a push to those who may."""
+    """Advertise references for a fetch, or for a push with the permission."""
     level = "read" if request.query.get("service") == "git-upload-pack" else "write"
     return await _serve(request, "info/refs", level)
 
@@ -37,7 +37,7 @@ async def upload_pack(request: web.Request) -> web.StreamResponse:
 
 
 async def receive_pack(_request: web.Request) -> web.StreamResponse:
-    """Refuse a push: nobody pushes to this GitHub over HTTP, see :class:`~tests.double.pushes.Pushes`."""
+    """Reject pushes over HTTP; tests push with :class:`~tests.double.pushes.Pushes`."""
     return _refusal(403, "Write access to repository not granted.")
 
 
@@ -51,7 +51,7 @@ async def _serve(request: web.Request, service: str, level: str = "read") -> web
 
 
 def _authenticate(request: web.Request, level: str) -> Repository | web.Response:
-    """Return the repository when the caller may read or write its contents, otherwise the refusal in GitHub's words."""
+    """The repository if the caller may read or write its contents, otherwise GitHub's error response."""
     state, path = state_of(request), request.match_info
     authorization = request.headers.get("Authorization")
     try:
@@ -73,12 +73,12 @@ def _authenticate(request: web.Request, level: str) -> Repository | web.Response
 
 
 def _refusal(status: int, message: str) -> web.Response:
-    """Return an error that git shows after ``remote:``."""
+    """An error that git shows after ``remote:``."""
     return web.Response(status=status, text=message, headers=_CHALLENGE if status == web.HTTPUnauthorized.status_code else {})
 
 
 def _cgi_environment(request: web.Request, repository: Repository, service: str) -> dict[str, str]:
-    """Return what ``http-backend`` needs to know.
+    """The CGI variables for ``http-backend``.
 
     aiohttp has already undone gzip and chunking, so neither Content-Encoding nor Content-Length is passed on:
     git then reads to the end of its standard input.
@@ -93,13 +93,13 @@ def _cgi_environment(request: web.Request, repository: Repository, service: str)
         "QUERY_STRING": request.query_string,
         "CONTENT_TYPE": request.headers.get("Content-Type", ""),
         "REMOTE_ADDR": request.remote or "",
-        # git tells of a push only to somebody whom the server has let in.
+        # git accepts a push only with an authenticated user.
         "REMOTE_USER": "somebody" if "Authorization" in request.headers else "",
     }
 
 
 async def _http_backend(request: web.Request, environment: Mapping[str, str]) -> web.StreamResponse:
-    """Run git on the body of a request and relay its answer as it comes."""
+    """Run git on the body of a request and stream its response."""
     process = await asyncio.create_subprocess_exec(
         "git",
         "http-backend",
@@ -116,14 +116,14 @@ async def _http_backend(request: web.Request, environment: Mapping[str, str]) ->
             tasks.create_task(_feed(request.content, process.stdin))
             await _relay(request, response, process.stdout)
     except* ConnectionError:
-        pass  # the client has gone: nobody is left to be told
+        pass  # the client has gone: nobody is left to receive it
     finally:
         await _stop(process)
     return response
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
-    """End git and what it started, which writes into a full pipe when the client has gone, and let go of the pipes."""
+    """End git and its children, which may block on a full pipe if the client is gone, and close the pipes."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -131,7 +131,7 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
 
 
 async def _feed(body: StreamReader, stdin: asyncio.StreamWriter) -> None:
-    """Give git the body of the request; git may stop reading before its end."""
+    """Write the request's body to git, which may stop reading before its end."""
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         async for chunk in body.iter_chunked(CHUNK_BYTES):
             stdin.write(chunk)
@@ -142,7 +142,7 @@ async def _feed(body: StreamReader, stdin: asyncio.StreamWriter) -> None:
 
 
 async def _relay(request: web.Request, response: web.StreamResponse, stdout: asyncio.StreamReader) -> None:
-    """Turn git's CGI answer into an HTTP answer."""
+    """Turn git's CGI response into an HTTP response."""
     while line := (await stdout.readline()).decode().strip():
         name, _, value = line.partition(":")
         if name.lower() == "status":

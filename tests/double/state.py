@@ -1,4 +1,4 @@
-"""What the double remembers: plain data, changed by the request handlers and by :class:`~tests.double.GitHubDouble`."""
+"""The double's state: plain data, changed by the request handlers and by :class:`~tests.double.GitHubDouble`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ TokenForm: TypeAlias = Literal["short", "long", "alternate"]
 AccountType: TypeAlias = Literal["User", "Organization"]
 Role: TypeAlias = Literal["pull", "push", "admin"]
 
-# Contract: what the App asks for when it is registered.
+# Contract: the App requests these when it is registered.
 DEFAULT_PERMISSIONS = {"checks": "write", "contents": "read", "metadata": "read"}
 DEFAULT_EVENTS = ("push", "repository")
 
 
 def system_clock() -> datetime:
-    """Return the current time, aware, in UTC."""
+    """The current time, aware, in UTC."""
     return datetime.now(UTC)
 
 
@@ -38,7 +38,7 @@ class Account:
 
 @dataclass
 class App:
-    """The one GitHub App of this GitHub, with everything that its operator would copy into the configuration."""
+    """The only GitHub App of this GitHub, with everything that its operator would copy into the configuration."""
 
     id: int
     client_id: str
@@ -55,13 +55,13 @@ class App:
 
     @property
     def name(self) -> str:
-        """The display name that the slug was made of."""
+        """The display name behind the slug."""
         return self.slug.replace("-", " ").title()
 
 
 @dataclass(eq=False)
 class Repository:
-    """A repository; ``directory`` is its bare git repository, ``id`` stays when ``full_name`` changes."""
+    """A repository; ``directory`` is its bare git repository, ``id`` never changes."""
 
     id: int
     full_name: str
@@ -85,7 +85,7 @@ class Repository:
 
 @dataclass(eq=False)
 class Installation:
-    """The App on one account; ``repository_ids`` is None when it may see all of the account's repositories."""
+    """The App on one account; ``repository_ids`` is None for all of the account's repositories."""
 
     id: int
     account: Account
@@ -97,7 +97,7 @@ class Installation:
 
 @dataclass
 class Token:
-    """An installation token, or a user's when ``user`` is set; ``repository_ids`` narrows it when not None.
+    """An installation token, or a user token if ``user`` is set; limited to ``repository_ids`` unless None.
 
     A user's is classic when it has ``scopes``, an App's when it has a ``client_id``, and fine-grained otherwise.
     An installation token without an installation is of an App that is not ours, such as GitHub Actions.
@@ -116,7 +116,7 @@ class Token:
 
 @dataclass(frozen=True)
 class Transition:
-    """One step in the life of a check run, as a user who watches it would see it."""
+    """One state of a check run as a user sees it."""
 
     at: datetime
     status: str
@@ -126,7 +126,7 @@ class Transition:
 
 @dataclass(eq=False)
 class CheckRun:
-    """A check run as it stands; ``history`` holds how it came there, oldest first."""
+    """The current state of a check run; ``history`` has all states, oldest first."""
 
     id: int
     suite_id: int
@@ -151,7 +151,7 @@ class CheckRun:
 class Delivery:
     """One attempt to deliver an event; ``guid`` is the X-GitHub-Delivery header and is shared by all attempts.
 
-    ``status_code`` is 0 until there is an answer, 502 when nobody answered, 504 after the time limit.
+    ``status_code`` is 0 until there is a response, 502 if nothing responded, 504 after the time limit.
     """
 
     id: int
@@ -176,7 +176,7 @@ class Delivery:
 
 @dataclass
 class RecordedRequest:
-    """One request of the App and its answer; ``status`` is 0 while it is served and when the connection was cut."""
+    """One request of the App and its response; ``status`` is 0 while it is served and if the connection was reset."""
 
     at: datetime
     method: str
@@ -190,7 +190,7 @@ class RecordedRequest:
 
 @dataclass
 class State:
-    """Everything that GitHub knows. Handlers change it without locks: no change spans an await."""
+    """Everything on this GitHub. Handlers change it without locks: no change spans an await."""
 
     app: App
     root: Path
@@ -200,7 +200,7 @@ class State:
     tree_limit: int = 100_000
     rate_limit: int = 5000
     plain_git: bool = False
-    """Serve git as other hosts do: protocol version 0, and no commit that no branch or tag points at."""
+    """Serve git as other hosts do: protocol version 0, and only commits with a branch or tag."""
     git_bytes: int = 0
     """What git was sent so far."""
     requests_used: dict[str, int] = field(default_factory=dict)
@@ -222,32 +222,32 @@ class State:
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(1_000_001))
 
     def now(self) -> datetime:
-        """Return GitHub's time, to whole seconds as in its answers."""
+        """GitHub's time, in whole seconds as in its responses."""
         return self.clock().replace(microsecond=0)
 
     def account(self, login: str, kind: AccountType = "Organization") -> Account:
-        """Return the account with that login, made on first use."""
+        """The account with that login, made on first use."""
         if login not in self.accounts:
             self.accounts[login] = Account(next(self.ids), login, kind)
         return self.accounts[login]
 
     def repository(self, full_name: str) -> Repository | None:
-        """Return the repository of that name; like GitHub, without regard to case."""
-        wanted = full_name.lower()
-        return next((r for r in self.repositories.values() if r.full_name.lower() == wanted), None)
+        """The repository of that name; like GitHub, without regard to case."""
+        lowered = full_name.lower()
+        return next((r for r in self.repositories.values() if r.full_name.lower() == lowered), None)
 
     def installed(self, installation: Installation) -> list[Repository]:
-        """Return the repositories that an installation reaches, oldest first."""
+        """The repositories that an installation reaches, oldest first."""
         owned = [r for r in self.repositories.values() if r.owner == installation.account.login]
         chosen = installation.repository_ids
         return [r for r in owned if chosen is None or r.id in chosen]
 
     def installation_of(self, repository: Repository) -> Installation | None:
-        """Return the installation that reaches a repository, or None."""
+        """The installation that reaches a repository, or None."""
         return next((i for i in self.installations.values() if repository in self.installed(i)), None)
 
     def check_suite(self, repository: Repository, sha: str) -> int:
-        """Return the id of the App's check suite on a commit, made on first use."""
+        """The id of the App's check suite on a commit, made on first use."""
         key = (repository.id, sha)
         if key not in self.check_suites:
             self.check_suites[key] = next(self.ids)
@@ -255,10 +255,10 @@ class State:
 
 
 def node_id(kind: str, number: int) -> str:
-    """Return an opaque node id in the shape of GitHub's."""
+    """An opaque node id in the shape of GitHub's."""
     return f"{kind}_{b64encode(str(number).encode()).decode().rstrip('=')}"
 
 
 def timestamp(moment: datetime | None) -> str | None:
-    """Return a time as GitHub writes it: RFC 3339, UTC, whole seconds, ``Z``."""
+    """A time as GitHub writes it: RFC 3339, UTC, whole seconds, ``Z``."""
     return None if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,4 +1,4 @@
-"""What users' tokens are asked of: https://docs.github.com/en/rest/users, …/rate-limit, and an App's client checks them."""
+"""Endpoints for users' tokens: https://docs.github.com/en/rest/users, …/rate-limit, and the check by an App's client."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def check_token(request: web.Request) -> web.Response:
 
 
 def _basic(request: web.Request) -> tuple[str, str]:
-    """Return the name and the password of a request."""
+    """User and password of Basic authentication."""
     try:
         name, _, password = b64decode(request.headers.get("Authorization", "").partition(" ")[2], validate=True).decode().partition(":")
     except (Base64Error, UnicodeDecodeError):
@@ -79,7 +79,7 @@ async def list_installation_repositories(request: web.Request) -> web.Response:
 
 
 def _user_token(request: web.Request) -> Token:
-    """Return the token of a user, of whatever kind."""
+    """The token of a user, of any kind."""
     token = token_of(request)
     if token is None:
         raise ApiError(401, "Requires authentication")
@@ -89,7 +89,7 @@ def _user_token(request: web.Request) -> Token:
 
 
 def _app_user_token(request: web.Request) -> Token:
-    """Return the token of a user of an App."""
+    """The token of a user of an App."""
     token = _user_token(request)
     if token.client_id is None:
         raise ApiError(403, "You must authenticate with an access token authorized to a GitHub App in order to list installations")
@@ -97,7 +97,7 @@ def _app_user_token(request: web.Request) -> Token:
 
 
 def _shared(state: State, token: Token, installed: Installation) -> list[Repository]:
-    """Return the repositories that both an installation and a user reach; of other Apps this GitHub knows no installations."""
+    """The repositories that both an installation and a user can access; other Apps have no installations here."""
     if token.client_id != state.app.client_id or installed.suspended_at is not None:
         return []
     return [repository for repository in state.installed(installed) if repository.id in token.roles]

@@ -1,4 +1,4 @@
-"""GitHub's JSON for what the double remembers; REST answers and webhook payloads share it.
+"""GitHub's JSON for the double's state, shared by REST responses and webhook payloads.
 
 Checked in the tests against https://github.com/github/rest-api-description through githubkit's models.
 """
@@ -27,7 +27,7 @@ _ROLES: dict[Role, int] = {"pull": 1, "push": 3, "admin": 5}
 
 
 def account(state: State, who: Account) -> Json:
-    """Return a user or an organisation as GitHub's "simple user"."""
+    """A user or organization as GitHub's "simple user"."""
     url = f"{state.api_url}/users/{who.login}"
     return {
         "login": who.login,
@@ -45,7 +45,7 @@ def account(state: State, who: Account) -> Json:
 
 
 def organization(state: State, who: Account) -> Json:
-    """Return an organisation as it stands at the top of webhook payloads."""
+    """An organization as in webhook payloads."""
     url = f"{state.api_url}/orgs/{who.login}"
     return {
         "login": who.login,
@@ -64,7 +64,7 @@ def organization(state: State, who: Account) -> Json:
 
 
 def integration(state: State) -> Json:
-    """Return the App: https://docs.github.com/en/rest/apps/apps#get-the-authenticated-app."""
+    """The App: https://docs.github.com/en/rest/apps/apps#get-the-authenticated-app."""
     app = state.app
     return {
         "id": app.id,
@@ -84,7 +84,7 @@ def integration(state: State) -> Json:
 
 
 def installation(state: State, installed: Installation) -> Json:
-    """Return an installation: https://docs.github.com/en/rest/apps/apps#get-an-installation-for-the-authenticated-app."""
+    """An installation: https://docs.github.com/en/rest/apps/apps#get-an-installation-for-the-authenticated-app."""
     who = installed.account
     kind = f"organizations/{who.login}/" if who.type == "Organization" else ""
     return {
@@ -112,12 +112,12 @@ def installation(state: State, installed: Installation) -> Json:
 
 
 def selection(installed: Installation) -> str:
-    """Return GitHub's word for which repositories an installation reaches."""
+    """GitHub's `repository_selection`."""
     return "all" if installed.repository_ids is None else "selected"
 
 
 def access_token(state: State, token: Token) -> Json:
-    """Return a new token: https://docs.github.com/en/rest/apps/apps#create-an-installation-access-token-for-an-app."""
+    """A new token: https://docs.github.com/en/rest/apps/apps#create-an-installation-access-token-for-an-app."""
     answer: Json = {
         "token": token.value,
         "expires_at": timestamp(token.expires_at),
@@ -131,7 +131,7 @@ def access_token(state: State, token: Token) -> Json:
 
 
 def repository(state: State, repo: Repository, role: Role | None = None) -> Json:
-    """Return a repository as in lists and webhook payloads; ``role`` is what the calling user may do."""
+    """A repository as in lists and webhook payloads; ``role`` is that of the calling user."""
     url = f"{state.api_url}/repos/{repo.full_name}"
     html_url = f"{state.server_url}/{repo.full_name}"
     host = state.server_url.partition("://")[2]
@@ -178,20 +178,20 @@ def repository(state: State, repo: Repository, role: Role | None = None) -> Json
 
 
 def permissions(role: Role | None) -> dict[str, bool]:
-    """Return a user's rights; an installation has none of its own and gets all false."""
+    """A user's permissions; all false for an installation."""
     rank = _ROLES[role] if role else 0
     return {name: rank >= needed for needed, name in enumerate(("pull", "triage", "push", "maintain", "admin"), start=1)}
 
 
 def role_of(token: Token | None, repo: Repository) -> Role | None:
-    """Return what the user of a token may do, whatever the token itself may; everybody may pull what is public."""
+    """The role of a token's user, whatever the token allows; everyone may pull public repositories."""
     if token is None or token.user is None:
         return None
     return token.roles.get(repo.id) or (None if repo.private else "pull")
 
 
 def authorization(state: State, token: Token) -> Json:
-    """Return a token of an App's user: https://docs.github.com/en/rest/apps/oauth-applications#check-a-token."""
+    """A token of an App's user: https://docs.github.com/en/rest/apps/oauth-applications#check-a-token."""
     app = state.app
     return {
         "id": 1,
@@ -212,12 +212,12 @@ def authorization(state: State, token: Token) -> Json:
 
 
 def full_repository(state: State, repo: Repository, role: Role | None) -> Json:
-    """Return one repository: https://docs.github.com/en/rest/repos/repos#get-a-repository."""
+    """One repository: https://docs.github.com/en/rest/repos/repos#get-a-repository."""
     return {**repository(state, repo, role), "network_count": 0, "subscribers_count": 0}
 
 
 def short_repository(repo: Repository) -> Json:
-    """Return a repository as the installation events list it."""
+    """A repository as the installation events list it."""
     return {
         "id": repo.id,
         "node_id": node_id("R", repo.id),
@@ -228,7 +228,7 @@ def short_repository(repo: Repository) -> Json:
 
 
 def commit(state: State, repo: Repository, found: git.Commit) -> Json:
-    """Return a commit: https://docs.github.com/en/rest/commits/commits#get-a-commit."""
+    """A commit: https://docs.github.com/en/rest/commits/commits#get-a-commit."""
     url = f"{state.api_url}/repos/{repo.full_name}"
     html_url = f"{state.server_url}/{repo.full_name}"
     return {
@@ -259,12 +259,12 @@ def commit(state: State, repo: Repository, found: git.Commit) -> Json:
 
 
 def _signature(who: git.Signature) -> Json:
-    """Return an author or committer."""
+    """An author or committer."""
     return {"name": who.name, "email": who.email, "date": timestamp(who.at)}
 
 
 def check_run(state: State, run: CheckRun) -> Json:
-    """Return a check run: https://docs.github.com/en/rest/checks/runs#get-a-check-run."""
+    """A check run: https://docs.github.com/en/rest/checks/runs#get-a-check-run."""
     repo = state.repositories[run.repository_id]
     url = f"{state.api_url}/repos/{repo.full_name}/check-runs/{run.id}"
     html_url = f"{state.server_url}/{repo.full_name}/runs/{run.id}"

@@ -1,4 +1,4 @@
-"""A service that has extracted the demo's project, for those who ask its API."""
+"""A service that has extracted the demo's project, in a container that the engine's double forked."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.double import GitHubDouble, Repository
+from tests.engine import EngineDouble
 from tests.service import ROOT, Service, serving
 
 PROJECT = ROOT / "demo" / "project"
@@ -16,7 +17,7 @@ PROJECT = ROOT / "demo" / "project"
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What there is to ask about."""
+    """The service, and the ids that requests need."""
 
     github: GitHubDouble
     service: Service
@@ -27,14 +28,15 @@ class World:
 
 
 @asynccontextmanager
-async def world(directory: Path, **settings: Any) -> AsyncIterator[World]:
+async def world(directory: Path, dsn: str, engine: EngineDouble, **settings: Any) -> AsyncIterator[World]:
     """Run a service and push to it, so that there are a connection, an extraction and a lineage."""
-    async with GitHubDouble() as github, serving(github, directory, FRESHET_WARM_CONTAINERS="0", **settings) as service:
+    ours = {"DATABASE_URL": dsn, "DOCKER_HOST": engine.url, "FRESHET_WARM_CONTAINERS": "0", **settings}
+    async with GitHubDouble() as github, serving(github, directory, **ours) as service:
         repository = await github.create_repository("acme/bikes", {"README.md": "bikes"})
         files = {f"transform/{path.relative_to(PROJECT)}": path.read_bytes() for path in PROJECT.rglob("*") if path.is_file()}
         sha = await github.push(repository, files, deliver=False)
         await github.install("acme", [repository])
-        run = await github.wait_for_check_run(repository, sha, timeout_s=120)
+        run = await github.wait_for_check_run(repository, sha)
         assert run.conclusion == "success", run.summary
         connection = await service.connection("acme/bikes")
         yield World(github, service, repository, sha, connection["id"], run.external_id or "")

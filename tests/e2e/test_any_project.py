@@ -1,4 +1,7 @@
-"""Projects as people have them: without settings or with broken ones, of other dbt versions, with private packages, and going bad."""
+"""Projects as people have them: without settings or with broken ones, of other dbt versions, with private packages, and going bad.
+
+GitHub and the engine are doubles.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from tests.double import CheckRun, GitHubDouble, Repository
+from tests.engine import EngineDouble
 from tests.service import Service, serving
 
 PROJECT = "name: tiny\nversion: '1.0'\nprofile: tiny\n"
@@ -28,8 +32,16 @@ async def github() -> AsyncIterator[GitHubDouble]:
 
 
 @pytest_asyncio.fixture(scope="module")
-async def service(github: GitHubDouble, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
-    async with serving(github, tmp_path_factory.mktemp("data"), DBT_DOCKER_IMAGES="dbt-runner:1.10,dbt-runner:1.7") as running:
+async def service(
+    github: GitHubDouble, engine: EngineDouble, tmp_path_factory: pytest.TempPathFactory, module_dsn: str
+) -> AsyncIterator[Service]:
+    settings: dict[str, Any] = {
+        "DATABASE_URL": module_dsn,
+        "DOCKER_HOST": engine.url,
+        "DBT_DOCKER_IMAGES": "dbt-runner:1.10,dbt-runner:1.7",
+        "FRESHET_WARM_CONTAINERS": "0",
+    }
+    async with serving(github, tmp_path_factory.mktemp("data"), **settings) as running:
         yield running
         await running.stop()
         assert "Traceback" not in running.log
@@ -45,7 +57,7 @@ async def extracted(github: GitHubDouble, name: str, files: dict[str, Any]) -> t
 
 async def pushed(github: GitHubDouble, repository: Repository, files: dict[str, Any], **more: Any) -> CheckRun:
     sha = await github.push(repository, files, **more)
-    return await github.wait_for_check_run(repository, sha, timeout_s=120)
+    return await github.wait_for_check_run(repository, sha)
 
 
 async def test_values_that_nobody_gave_are_invented_and_listed_until_they_are_given(github: GitHubDouble, service: Service) -> None:
@@ -142,7 +154,7 @@ async def test_what_strangers_write_stays_text(github: GitHubDouble, service: Se
     _, run = await extracted(github, "hostile-words", files)
     assert run.conclusion == "failure"
     assert "\x1b" not in (run.summary or "") + (run.text or "")
-    assert "octocat" in (run.text or "")
+    assert "octocat" in (run.summary or "")
 
 
 async def test_installed_packages_in_the_repository_are_used_as_they_are(github: GitHubDouble, service: Service) -> None:

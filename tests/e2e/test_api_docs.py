@@ -1,4 +1,4 @@
-"""`docs/api.md` has an example of each address, and each runs as it stands there."""
+"""`docs/api.md` has an example of each operation, and each runs as written."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 
 from aiohttp import web
 
-from app.web import routes
+from app.web.api.operations import operations
 from tests.e2e.api_world import world
+from tests.engine import EngineDouble
 from tests.service import ROOT, TOKEN
 
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -21,8 +22,8 @@ def examples() -> list[str]:
     return BLOCK.findall((ROOT / "docs" / "api.md").read_text())
 
 
-async def test_every_example_runs_as_written_and_every_address_has_one(tmp_path: Path) -> None:
-    async with world(tmp_path / "data") as asked:
+async def test_every_example_runs_and_every_operation_has_one(tmp_path: Path, dsn: str, engine: EngineDouble) -> None:
+    async with world(tmp_path / "data", dsn, engine) as asked:
         script = "\n".join(f"echo; echo '### example {number}'\n{example}" for number, example in enumerate(examples()))
         installation = next(iter(asked.github.state.installations))
         given = {"FRESHET": asked.service.url, "TOKEN": TOKEN, "SECRET": asked.github.app.webhook_secret, "INSTALLATION": str(installation)}
@@ -39,7 +40,7 @@ async def test_every_example_runs_as_written_and_every_address_has_one(tmp_path:
     text = (ROOT / "docs" / "api.md").read_text()
     unseen = [
         f"{one.method} {one.path}"
-        for one in routes.operations(_nowhere)
+        for one in operations(_nowhere)
         # What is asked for every few seconds by machines is not in the log.
         if not any(method == one.method and re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", one.path), path) for method, path in seen)
         and f'"$FRESHET{one.path}"' not in text

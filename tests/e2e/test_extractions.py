@@ -1,9 +1,8 @@
-"""Logs, cancelling and asking again, and a service that stops while a crowd looks on. GitHub alone is a double."""
+"""Logs, cancel and retry, and stopping a service with many open streams. Only GitHub is a double."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import aiohttp
 import pytest_asyncio
 
 from tests.double import GitHubDouble, Repository
+from tests.patience import HANGS_S
 from tests.service import TOKEN, Service, serving
 
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
@@ -22,8 +22,6 @@ TINY = {
     "models/a.sql": "{{ log('the password=hunter2hunter2 of ' ~ env_var('WHO'), info=true) }} select 1 as id",
     "models/b.sql": "select * from {{ ref('a') }}",
 }
-STOPS_WITHIN_S = 8.0
-"""With a crowd or without: containers are deleted, the database stops."""
 VIEWERS = 50
 
 
@@ -35,8 +33,8 @@ async def github() -> AsyncIterator[GitHubDouble]:
 
 
 @pytest_asyncio.fixture(scope="module")
-async def service(github: GitHubDouble, tmp_path_factory: Any) -> AsyncIterator[Service]:
-    async with serving(github, tmp_path_factory.mktemp("data"), FRESHET_WARM_CONTAINERS="0") as running:
+async def service(github: GitHubDouble, tmp_path_factory: Any, module_dsn: str) -> AsyncIterator[Service]:
+    async with serving(github, tmp_path_factory.mktemp("data"), DATABASE_URL=module_dsn, FRESHET_WARM_CONTAINERS="0") as running:
         yield running
         await running.stop()
         assert '"level": "error"' not in running.log
@@ -56,9 +54,9 @@ async def text(service: Service, path: str) -> str:
         return await response.text()
 
 
-async def test_logs_and_facts_of_a_good_run_and_of_one_that_failed(github: GitHubDouble, service: Service) -> None:
+async def test_log_and_facts_of_a_success_and_of_a_failure(github: GitHubDouble, service: Service) -> None:
     repository = await installed(github, "logged")
-    run = await github.wait_for_check_run(repository, await github.push(repository, TINY), timeout_s=120)
+    run = await github.wait_for_check_run(repository, await github.push(repository, TINY))
     assert run.conclusion == "success", run.summary
     log = await text(service, f"/extractions/{run.external_id}/logs")
     assert "Running with dbt=" in log
@@ -74,7 +72,7 @@ async def test_logs_and_facts_of_a_good_run_and_of_one_that_failed(github: GitHu
     assert [one["name"] for one in good["placeholders"]] == ["WHO"]
 
     broken = {"models/b.sql": "select * from {{ ref('nothing') }}"}
-    run = await github.wait_for_check_run(repository, await github.push(repository, broken), timeout_s=120)
+    run = await github.wait_for_check_run(repository, await github.push(repository, broken))
     assert run.conclusion == "failure", run.summary
     log = await text(service, f"/extractions/{run.external_id}/logs")
     assert "Running with dbt=" in log
@@ -91,45 +89,46 @@ async def test_logs_and_facts_of_a_good_run_and_of_one_that_failed(github: GitHu
     assert [one["id"] for one in history["items"]] == [again["id"], run.external_id]
 
 
-async def test_a_running_extraction_is_cancelled_its_container_too(
-    github: GitHubDouble, service: Service, docker: aiodocker.Docker
-) -> None:
+async def test_cancelling_stops_the_container(github: GitHubDouble, service: Service, docker: aiodocker.Docker) -> None:
     repository = await installed(github, "endless")
     sha = await github.push(repository, {**TINY, "models/a.sql": ENDLESS})
-    await github.wait_for_check_run(repository, sha, status="in_progress", timeout_s=60)
+    await github.wait_for_check_run(repository, sha, status="in_progress")
     connection = await service.connection("endless-team/endless")
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANGS_S):
         while (running := await service.get(f"/connections/{connection['id']}/progress"))["stage"] != "parsing":
             await asyncio.sleep(0.1)
         while not await containers(docker, running["id"]):
             await asyncio.sleep(0.1)
+        while "Running with dbt=" not in (log := await text(service, f"/extractions/{running['id']}/logs")):
+            await asyncio.sleep(0.1)
+    assert log.endswith("\n"), "only complete lines are shown"
     assert (await service.post(f"/extractions/{running['id']}/cancel"))["status"] == "cancelled"
-    run = await github.wait_for_check_run(repository, sha, timeout_s=10)
+    run = await github.wait_for_check_run(repository, sha)
     assert (run.conclusion, run.title) == ("cancelled", "Cancelled")
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(HANGS_S):
         while await containers(docker, running["id"]):
             await asyncio.sleep(0.1)
     await service.post(f"/extractions/{running['id']}/cancel")
-    assert await text(service, f"/extractions/{running['id']}/logs") == ""
+    assert "Running with dbt=" in await text(service, f"/extractions/{running['id']}/logs"), "what dbt said stays"
     shown = await service.get(f"/connections/{connection['id']}")
     assert (shown["lineage_sha"], shown["stale_reason"]) == (None, "Its extraction was cancelled")
-    good = await github.wait_for_check_run(repository, await github.push(repository, TINY), timeout_s=120)
-    assert good.conclusion == "success", "the next one goes on as ever"
+    good = await github.wait_for_check_run(repository, await github.push(repository, TINY))
+    assert good.conclusion == "success", "the next extraction works as usual"
     problem = await service.post(f"/extractions/{good.external_id}/cancel", status=409)
     assert "succeeded" in problem["detail"]
 
 
 async def containers(docker: aiodocker.Docker, extraction_id: str) -> list[Any]:
-    """Containers of an extraction: a warm one is called after its job as soon as it has one."""
+    """Containers of an extraction; a warm one is renamed when it gets its job."""
     found = await docker.containers.list(all=True, filters={"label": ["io.freshet.app=freshet"]})
     return [one for one in found if any(extraction_id in name for name in one["Names"])]
 
 
-async def test_a_service_stops_no_later_for_those_who_look_on(github: GitHubDouble, tmp_path: Path) -> None:
+async def test_open_streams_do_not_delay_the_stop(github: GitHubDouble, tmp_path: Path, dsn: str) -> None:
     repository = await installed(github, "watched")
-    async with serving(github, tmp_path, DOCKER_HOST="tcp://127.0.0.1:1") as service:
+    async with serving(github, tmp_path, DATABASE_URL=dsn, DOCKER_HOST="tcp://127.0.0.1:1") as service:
         sha = await github.push(repository, TINY)
-        await github.wait_for_check_run(repository, sha, status="queued", timeout_s=30)
+        await github.wait_for_check_run(repository, sha, status="queued")
         connection = await service.connection("watched-team/watched")
         path = f"{service.url}/api/metadata/connections/{connection['id']}/progress"
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
@@ -141,11 +140,9 @@ async def test_a_service_stops_no_later_for_those_who_look_on(github: GitHubDoub
                     return await response.read()
 
             crowd = [asyncio.create_task(look(one)) for one in begun]
-            await asyncio.wait_for(asyncio.gather(*(one.wait() for one in begun)), 30)
-            since = time.monotonic()
+            await asyncio.wait_for(asyncio.gather(*(one.wait() for one in begun)), HANGS_S)
             assert await service.stop() == 0
-            took_s = time.monotonic() - since
+            # A stream that still ran when the time for open requests was over would have been cut, and reading it would raise.
             streams = await asyncio.gather(*crowd)
-    assert took_s < STOPS_WITHIN_S
-    assert all(b"event: progress" in stream for stream in streams), "each stream was closed, not broken off"
+    assert all(b"event: progress" in stream for stream in streams)
     assert "Traceback" not in service.log

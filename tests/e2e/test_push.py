@@ -1,19 +1,23 @@
-"""The main path on real input: a push becomes a check run and a lineage. GitHub alone is a double."""
+"""The main path: a push becomes a check run and a lineage. Only GitHub is a double."""
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 import pytest_asyncio
 
+from app.store import pool
 from demo import second_push
 from tests.double import CheckRun, GitHubDouble, Repository
+from tests.patience import HANGS_S
 from tests.service import ROOT, TOKEN, Service, serving
 
 PROJECT = ROOT / "demo" / "project"
@@ -32,18 +36,20 @@ async def github() -> AsyncIterator[GitHubDouble]:
 
 
 @pytest_asyncio.fixture(scope="module")
-async def service(github: GitHubDouble, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
-    async with serving(github, tmp_path_factory.mktemp("data"), DBT_TIMEOUT="25", DBT_MEMORY="600m") as running:
+async def service(github: GitHubDouble, tmp_path_factory: pytest.TempPathFactory, module_dsn: str) -> AsyncIterator[Service]:
+    async with serving(
+        github, tmp_path_factory.mktemp("data"), DATABASE_URL=module_dsn, DBT_MEMORY="600m", FRESHET_WARM_CONTAINERS="0"
+    ) as running:
         yield running
         await running.stop()
-        assert '"level": "error"' not in running.log, "nothing may have crashed"
+        assert '"level": "error"' not in running.log, "nothing crashed"
         assert "Traceback" not in running.log
         for secret in (TOKEN, github.app.webhook_secret, *(token.value for token in github.state.tokens.values())):
             assert secret not in running.log
 
 
 async def installed(github: GitHubDouble, name: str, files: dict[str, Any]) -> Repository:
-    """Install the App on a new repository of an account of its own; the first push is made by the caller."""
+    """Install the App on a new repository of a new account; the caller makes the first push."""
     repository = await github.create_repository(f"{name}-team/{name}", {})
     await github.install(f"{name}-team", [repository])
     if files:
@@ -51,24 +57,35 @@ async def installed(github: GitHubDouble, name: str, files: dict[str, Any]) -> R
     return repository
 
 
+async def looked_at(dsn: str, repository: Repository) -> None:
+    """Wait until the service has looked at a new repository: what comes later without a webhook, it does not see."""
+    settled = (
+        "SELECT looked_at IS NOT NULL AND look_at IS NULL AND survey_at IS NULL "
+        "FROM repositories r JOIN installations i ON i.id = r.installation_id WHERE r.id = $1"
+    )
+    async with pool.connect(dsn, size=1) as db, asyncio.timeout(HANGS_S):
+        while not await db.value(settled, repository.id):
+            await asyncio.sleep(0.05)
+
+
 async def pushed(github: GitHubDouble, repository: Repository, files: dict[str, Any], **more: Any) -> CheckRun:
     sha = await github.push(repository, files, **more)
-    return await github.wait_for_check_run(repository, sha, timeout_s=120)
+    return await github.wait_for_check_run(repository, sha)
 
 
 def edges(lineage: dict[str, Any]) -> set[tuple[str, str]]:
     return {(edge["upstream"], edge["downstream"]) for edge in lineage["edges"]}
 
 
-async def test_install_push_push_again(github: GitHubDouble, service: Service) -> None:
+async def test_an_install_and_two_pushes(github: GitHubDouble, service: Service) -> None:
     repository = await github.create_repository("acme/bikes", {"README.md": "bikes"})
     files = {f"transform/{path.relative_to(PROJECT)}": path.read_bytes() for path in PROJECT.rglob("*") if path.is_file()}
     sha = await github.push(repository, files, deliver=False)
     await github.install("acme", [repository])
-    run = await github.wait_for_check_run(repository, sha, timeout_s=120)
+    run = await github.wait_for_check_run(repository, sha)
     assert (run.name, run.conclusion) == ("dbt lineage", "success"), run.summary
-    assert run.history[0].status == "queued"
-    assert "in_progress" in [step.status for step in run.history]
+    statuses = list(dict.fromkeys(step.status for step in run.history))
+    assert statuses in (["queued", "in_progress", "completed"], ["in_progress", "completed"]), "on a busy machine dbt is first"
     assert run.annotations == []
     assert "first lineage" in (run.summary or "")
 
@@ -90,20 +107,21 @@ async def test_install_push_push_again(github: GitHubDouble, service: Service) -
     assert "added `model.kingfisher.station_balance`" in (run.summary or "")
     assert "removed `model.kingfisher.station_daily`" in (run.summary or "")
     assert ("model.kingfisher.fct_rentals", "model.kingfisher.station_balance") in edges(after)
-    assert await service.get(f"/connections/{connection['id']}/lineage", sha=sha) == before | {"head_sha": after["sha"], "stale": True}
+    assert await service.get(f"/connections/{connection['id']}/lineage", sha=sha) == before | {
+        "head_sha": after["sha"],
+        "state": None,
+        "stale": True,
+    }
 
 
-BAD = {
+BAD = {  # more of them in tests/integration/test_containers.py
     "jinja": ({"models/a.sql": "select\n\n{{ ref('b' }}"}, "models/a.sql", 3, "Compilation Error"),
-    "no-ref": ({"models/b.sql": "select * from {{ ref('nowhere') }}"}, "models/b.sql", None, "nowhere"),
-    "yaml": ({"models/schema.yml": "version: 2\nmodels:\n  - name: a\n   description: x"}, "models/schema.yml", None, "syntax"),
     "project-yaml": ({"dbt_project.yml": "name: [tiny"}, "dbt_project.yml", None, "dbt_project.yml"),
-    "duplicate": ({"models/x/a.sql": "select 2"}, "models/x/a.sql", None, "two"),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
-async def test_what_dbt_refuses_ends_in_a_failure_with_its_words_at_the_place(github: GitHubDouble, service: Service, name: str) -> None:
+async def test_a_dbt_error_becomes_a_failure_annotated_at_its_line(github: GitHubDouble, service: Service, name: str) -> None:
     files, path, line, words = BAD[name]
     repository = await installed(github, name, {})
     run = await pushed(github, repository, {**TINY, **files})
@@ -120,44 +138,55 @@ async def test_what_dbt_refuses_ends_in_a_failure_with_its_words_at_the_place(gi
     ("name", "files", "words"),
     [("no-project", {"README.md": "x"}, "dbt_project.yml"), ("templates", {"templates/dbt_project.yml": "name: x"}, "dbt_project.yml")],
 )
-async def test_a_push_without_a_dbt_project_says_what_was_looked_for(
+async def test_a_push_without_a_dbt_project_explains_what_is_missing(
     github: GitHubDouble, service: Service, name: str, files: dict[str, str], words: str
 ) -> None:
     repository = await installed(github, name, {})
     run = await pushed(github, repository, files)
-    assert (run.conclusion, run.title) == ("failure", "No dbt project found")
+    assert (run.conclusion, run.title) == ("neutral", "No dbt project found")
     assert words in (run.summary or "")
-    assert (await pushed(github, repository, TINY)).conclusion == "success"
+    silent = [await github.push(repository, {"README.md": str(number)}) for number in range(3)]
+    assert (await pushed(github, repository, TINY)).conclusion == "success", "the first push with a project is found"
+    assert [github.check_runs(repository, sha) for sha in silent] == [[], [], []], "it is said once"
 
 
-async def test_an_empty_commit_and_an_empty_repository(github: GitHubDouble, service: Service) -> None:
+async def test_an_empty_commit_and_an_empty_repository(github: GitHubDouble, service: Service, module_dsn: str) -> None:
+    del service
     repository = await installed(github, "empty", {})
+    await looked_at(module_dsn, repository)
     await github.push(repository, TINY, deliver=False)
     run = await pushed(github, repository, dict.fromkeys(TINY))
-    assert run.conclusion == "failure"
+    assert run.conclusion == "neutral"
     assert "empty" in (run.summary or "")
 
 
-async def test_a_container_killed_for_time_or_memory_says_which_limit(github: GitHubDouble, service: Service) -> None:
+async def test_a_container_over_its_memory_limit_names_the_limit(github: GitHubDouble, service: Service) -> None:
+    del service
     repository = await installed(github, "greedy", {})
-    run = await pushed(
-        github,
-        repository,
-        {
-            **TINY,
-            "models/a.sql": "{% for i in range(100000) %}{% for j in range(100000) %}{% set x = i %}{% endfor %}{% endfor %} select 1",
-        },
-    )
-    assert run.conclusion == "timed_out", run.summary
-    assert "DBT_TIMEOUT" in (run.summary or "")
     hungry = "{% set found = [] %}{% for i in range(100000) %}{% do found.append('x' * 1000000 ~ i) %}{% endfor %} select 1"
-    run = await pushed(github, repository, {"models/a.sql": hungry})
+    run = await pushed(github, repository, {**TINY, "models/a.sql": hungry})
     assert run.conclusion == "failure", run.summary
     assert "DBT_MEMORY" in (run.summary or "")
     assert (await pushed(github, repository, TINY)).conclusion == "success"
 
 
-async def test_paths_and_packages_outside_of_the_project_directory(github: GitHubDouble, service: Service) -> None:
+async def test_a_container_over_its_time_limit_names_the_limit(tmp_path: Path, dsn: str) -> None:
+    """Uses its own service, because a time limit that is short enough for this test is too short for others."""
+    endless = "{% for i in range(100000) %}{% for j in range(100000) %}{% set x = i %}{% endfor %}{% endfor %} select 1"
+    async with (
+        GitHubDouble() as github,
+        serving(github, tmp_path / "short", DATABASE_URL=dsn, DBT_TIMEOUT="3", FRESHET_WARM_CONTAINERS="0") as service,
+    ):
+        repository = await installed(github, "endless", {})
+        run = await pushed(github, repository, {**TINY, "models/a.sql": endless})
+        assert run.conclusion == "timed_out", run.summary
+        assert "DBT_TIMEOUT" in (run.summary or "")
+        await service.stop()
+        async with serving(github, tmp_path / "long", DATABASE_URL=dsn, FRESHET_WARM_CONTAINERS="0"):
+            assert (await pushed(github, repository, TINY)).conclusion == "success"
+
+
+async def test_paths_and_packages_outside_the_project_directory(github: GitHubDouble, service: Service) -> None:
     files = {
         "teams/sales/dbt_project.yml": "name: sales\nversion: '1.0'\nprofile: x\nmodel-paths: [models, ../../shared/models]\n",
         "teams/sales/packages.yml": "packages:\n  - local: ../common\n",
@@ -175,7 +204,7 @@ async def test_paths_and_packages_outside_of_the_project_directory(github: GitHu
     assert edges(lineage) == {("model.sales.shared_one", "model.sales.a"), ("model.common.common_one", "model.sales.shared_one")}
 
 
-async def test_postgres_projects_are_parsed_for_postgres(github: GitHubDouble, service: Service) -> None:
+async def test_a_postgres_project_is_parsed_with_the_postgres_adapter(github: GitHubDouble, service: Service) -> None:
     repository = await installed(github, "pg", {})
     profiles = "tiny: {target: ci, outputs: {ci: {type: postgres, host: db.example, password: hunter2}}}"
     run = await pushed(
@@ -188,19 +217,19 @@ async def test_postgres_projects_are_parsed_for_postgres(github: GitHubDouble, s
     assert "hunter2" not in json.dumps(lineage)
 
 
-async def test_a_burst_collapses_and_every_check_run_ends(github: GitHubDouble, service: Service) -> None:
+async def test_a_burst_of_pushes_collapses_and_every_check_run_completes(github: GitHubDouble, service: Service) -> None:
     repository = await installed(github, "burst", {})
     shas = [await github.push(repository, {**TINY, "models/a.sql": f"select {number} as id"}) for number in range(6)]
-    last = await github.wait_for_check_run(repository, shas[-1], timeout_s=120)
+    last = await github.wait_for_check_run(repository, shas[-1])
     assert last.conclusion == "success"
-    conclusions = [(await github.wait_for_check_run(repository, sha, timeout_s=60)).conclusion for sha in shas[:-1]]
+    conclusions = [(await github.wait_for_check_run(repository, sha)).conclusion for sha in shas[:-1]]
     assert set(conclusions) <= {"success", "skipped"}
     assert conclusions.count("skipped") >= 3
     connection = await service.connection(repository.full_name)
     assert (await service.get(f"/connections/{connection['id']}"))["lineage_sha"] == shas[-1]
 
 
-async def test_a_branch_is_extracted_and_does_not_move_the_lineage(github: GitHubDouble, service: Service) -> None:
+async def test_a_side_branch_is_extracted_without_moving_the_lineage(github: GitHubDouble, service: Service) -> None:
     repository = await installed(github, "branches", {})
     main = (await pushed(github, repository, TINY)).head_sha
     await github.create_branch(repository, "feature/ünï", main, deliver=False)
@@ -213,7 +242,7 @@ async def test_a_branch_is_extracted_and_does_not_move_the_lineage(github: GitHu
     assert (branch["branch"], branch["stale"]) == ("feature/ünï", True)
 
 
-async def test_extract_by_api_progress_and_page(github: GitHubDouble, service: Service) -> None:
+async def test_an_extraction_through_the_api_with_progress_and_page(github: GitHubDouble, service: Service) -> None:
     repository = await installed(github, "asked", {})
     first = await pushed(github, repository, TINY)
     connection = await service.connection(repository.full_name)
@@ -221,16 +250,16 @@ async def test_extract_by_api_progress_and_page(github: GitHubDouble, service: S
     asked = await service.post(f"/connections/{connection['id']}/extract")
     assert asked["sha"] == second
     again = await service.post(f"/connections/{connection['id']}/extract", {"sha": second})
-    assert again["id"] == asked["id"], "while one for the same commit is active, it is that one"
+    assert again["id"] == asked["id"], "an active extraction of the same commit is returned"
     assert asked["id"] in [one["id"] for one in (await service.get("/extractions/active"))["items"]]
     headers = {"Authorization": f"Bearer {TOKEN}", "Accept": "text/event-stream"}
     async with service.session.get(f"{service.url}/api/metadata/connections/{connection['id']}/progress", headers=headers) as stream:
         text = (await stream.content.read()).decode() if stream.status == 200 else ""
     assert re.findall(r"event: (\w+)", text)[-1] == "end"
     stages = {stage["stage"]: stage for stage in json.loads(text.split("data: ")[-1])["stages"]}
-    assert set(stages) == {"cloning", "parsing", "storing"}
+    assert set(stages) - {"columns"} == {"cloning", "parsing", "storing"}, "columns depend on the runner image"
     assert all(stage["state"] == "done" and stage["seconds"] >= 0 for stage in stages.values())
-    run = await github.wait_for_check_run(repository, second, timeout_s=60)
+    run = await github.wait_for_check_run(repository, second)
     assert run.conclusion == "success"
     for shown in (first, run):
         assert shown.details_url is not None
@@ -241,7 +270,7 @@ async def test_extract_by_api_progress_and_page(github: GitHubDouble, service: S
     assert "<code>model.tiny.c</code>" in html
 
 
-async def test_a_page_shows_dbts_words_as_text(github: GitHubDouble, service: Service) -> None:
+async def test_a_page_shows_dbts_message_as_plain_text(github: GitHubDouble, service: Service) -> None:
     repository = await installed(github, "markup", {})
     run = await pushed(github, repository, {**TINY, "models/a.sql": "{{ exceptions.raise_compiler_error('<script>alert(1)</script>') }}"})
     assert run.conclusion == "failure"
@@ -251,7 +280,7 @@ async def test_a_page_shows_dbts_words_as_text(github: GitHubDouble, service: Se
     assert "&lt;script&gt;alert" in html
 
 
-async def test_removing_and_uninstalling_hides_everything(github: GitHubDouble, service: Service) -> None:
+async def test_removing_and_uninstalling_hide_everything(github: GitHubDouble, service: Service) -> None:
     repository = await github.create_repository("leaving/shop", {})
     installation = await github.install("leaving", [repository])
     await pushed(github, repository, TINY)
@@ -268,7 +297,7 @@ async def test_health(service: Service) -> None:
     assert [line.split(":")[:2] for line in text.splitlines()] == [["ok", " database"], ["ok", " GitHub credentials"], ["ok", " Docker"]]
 
 
-async def test_the_api_refuses_in_one_shape(service: Service) -> None:
+async def test_api_errors_have_one_shape(service: Service) -> None:
     connections = f"{service.url}/api/metadata/connections"
     token = {"Authorization": f"Bearer {TOKEN}"}
     cases: list[tuple[str, str, dict[str, str], Any, int]] = [
@@ -283,7 +312,7 @@ async def test_the_api_refuses_in_one_shape(service: Service) -> None:
         ("GET", f"{service.url}/api/nothing", token, None, 404),
         ("GET", f"{service.url}/extractions/5f9f2f3e-0000-4000-8000-000000000000", {}, None, 404),
         ("POST", f"{service.url}/api/webhooks/github", {}, b"{}", 401),
-        ("POST", f"{service.url}/api/webhooks/github", {}, b"x" * (26 << 20), 413),
+        ("POST", f"{service.url}/api/webhooks/github", {"X-Hub-Signature-256": f"sha256={'0' * 64}"}, b"x" * (26 << 20), 413),
     ]
     for method, url, headers, body, status in cases:
         data = io.BytesIO(body) if body else None

@@ -1,4 +1,4 @@
-"""Whatever `/openapi.json` allows is asked of the running service, and what it does not allow: https://schemathesis.readthedocs.io."""
+"""Valid and invalid requests generated from `/openapi.json`, sent to a running service: https://schemathesis.readthedocs.io."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.e2e.api_world import World, world
+from tests.engine import EngineDouble
 from tests.service import TOKEN
 
 CONFIG = Path(__file__).parent / "schemathesis.toml"
@@ -15,7 +16,7 @@ RUN_S = 240.0
 
 
 async def schemathesis(asked: World, token: str, *more: str) -> tuple[int, str]:
-    """Run it and return its exit status, and what it says."""
+    """Run schemathesis; returns its exit status and output."""
     ids = {"CONNECTION_ID": asked.connection_id, "EXTRACTION_ID": asked.extraction_id, "SHA": asked.sha}
     options = ["--header", f"Authorization: Bearer {token}", "--no-color", "--generation-deterministic", *more]
     process = await asyncio.create_subprocess_exec(
@@ -33,8 +34,8 @@ async def schemathesis(asked: World, token: str, *more: str) -> tuple[int, str]:
     return process.returncode or 0, output.decode()
 
 
-async def test_the_service_does_what_its_description_says_whoever_asks(tmp_path: Path) -> None:
-    async with world(tmp_path / "data", EXTRACTION_CONCURRENCY="1", FRESHET_API_RATE_LIMIT="0") as asked:
+async def test_the_service_does_what_its_description_says(tmp_path: Path, dsn: str, engine: EngineDouble) -> None:
+    async with world(tmp_path / "data", dsn, engine, EXTRACTION_CONCURRENCY="1", FRESHET_API_RATE_LIMIT="0") as asked:
         tokens = {
             "operator": TOKEN,
             "who may push": asked.github.classic_token("mona", {asked.repository: "push"}),

@@ -1,4 +1,4 @@
-"""From a service that nobody has configured to a check run, without a restart and with one."""
+"""From an unconfigured service to a check run, with and without a restart."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -19,6 +20,11 @@ from tests.service import TOKEN, Service, serving
 FILES = {"dbt_project.yml": "name: tiny\nversion: '1.0'\nprofile: tiny\n", "models/one.sql": "select 1 as id"}
 
 
+def plain(dsn: str) -> dict[str, Any]:
+    """Settings for tests in which neither the database nor dbt matters."""
+    return {"DATABASE_URL": dsn, "FRESHET_WARM_CONTAINERS": "0"}
+
+
 @asynccontextmanager
 async def browsing() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
@@ -26,14 +32,21 @@ async def browsing() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 async def set_up(service: Service) -> tuple[str, str]:
-    """Go through the setup page as the operator does; return the last page and the address that GitHub sent the browser to."""
+    """Go through the setup page as the operator does; returns the last page and the callback URL."""
     async with browsing() as browser:
-        status, page, _ = await open_page(browser, f"{service.url}/setup")
+        assert (await open_page(browser, f"{service.url}/setup"))[0] == 403
+        status, page, _ = await open_page(browser, setup_link(service))
         assert status == 200, page
         callback = await press(browser, forms(page)[0])
         status, page, _ = await open_page(browser, callback)
         assert status == 200, page
         return page, callback
+
+
+def setup_link(service: Service) -> str:
+    """The newest link to the setup page in the log."""
+    links = [line["url"] for line in map(json.loads, service.log.splitlines()) if "/setup?token=" in line.get("url", "")]
+    return str(links[-1])
 
 
 async def readiness(service: Service) -> str:
@@ -42,7 +55,7 @@ async def readiness(service: Service) -> str:
 
 
 async def see_users(service: Service, github: GitHubDouble, repository: Repository) -> list[int]:
-    """Return what a user of the App, and one of another App, are answered about a connection that both may read on GitHub."""
+    """The statuses for a user token of the App and one of another App, for a connection that both users may read on GitHub."""
     path = f"{service.url}/api/metadata/connections/{(await service.connection(repository.full_name))['id']}"
     tokens = [github.user_token("mona", {repository: "pull"}, client_id=client_id) for client_id in (None, "Iv1.another")]
     statuses = []
@@ -68,14 +81,14 @@ async def test_from_nothing_to_a_check_run_and_on_after_a_restart(tmp_path: Path
             await github.install("octo")
             await service.connection("octo/shop")
             sha = await github.push(repository, {"models/two.sql": "select * from {{ ref('one') }}"})
-            run = await github.wait_for_check_run(repository, sha, timeout_s=60)
+            run = await github.wait_for_check_run(repository, sha)
             assert run.conclusion == "success"
             assert await see_users(service, github, repository) == [200, 401]
 
             async with browsing() as stranger:
                 assert (await open_page(stranger, callback))[0] == 409
                 status, page, headers = await open_page(stranger, f"{service.url}/setup")
-                assert (status, "Freshet is configured" in page, headers["Cache-Control"]) == (200, True, "no-store")
+                assert (status, "GitHub App status" in page, headers["Cache-Control"]) == (200, True, "no-store")
             secrets = {github.app.webhook_secret, github.app.client_secret, github.app.private_key_pem.splitlines()[1]}
             assert not [secret for secret in secrets if secret in service.log + page]
         files = [data_dir / "app.key", data_dir / "app.json.enc"]
@@ -87,14 +100,14 @@ async def test_from_nothing_to_a_check_run_and_on_after_a_restart(tmp_path: Path
             assert "open this link" not in service.log.rpartition('"stopped"')[2]
             assert await see_users(service, github, repository) == [200, 401]
             sha = await github.push(repository, {"models/three.sql": "select 3 as id"})
-            assert (await github.wait_for_check_run(repository, sha, timeout_s=60)).conclusion == "success"
+            assert (await github.wait_for_check_run(repository, sha)).conclusion == "success"
 
 
-async def test_the_link_of_the_log_is_the_way_in_from_elsewhere(tmp_path: Path) -> None:
-    async with GitHubDouble() as github, serving(github, tmp_path, with_app=False) as service, browsing() as browser:
+async def test_the_link_in_the_log_opens_setup_from_elsewhere(tmp_path: Path, dsn: str) -> None:
+    async with GitHubDouble() as github, serving(github, tmp_path, with_app=False, **plain(dsn)) as service, browsing() as browser:
         browser.headers["X-Forwarded-For"] = "192.0.2.7"
         assert (await open_page(browser, f"{service.url}/setup"))[0] == 403
-        link = next(line["url"] for line in map(json.loads, service.log.splitlines()) if "/setup?token=" in line.get("url", ""))
+        link = setup_link(service)
         assert re.fullmatch(rf"{service.url}/setup\?token=[\w-]{{43}}", link)
         status, page, _ = await open_page(browser, link)
         assert status == 200
@@ -102,34 +115,34 @@ async def test_the_link_of_the_log_is_the_way_in_from_elsewhere(tmp_path: Path) 
         assert (status, "is registered" in page) == (200, True)
 
 
-async def test_the_environment_wins_over_what_is_stored(tmp_path: Path) -> None:
+async def test_the_environment_overrides_stored_credentials(tmp_path: Path, dsn: str) -> None:
     async with GitHubDouble() as github:
         own = github.app
-        async with serving(github, tmp_path, with_app=False, FRESHET_WARM_CONTAINERS="0") as service:
+        async with serving(github, tmp_path, with_app=False, **plain(dsn)) as service:
             await set_up(service)
             assert github.app is not own
         made, github.state.app = github.app, own
-        async with serving(github, tmp_path, FRESHET_WARM_CONTAINERS="0") as service:
+        async with serving(github, tmp_path, **plain(dsn)) as service:
             assert f"(id {own.id})" in await readiness(service)
         github.state.app = made
-        async with serving(github, tmp_path, with_app=False, FRESHET_WARM_CONTAINERS="0") as service:
+        async with serving(github, tmp_path, with_app=False, **plain(dsn)) as service:
             assert f"(id {made.id})" in await readiness(service)
 
 
-async def test_stored_credentials_that_were_changed_stop_the_start(tmp_path: Path) -> None:
+async def test_damaged_credentials_stop_the_start(tmp_path: Path, dsn: str) -> None:
     async with GitHubDouble() as github:
-        async with serving(github, tmp_path, with_app=False, FRESHET_WARM_CONTAINERS="0") as service:
+        async with serving(github, tmp_path, with_app=False, **plain(dsn)) as service:
             await set_up(service)
         file = tmp_path / "app.json.enc"
         file.write_bytes(file.read_bytes()[:-8])
         with pytest.raises(RuntimeError, match=r"app\.json\.enc") as caught:
-            async with serving(github, tmp_path, with_app=False, FRESHET_WARM_CONTAINERS="0"):
+            async with serving(github, tmp_path, with_app=False, **plain(dsn)):
                 pass
         assert "Traceback" not in str(caught.value)
 
 
-async def test_the_webhook_is_set_again_by_one_request(tmp_path: Path) -> None:
-    async with GitHubDouble() as github, serving(github, tmp_path, FRESHET_WARM_CONTAINERS="0") as service:
+async def test_one_request_sets_the_webhook_again(tmp_path: Path, dsn: str) -> None:
+    async with GitHubDouble() as github, serving(github, tmp_path, **plain(dsn)) as service:
         url, github.app.webhook_url, github.app.webhook_secret = github.app.webhook_url, "https://old.example", ""
         headers = {"Authorization": f"Bearer {TOKEN}"}
         async with service.session.post(f"{service.url}/api/webhooks/github/setup", headers=headers) as response:

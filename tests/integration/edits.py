@@ -1,4 +1,4 @@
-"""A small dbt project and random edits of it: what people do to projects, and what partial parsing is known to be bad at."""
+"""A small dbt project and random edits of it: usual ones, and those that partial parsing is known to handle badly."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ OPTIONS = [
 
 
 class Series:
-    """One series: `files` is the project as it is now."""
+    """A series of edits; `files` is the current project."""
 
     def __init__(self, seed: int) -> None:
         self.files = dict(START)
@@ -52,7 +52,7 @@ class Series:
         self._number = 0
 
     def edit(self) -> str:
-        """Edit the project; return what was done."""
+        """Edit the project, and return a description."""
         self._number += 1
         self._before = dict(self.files)
         edits = [self._random.choice(EDITS) for _ in range(self._random.choice((1, 1, 1, 2, 3)))]
@@ -61,7 +61,7 @@ class Series:
         return ", ".join(edit.__name__.strip("_") for edit in edits)
 
     def undo(self) -> None:
-        """Take the last edit back."""
+        """Undo the last edit."""
         self.files = self._before
 
 
@@ -79,14 +79,14 @@ def _change_sql(files: Files, random: Random, number: int) -> None:
 def _change_config(files: Files, random: Random, number: int) -> None:
     option = random.choice(OPTIONS).format(number)
     if path := _pick(files, random, "models/", ".sql"):
-        # In the place of an earlier one.
+        # Replace an earlier one.
         files[path] = f"{{{{ config({option}) }}}} " + re.sub(r"^{{ config\(.*?\) }} ", "", files[path])
 
 
 def _change_reference(files: Files, random: Random, _number: int) -> None:
     names = sorted(path[7:-4] for path in files if path.startswith("models/") and path.endswith(".sql"))
     if path := _pick(files, random, "models/", ".sql"):
-        # Mostly to a name that comes before, so that there are few cycles.
+        # Mostly refer to earlier names, so that there are few cycles.
         earlier = [name for name in names if name < path[7:-4]] or ["shared"]
         files[path] = f"select id from {{{{ ref('{random.choice(earlier)}') }}}}"  # noqa: S608
 

@@ -1,4 +1,4 @@
-"""A runner image in which the project's own `attack.py` runs instead of dbt: what a stranger does who has got out of dbt's Jinja."""
+"""A runner image that runs the project's `attack.py` instead of dbt, like an attacker who has escaped from dbt's Jinja."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import aiodocker
 
-from app.dbt.docker import DockerRunner
-from app.ports import Parsed
+from app.pipeline.ports import Parsed
+from app.runner.docker.backend import DockerRunner
 from tests.integration.runner_fixtures import Make
 from tests.integration.runner_images import HEARS, build_runner
 from tests.integration.runner_projects import entry, job
@@ -55,14 +55,14 @@ exec(compile(code, "attack.py", "exec"))
 
 
 async def hostile_runner(make: Make, docker: aiodocker.Docker, **changed: Any) -> DockerRunner:
-    """Return a runner with the limits of a small container."""
+    """A runner with small containers."""
     image = await build_runner(docker, "hostile", RUNS_WHAT_IT_IS_GIVEN)
     settings = {"image": image, "more_images": (), "cpus": 1.0, "memory_bytes": 256 << 20, "pids": 64, "timeout_s": 60.0}
     return make(**{**settings, **changed})
 
 
 async def attack(runner: DockerRunner, code: str, **changed: Any) -> Parsed:
-    """Have a container run `code`, indented as it may be."""
+    """Run `code`, which may be indented, in a container."""
     [image, *_] = await runner.images()
     return await runner.parse(job(image=image, **changed), _tree(textwrap.dedent(code)), None)
 

@@ -1,4 +1,4 @@
-"""A worker beside a real queue, a commit that git has, and a dbt that does as it is told: no container and no GitHub."""
+"""A worker with a real queue, a commit in git, and a scripted dbt: no container and no GitHub."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ import os
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from app.decoding.inline import Inline
-from app.github.local import local_source
-from app.images import RunnerImage
-from app.jobs import ENDED, Extraction, Repository
-from app.ports import DbtJob, PackageTree, Parsed, SourceTree, TarStream
-from app.refresh import Tools
-from app.remarks import Placeholder
-from app.spool import Spool
-from app.store import Store, wake
-from app.usage import Usage
-from app.worker import Worker
+from app.core.models.annotations import Placeholder
+from app.core.models.extractions import ENDED, Extraction, Usage
+from app.core.models.github import Repository
+from app.core.spool import Spool
+from app.github.git.local import Place, local_source
+from app.pipeline.decoding.inline import Inline
+from app.pipeline.ports import DbtJob, PackageRequest, PackageTree, Parsed, SourceTree, TarStream
+from app.pipeline.refresh import Tools
+from app.pipeline.worker import Worker
+from app.project.runner_images import RunnerImage
+from app.store import Store, listen
+from tests.patience import HANGS_S
 
 IMAGE = RunnerImage("dbt-runner:latest", "sha256:0", "1.11.16", frozenset({"duckdb"}))
 REPOSITORY = Repository(7, "octo/shop", 70, "main")
@@ -56,18 +57,37 @@ Dbt = Callable[[DbtJob], Awaitable[Parsed]]
 
 @dataclass
 class Runner:
-    """A `ports.Runner` that does as it is told."""
+    """A scripted `ports.Runner`."""
 
     dbt: Dbt
+    image: RunnerImage = field(default=IMAGE, kw_only=True)
 
     async def images(self) -> Sequence[RunnerImage]:
-        return [IMAGE]
+        return [self.image]
 
     async def parse(self, job: DbtJob, tree: TarStream, packages: PackageTree | None) -> Parsed:
         del packages
         async for _ in tree:
             pass
         return await self.dbt(job)
+
+    async def identify(self, request: PackageRequest) -> str:
+        raise NotImplementedError
+
+    async def install(self, request: PackageRequest) -> PackageTree:
+        raise NotImplementedError
+
+    async def sweep(self) -> int:
+        return 0
+
+    async def keep_warm(self, used: Sequence[tuple[str, str]]) -> None:
+        """Keep none."""
+
+    async def check(self) -> str:
+        return "as it is told"
+
+    async def close(self) -> None:
+        """Nothing is left."""
 
 
 @dataclass
@@ -84,7 +104,7 @@ class Git:
         if self.trouble:
             raise self.trouble
         async with (
-            local_source(f"{self.path}#{sha}", dict(os.environ), self.work_dir) as source,
+            local_source(Place(None, self.path, sha), dict(os.environ), self.work_dir) as source,
             source.open(source.repository, sha) as tree,
         ):
             yield tree
@@ -101,6 +121,8 @@ class World:
     connection_id: str
     work_dir: Path
     runner: Runner
+    installer: Any = None
+    """A scripted `ports.Installer`, for projects with packages."""
 
     async def queued(self, sha: str | None = None, branch: str = "main") -> str:
         return await self.store.extractions.enqueue(self.connection_id, branch, sha or self.sha, "push", forced=True)
@@ -111,7 +133,7 @@ class World:
         return found
 
     async def until(self, extraction_id: str, is_so: Callable[[Extraction], bool]) -> Extraction:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANGS_S):
             while not is_so(found := await self.get(extraction_id)):
                 await asyncio.sleep(0.02)
         return found
@@ -134,11 +156,10 @@ class World:
     @asynccontextmanager
     async def working(self, name: str = "w") -> AsyncIterator[Worker]:
         """Have a worker work, and stop it as a service does."""
-        nothing = cast("Any", None)
-        worker = Worker(name, self.store, Tools(self.git, nothing, self.runner, Inline()), concurrency=2)
-        async with wake.listening(self.dsn) as waker:
-            with waker.bell("freshet_queue") as bell, waker.bell("freshet_cancels") as cancels:
-                task = asyncio.create_task(worker.run(bell, cancels))
+        worker = Worker(name, self.store, Tools(self.git, self.installer, self.runner, Inline()), concurrency=2)
+        async with listen.listening(self.dsn) as listener:
+            with listener.wakeup("freshet_queue") as wakeup, listener.wakeup("freshet_cancels") as cancels:
+                task = asyncio.create_task(worker.run(wakeup, cancels))
                 try:
                     yield worker
                 finally:
@@ -153,7 +174,7 @@ async def make_world(store: Store, dsn: str, directory: Path) -> World:
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_text(text)
     sha = committed(path)
-    await store.installations.see(REPOSITORY)
+    await store.installations.update_from_push(REPOSITORY)
     connection = await store.connections.create(REPOSITORY.id, "")
     await store.connections.move_head(connection.id, sha)
     work_dir = directory / "work"

@@ -1,4 +1,4 @@
-"""Somebody who reads lineages over HTTP: the real routes over a real PostgreSQL."""
+"""A client that reads lineages over HTTP: the real routes over a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ import orjson
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from app import credentials
-from app.github.api import ApiClient
-from app.github.auth import AppAuth
-from app.github.identity import IdentityFile
-from app.github.setup import AppSetup
-from app.jobs import Repository
-from app.lineage import Lineage, Node
+from app.core.models.github import Repository
+from app.github.app.auth import AppAuth
+from app.github.app.credentials_file import CredentialsFile
+from app.github.app.registration import AppSetup
+from app.github.rest.http import ApiClient
+from app.lineage.nodes import Lineage, Node
+from app.service import app_identity
 from app.store import Store
-from app.web import keys, middleware, routes
-from app.web.tokens import ServiceCallers, ServiceTokens
+from app.web import keys, routes
+from app.web.auth.service_tokens import ServiceCallers, ServiceTokens
+from app.web.http import middleware
 
 TOKEN = {"Authorization": "Bearer token"}
 SHAS = [f"{number:040x}" for number in range(9)]
@@ -38,7 +39,7 @@ TAGS = {"model.shop.orders": ["nightly"], "model.shop.ünï 😀": ["nightly", "
 
 
 class Reader:
-    """Asks the real routes for the lineage of one connection."""
+    """Requests the lineage of one connection from the real routes."""
 
     def __init__(self, client: TestClient[web.Request, web.Application], store: Store, connection_id: str) -> None:
         self.client = client
@@ -60,7 +61,7 @@ class Reader:
 
 
 async def save(store: Store, connection_id: str, sha: str, upstream: Mapping[str, list[str]], description: str = "") -> None:
-    """Store nodes that have little to say."""
+    """Store nodes with little content."""
     nodes = []
     for unique_id, above in sorted(upstream.items()):
         kind, package, *rest = unique_id.split(".")
@@ -94,14 +95,14 @@ async def reading(store: Store, directory: Path) -> AsyncIterator[Reader]:
         web_app[keys.SETUP] = AppSetup(
             api,
             AppAuth(None, None, api),
-            IdentityFile(directory),
-            credentials.app_manifest(),
+            CredentialsFile(directory),
+            app_identity.app_manifest(),
             public_url="https://freshet.example.com",
             addresses=("https://api.github.invalid", "https://github.example.com"),
             server_is_fixed=True,
         )
         routes.add(web_app, webhook)
-        await store.installations.see(Repository(7, "octo/shop", 3, "main"))
+        await store.installations.update_from_push(Repository(7, "octo/shop", 3, "main"))
         connection = await store.connections.create(7, "")
         await save(store, connection.id, SHAS[1], UPSTREAM)
         async with TestClient(TestServer(web_app)) as client:

@@ -1,4 +1,4 @@
-"""Those who are told: a mail server and a receiver of webhooks over real sockets, and a project that breaks and is mended."""
+"""A mail server and a webhook receiver over real sockets, and a project that breaks and is fixed."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from app.jobs import Conclusion, Connection, Problem, Repository
-from app.lineage import Lineage
+from app.core.models.connections import Connection
+from app.core.models.extractions import Problem
+from app.core.models.github import Conclusion, Repository
+from app.lineage.nodes import Lineage
 from app.store import Store
 
 LEASE = timedelta(minutes=1)
@@ -31,7 +33,7 @@ LEASE = timedelta(minutes=1)
 
 @dataclass
 class Project:
-    """A connection whose commits are extracted by hand."""
+    """A connection whose extractions the tests end themselves."""
 
     store: Store
     connection: Connection
@@ -46,7 +48,7 @@ class Project:
         """Push a commit whose extraction ends with a problem."""
         extraction_id = await self.push(sha)
         await self._claim()
-        problem = Problem(title, "While parsing: dbt said no.", "Mend it and push again.", conclusion=conclusion, **more)
+        problem = Problem(title, "dbt could not parse it.", "Fix the error and push again.", conclusion=conclusion, **more)
         assert await self.store.extractions.finish(extraction_id, "w", "failed", [], problem=problem)
         return extraction_id
 
@@ -70,7 +72,7 @@ async def project(
     store: Store, repository: str = "octo/shop", *, id_: int = 7, installation_id: int = 3, directory: str = "transform"
 ) -> Project:
     """Make a connection."""
-    await store.installations.see(Repository(id_, repository, installation_id, "main"))
+    await store.installations.update_from_push(Repository(id_, repository, installation_id, "main"))
     return Project(store, await store.connections.create(id_, directory))
 
 

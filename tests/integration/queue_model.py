@@ -1,4 +1,4 @@
-"""What `test_queue_rules.py` puts in the place of GitHub and of worker processes: a list of pushes, and names with claims."""
+"""The stand-ins of `test_queue_rules.py` for GitHub (a list of pushes) and for worker processes (names with claims)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.jobs import Extraction, Repository
-from app.ledger import ClaimLostError
-from app.lineage import Lineage, Node
-from app.ports import BranchHead, RepositoryState
+from app.core.models.extractions import Extraction
+from app.core.models.github import BranchHead, Repository, RepositoryState
+from app.lineage.nodes import Lineage, Node
+from app.pipeline.progress import ClaimLostError
 from app.store import Store, pool
 
 INSTALLATION = 3
@@ -53,11 +53,15 @@ class Push:
 
 @dataclass(frozen=True)
 class Claim:
-    """What a worker believes to have; `expired` once its lease has run out, which it need not know."""
+    """What a worker believes to have; `expired` once its lease has run out, which it need not know. `name` is of this claim alone."""
 
-    worker: str
+    name: str
     extraction: Extraction
     expired: bool = False
+
+    @property
+    def worker(self) -> str:
+        return self.name.partition("/")[0]
 
 
 class GitHub:
@@ -142,12 +146,16 @@ async def keep(store: Store, claim: Claim) -> bool:
     extraction, input_hash = claim.extraction, b"input %d" % (int(claim.extraction.sha, 16) % 2)
     try:
         async with store.transaction() as tx:
-            like = None if extraction.forced else await tx.lineages.of_input(extraction.connection_id, input_hash)
+            like = (
+                None
+                if extraction.forced
+                else await tx.lineages.find_by_input(extraction.connection_id, input_hash, extraction.trust.trusted)
+            )
             if like:
-                await tx.lineages.carry(extraction, like.lineage_id)
+                await tx.lineages.carry_forward(extraction, like.lineage_id)
             else:
                 await tx.lineages.save(extraction, LINEAGE, input_hash)
-            if not await tx.extractions.finish(extraction.id, claim.worker, "succeeded", []):
+            if not await tx.extractions.finish(extraction.id, claim.name, "succeeded", []):
                 raise ClaimLostError
     except ClaimLostError:
         return False
@@ -155,5 +163,5 @@ async def keep(store: Store, claim: Claim) -> bool:
 
 
 async def everything(db: pool.Database) -> list[list[tuple[object, ...]]]:
-    tables = "extractions", "check_runs", "connections", "lineages", "nodes"
+    tables = "extractions", "check_runs", "connections", "lineages", "nodes", "node_columns"
     return [[tuple(row) for row in await db.rows(f"SELECT * FROM {table} ORDER BY 1")] for table in tables]  # noqa: S608 - the names above

@@ -1,4 +1,4 @@
-"""Runners for tests, and a look at the containers that they have."""
+"""Runners for tests, and access to their containers."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from typing import Any
 
 import aiodocker
 
-from app.dbt.docker import DockerRunner
+from app.runner.docker.backend import DockerRunner
+from app.runner.parse_state import ParseStates
 from tests.integration.runner_images import RUNNER_IMAGE
+from tests.patience import HANGS_S
 
 Make = Callable[..., DockerRunner]
 
 
 @asynccontextmanager
 async def runners(docker: aiodocker.Docker, directory: Path) -> AsyncIterator[Make]:
-    """Give what makes runners of one instance, and see to it that no container of theirs is left."""
+    """Yield a factory of runners with one instance name, and check at the end that they left no container."""
     instance = f"test-{secrets.token_hex(4)}"
     made: list[DockerRunner] = []
 
@@ -29,7 +31,7 @@ async def runners(docker: aiodocker.Docker, directory: Path) -> AsyncIterator[Ma
             "more_images": (),
             "cpus": 2.0,
             "memory_bytes": 1 << 30,
-            "timeout_s": 60.0,
+            "timeout_s": HANGS_S,
             "pids": 256,
             "deps_network": "bridge",
             "package_hub_url": None,
@@ -37,6 +39,7 @@ async def runners(docker: aiodocker.Docker, directory: Path) -> AsyncIterator[Ma
             "work_dir": directory / "work",
         }
         settings |= changed
+        settings.setdefault("states", ParseStates(settings["work_dir"]))
         made.append(DockerRunner(settings.pop("docker", docker), **settings))
         return made[-1]
 
@@ -47,13 +50,13 @@ async def runners(docker: aiodocker.Docker, directory: Path) -> AsyncIterator[Ma
 
 
 async def containers(docker: aiodocker.Docker, label: str) -> list[str]:
-    """Return the ids of all containers with a label, `key=value`."""
+    """The ids of all containers with a label, `key=value`."""
     return [found.id for found in await docker.containers.list(all=True, filters={"label": [label]})]
 
 
 async def running(docker: aiodocker.Docker, extraction_id: str) -> dict[str, Any]:
-    """Return the details of the container of an extraction once it runs."""
-    async with asyncio.timeout(20):
+    """Wait for the container of an extraction, and return its details."""
+    async with asyncio.timeout(HANGS_S):
         while True:
             for name in await containers(docker, f"io.freshet.extraction={extraction_id}"):
                 with suppress(aiodocker.DockerError):  # it was a warming one, or one that ended since it was listed

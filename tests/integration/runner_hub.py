@@ -1,4 +1,4 @@
-"""A package hub: what `dbt deps` asks of hub.getdbt.com, over HTTP on all addresses, so that containers reach it."""
+"""A package hub: the parts of hub.getdbt.com that `dbt deps` uses, over HTTP on all addresses, so that containers reach it."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version of a package: its archive, and what the hub says of it."""
+    """A version of a package: its archive, and the hub's metadata."""
 
     data: bytes
     packages: Sequence[Mapping[str, Any]] = ()
     requires: Sequence[str] = ()
     sha1: str | None = None
-    """What the hub announces, when that is not what it gives."""
+    """The announced hash, if it differs from the archive's."""
     name: str | None = None
 
 
 class Hub:
-    """Holds packages, `namespace/name` → version. `requests` are the paths that were asked for.
+    """Packages: `namespace/name` → version. `requests` has the requested paths.
 
     `moved` has new names by old ones, `failures` is how many requests are answered with 503 next, `delay_s` how long each takes.
     """
@@ -52,11 +52,11 @@ class Hub:
         self.add_archive(package, version, tarball(f"{package.split('/')[1]}-{version}", files), **more)
 
     def add_archive(self, package: str, version: str, data: bytes, **more: Any) -> None:
-        """Add a version whose archive may be anything."""
+        """Add a version with any bytes as its archive."""
         self._packages.setdefault(package, {})[version] = Version(data, **more)
 
     def put(self, path: str, data: bytes) -> str:
-        """Have a file that is no package of the hub; return its URL."""
+        """Add a file that is not a package, and return its URL."""
         self._files[path] = data
         return f"{self.url}/files/{path}"
 
@@ -124,15 +124,15 @@ class Hub:
 
 
 async def bridge_gateway(docker: aiodocker.Docker) -> str:
-    """Return the address under which containers on the default bridge reach this host."""
+    """The address by which containers on the default bridge reach this host."""
     network = await (await docker.networks.get("bridge")).show()
     config = network["IPAM"]["Config"][0]
-    # Without one written down it is the first address of the network.
+    # By default it is the first address of the network.
     return str(config.get("Gateway") or next(ip_network(config["Subnet"]).hosts()))
 
 
 def tarball(top: str, files: Files) -> bytes:
-    """Return a package as GitHub archives it: one directory at the top."""
+    """A package as in GitHub's archives, with one directory at the top."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as archive:
         for name, text in files.items():

@@ -1,4 +1,4 @@
-"""Images built in tests on top of the runner image: runners that misbehave in ways that a real one only does by bad luck."""
+"""Images for tests, based on the runner image: runners that misbehave in ways that are rare in reality."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import aiodocker
 
-from app.images import RunnerImage
+from app.project.runner_images import RunnerImage
 
 RUNNER_IMAGE = "dbt-runner:latest"
 REPOSITORY = "freshet-test"
@@ -25,7 +25,7 @@ def hear():
         sys.exit()
     return line
 """
-"""The beginning of a runner that can read a line of the protocol and answer one."""
+"""The start of a runner that can read and answer lines of the protocol."""
 SPEAKS = (
     HEARS
     + """
@@ -43,11 +43,11 @@ def say(manifest, **more):
     sys.stdout.buffer.flush()
 """
 )
-"""The beginning of a runner that reads its whole job and can `say` a result."""
+"""The start of a runner that reads its whole job, and can write a result with `say`."""
 
 
 def named(name: str, dbt_version: str = "1.11") -> RunnerImage:
-    """Return an image by its name, which the engine takes for an id."""
+    """An image by its name, which the engine accepts as an id."""
     return RunnerImage(name, name, dbt_version, frozenset({"duckdb", "postgres"}))
 
 
@@ -69,7 +69,7 @@ async def build_image(docker: aiodocker.Docker, tag: str, dockerfile: str, files
 
 
 async def build_runner(docker: aiodocker.Docker, tag: str, program: str, labels: Mapping[str, str] | None = None) -> str:
-    """Build an image like the runner image, labels included, but with `program` (Python) in the place of our runner."""
+    """Build an image like the runner image, including labels, but with `program` (Python) in place of ours."""
     label_lines = "".join(f'LABEL {key}="{value}"\n' for key, value in (labels or {}).items())
     dockerfile = f'FROM {RUNNER_IMAGE}\nCOPY program.py /program.py\nENTRYPOINT ["/opt/dbt/bin/python", "-I", "/program.py"]\n{label_lines}'
     return await build_image(docker, tag, dockerfile, {"program.py": program})

@@ -1,4 +1,4 @@
-"""dbt projects as the flow hands them over: tar entries named `src/...`, and the job that goes with them."""
+"""dbt projects as the pipeline passes them on: tar entries named `src/...`, with their job."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import tarfile
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from app.jobs import Repository
-from app.ports import DbtJob, PackageRequest
+from app.core.models.github import Repository
+from app.pipeline.ports import DbtJob, PackageRequest
 from tests.integration.runner_images import RUNNER_IMAGE, named
 
 PROJECT = "name: shop\nversion: '1.0'\nprofile: shop\n"
@@ -21,12 +21,12 @@ SHOP = {
 
 
 def shop(**changed: str) -> dict[str, str]:
-    """Return the files of `SHOP` with some changed; `models__orders` names `models/orders.sql`."""
+    """The files of `SHOP` with changes; `models__orders` stands for `models/orders.sql`."""
     return {**SHOP, **{f"{name.replace('__', '/')}.sql": text for name, text in changed.items()}}
 
 
 def job(**changed: Any) -> DbtJob:
-    """Return a job for `SHOP`."""
+    """A job for `SHOP`."""
     fields = {
         "extraction_id": "01TEST",
         "label": "octo/shop at 1a2b3c4",
@@ -40,13 +40,13 @@ def job(**changed: Any) -> DbtJob:
 
 
 def request(files: Mapping[str, str | bytes], **changed: Any) -> PackageRequest:
-    """Return what an installer is asked for the packages of a project."""
+    """A request for the packages of a project."""
     repository = Repository(1, "octo/shop", 1, "main", private=False)
     return PackageRequest(repository, job(**changed), "dbt_packages", {}, (), lambda: tree(files))
 
 
 def entry(path: str, content: str | bytes, mtime: int = 1_600_000_000) -> bytes:
-    """Return one complete tar entry: header, content, padding."""
+    """One complete tar entry: header, content, padding."""
     data = content.encode() if isinstance(content, str) else content
     info = tarfile.TarInfo(f"src/{path}")
     info.size, info.mtime = len(data), mtime
@@ -60,7 +60,7 @@ async def tree(files: Mapping[str, str | bytes] = SHOP) -> AsyncIterator[bytes]:
 
 
 async def held(files: Mapping[str, str | bytes], release: asyncio.Event) -> AsyncIterator[bytes]:
-    """Stream a project whose last file comes only after `release`: its container waits meanwhile."""
+    """Stream a project whose last file is sent only after `release`; its container waits."""
     *first, last = files.items()
     for path, content in first:
         yield entry(path, content)

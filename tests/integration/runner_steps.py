@@ -1,4 +1,4 @@
-"""Many parses by the runner's own code in one warm process of one container: what is compared is what it makes of a state."""
+"""Many parses by the runner's own code in one process of one container, to compare results with and without a state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from app.dbt.profile import stub
+from app.runner.profile import stub
 from tests.integration.runner_images import RUNNER_IMAGE
 
 DRIVER = """
@@ -19,7 +19,7 @@ import base64, io, json, os, shutil, sys, tarfile
 sys.path.insert(0, os.environ.get("RUNNER", "/opt/freshet/runner"))
 import freshet_result
 results = freshet_result.claim_stdout()
-import freshet_warm, freshet_dbt, freshet_placeholders, freshet_state, freshet_tree
+import freshet_warm, freshet_dbt, freshet_flags, freshet_placeholders, freshet_state, freshet_tree
 freshet_warm.warm(json.loads(sys.stdin.readline()))
 placeholders = freshet_placeholders.Placeholders("")
 placeholders.install()
@@ -39,25 +39,26 @@ for line in sys.stdin:
             tar.addfile(member, io.BytesIO(data))
     tree.seek(0)
     freshet_tree.Tree().unpack(tree)
-    told, manifest, state = {}, b"", b""
+    facts, manifest, state = {}, b"", b""
     try:
-        freshet_dbt.invoke("parse", step["job"], told, placeholders)
+        freshet_dbt.invoke("parse", step["job"], facts, placeholders)
         manifest = open(os.path.join(freshet_dbt.TARGET, "manifest.json"), "rb").read()
-        told["placeholders"] = placeholders.records(refused=False)
-        told["partial"] = freshet_dbt.PARTIAL
+        facts["placeholders"] = placeholders.records(failed=False)
+        facts["partial"] = freshet_dbt.PARTIAL
         new = freshet_state.write()
         state = open(new, "rb").read() if new else b""
-    except freshet_dbt.RefusedError as error:
-        told["error"] = str(error)
-        told["placeholders"] = placeholders.records(refused=True)
-    results.write(json.dumps({**told, "manifest": len(manifest), "state": len(state)}).encode() + b"\\n" + manifest + state)
+    except freshet_dbt.DbtFailedError as error:
+        facts["error"] = str(error)
+        facts["placeholders"] = placeholders.records(failed=True)
+    facts["ignored"] = freshet_flags.IGNORED
+    results.write(json.dumps({**facts, "manifest": len(manifest), "state": len(state)}).encode() + b"\\n" + manifest + state)
     results.flush()
 """
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """What the runner said: a manifest, or why there is none."""
+    """The runner's answer: a manifest, or an error."""
 
     manifest: bytes
     error: str | None
@@ -65,6 +66,7 @@ class Parsed:
     partial: bool
     state: bytes | None
     seconds: float
+    ignored: list[dict[str, str]]
 
 
 class Steps:
@@ -78,22 +80,24 @@ class Steps:
         self._process.stdin.write(json.dumps(line).encode() + b"\n")
         await self._process.stdin.drain()
 
-    async def parse(self, files: Mapping[str, str], state: bytes | None = None) -> Parsed:
+    async def parse(self, files: Mapping[str, str], state: bytes | None = None, environment: Mapping[str, str] | None = None) -> Parsed:
         """Parse a project, with a state if there is one."""
         assert self._process.stdout is not None
         job = {"command": "parse", "project_dir": "", "profile": "shop", "target": "dev", "keep_state": True}
-        told = {"profiles": stub("shop", "dev", "duckdb"), "variables": {}, "environment": {}}
-        await self.say({"files": files, "job": {**job, **told}, "state": None if state is None else base64.b64encode(state).decode()})
+        facts = {"profiles": stub("shop", "dev", "duckdb"), "variables": {}, "environment": environment or {}}
+        await self.say({"files": files, "job": {**job, **facts}, "state": None if state is None else base64.b64encode(state).decode()})
         header = json.loads(await self._process.stdout.readline())
         manifest = await self._process.stdout.readexactly(header["manifest"])
         new = await self._process.stdout.readexactly(header["state"])
         error = header.get("error")
-        return Parsed(manifest, error, header["placeholders"], header.get("partial", False), new or None, header["parse"])
+        return Parsed(
+            manifest, error, header["placeholders"], header.get("partial", False), new or None, header["parse"], header["ignored"]
+        )
 
 
 @asynccontextmanager
 async def steps(image: str = RUNNER_IMAGE) -> AsyncIterator[Steps]:
-    """Give a container that is walled in as those of the service are, and warm."""
+    """Yield a warm container, isolated like those of the service."""
     walls = ["--network=none", "--read-only", "--cap-drop=ALL", "--tmpfs=/work:mode=1777", "--tmpfs=/tmp:mode=1777"]
     command = ["docker", "run", "--rm", "--interactive", *walls, "--entrypoint=/opt/dbt/bin/python", image, "-I", "-c", DRIVER]
     process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, limit=1 << 24)

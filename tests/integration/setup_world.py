@@ -1,4 +1,4 @@
-"""An unconfigured service's pages beside a GitHub, and a browser to use them with."""
+"""The pages of an unconfigured service, a GitHub double, and a browser."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from app import credentials
-from app.github.api import ApiClient
-from app.github.auth import AppAuth
-from app.github.identity import IdentityFile
-from app.github.setup import AppSetup
-from app.web import keys, middleware, pages, routes
-from app.web.door import Door
-from app.web.tokens import ServiceCallers, ServiceTokens
+from app.github.app.auth import AppAuth
+from app.github.app.credentials_file import CredentialsFile
+from app.github.app.registration import AppSetup
+from app.github.rest.http import ApiClient
+from app.service import app_identity
+from app.web import keys, routes
+from app.web.auth.service_tokens import ServiceCallers, ServiceTokens
+from app.web.http import middleware
+from app.web.pages import extraction
+from app.web.pages.setup_access import SetupAccess
 from tests.browser import forms, open_page, press
 from tests.double import GitHubDouble
+from tests.patience import HANGS_S
 
 TOKEN = "a-service-token"
 PUBLIC = "https://freshet.example"
@@ -32,14 +35,15 @@ class World:
 
     github: GitHubDouble
     setup: AppSetup
-    door: Door
+    access: SetupAccess
     clock: list[float]
     url: str
     browser: aiohttp.ClientSession
     data_dir: Path
 
     async def page(self, path: str = "/setup", **query: str) -> tuple[int, str]:
-        status, text, _ = await open_page(self.browser, self.url + path, **query)
+        """Open a page with the token from the log, unless `token` is another."""
+        status, text, _ = await open_page(self.browser, self.url + path, **{"token": self.access.token, **query})
         return status, text
 
     async def begin(self, **query: str) -> str:
@@ -61,28 +65,28 @@ class World:
 @asynccontextmanager
 async def running(data_dir: Path, *, fixed: bool = True, public_url: str = PUBLIC) -> AsyncIterator[World]:
     clock = [0.0]
-    async with GitHubDouble() as github, ApiClient(github.api_url if fixed else "https://api.github.invalid", total_s=5.0) as api:
+    async with GitHubDouble() as github, ApiClient(github.api_url if fixed else "https://api.github.invalid", total_s=HANGS_S) as api:
         addresses = (github.api_url, github.server_url) if fixed else ("https://api.github.invalid", "https://github.invalid")
         setup = AppSetup(
             api,
             AppAuth(None, None, api),
-            IdentityFile(data_dir),
-            credentials.app_manifest(),
+            CredentialsFile(data_dir),
+            app_identity.app_manifest(),
             public_url=public_url,
             addresses=addresses,
             server_is_fixed=fixed,
             clock=lambda: clock[0],
         )
         web_app = web.Application(middlewares=[middleware.problems])
-        web_app[keys.SETUP], web_app[keys.DOOR], web_app[keys.CALLERS] = (
+        web_app[keys.SETUP], web_app[keys.SETUP_ACCESS], web_app[keys.CALLERS] = (
             setup,
-            Door(lambda: clock[0]),
+            SetupAccess(lambda: clock[0]),
             ServiceCallers(ServiceTokens([TOKEN])),
         )
-        pages.set_up(web_app)
+        extraction.set_up(web_app)
         routes.add(web_app, _no_delivery)
         async with TestServer(web_app) as server, aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
-            yield World(github, setup, web_app[keys.DOOR], clock, f"http://127.0.0.1:{server.port}", browser, data_dir)
+            yield World(github, setup, web_app[keys.SETUP_ACCESS], clock, f"http://127.0.0.1:{server.port}", browser, data_dir)
 
 
 async def _no_delivery(_: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""What people want of connections, by the API: made, set, removed, each on a branch of its own, through pushes and looks."""
+"""Connections over the API: creating, changing and removing them, on several branches, with pushes and the reconciler."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
-from app.jobs import Problem
+from app.core.models.extractions import Problem
 from app.store import Store
 from app.store.pool import Database
 from tests.double import Answer, git
@@ -31,11 +31,11 @@ async def connect(api: World, status: int = 201, **body: Any) -> Any:
 # -- made
 
 
-async def test_a_connection_is_made_and_its_extraction_begins_by_itself(api: World) -> None:
+async def test_a_new_connection_is_extracted(api: World) -> None:
     _, head = await api.create()
     made = await connect(api, project_dir="./transform/", branch=None)
     assert (made["project_dir"], made["branch"], made["settings"]) == ("transform", "main", {"project_dir": "transform", "branch": None})
-    assert (made["head_sha"], made["stale"], made["stale_reason"]) == (head, True, "Its extraction waits for its turn")
+    assert (made["head_sha"], made["stale"], made["stale_reason"]) == (head, True, "Its extraction is queued")
     assert made["lag_seconds"] >= 0
     assert (made["last_extraction"]["status"], made["last_extraction"]["trigger"], made["last_extraction"]["sha"]) == (
         "queued",
@@ -43,13 +43,27 @@ async def test_a_connection_is_made_and_its_extraction_begins_by_itself(api: Wor
         head,
     )
     [queued] = await api.queue()
-    assert queued.forced is False, "it is queued as any"
+    assert queued.forced is False, "it can reuse a stored lineage"
     await api.extract("transform")
     shown = await api.ask("GET", f"/connections/{made['id']}")
     assert (shown["lineage_sha"], shown["stale"], shown["stale_since"], shown["lag_seconds"]) == (head, False, None, 0.0)
 
 
-async def test_the_answer_says_where_it_is(api: World) -> None:
+async def test_a_commit_to_extract_can_be_named_by_branch_and_in_short(api: World) -> None:
+    hosted, head = await api.create()
+    made = await connect(api)
+    await api.extract("transform")
+    side = await api.push(hosted, "side", heard=False)
+    path = f"/connections/{made['id']}/extract"
+    assert (await api.ask("POST", path, {"sha": "side"}, status=202))["sha"] == side, "as GitHub has it now"
+    assert (await api.ask("POST", path, {"sha": head[:7]}, status=202))["sha"] == head
+    main = await api.push(hosted, heard=False)
+    assert (await api.ask("POST", path, {"sha": "main"}, status=202))["sha"] == main
+    problem = await api.ask("POST", path, {"sha": "no-such"}, status=404)
+    assert (problem["field"], head in problem["candidates"]) == ("sha", True)
+
+
+async def test_the_response_has_a_location(api: World) -> None:
     await api.create()
     body = {"repository": "OCTO/Shop"}
     async with api.client.post("/api/metadata/connections", json=body, headers={"Authorization": "Bearer push"}) as response:
@@ -61,7 +75,7 @@ async def test_the_answer_says_where_it_is(api: World) -> None:
 
 
 @pytest.mark.parametrize("root", ["", ".", "./"])
-async def test_the_root_has_one_spelling(api: World, root: str) -> None:
+async def test_directories_are_normalized(api: World, root: str) -> None:
     await api.create()
     assert (await connect(api, project_dir=root))["project_dir"] == ""
 
@@ -89,7 +103,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-async def test_what_cannot_be_is_refused_and_the_field_named(api: World) -> None:
+async def test_invalid_settings_are_refused_with_the_field(api: World) -> None:
     await api.create()
     for body, field in BAD:
         assert (await connect(api, 400, **body))["field"] == field, body
@@ -102,7 +116,7 @@ async def test_what_cannot_be_is_refused_and_the_field_named(api: World) -> None
     assert "gone" in (await connect(api, 400, branch="gone"))["detail"]
 
 
-async def test_who_may_not_push_makes_none_and_who_may_not_read_learns_nothing(api: World) -> None:
+async def test_creating_requires_push_and_reveals_nothing_without_read(api: World) -> None:
     await api.create()
     body = {"repository": "octo/shop"}
     assert (await api.ask("POST", "/connections", body, status=404, token="none"))["field"] == "repository"
@@ -117,7 +131,7 @@ async def test_who_may_not_push_makes_none_and_who_may_not_read_learns_nothing(a
         await api.ask(method, f"/connections/{uuid4()}", asked, status=404)
 
 
-async def test_a_repository_that_was_taken_out_or_deleted_is_not_there(api: World) -> None:
+async def test_a_removed_or_deleted_repository_is_not_found(api: World) -> None:
     hosted, _ = await api.create()
     api.github.app.webhook_url = None
     await api.github.delete_repository(hosted)
@@ -130,14 +144,14 @@ async def test_an_empty_repository_waits_for_its_first_commit(api: World) -> Non
     url, api.github.app.webhook_url = api.github.app.webhook_url, None
     hosted = await api.github.create_repository("octo/shop", {})
     api.github.app.webhook_url = url
-    await api.store.installations.see(api.ours(hosted))
+    await api.store.installations.update_from_push(api.ours(hosted))
     made = await connect(api, project_dir="a")
     assert (made["head_sha"], made["last_extraction"], made["stale"]) == (None, None, False)
     sha = await api.github.push(hosted, {"a/dbt_project.yml": "name: a"})
     assert [(one.connection_id, one.sha) for one in await api.queue()] == [(made["id"], sha)]
 
 
-async def test_github_being_away_makes_nothing(api: World) -> None:
+async def test_an_outage_of_github_creates_nothing(api: World) -> None:
     hosted, _ = await api.create()
     await api.github.suspend(api.installation)
     assert (await connect(api, 409))["title"] == "The installation is suspended"
@@ -152,7 +166,7 @@ async def test_one_project_on_one_branch_is_one_connection(api: World) -> None:
     assert (await connect(api, project_dir="b"))["id"] != made["id"]
 
 
-async def test_what_may_turn_out_to_be_another_ones_project_is_a_conflict(api: World) -> None:
+async def test_a_possible_duplicate_is_a_conflict(api: World) -> None:
     await api.create()
     searching = await connect(api)
     assert (await connect(api, 409, project_dir="a"))["connection_id"] == searching["id"]
@@ -162,7 +176,7 @@ async def test_what_may_turn_out_to_be_another_ones_project_is_a_conflict(api: W
 
 
 async def two_branches(api: World) -> tuple[Any, dict[str, str], str]:
-    """Return a repository whose project is followed on two branches, the connections by branch, and the head of the second one."""
+    """A repository whose project is followed on two branches, the connection ids by branch, and the head of the second branch."""
     hosted, _ = await api.create()
     await api.push(hosted)
     await api.extract("a")
@@ -176,17 +190,17 @@ async def two_branches(api: World) -> tuple[Any, dict[str, str], str]:
 
 
 async def heads(api: World, ids: dict[str, str]) -> dict[str, tuple[str, str]]:
-    """Return the head and the lineage of each."""
+    """The head and the lineage's commit of each connection."""
     shown = {branch: await api.ask("GET", f"/connections/{id_}") for branch, id_ in ids.items()}
     return {branch: (one["head_sha"], one["lineage_sha"]) for branch, one in shown.items()}
 
 
-async def test_two_connections_of_a_project_follow_a_branch_each(api: World) -> None:
+async def test_two_connections_of_a_project_follow_one_branch_each(api: World) -> None:
     hosted, ids, dev = await two_branches(api)
     main = (await heads(api, ids))["main"][0]
     assert await heads(api, ids) == {"main": (main, main), "dev": (dev, dev)}
     dev = await api.push(hosted, "dev")
-    assert [(one.connection_id, one.sha) for one in await api.queue()] == [(ids["dev"], dev)], "only the one whose branch it is"
+    assert [(one.connection_id, one.sha) for one in await api.queue()] == [(ids["dev"], dev)], "only the connection that follows the branch"
     extraction = await api.extract("a")
     shown = await api.store.extractions.get(extraction.id)
     assert shown is not None
@@ -195,10 +209,10 @@ async def test_two_connections_of_a_project_follow_a_branch_each(api: World) -> 
     await api.extract("a")
     assert await heads(api, ids) == {"main": (main, main), "dev": (dev, dev)}
     side = await api.push(hosted, "side")
-    assert [(one.connection_id, one.sha) for one in await api.queue()] == [(ids["main"], side)], "a branch that nobody follows is one's"
+    assert [(one.connection_id, one.sha) for one in await api.queue()] == [(ids["main"], side)], "a side branch belongs to one connection"
 
 
-async def test_a_lost_push_to_any_followed_branch_is_found_by_the_next_look(api: World) -> None:
+async def test_a_lost_push_to_any_followed_branch_is_found_by_the_reconciler(api: World) -> None:
     hosted, ids, _ = await two_branches(api)
     await api.look(hosted)
     dev = await api.push(hosted, "dev", heard=False)
@@ -211,7 +225,7 @@ async def test_a_lost_push_to_any_followed_branch_is_found_by_the_next_look(api:
     assert await api.queue() == []
 
 
-async def test_a_branch_that_went_back_unheard_is_found_though_its_head_is_one_that_github_told_of_before(api: World) -> None:
+async def test_an_unreported_reset_to_an_earlier_commit_is_found(api: World) -> None:
     hosted, ids, dev = await two_branches(api)
     main = await api.head(hosted)
     await api.look(hosted)
@@ -223,7 +237,7 @@ async def test_a_branch_that_went_back_unheard_is_found_though_its_head_is_one_t
     assert {(one.connection_id, one.sha) for one in await api.queue()} == {(ids["main"], main), (ids["dev"], dev)}
 
 
-async def test_looking_at_branches_that_did_not_move_is_not_counted(api: World) -> None:
+async def test_checking_unchanged_branches_costs_no_rate_limit(api: World) -> None:
     hosted, _, _ = await two_branches(api)
     await api.look(hosted)
     used = sum(api.github.state.requests_used.values())
@@ -236,17 +250,17 @@ async def test_a_project_that_only_another_branch_has_is_followed_there(api: Wor
     await api.push(hosted, "dev", heard=False)
     made = await connect(api, branch="dev")
     await api.extract("a", "b")
-    assert await api.directories(hosted) == [("a", "dev")], "others of that branch are made where somebody asks for them"
+    assert await api.directories(hosted) == [("a", "dev")], "other projects of a side branch are not discovered"
     second = await connect(api, branch="dev", project_dir="b")
     await api.extract("a", "b")
     await api.push(hosted, "dev")
     assert {one.connection_id for one in await api.queue()} == {made["id"], second["id"]}
     await api.extract("b")
     await api.extract("b")
-    assert await api.directories(hosted) == [("a", "dev"), ("b", "dev")], "what was asked for stays, whatever the branch holds"
+    assert await api.directories(hosted) == [("a", "dev"), ("b", "dev")], "explicit connections stay, whatever the branch contains"
 
 
-async def test_the_default_branch_gets_its_projects_by_itself_beside_what_was_asked_for(api: World) -> None:
+async def test_projects_of_the_default_branch_are_discovered_beside_explicit_connections(api: World) -> None:
     hosted, _ = await api.create(files={"a/dbt_project.yml": "name: a", "b/dbt_project.yml": "name: b"})
     await connect(api, project_dir="a", branch="main")
     await api.extract("a", "b")
@@ -254,13 +268,13 @@ async def test_the_default_branch_gets_its_projects_by_itself_beside_what_was_as
     await api.extract("b")
     await api.push(hosted)
     await api.extract("b")
-    assert await api.directories(hosted) == [("a", "main"), ("b", "main")], "what was asked for is not hidden"
+    assert await api.directories(hosted) == [("a", "main"), ("b", "main")], "explicit connections are not hidden"
     await api.push(hosted)
     await api.extract("a")
-    assert await api.directories(hosted) == [("a", "main")], "what was found is"
+    assert await api.directories(hosted) == [("a", "main")], "discovered connections are"
 
 
-async def test_a_project_that_comes_to_the_default_branch_later_is_found_there(api: World) -> None:
+async def test_a_project_that_reaches_the_default_branch_later_is_discovered(api: World) -> None:
     hosted, _ = await api.create(files={"README.md": "x"})
     await api.push(hosted, "dev", heard=False)
     await connect(api, branch="dev", project_dir="")
@@ -270,7 +284,7 @@ async def test_a_project_that_comes_to_the_default_branch_later_is_found_there(a
     assert await api.directories(hosted) == [("", "dev"), (None, "main")]
 
 
-async def test_what_was_made_without_a_project_stays_and_says_why(api: World) -> None:
+async def test_an_explicit_connection_without_a_project_stays_and_says_why(api: World) -> None:
     await api.create(files={"README.md": "x"})
     made = await connect(api, project_dir="nowhere")
     await api.extract(problem=Problem("No dbt project found", "m"))
@@ -282,7 +296,7 @@ async def test_what_was_made_without_a_project_stays_and_says_why(api: World) ->
 # -- settings
 
 
-async def test_another_branch_becomes_the_lineage_once_it_is_extracted(api: World) -> None:
+async def test_a_new_branch_replaces_the_lineage_once_extracted(api: World) -> None:
     hosted, _ = await api.create()
     main = await api.push(hosted)
     await api.extract("a")
@@ -292,7 +306,7 @@ async def test_another_branch_becomes_the_lineage_once_it_is_extracted(api: Worl
     path = f"/connections/{found['id']}"
     changed = await api.ask("PATCH", path, {"branch": "dev"})
     assert (changed["settings"]["branch"], changed["branch"], changed["head_sha"], changed["lineage_sha"]) == ("dev", "dev", dev, main)
-    assert (changed["stale"], changed["stale_reason"]) == (True, "Its extraction waits for its turn")
+    assert (changed["stale"], changed["stale_reason"]) == (True, "Its extraction is queued")
     await api.extract("a")
     shown = await api.ask("GET", path)
     assert (shown["lineage_sha"], shown["stale"]) == (dev, False)
@@ -305,8 +319,8 @@ async def test_another_branch_becomes_the_lineage_once_it_is_extracted(api: Worl
     assert (await api.ask("GET", path))["lineage_sha"] == side
 
 
-async def test_the_first_lineage_of_another_branch_may_be_of_an_older_push_than_the_one_before(api: World) -> None:
-    """Its head was queued before anybody wished for the branch, and waits since for its next try."""
+async def test_the_first_lineage_of_a_new_branch_can_be_of_an_older_push(api: World) -> None:
+    """The branch's head was queued before the branch was followed, and is waiting for its next attempt."""
     hosted, _ = await api.create()
     dev = await api.push(hosted, "dev", heard=False)
     await api.push(hosted)
@@ -324,10 +338,10 @@ async def test_the_first_lineage_of_another_branch_may_be_of_an_older_push_than_
     await api.extract("a", problem=Problem("dbt said no", "m"))
     await api.store.extractions.enqueue(found["id"], "dev", dev, "push", newest=False)
     await api.extract("a")
-    assert (await api.ask("GET", f"/connections/{found['id']}"))["lineage_sha"] == dev, "better than one of another branch"
+    assert (await api.ask("GET", f"/connections/{found['id']}"))["lineage_sha"] == dev, "it replaces the lineage of another branch"
 
 
-async def test_another_directory_has_no_lineage_yet(api: World) -> None:
+async def test_a_new_directory_starts_without_a_lineage(api: World) -> None:
     hosted, _ = await api.create()
     await api.push(hosted)
     await api.extract("a", "b")
@@ -338,12 +352,12 @@ async def test_another_directory_has_no_lineage_yet(api: World) -> None:
     assert (moved["project_dir"], moved["lineage_sha"], moved["stale"]) == ("c", None, True)
     await api.ask("GET", f"/connections/{found['a']}/lineage", status=404)
     await api.extract("a", "b")
-    assert await api.directories(hosted) == [("b", "main"), ("c", "main")], "what it was of does not get another one by itself"
+    assert await api.directories(hosted) == [("b", "main"), ("c", "main")], "the old directory is not discovered again"
     searching = await api.ask("PATCH", f"/connections/{found['a']}", {"project_dir": None}, status=409)
     assert searching["connection_id"] == found["b"]
 
 
-async def test_a_change_stops_what_runs_for_another_directory(api: World) -> None:
+async def test_changing_the_directory_cancels_running_extractions(api: World) -> None:
     await api.create()
     made = await connect(api, project_dir="a")
     running = await api.store.extractions.claim("w", timedelta(minutes=1))
@@ -354,7 +368,7 @@ async def test_a_change_stops_what_runs_for_another_directory(api: World) -> Non
     assert (queued.connection_id, queued.sha, queued.project_dir) == (made["id"], running.sha, "b")
 
 
-async def test_a_change_of_nothing_is_none(api: World) -> None:
+async def test_a_change_without_effect_changes_nothing(api: World) -> None:
     await api.create()
     made = await connect(api, project_dir="a")
     await api.extract("a")
@@ -364,7 +378,7 @@ async def test_a_change_of_nothing_is_none(api: World) -> None:
         assert await api.ask("PATCH", f"/connections/{made['id']}", body) == before, body
     assert len(api.github.requests) == requests
     same = await api.ask("PATCH", f"/connections/{made['id']}", {"branch": "main"})
-    assert (same["settings"]["branch"], same["stale"]) == ("main", False), "it is the branch that it follows anyway"
+    assert (same["settings"]["branch"], same["stale"]) == ("main", False), "it already follows this branch"
     assert await api.queue() == []
     for body, field in (({"branch": "gone"}, "branch"), ({"project_dir": ".."}, "project_dir"), ({"repository": "octo/x"}, "repository")):
         assert (await api.ask("PATCH", f"/connections/{made['id']}", body, status=400))["field"] == field
@@ -373,7 +387,7 @@ async def test_a_change_of_nothing_is_none(api: World) -> None:
 # -- removed
 
 
-async def test_what_was_removed_is_gone_at_once_and_stays_so(api: World) -> None:
+async def test_a_removed_connection_is_gone_at_once_and_stays_gone(api: World) -> None:
     hosted, _ = await api.create()
     await api.push(hosted)
     await api.extract("a")
@@ -386,9 +400,9 @@ async def test_what_was_removed_is_gone_at_once_and_stays_so(api: World) -> None
     await api.ask("GET", path, status=404)
     await api.ask("DELETE", path, status=404)
     assert await api.queue() == []
-    assert not await api.store.extractions.finish(running.id, "w", "succeeded", []), "who runs it has lost it"
+    assert not await api.store.extractions.finish(running.id, "w", "succeeded", []), "its worker has lost the claim"
     ended = await api.ask("GET", f"/extractions/{running.id}")
-    assert ended["status"] == "cancelled", "its check run leads there"
+    assert ended["status"] == "cancelled", "the page that its check run links to still exists"
     await api.push(hosted)
     await api.push(hosted, "side")
     await api.look(hosted)
@@ -396,7 +410,7 @@ async def test_what_was_removed_is_gone_at_once_and_stays_so(api: World) -> None
     assert await api.queue() == []
 
 
-async def test_a_lineage_that_is_being_stored_and_a_removal_do_not_wait_for_each_other(api: World) -> None:
+async def test_storing_a_lineage_and_removing_its_connection_do_not_deadlock(api: World) -> None:
     await api.create()
     made = await connect(api, project_dir="a")
     running = await api.store.extractions.claim("w", timedelta(minutes=1))
@@ -410,7 +424,7 @@ async def test_a_lineage_that_is_being_stored_and_a_removal_do_not_wait_for_each
     await api.ask("GET", f"/connections/{made['id']}", status=404)
 
 
-async def test_what_was_removed_comes_back_with_its_history_when_somebody_asks(api: World) -> None:
+async def test_a_removed_connection_can_be_created_again_with_its_history(api: World) -> None:
     hosted, _ = await api.create()
     first = await api.push(hosted)
     await api.extract("a")
@@ -424,7 +438,7 @@ async def test_what_was_removed_comes_back_with_its_history_when_somebody_asks(a
     assert len(await api.queue()) == 1, "pushes are followed again"
 
 
-async def test_of_several_projects_one_is_removed_and_the_others_go_on(api: World) -> None:
+async def test_removing_one_of_several_projects_leaves_the_others(api: World) -> None:
     hosted, _ = await api.create()
     await api.push(hosted)
     await api.extract("a", "b")
@@ -438,20 +452,20 @@ async def test_of_several_projects_one_is_removed_and_the_others_go_on(api: Worl
     assert await api.directories(hosted) == [("a", "main"), ("b", "main"), ("c", "main")]
 
 
-async def test_what_was_removed_is_not_made_again_once_it_is_deleted_for_good(api: World, db: Database) -> None:
+async def test_a_removed_connection_is_not_discovered_again_after_its_deletion(api: World, db: Database) -> None:
     hosted, _ = await api.create()
     await api.push(hosted)
     await api.extract("a")
     [found] = (await api.ask("GET", "/connections?repository=octo/shop"))["items"]
     await api.ask("DELETE", f"/connections/{found['id']}", status=204)
-    await api.store.history.purge(timedelta(0))
+    await api.store.retention.purge(timedelta(0))
     assert await db.value("SELECT count(*) FROM connections") == 0
     await api.push(hosted)
     await api.look(hosted)
     assert await api.directories(hosted) == []
 
 
-async def test_settings_may_become_those_of_a_connection_that_is_gone(api: World) -> None:
+async def test_settings_of_a_removed_connection_can_be_reused(api: World) -> None:
     await api.create()
     gone = await connect(api, project_dir="a")
     stays = await connect(api, project_dir="b")

@@ -1,4 +1,4 @@
-"""What is other at one commit than at another, over HTTP, from a real PostgreSQL."""
+"""Comparing two commits, over HTTP and with a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from app.lineage import Lineage
-from app.store import Store, graphs, pool
-from app.web.models.lineages import DiffDocument
+from app.lineage.nodes import Lineage
+from app.store import Store, lineage_cache, pool
+from app.web.api.schemas.lineages import DiffDocument
 from tests.integration.lineage_reader import SHAS, TOKEN, Reader, reading, save, save_lineage
 from tests.unit.test_column_tests import generic
-from tests.unit.test_lineage import CUSTOMERS, ORDERS, build, resource
+from tests.unit.test_nodes import CUSTOMERS, ORDERS, build, resource
 
 BASE, HEAD = SHAS[3], SHAS[4]
 SEED = "seed.shop.rates"
@@ -81,7 +81,7 @@ async def test_nodes_and_edges_added_removed_and_changed(reader: Reader) -> None
     assert (back["nodes_added"], back["edges_removed"]) == (found["nodes_removed"], found["edges_added"])
 
 
-async def test_a_commit_is_no_other_than_itself_nor_than_one_with_the_same_lineage(reader: Reader) -> None:
+async def test_commits_with_the_same_lineage_have_no_differences(reader: Reader) -> None:
     await saved(reader, build(resource(ORDERS)), build(resource(ORDERS)))
     for base, head in ((BASE, BASE), (BASE, HEAD), (BASE.upper(), HEAD)):
         found, _ = await diff(reader, base, head)
@@ -95,14 +95,20 @@ async def test_a_commit_without_a_lineage_is_named(reader: Reader) -> None:
         assert (problem["field"], SHAS[8] in problem["detail"]) == (field, True)
 
 
-@pytest.mark.parametrize("query", ["", "base=" + "a" * 40, "base=main&head=" + "a" * 40, f"base={BASE}&base={BASE}&head={HEAD}"])
-async def test_both_commits_are_wanted_by_their_full_ids(reader: Reader, query: str) -> None:
+@pytest.mark.parametrize("query", ["", "base=" + "a" * 40, f"base={BASE}&base={BASE}&head={HEAD}"])
+async def test_both_commits_are_needed_once(reader: Reader, query: str) -> None:
     async with reader.client.get(f"{reader.path.replace('/lineage', '/diff')}?{query}", headers=TOKEN) as response:
         problem = await response.json(content_type=None)
     assert (response.status, problem["field"]) == (400, "head" if query.startswith("base=a") else "base")
 
 
-async def test_an_etag_stands_for_two_extractions(reader: Reader) -> None:
+async def test_a_commit_can_be_named_by_its_branch(reader: Reader) -> None:
+    await saved(reader, build(resource(ORDERS)), build(resource(CUSTOMERS)))
+    whole, _ = await diff(reader)
+    assert (await diff(reader, BASE, "main"))[0] == whole
+
+
+async def test_an_etag_identifies_two_extractions(reader: Reader) -> None:
     await saved(reader, build(resource(ORDERS)), build(resource(CUSTOMERS)))
     _, etag = await diff(reader)
     await diff(reader, status=304, etag=etag)
@@ -112,7 +118,7 @@ async def test_an_etag_stands_for_two_extractions(reader: Reader) -> None:
     assert (found["counts"], after != etag) == (COUNTS, True)
 
 
-async def test_what_was_stored_before_parts_were_is_said_to_be_other(reader: Reader, db: pool.Database) -> None:
+async def test_nodes_stored_without_hashes_are_reported_as_other(reader: Reader, db: pool.Database) -> None:
     await save_lineage(reader.store, reader.connection_id, BASE, build(resource(ORDERS, raw_code="select 1", description="Old.")))
     await db.execute(
         "UPDATE nodes SET sql_hash = NULL, config_hash = NULL, hash = '\\x00' WHERE unique_id = $1 AND sql_hash IS NOT NULL", ORDERS
@@ -122,8 +128,8 @@ async def test_what_was_stored_before_parts_were_is_said_to_be_other(reader: Rea
     assert [node["changes"] for node in found["nodes_changed"]] == [["description", "other"]]
 
 
-async def test_differences_of_many_nodes_are_read_in_steps(reader: Reader) -> None:
-    names = [f"model.shop.m{number:05}" for number in range(graphs.STEP_NODES + 100)]
+async def test_differences_of_many_nodes_are_read_in_batches(reader: Reader) -> None:
+    names = [f"model.shop.m{number:05}" for number in range(lineage_cache.STEP_NODES + 100)]
     await save(reader.store, reader.connection_id, BASE, {name: [] for name in names})
     await save(reader.store, reader.connection_id, HEAD, {name: names[:1] if name != names[0] else [] for name in names}, "new words")
     found, _ = await diff(reader)
@@ -133,11 +139,11 @@ async def test_differences_of_many_nodes_are_read_in_steps(reader: Reader) -> No
     assert all(answer == (found, answers[0][1]) for answer in answers)
 
 
-async def test_a_commit_that_is_extracted_anew_meanwhile_is_not_compared(reader: Reader, store: Store) -> None:
+async def test_a_commit_that_is_extracted_again_meanwhile_is_not_compared(reader: Reader, store: Store) -> None:
     await saved(reader, build(resource(ORDERS)), build(resource(CUSTOMERS)))
     old, head = [await store.lineages.head(reader.connection_id, sha) for sha in (BASE, HEAD)]
     assert old is not None
     assert head is not None
     await save_lineage(store, reader.connection_id, BASE, build(resource(SEED)))
-    assert await store.graphs.diff(old, head) is None
-    assert await store.graphs.diff(head, old) is None
+    assert await store.lineage_cache.diff(old, head) is None
+    assert await store.lineage_cache.diff(head, old) is None

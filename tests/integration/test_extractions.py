@@ -1,4 +1,4 @@
-"""Extractions over HTTP: cancelled, asked for again, their logs and their history, from a real PostgreSQL."""
+"""Extractions over HTTP: cancel, retry, logs and history, on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from aiohttp.test_utils import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.callers import Caller, Right
-from app.jobs import Facts, Problem, Repository, Status
-from app.remarks import Placeholder
+from app.core.models.annotations import Placeholder
+from app.core.models.callers import Caller, Right
+from app.core.models.extractions import Facts, Problem, Status, Usage
+from app.core.models.github import Repository
+from app.core.yaml_text import part
 from app.store import Store
-from app.texts import part
-from app.usage import Usage
-from app.web import keys, middleware, routes
-from app.web.tokens import ServiceCallers, ServiceTokens
+from app.web import keys, routes
+from app.web.auth.service_tokens import ServiceCallers, ServiceTokens
+from app.web.http import middleware
 
 SERVICE, READER = "token", "reader"
 LEASE = timedelta(minutes=1)
@@ -33,7 +34,7 @@ SHAS = [f"{number:040x}" for number in range(40)]
 
 @dataclass(frozen=True)
 class Reader:
-    """Somebody who may read, and no more."""
+    """A caller who may only read."""
 
     key: str = "reader"
     everything: bool = False
@@ -49,8 +50,8 @@ class Reader:
 class Callers:
     service: ServiceCallers = field(default_factory=lambda: ServiceCallers(ServiceTokens([SERVICE])))
 
-    async def of(self, token: str) -> Caller | None:
-        return Reader() if token == READER else await self.service.of(token)
+    async def find(self, token: str) -> Caller | None:
+        return Reader() if token == READER else await self.service.find(token)
 
 
 @dataclass
@@ -94,7 +95,7 @@ async def world(store: Store, aiohttp_client: Any) -> World:
     web_app[keys.STORE] = store
     web_app[keys.CALLERS] = Callers()
     routes.add(web_app, webhook)
-    await store.installations.see(Repository(7, "octo/shop", 3, "main"))
+    await store.installations.update_from_push(Repository(7, "octo/shop", 3, "main"))
     connection = await store.connections.create(7, "")
     await store.connections.move_head(connection.id, SHAS[0])
     return World(await aiohttp_client(web_app), store, connection.id)
@@ -103,7 +104,7 @@ async def world(store: Store, aiohttp_client: Any) -> World:
 # -- cancelling
 
 
-async def test_what_waits_and_what_runs_is_cancelled_at_once(world: World) -> None:
+async def test_queued_and_running_extractions_are_cancelled_at_once(world: World) -> None:
     running = await world.running()
     queued = await world.store.extractions.enqueue(world.connection_id, "side", SHAS[1], "push")
     for extraction_id, tries in ((queued, []), (running, ["cancelled"])):
@@ -120,11 +121,11 @@ async def test_what_waits_and_what_runs_is_cancelled_at_once(world: World) -> No
     assert (await world.ask("GET", "/extractions/active", status=200))["items"] == []
     connection = await world.ask("GET", f"/connections/{world.connection_id}", status=200)
     assert connection["stale_reason"] == "Its extraction was cancelled"
-    assert await world.store.extractions.finish(running, "w", "succeeded", [], result={}) is None, "its worker has lost it"
+    assert await world.store.extractions.finish(running, "w", "succeeded", [], result={}) is None, "its worker has lost the claim"
 
 
 @pytest.mark.parametrize("status", ["succeeded", "failed"])
-async def test_what_has_ended_is_not_cancelled(world: World, status: Status) -> None:
+async def test_an_ended_extraction_cannot_be_cancelled(world: World, status: Status) -> None:
     extraction_id = await world.ended(SHAS[1], status)
     problem = await world.ask("POST", f"/extractions/{extraction_id}/cancel", status=409)
     assert status in problem["detail"]
@@ -132,7 +133,7 @@ async def test_what_has_ended_is_not_cancelled(world: World, status: Status) -> 
     assert (await world.ask("GET", f"/extractions/{extraction_id}", status=200))["status"] == status
 
 
-async def test_what_was_superseded_is_not_cancelled(world: World) -> None:
+async def test_a_superseded_extraction_cannot_be_cancelled(world: World) -> None:
     old = await world.store.extractions.enqueue(world.connection_id, "main", SHAS[1], "push")
     await world.store.extractions.enqueue(world.connection_id, "main", SHAS[2], "push")
     assert "newer commit" in (await world.ask("POST", f"/extractions/{old}/cancel", status=409))["detail"]
@@ -141,7 +142,7 @@ async def test_what_was_superseded_is_not_cancelled(world: World) -> None:
 # -- once more
 
 
-async def test_a_commit_is_extracted_again_and_only_once_at_a_time(world: World) -> None:
+async def test_a_retry_of_an_active_commit_returns_that_extraction(world: World) -> None:
     failed = await world.ended(SHAS[3], "failed", "side")
     again = await world.ask("POST", f"/extractions/{failed}/retry", status=202)
     assert (again["sha"], again["branch"], again["status"], again["trigger"]) == (SHAS[3], "side", "queued", "api")
@@ -150,22 +151,23 @@ async def test_a_commit_is_extracted_again_and_only_once_at_a_time(world: World)
     assert (await world.ask("POST", f"/extractions/{again['id']}/retry", status=202))["id"] == again["id"]
     stored = await world.store.extractions.get(again["id"])
     assert stored is not None
-    assert stored.forced, "whatever is known of the commit"
+    assert stored.forced, "even though the lineage of the commit is stored"
     await world.store.connections.hide(world.connection_id)
-    assert "no longer followed" in (await world.ask("POST", f"/extractions/{failed}/retry", status=404))["detail"]
+    assert "no longer exists" in (await world.ask("POST", f"/extractions/{failed}/retry", status=404))["detail"]
 
 
-async def test_an_old_commit_that_is_asked_for_again_does_not_end_the_newer_one(world: World) -> None:
+async def test_retrying_an_old_commit_does_not_supersede_a_newer_one(world: World) -> None:
     old = await world.ended(SHAS[1], "failed")
     newer = await world.store.extractions.enqueue(world.connection_id, "main", SHAS[0], "push")
     await world.ask("POST", f"/extractions/{old}/retry", status=202)
     assert (await world.ask("GET", f"/extractions/{newer}", status=200))["status"] == "queued"
 
 
-async def test_it_takes_leave_to_push(world: World) -> None:
+async def test_cancel_and_retry_require_push_permission(world: World) -> None:
     extraction_id = await world.running()
     for what in ("cancel", "retry"):
-        assert "push" in (await world.ask("POST", f"/extractions/{extraction_id}/{what}", status=403, token=READER))["title"]
+        problem = await world.ask("POST", f"/extractions/{extraction_id}/{what}", status=403, token=READER)
+        assert problem["title"] == "Push permission required"
         await world.ask("POST", f"/extractions/{uuid4()}/{what}", status=404, token=READER)
     assert (await world.ask("GET", f"/extractions/{extraction_id}", status=200, token=READER))["status"] == "running"
     await world.ask("GET", f"/extractions/{extraction_id}/logs", status=200, token=READER, headers={"Accept": "application/json"})
@@ -174,7 +176,7 @@ async def test_it_takes_leave_to_push(world: World) -> None:
 # -- everything of one
 
 
-async def test_one_extraction_tells_everything(world: World) -> None:
+async def test_an_extraction_has_settings_cost_placeholders_and_attempts(world: World) -> None:
     extraction_id = await world.running()
     facts = Facts(
         project_dir="transform",
@@ -188,7 +190,7 @@ async def test_one_extraction_tells_everything(world: World) -> None:
         usage=Usage(2.5, 1.5, 1000),
         fetched_bytes=10,
     )
-    problem = Problem("It broke", "Because\0.", "Mend it.", "dbt's words", "models/a.sql", 2)
+    problem = Problem("It broke", "Because\0.", "Fix it.", "dbt's words", "models/a.sql", 2)
     await world.store.extractions.finish(extraction_id, "w", "failed", [], problem=problem, facts=facts)
     shown = await world.ask("GET", f"/extractions/{extraction_id}", status=200)
     assert shown["settings"] == {
@@ -215,7 +217,7 @@ async def test_one_extraction_tells_everything(world: World) -> None:
     assert tried["message"].startswith("Because")
 
 
-async def test_of_very_many_tries_the_last_ones_are_kept(world: World) -> None:
+async def test_only_the_newest_attempts_are_kept(world: World) -> None:
     extraction_id = await world.running()
     for _ in range(60):
         await world.store.extractions.hand_back(extraction_id, "w")
@@ -227,7 +229,7 @@ async def test_of_very_many_tries_the_last_ones_are_kept(world: World) -> None:
 # -- logs
 
 
-async def test_a_log_in_parts(world: World) -> None:
+async def test_a_log_can_be_read_in_parts(world: World) -> None:
     extraction_id = await world.running()
     path = f"/api/metadata/extractions/{extraction_id}/logs"
     text = "first\nünï 😀\nlast\n"
@@ -243,7 +245,7 @@ async def test_a_log_in_parts(world: World) -> None:
     empty, headers = await log()
     assert (empty, headers["X-Log-Size"], headers["X-Log-Ended"]) == ("", "0", "false")
     number = await world.store.extractions.finish(extraction_id, "w", "failed", [], problem=Problem("t", "m"))
-    await world.store.logs.keep(extraction_id, number or 0, text)
+    await world.store.logs.save(extraction_id, number or 0, text)
     whole, headers = await log()
     assert (whole, headers["X-Log-Size"], headers["X-Log-Ended"]) == (text, str(len(content)), "true")
     assert (await log("?offset=6&limit=4"))[0] == "ün"
@@ -271,7 +273,7 @@ async def test_a_log_in_parts(world: World) -> None:
 
 
 @given(text=st.text(max_size=50), offset=st.integers(0, 250), limit=st.integers(4, 20))
-def test_parts_are_whole_characters_and_come_to_an_end(text: str, offset: int, limit: int) -> None:
+def test_log_parts_never_split_characters_and_reach_the_end(text: str, offset: int, limit: int) -> None:
     content = text.encode("utf-8", "replace")
     begin, piece = part(content, offset, limit)
     assert piece.decode() in content.decode()
@@ -285,21 +287,21 @@ def test_parts_are_whole_characters_and_come_to_an_end(text: str, offset: int, l
     assert seen == content
 
 
-async def test_a_log_goes_with_its_extraction(world: World) -> None:
+async def test_a_log_is_deleted_with_its_extraction(world: World) -> None:
     extraction_id = await world.running()
-    await world.store.logs.keep(extraction_id, 1, "x" * 100_000)
-    await world.store.logs.keep(extraction_id, 2, "y")
-    log = await world.store.logs.of(extraction_id)
+    await world.store.logs.save(extraction_id, 1, "x" * 100_000)
+    await world.store.logs.save(extraction_id, 2, "y")
+    log = await world.store.logs.get(extraction_id)
     assert log is not None
     assert (log.number, log.content) == (2, b"y")
     await world.store._db.execute("DELETE FROM extractions")
-    assert await world.store.logs.of(extraction_id) is None
+    assert await world.store.logs.get(extraction_id) is None
 
 
 # -- history
 
 
-async def test_a_history_is_filtered_and_paged(world: World) -> None:
+async def test_the_history_is_filtered_and_paged(world: World) -> None:
     kinds: list[tuple[Status, str]] = [("failed", "main"), ("succeeded", "main"), ("cancelled", "side"), ("failed", "side")]
     ids = [await world.ended(SHAS[number], *kinds[number % 4]) for number in range(20)]
 
@@ -328,7 +330,7 @@ async def test_a_history_is_filtered_and_paged(world: World) -> None:
         assert problem["field"] == name
 
 
-async def test_what_is_rare_is_looked_for_in_steps(world: World) -> None:
+async def test_rare_matches_are_searched_in_steps(world: World) -> None:
     ids = [await world.ended(SHAS[number], "cancelled" if number in (0, 1, 11) else "failed") for number in range(12)]
     found: list[str] = []
     cursor: int | None = None
@@ -339,7 +341,7 @@ async def test_what_is_rare_is_looked_for_in_steps(world: World) -> None:
     assert (found, pages) == ([ids[11], ids[1], ids[0]], 3)
 
 
-async def test_cursors_that_no_answer_gave_are_refused(world: World) -> None:
+async def test_invalid_cursors_are_refused(world: World) -> None:
     foreign: list[Any] = [["1", "2"], ["x"], [str(10**30)], [str(-1)], [1], "1", {}]
     for parts in foreign:
         cursor = base64.urlsafe_b64encode(json.dumps(parts).encode()).decode()

@@ -1,4 +1,4 @@
-"""Statistics, freshness and the badge, over HTTP from a real database beside a GitHub with state."""
+"""Statistics, freshness and the badge, over HTTP, with a real database and the GitHub double."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from uuid import uuid4
 import pytest_asyncio
 from aiohttp import ClientResponse
 
-from app.heads import KEPT_S, Heads
-from app.jobs import Problem
-from app.measures import Answers
+from app.core.models.extractions import Problem
+from app.core.models.stats import FreshnessWindow
+from app.pipeline.branch_heads import CACHE_S, BranchHeads
 from app.store import Store
 from app.store.pool import Database
 from tests.double import Answer
@@ -30,7 +30,7 @@ async def api(store: Store) -> AsyncIterator[World]:
 
 
 async def followed(api: World, *, private: bool = True) -> tuple[Any, str]:
-    """Return a repository with one connection, whose head was extracted, and the path of the connection."""
+    """A repository with one connection, whose head was extracted, and the connection's path."""
     hosted, _ = await api.create(private=private)
     made = await api.ask("POST", "/connections", {"repository": "octo/shop", "project_dir": ""}, status=201)
     await api.extract("", result=RESULT)
@@ -46,10 +46,10 @@ async def test_a_connection_without_extractions_has_empty_statistics(api: World)
     stats = await api.ask("GET", f"/connections/{made['id']}/stats")
     assert (stats["resources"], stats["extractions"]["by_status"], stats["stages"]) == (None, {"queued": 1}, [])
     assert stats["cpu_seconds"] == {"times": 0, "last": None, "p50": None, "p95": None, "sum": 0}
-    assert stats["staleness"]["reason"] == "Its extraction waits for its turn"
+    assert stats["staleness"]["reason"] == "Its extraction is queued"
 
 
-async def test_what_a_connection_holds_and_costs(api: World, db: Database) -> None:
+async def test_statistics_of_resources_and_cost(api: World, db: Database) -> None:
     hosted, path = await followed(api)
     for number in range(1, 5):
         await api.push(hosted)
@@ -78,7 +78,7 @@ async def test_what_a_connection_holds_and_costs(api: World, db: Database) -> No
 # -- freshness
 
 
-async def test_a_current_connection_says_so_and_github_is_asked_once(api: World) -> None:
+async def test_a_current_connection_asks_github_once(api: World) -> None:
     hosted, path = await followed(api)
     before = len(api.github.requests)
     fresh, *_ = await asyncio.gather(*(api.ask("GET", f"{path}/freshness") for _ in range(5)))
@@ -90,20 +90,20 @@ async def test_a_current_connection_says_so_and_github_is_asked_once(api: World)
     assert (fresh["objective_seconds"], [one["days"] for one in fresh["objectives"]]) == (60.0, [7, 30])
 
 
-async def test_what_was_pushed_a_moment_ago_is_behind_for_as_long_as_it_is_not_extracted(api: World, db: Database) -> None:
+async def test_a_new_push_makes_the_lineage_stale_until_it_is_extracted(api: World, db: Database) -> None:
     hosted, path = await followed(api)
     sha = await api.push(hosted)
     await db.execute("UPDATE connections SET stale_since = stale_since - interval '90 seconds'")
     fresh = await api.ask("GET", f"{path}/freshness")
-    assert (fresh["head"]["sha"], fresh["current"], fresh["stale_reason"]) == (sha, False, "Its extraction waits for its turn")
+    assert (fresh["head"]["sha"], fresh["current"], fresh["stale_reason"]) == (sha, False, "Its extraction is queued")
     assert 90 <= fresh["lag_seconds"] < 120
     shown = await api.ask("GET", path)
     assert shown["lag_seconds"] >= fresh["lag_seconds"]
     await api.push(hosted)
-    assert (await api.ask("GET", path))["stale_since"] == shown["stale_since"], "it goes on"
+    assert (await api.ask("GET", path))["stale_since"] == shown["stale_since"], "it stays stale"
 
 
-async def test_a_push_that_nobody_told_of_is_noticed_and_mended(api: World) -> None:
+async def test_a_missed_push_is_noticed_and_queued(api: World) -> None:
     hosted, path = await followed(api)
     sha = await api.push(hosted, heard=False)
     fresh = await api.ask("GET", f"{path}/freshness")
@@ -113,7 +113,7 @@ async def test_a_push_that_nobody_told_of_is_noticed_and_mended(api: World) -> N
     assert [one.sha for one in await api.queue()] == [sha]
 
 
-async def test_while_github_is_away_what_is_known_is_said(api: World) -> None:
+async def test_without_github_the_last_known_state_is_returned(api: World) -> None:
     hosted, path = await followed(api)
     api.github.faults.add("GET", "/git/ref/", 9, Answer(502))
     fresh = await api.ask("GET", f"{path}/freshness")
@@ -121,37 +121,37 @@ async def test_while_github_is_away_what_is_known_is_said(api: World) -> None:
     assert "GitHub" in fresh["head"]["github_error"] or "looking up the branch" in fresh["head"]["github_error"]
 
 
-async def test_a_branch_that_is_gone_is_not_current(api: World) -> None:
+async def test_a_deleted_branch_is_not_current(api: World) -> None:
     hosted, _ = await api.create()
     await api.push(hosted, "dev", heard=False)
     made = await api.ask("POST", "/connections", {"repository": "octo/shop", "project_dir": "", "branch": "dev"}, status=201)
     await api.extract("")
     await api.github.delete_branch(hosted, "dev")
     fresh = await api.ask("GET", f"/connections/{made['id']}/freshness")
-    assert (fresh["head"]["sha"], fresh["current"], fresh["stale_reason"]) == (None, False, "GitHub has no such branch any more")
+    assert (fresh["head"]["sha"], fresh["current"], fresh["stale_reason"]) == (None, False, "The branch no longer exists on GitHub")
 
 
-async def test_heads_are_asked_for_again_after_a_few_seconds_and_cost_nothing_while_they_stay(api: World) -> None:
+async def test_heads_are_cached_for_a_few_seconds_and_requested_with_their_etag(api: World) -> None:
     hosted, _ = await api.create()
     clock = [0.0]
-    heads = Heads(api.reconciler._survey, lambda: clock[0])
-    first = await heads.of(api.ours(hosted), "main")
+    heads = BranchHeads(api.reconciler._inventory, lambda: clock[0])
+    first = await heads.get(api.ours(hosted), "main")
     used = sum(api.github.state.requests_used.values())
-    clock[0] += KEPT_S + 1
-    again = await heads.of(api.ours(hosted), "main")
+    clock[0] += CACHE_S + 1
+    again = await heads.get(api.ours(hosted), "main")
     assert again.sha == first.sha
     assert sum(api.github.state.requests_used.values()) == used
     sha = await api.push(hosted, heard=False)
-    assert (await heads.of(api.ours(hosted), "main")).sha == first.sha
-    clock[0] += KEPT_S + 1
-    assert (await heads.of(api.ours(hosted), "main")).sha == sha
+    assert (await heads.get(api.ours(hosted), "main")).sha == first.sha
+    clock[0] += CACHE_S + 1
+    assert (await heads.get(api.ours(hosted), "main")).sha == sha
 
 
 # -- objectives
 
 
 class History:
-    """Pushes of one connection's branch, each with how it ended, in minutes from now."""
+    """Pushes to one connection's branch with their results, in minutes before now."""
 
     def __init__(self, store: Store, db: Database, connection_id: str) -> None:
         self.store = store
@@ -179,8 +179,8 @@ class History:
             more.get("position"),
         )
 
-    async def answers(self) -> Answers:
-        [answers] = await self.store.statistics.answers(self.connection_id, "main", [7], MINUTE)
+    async def answers(self) -> FreshnessWindow:
+        [answers] = await self.store.statistics.freshness(self.connection_id, "main", [7], MINUTE)
         return answers
 
 
@@ -191,11 +191,11 @@ async def past(api: World, store: Store, db: Database) -> History:
     return History(store, db, connection.id)
 
 
-def counts(answers: Answers) -> tuple[int, int, int, int]:
+def counts(answers: FreshnessWindow) -> tuple[int, int, int, int]:
     return answers.met, answers.missed, answers.refused, answers.pending
 
 
-async def test_a_push_meets_the_objective_when_its_lineage_is_there_in_time(past: History) -> None:
+async def test_a_push_meets_the_objective_if_its_lineage_is_stored_in_time(past: History) -> None:
     await past.add("succeeded", 100, 99.5)
     await past.add("succeeded", 90, 80)
     await past.add("succeeded", 70, 69, branch="side")
@@ -204,7 +204,7 @@ async def test_a_push_meets_the_objective_when_its_lineage_is_there_in_time(past
     assert (answers.share, answers.pushes) == (0.5, 2)
 
 
-async def test_a_superseded_push_counts_by_the_newer_commit_that_was_extracted(past: History) -> None:
+async def test_a_superseded_push_counts_with_the_newer_commit(past: History) -> None:
     await past.add("superseded", 100, 99.8)
     await past.add("succeeded", 99.8, 99.3)
     await past.add("superseded", 90, 85)
@@ -212,7 +212,7 @@ async def test_a_superseded_push_counts_by_the_newer_commit_that_was_extracted(p
     assert counts(await past.answers()) == (3, 1, 0, 0)
 
 
-async def test_a_push_that_dbt_refused_has_no_lineage_to_be_late(past: History) -> None:
+async def test_a_push_with_a_dbt_error_counts_as_refused(past: History) -> None:
     await past.add("failed", 100, 99.5, conclusion="failure")
     await past.add("superseded", 90, 89.9)
     await past.add("failed", 89.9, 89.5, conclusion="failure")
@@ -222,22 +222,22 @@ async def test_a_push_that_dbt_refused_has_no_lineage_to_be_late(past: History) 
     assert (answers.share, answers.pushes) == (1.0, 4)
 
 
-async def test_a_fault_of_ours_is_no_answer(past: History) -> None:
+async def test_a_fault_of_freshet_counts_as_missed(past: History) -> None:
     sha = "f" * 40
     await past.add("failed", 100, 99.9, conclusion="neutral", sha=sha)
     await past.add("succeeded", 99.5, 99.2, sha=sha, trigger="api", forced=True, position=1)
     await past.add("failed", 60, 59.9, conclusion="neutral")
     await past.add("cancelled", 50, 49.9)
-    assert counts(await past.answers()) == (1, 2, 0, 0), "made good in time; made good by nobody; stopped"
+    assert counts(await past.answers()) == (1, 2, 0, 0), "one extracted in time, one never, one cancelled"
 
 
-async def test_a_commit_that_is_looked_at_again_and_again_is_one_push(past: History) -> None:
+async def test_a_commit_with_several_extractions_is_one_push(past: History) -> None:
     for minute in (100, 95, 90):
         await past.add("failed", minute, minute - 0.1, conclusion="neutral", sha="f" * 40, trigger="reconcile")
     assert counts(await past.answers()) == (0, 1, 0, 0)
 
 
-async def test_a_young_push_is_pending_and_an_old_one_that_waits_is_missed(past: History) -> None:
+async def test_a_waiting_push_is_pending_and_later_missed(past: History) -> None:
     await past.add("queued", 5)
     await past.add("running", 0.2)
     answers = await past.answers()
@@ -245,7 +245,7 @@ async def test_a_young_push_is_pending_and_an_old_one_that_waits_is_missed(past:
     assert answers.pushes == 1
 
 
-async def test_nothing_counts_that_nobody_pushed_or_that_is_too_old(past: History) -> None:
+async def test_only_recent_pushes_count(past: History) -> None:
     await past.add("succeeded", 100, 50, trigger="api")
     await past.add("succeeded", 60 * 24 * 8, 60 * 24 * 8 - 30)
     answers = await past.answers()
@@ -279,10 +279,10 @@ async def test_the_badge_of_a_public_repository_is_open(api: World) -> None:
     await picture(api, said["url"], 304, known=response.headers["ETag"])
     await api.push(hosted)
     _, svg = await picture(api, said["url"], known=response.headers["ETag"])
-    assert "stale" in svg
+    assert "updating" in svg
 
 
-async def test_the_badge_of_a_private_repository_opens_by_its_signed_address_only(api: World) -> None:
+async def test_the_badge_of_a_private_repository_needs_a_signed_url(api: World) -> None:
     _, path = await followed(api)
     await api.ask("GET", f"{path}/badge", status=404, token="none")
     said = await api.ask("GET", f"{path}/badge", token="read")
@@ -294,10 +294,10 @@ async def test_the_badge_of_a_private_repository_opens_by_its_signed_address_onl
     refusals = {(await picture(api, plain + query, 404))[1] for query in wrong}
     refusals.add((await picture(api, f"/connections/{uuid4()}/badge.svg", 404))[1])
     refusals.add((await picture(api, f"/connections/nothing/badge.svg?{said['url'].partition('?')[2]}", 404))[1])
-    assert len(refusals) == 1, "they are not told apart"
+    assert len(refusals) == 1, "all refusals look the same"
 
 
-async def test_a_signature_is_of_one_connection_for_as_long_as_it_is_there(api: World, db: Database) -> None:
+async def test_a_signature_is_valid_for_one_connection_until_it_is_removed(api: World, db: Database) -> None:
     hosted, path = await followed(api)
     url = (await api.ask("GET", f"{path}/badge"))["url"]
     other = await api.ask("POST", "/connections", {"repository": "octo/shop", "project_dir": "b"}, status=201)
@@ -315,9 +315,9 @@ async def test_a_signature_is_of_one_connection_for_as_long_as_it_is_there(api: 
     assert hosted.private
 
 
-async def test_a_repository_that_becomes_private_closes_its_badge_with_the_event(api: World) -> None:
+async def test_a_repository_that_becomes_private_closes_its_badge_immediately(api: World) -> None:
     hosted, path = await followed(api, private=False)
     await picture(api, f"{path}/badge.svg")
     hosted.private = True
-    await api.github._tell_of_repository("privatized", hosted)
+    await api.github._deliver_repository("privatized", hosted)
     await picture(api, f"{path}/badge.svg", 404)

@@ -1,33 +1,39 @@
-"""The REST client against a GitHub with state, over real HTTP."""
+"""The REST client against the stateful double of GitHub, over real HTTP."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import pytest
+import structlog
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from app.errors import (
+from app.core.errors import (
     ConfigurationError,
     FreshetError,
     GitHubUnavailableError,
     GoneError,
     NotConfiguredError,
+    NotYetError,
     RejectedError,
     SuspendedError,
 )
-from app.github.api import ApiClient
-from app.github.auth import FETCH, REPORT, AppAuth
-from app.github.client import GitHubClient
-from app.jobs import Repository
+from app.core.models.github import Repository
+from app.github.app import auth
+from app.github.app.auth import FETCH, REPORT, AppAuth
+from app.github.rest.checks import GitHubClient
+from app.github.rest.http import ApiClient
 from tests.double import Answer, Delay, GitHubDouble, Installation, LostAnswer, Reset
 from tests.double import Repository as Hosted
+from tests.patience import HANGS_S
 
 FILES = {"dbt_project.yml": b"name: shop\n", "models/orders.sql": b"select 1\n"}
 HTML = "<html><body>Unicorn!</body></html>"
@@ -43,7 +49,7 @@ class Seen:
 
 
 class World:
-    """A GitHub, the App on one account of it, and our client."""
+    """A GitHub, the App installed on one account, and our client."""
 
     def __init__(self, github: GitHubDouble, api: ApiClient, auth: AppAuth, installation: Installation) -> None:
         self.github = github
@@ -76,9 +82,9 @@ class World:
 
 @asynccontextmanager
 async def make_world(**options: Any) -> AsyncIterator[World]:
-    async with GitHubDouble(**options) as github, ApiClient(github.api_url, total_s=5.0) as api:
-        auth = AppAuth(github.app.id, github.app.private_key_pem, api)
-        yield World(github, api, auth, await github.install("octo"))
+    async with GitHubDouble(**options) as github, ApiClient(github.api_url, total_s=HANGS_S) as api:
+        app_auth = AppAuth(github.app.id, github.app.private_key_pem, api)
+        yield World(github, api, app_auth, await github.install("octo"))
         assert github.violations == []
 
 
@@ -103,7 +109,7 @@ async def test_head_with_both_forms_of_tokens(api_prefix: str, token_form: Liter
         assert head.sha == await world.client.branch_head(repository, "main")
 
 
-async def test_requests_look_as_github_asks(world: World) -> None:
+async def test_requests_have_the_headers_that_github_requires(world: World) -> None:
     _, repository = await world.create()
     await world.look(repository)
     for request in world.github.requests:
@@ -113,15 +119,15 @@ async def test_requests_look_as_github_asks(world: World) -> None:
         assert headers["user-agent"] == "freshet"
 
 
-async def test_tokens_are_narrow_and_made_once(world: World) -> None:
+async def test_tokens_are_limited_and_created_once(world: World) -> None:
     _, repository = await world.create()
     await asyncio.gather(*(world.look(repository) for _ in range(5)))
     await world.client.create_check_run(repository, body_of(await world.sha(repository)))
     await world.client.full_name(repository)
     made = [request.json for request in world.asked("POST", "/access_tokens")]
     assert made == [
-        {"repository_ids": [repository.id], "permissions": permissions}
-        for permissions in ({"metadata": "read"}, {"contents": "read"}, {"checks": "write"})
+        {"permissions": {"contents": "read"}},
+        {"permissions": {"checks": "write"}},
     ]
 
 
@@ -132,7 +138,7 @@ async def test_an_empty_repository_has_no_commit(world: World) -> None:
     assert await world.client.branch_head(repository, "main") is None
 
 
-async def test_branches(world: World) -> None:
+async def test_branch_heads(world: World) -> None:
     hosted, repository = await world.create()
     sha = await world.github.push(hosted, {"a.sql": b"select 2"}, branch="feature/ünï#1%2F&+")
     assert await world.client.branch_head(repository, "feature/ünï#1%2F&+") == sha
@@ -140,7 +146,7 @@ async def test_branches(world: World) -> None:
     assert await world.client.branch_head(repository, "no-such") is None
 
 
-async def test_a_truncated_tree_is_what_github_lists() -> None:
+async def test_paths_of_a_truncated_tree() -> None:
     async with make_world(tree_limit=2) as world:
         _, repository = await world.create({f"models/m{n}.sql": b"" for n in range(9)})
         assert len((await world.look(repository)).paths) < 9
@@ -166,7 +172,7 @@ async def test_a_check_run_is_found_on_a_later_page(world: World) -> None:
     assert await world.client.find_check_run(repository, sha, "x103") is None
 
 
-async def test_a_lost_answer_is_not_sent_again_but_found(world: World) -> None:
+async def test_after_a_lost_response_the_check_run_is_found_and_not_sent_again(world: World) -> None:
     hosted, repository = await world.create()
     sha = await world.sha(repository)
     world.github.faults.add("POST", "/check-runs$", 1, LostAnswer())
@@ -176,7 +182,7 @@ async def test_a_lost_answer_is_not_sent_again_but_found(world: World) -> None:
     assert await world.client.find_check_run(repository, sha, "x1") == run.id
 
 
-async def test_a_commit_that_is_not_there_yet_is_tried_again_later(world: World) -> None:
+async def test_a_commit_that_is_not_visible_yet_is_retried_later(world: World) -> None:
     _, repository = await world.create()
     with pytest.raises(GitHubUnavailableError) as error:
         await world.client.create_check_run(repository, body_of("1" * 40))
@@ -186,7 +192,7 @@ async def test_a_commit_that_is_not_there_yet_is_tried_again_later(world: World)
 
 
 @pytest.mark.parametrize("fault", [Answer(502, HTML), Answer(520, HTML), Answer(200, HTML), Reset()])
-async def test_a_get_gets_over_a_stumble_and_a_post_says_so(world: World, fault: Answer | Reset) -> None:
+async def test_a_get_is_retried_and_a_post_is_not(world: World, fault: Answer | Reset) -> None:
     _, repository = await world.create()
     world.github.faults.add("GET", "/git/ref/", 2, fault)
     sha = await world.sha(repository)
@@ -196,7 +202,7 @@ async def test_a_get_gets_over_a_stumble_and_a_post_says_so(world: World, fault:
     assert len(world.asked("POST", "/check-runs")) == 1
 
 
-async def test_a_get_gives_up_after_three_times(world: World) -> None:
+async def test_a_get_fails_after_three_attempts(world: World) -> None:
     _, repository = await world.create()
     world.github.faults.add("GET", "/git/ref/", 99, Answer(502, HTML))
     with pytest.raises(GitHubUnavailableError):
@@ -205,7 +211,7 @@ async def test_a_get_gives_up_after_three_times(world: World) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 403])
-async def test_limits_say_how_long_to_wait(world: World, status: int) -> None:
+async def test_rate_limit_errors_have_the_time_to_wait(world: World, status: int) -> None:
     _, repository = await world.create()
     message = '{"message": "You have exceeded a secondary rate limit."}'
     world.github.faults.add("GET", "/git/ref/", 1, Answer(status, message, {"Retry-After": "17", "Content-Type": "application/json"}))
@@ -215,7 +221,7 @@ async def test_limits_say_how_long_to_wait(world: World, status: int) -> None:
     assert len(world.asked("GET", "/git/ref/heads/main")) == 1
 
 
-async def test_an_answer_that_does_not_come_is_not_waited_for(world: World) -> None:
+async def test_a_missing_response_times_out(world: World) -> None:
     _, repository = await world.create()
     async with ApiClient(world.github.api_url, total_s=0.1) as api:
         client = GitHubClient(api, AppAuth(world.github.app.id, world.github.app.private_key_pem, api))
@@ -225,7 +231,7 @@ async def test_an_answer_that_does_not_come_is_not_waited_for(world: World) -> N
     await asyncio.sleep(0.3)
 
 
-async def test_nobody_listens(world: World) -> None:
+async def test_a_refused_connection(world: World) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
     async with ApiClient(url) as api:
@@ -233,7 +239,7 @@ async def test_nobody_listens(world: World) -> None:
             await GitHubClient(api, AppAuth(1, world.github.app.private_key_pem, api)).check()
 
 
-async def test_a_renamed_repository_is_followed_and_a_post_stays_one(world: World) -> None:
+async def test_a_renamed_repository_is_followed_and_a_post_stays_a_post(world: World) -> None:
     hosted, repository = await world.create()
     sha = await world.sha(repository)
     await world.github.rename_repository(hosted, "store")
@@ -254,7 +260,7 @@ async def test_every_redirect_keeps_method_and_body(world: World, status: int) -
     assert run.external_id == "x1"
 
 
-async def test_another_repository_under_the_old_name_is_not_taken_for_ours(world: World) -> None:
+async def test_another_repository_with_the_old_name_is_not_used(world: World) -> None:
     hosted, repository = await world.create()
     await world.github.rename_repository(hosted, "store")
     await world.create({"other.txt": b""})
@@ -277,7 +283,7 @@ async def other_host() -> AsyncIterator[tuple[str, list[web.BaseRequest]]]:
         yield str(server.make_url("")), seen
 
 
-async def test_no_other_host_gets_a_token(world: World) -> None:
+async def test_other_hosts_receive_no_token(world: World) -> None:
     _, repository = await world.create()
     sha = await world.sha(repository)
     async with other_host() as (url, seen):
@@ -291,7 +297,7 @@ async def test_no_other_host_gets_a_token(world: World) -> None:
     assert seen == []
 
 
-async def test_redirects_without_end(world: World) -> None:
+async def test_endless_redirects(world: World) -> None:
     _, repository = await world.create()
     there = f"{world.github.api_url}/repos/octo/shop"
     world.github.faults.add("GET", "/repos/octo/shop$", 99, Answer(301, "", {"Location": there}))
@@ -299,13 +305,52 @@ async def test_redirects_without_end(world: World) -> None:
         await world.look(repository)
 
 
-async def test_a_refused_token_is_replaced_once(world: World) -> None:
+BAD_CREDENTIALS = Answer(401, '{"message": "Bad credentials"}', {"Content-Type": "application/json"})
+
+
+async def test_a_new_token_that_github_does_not_know_yet_is_used_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """https://github.com/octokit/handbook: replicas learn of a token after some seconds."""
+    monkeypatch.setattr(auth, "NEW_TOKEN_PAUSES_S", (0.0, 0.0, 0.0))
+    _, repository = await world.create()
+    world.github.faults.add("GET", "/git/ref/", 4 + 4 + 3, BAD_CREDENTIALS)
+    for _ in range(2):
+        with pytest.raises(NotYetError) as error:
+            await world.client.branch_head(repository, "main")
+        assert error.value.retry_after_s
+    assert await world.client.branch_head(repository, "main")
+    assert len(world.asked("POST", "/access_tokens")) == 1
+
+
+@pytest.mark.parametrize("minutes", [-15, 15])
+async def test_a_wrong_clock_of_the_host_is_corrected(minutes: int) -> None:
+    """GitHub refuses JWTs from another time; its `Date` says which time it is."""
+    ahead = timedelta(minutes=minutes)
+    with structlog.testing.capture_logs() as logged:
+        async with make_world(clock=lambda: datetime.now(UTC) + ahead) as world:
+            await tell_the_time(world)
+    assert [line["event"] for line in logged if line["log_level"] == "warning"] == [
+        "the clock of this host is wrong: set it, or start its time synchronization"
+    ]
+
+
+async def tell_the_time(world: World) -> None:
+    _, repository = await world.create()
+    assert await world.client.branch_head(repository, "main")
+    assert len(world.asked("POST", "/access_tokens")) == 2, "the first one was refused"
+    assert await world.client.branch_head(repository, "main")
+    assert len(world.asked("POST", "/access_tokens")) == 2
+    assert re.search(r"the clock of this host is (899|900|901) seconds (behind|ahead of) GitHub's", await world.client.check())
+
+
+async def test_a_rejected_token_is_replaced_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "NEW_TOKEN_PAUSES_S", ())
+    monkeypatch.setattr(auth, "WORKING_TOKEN_S", 0.0)
     _, repository = await world.create()
     await world.client.branch_head(repository, "main")
     world.github.revoke_all_tokens()
     await world.client.branch_head(repository, "main")
     assert len(world.asked("POST", "/access_tokens")) == 2
-    world.github.faults.add("GET", "/git/ref/", 99, Answer(401, '{"message": "Bad credentials"}', {"Content-Type": "application/json"}))
+    world.github.faults.add("GET", "/git/ref/", 99, BAD_CREDENTIALS)
     with pytest.raises(GitHubUnavailableError, match="Bad credentials"):
         await world.client.branch_head(repository, "main")
     assert len(world.asked("POST", "/access_tokens")) == 3
@@ -325,7 +370,10 @@ Change = Callable[[World, Hosted], Any]
     ids=["suspended", "uninstalled", "removed", "deleted"],
 )
 @pytest.mark.parametrize("warm", [True, False])
-async def test_what_we_may_not_see_any_more(world: World, change: Change, error: type[FreshetError], *, warm: bool) -> None:
+async def test_a_repository_that_is_no_longer_accessible(
+    monkeypatch: pytest.MonkeyPatch, world: World, change: Change, error: type[FreshetError], *, warm: bool
+) -> None:
+    monkeypatch.setattr(auth, "WORKING_TOKEN_S", 0.0)
     hosted, repository = await world.create()
     if warm:
         await world.look(repository)
@@ -336,7 +384,16 @@ async def test_what_we_may_not_see_any_more(world: World, change: Change, error:
         await world.client.branch_head(repository, "main")
 
 
-async def test_what_github_calls_wrong_is_not_tried_again(world: World) -> None:
+async def test_a_public_repository_that_was_removed_gets_no_check_run(world: World) -> None:
+    hosted = await world.github.create_repository("octo/open", FILES, private=False)
+    repository = world.ours(hosted)
+    sha = await world.sha(repository)
+    await world.github.remove_repositories(world.installation, [hosted])
+    with pytest.raises(GoneError):
+        await world.client.create_check_run(repository, body_of(sha))
+
+
+async def test_a_rejected_request_is_not_retried(world: World) -> None:
     _, repository = await world.create()
     sha = await world.sha(repository)
     with pytest.raises(RejectedError) as error:
@@ -357,19 +414,19 @@ async def test_the_apps_credentials_can_be_checked(world: World) -> None:
         await world.client.check()
 
 
-async def test_tokens_of_the_wrong_purpose_do_not_pass(world: World) -> None:
-    """The double keeps to the permissions of a token: so the ones that we ask for are enough, and needed."""
+async def test_tokens_with_other_permissions_are_rejected(world: World) -> None:
+    """The double enforces permissions, so the requested ones are sufficient and necessary."""
     _, repository = await world.create()
     sha = await world.sha(repository)
     token = (await world.auth.token(world.installation.id, repository.id, FETCH)).value
     with pytest.raises(RejectedError):
         await world.api.post("/repos/octo/shop/check-runs", dict, doing="testing", token=token, body=body_of(sha))
-    token = (await world.auth.token(world.installation.id, repository.id, REPORT)).value
+    token = (await world.auth.token(world.installation.id, None, REPORT)).value
     with pytest.raises(RejectedError):
         await world.api.get("/repos/octo/shop/git/ref/heads/main", dict, doing="testing", token=token)
 
 
-async def test_a_suspension_that_shows_late_drops_the_tokens(world: World) -> None:
+async def test_a_late_suspension_drops_the_tokens(world: World) -> None:
     _, repository = await world.create()
     await world.client.branch_head(repository, "main")
     suspended = Answer(403, '{"message": "This installation has been suspended"}', {"Content-Type": "application/json"})
@@ -381,17 +438,17 @@ async def test_a_suspension_that_shows_late_drops_the_tokens(world: World) -> No
 
 
 @pytest.mark.parametrize("url", ["", "nonsense", "//x"])
-def test_an_api_url_that_is_none(url: str) -> None:
+def test_an_invalid_api_url(url: str) -> None:
     with pytest.raises(ConfigurationError, match="GITHUB_API_URL"):
         ApiClient(url)
 
 
-async def test_a_proxy_of_the_environment_is_used(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_proxy_of_the_environment_is_used(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     async with other_host() as (url, seen):
         monkeypatch.setenv("http_proxy", url)
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         for api_url, through in ((world.github.api_url, 0), ("http://github.example.com/api/v3", 1)):
             async with ApiClient(api_url) as api:
-                auth = AppAuth(world.github.app.id, world.github.app.private_key_pem, api)
-                await GitHubClient(api, auth).check()
+                app_auth = AppAuth(world.github.app.id, world.github.app.private_key_pem, api)
+                await GitHubClient(api, app_auth).check()
             assert len(seen) == through

@@ -1,4 +1,4 @@
-"""Packages from git repositories, with real git over real HTTP: public ones, private ones of the same installation, and no others."""
+"""Git packages, with real git over real HTTP: public ones, private ones of the same installation, and no others."""
 
 from __future__ import annotations
 
@@ -10,26 +10,29 @@ import shutil
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 import structlog
 from pydantic import SecretStr
 
-from app import log
-from app.deps.addresses import Address
-from app.errors import FreshetError, GitHubUnavailableError, GoneError, RejectedAddressError, TreeTooBigError, UnavailableError
-from app.github.api import ApiClient
-from app.github.auth import AppAuth
-from app.github.client import GitHubClient
-from app.github.git import Git, GitError
-from app.github.local import local_packages
-from app.github.packages import GitPackages
-from app.github.pinned import pinned, proxy_of
-from app.jobs import Repository
-from app.ports import PackageSources
-from app.resolve import lookup
+from app.core import log
+from app.core.egress.addresses import Address
+from app.core.egress.resolver import lookup
+from app.core.errors import FreshetError, GitHubUnavailableError, GoneError, RejectedAddressError, TreeTooBigError, UnavailableError
+from app.core.models.github import Repository
+from app.github.app import auth
+from app.github.app.auth import AppAuth
+from app.github.git import packages
+from app.github.git.local import local_packages
+from app.github.git.packages import GitPackages
+from app.github.git.pinned_host import pinned, proxy_of
+from app.github.git.process import Git, GitError
+from app.github.rest.checks import GitHubClient
+from app.github.rest.http import ApiClient
+from app.packages.private import PrivatePackages
+from app.pipeline.ports import PackageSources
 from tests.double import Answer, Delay, GitHubDouble, Installation, Reset, git
 from tests.double import Repository as Hosted
 
@@ -38,11 +41,11 @@ FILES = {"dbt_project.yml": b"name: tools\n", "macros/a.sql": b"{% macro a() %}{
 
 @dataclass
 class World:
-    """A GitHub with the App on `octo`, one repository of it that asks for packages, and what fetches them."""
+    """A GitHub with the App on `octo`, a repository that requests packages, and the fetcher under test."""
 
     github: GitHubDouble
     installation: Installation
-    asking: Repository
+    requester: Repository
     packages: GitPackages
     auth: AppAuth
     work_dir: Path
@@ -56,7 +59,7 @@ class World:
         return [request.json for request in self.github.requests if request.path.endswith("/access_tokens")]
 
     def authorizations(self) -> list[bool]:
-        """Tell of each request of git whether it had a token."""
+        """For each request of git: True if it had a token."""
         return ["Authorization" in request.headers for request in self.github.requests if ".git/" in request.path]
 
 
@@ -66,18 +69,18 @@ async def make_world(work_dir: Path, **options: object) -> AsyncIterator[World]:
         auth = AppAuth(github.app.id, github.app.private_key_pem, api)
         secrets: list[str] = []
 
-        async def tokens(asking: Repository, full_name: str) -> SecretStr | None:
-            token = await auth.package_token(asking, full_name)
+        async def tokens(requester: Repository, full_name: str) -> SecretStr | None:
+            token = await auth.package_token(requester, full_name)
             secrets.extend([token.get_secret_value()] if token else [])
             return token
 
-        names = GitHubClient(api, auth).present_name
-        given = {"environ": {"PATH": os.environ["PATH"]}, "refused": auth.forget_token, "names": names, **options}
+        names = GitHubClient(api, auth).current_name
+        given = {"environ": {"PATH": os.environ["PATH"]}, "on_rejected_token": auth.reject_token, "current_name": names, **options}
         packages = GitPackages(github.server_url, work_dir, tokens, **given)  # type: ignore[arg-type]
         installation = await github.install("octo")
         shop = await github.create_repository("octo/shop", {"dbt_project.yml": b"name: shop\n"})
-        asking = Repository(shop.id, "octo/shop", installation.id)
-        yield World(github, installation, asking, packages, auth, work_dir, secrets)
+        requester = Repository(shop.id, "octo/shop", installation.id)
+        yield World(github, installation, requester, packages, auth, work_dir, secrets)
         assert github.state.violations == []
         packages.close()
 
@@ -88,15 +91,15 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         yield made
 
 
-async def read(packages: PackageSources, url: str, revision: str | None, asking: Repository) -> tuple[str, dict[str, bytes]]:
-    async with packages.open_package(url, revision, asking) as tree:
+async def read(packages: PackageSources, url: str, revision: str | None, requester: Repository) -> tuple[str, dict[str, bytes]]:
+    async with packages.open_package(url, revision, requester) as tree:
         contents = await tree.read([entry.oid for entry in tree.entries])
         return tree.sha, {entry.path: contents[entry.oid] for entry in tree.entries}
 
 
 async def failing(world: World, url: str, revision: str | None = None) -> FreshetError:
     with pytest.raises(FreshetError) as error:
-        await read(world.packages, url, revision, world.asking)
+        await read(world.packages, url, revision, world.requester)
     return error.value
 
 
@@ -129,29 +132,29 @@ async def test_a_public_package_at_any_revision(world: World, *, plain: bool) ->
         (branch, branch, b"branched"),
         (branch[:9], branch, b"branched"),
     ]:
-        found = await read(world.packages, url, revision, world.asking)
+        found = await read(world.packages, url, revision, world.requester)
         assert found == (sha, {**FILES, "README.md": text}), revision
     assert not any(world.authorizations())
     assert world.tokens_asked_for() == []
 
 
-async def test_a_commit_that_nothing_points_at_is_fetched_by_its_id(world: World) -> None:
+async def test_a_commit_without_a_reference_is_fetched_by_its_id(world: World) -> None:
     hosted, newest = await world.create("dbt-labs/tools", private=False)
     await world.github.push(hosted, {"README.md": b"even newer"})
-    assert (await read(world.packages, "dbt-labs/tools", newest, world.asking))[0] == newest
+    assert (await read(world.packages, "dbt-labs/tools", newest, world.requester))[0] == newest
     world.github.state.plain_git = True
     shutil.rmtree(world.work_dir / "git-packages" / str(world.installation.id))
     error = await failing(world, "dbt-labs/tools", newest)
     assert type(error) is GoneError
-    assert "a branch, a tag or a whole sha" in error.next_step
+    assert "a branch, a tag or a complete sha" in error.next_step
 
 
 @pytest.mark.parametrize(
     ("revision", "words"),
     [
         ("no-such", "there is no branch, tag or commit no-such"),
-        ("1" * 40, "does not hand out the commit 1111"),
-        ("abcdef1", "not the newest commit of one"),
+        ("1" * 40, "does not provide the commit 1111"),
+        ("abcdef1", "nor the newest commit of one"),
         ("--upload-pack=touch /tmp/x", "cannot be a branch"),
         ("a..b", "cannot be a branch"),
         ("*", "cannot be a branch"),
@@ -159,7 +162,7 @@ async def test_a_commit_that_nothing_points_at_is_fetched_by_its_id(world: World
         ("refs/heads/main:refs/heads/x", "cannot be a branch"),
     ],
 )
-async def test_a_revision_that_is_not_there(world: World, revision: str, words: str) -> None:
+async def test_a_missing_revision(world: World, revision: str, words: str) -> None:
     await world.create("dbt-labs/tools", private=False)
     error = await failing(world, "dbt-labs/tools", revision)
     assert type(error) is GoneError
@@ -171,12 +174,12 @@ async def test_an_empty_repository(world: World) -> None:
     assert "no commit yet" in (await failing(world, "dbt-labs/tools")).reason
 
 
-async def test_a_commit_that_is_there_is_not_fetched_again_but_asked_for(world: World) -> None:
+async def test_a_cached_commit_is_not_fetched_again_but_access_is_checked(world: World) -> None:
     hosted, newest = await world.create("octo/tools")
     counts = []
     for _ in range(2):
         before = len(world.authorizations())
-        await read(world.packages, "octo/tools", newest, world.asking)
+        await read(world.packages, "octo/tools", newest, world.requester)
         counts.append(len(world.authorizations()) - before)
     assert 0 < counts[1] < counts[0]
     await world.github.remove_repositories(world.installation, [hosted])
@@ -184,14 +187,14 @@ async def test_a_commit_that_is_there_is_not_fetched_again_but_asked_for(world: 
     assert "not part of this installation" in (await failing(world, "octo/tools", newest)).reason
 
 
-# -- private ones ----------------------------------------------------------------------------------------------------
+# -- private repositories -----------------------------------------------
 
 
 @pytest.mark.parametrize("form", ["{server}/octo/tools.git", "octo/tools", "OCTO/Tools", "git@127.0.0.1:octo/tools.git"])
-async def test_a_private_package_of_the_same_installation_is_read_with_a_token_for_it_alone(world: World, form: str) -> None:
+async def test_a_private_package_of_the_same_installation_is_read_with_its_own_token(world: World, form: str) -> None:
     hosted, newest = await world.create()
     url = form.format(server=world.github.server_url)
-    assert (await read(world.packages, url, None, world.asking))[0] == newest
+    assert (await read(world.packages, url, None, world.requester))[0] == newest
     assert world.tokens_asked_for() == [{"repositories": ["tools"], "permissions": {"contents": "read"}}]
     [token] = [world.github.state.tokens[value] for value in set(world.secrets)]
     assert token.repository_ids == frozenset({hosted.id})
@@ -208,7 +211,7 @@ async def test_credentials_in_an_address_are_not_used(world: World) -> None:
     assert stolen not in error.user_text
 
 
-async def test_a_private_package_of_another_installation_is_refused_and_named(world: World) -> None:
+async def test_a_private_package_of_another_installation_is_rejected(world: World) -> None:
     await world.github.install("other")
     await world.create("other/tools")
     await world.create("octo/tools")
@@ -218,27 +221,65 @@ async def test_a_private_package_of_another_installation_is_refused_and_named(wo
         "While fetching the package other/tools: other/tools is not public and not part of this installation."
     )
     assert ".github/freshet.yml" in error.next_step
-    # No token of ours for a repository of the same name went there.
+    # The token for our repository with the same name was not used.
     assert world.tokens_asked_for() == []
     assert not any(world.authorizations())
 
 
-async def test_a_private_package_that_the_installation_does_not_have_says_where_to_add_it(tmp_path: Path) -> None:
+async def test_a_private_package_outside_of_the_installation_is_rejected_with_a_next_step(tmp_path: Path) -> None:
     async with make_world(tmp_path) as world:
         await world.create("octo/tools")
         await world.github.remove_repositories(world.installation, [world.github.state.repository("octo/tools")])  # type: ignore[list-item]
         error = await failing(world, "octo/tools")
-        assert "Add octo/tools to the repositories that the GitHub App may see" in error.next_step
+        assert "Give the GitHub App access to octo/tools" in error.next_step
         await world.create("octo/open", private=False)
         await world.github.remove_repositories(world.installation, [world.github.state.repository("octo/open")])  # type: ignore[list-item]
-        assert (await read(world.packages, "octo/open", None, world.asking))[1]["README.md"] == b"newest"
+        assert (await read(world.packages, "octo/open", None, world.requester))[1]["README.md"] == b"newest"
+
+
+@pytest.mark.parametrize(
+    ("rules", "public", "allowed"),
+    [
+        (("installation",), False, True),
+        (("installation",), True, False),
+        (("none",), False, False),
+        (("octo/other", "acme/*"), False, False),
+        (("octo/to*",), False, True),
+        (("installation", "OCTO/Tools"), True, True),
+    ],
+)
+async def test_the_operator_decides_who_may_use_private_packages(
+    tmp_path: Path, rules: tuple[str, ...], *, public: bool, allowed: bool
+) -> None:
+    async with make_world(tmp_path, private=PrivatePackages(rules)) as world:
+        await world.create()
+        await world.create("octo/open", private=False)
+        world.requester = replace(world.requester, private=not public)
+        assert (await read(world.packages, "octo/open", None, world.requester))[1]["README.md"] == b"newest"
+        if allowed:
+            assert (await read(world.packages, "octo/tools", None, world.requester))[1]["README.md"] == b"newest"
+            return
+        world.github.requests.clear()
+        missing, refused = await failing(world, "octo/nothing"), await failing(world, "octo/tools")
+        assert refused.user_text.replace("octo/tools", "octo/nothing") == missing.user_text, "nobody learns which repositories there are"
+        assert "FRESHET_PRIVATE_PACKAGES" in refused.next_step
+        assert ("public repositories receive no private packages" in refused.reason) == public
+        assert world.tokens_asked_for() == []
+
+
+async def test_what_was_allowed_before_is_not_read_from_the_cache(tmp_path: Path) -> None:
+    async with make_world(tmp_path) as world:
+        _, sha = await world.create()
+        await read(world.packages, "octo/tools", sha, world.requester)
+        with pytest.raises(GoneError):
+            await read(world.packages, "octo/tools", sha, replace(world.requester, private=False))
 
 
 async def test_installations_share_nothing_on_disk(world: World) -> None:
     await world.create("dbt-labs/tools", private=False)
     other = Repository(7, "other/shop", 4711)
-    for asking in (world.asking, other):
-        await read(world.packages, "dbt-labs/tools", None, asking)
+    for requester in (world.requester, other):
+        await read(world.packages, "dbt-labs/tools", None, requester)
     place = world.work_dir / "git-packages"
     assert len(list(place.glob("*/*.git"))) == 2
     await world.packages.remove_installation(4711)
@@ -247,14 +288,23 @@ async def test_installations_share_nothing_on_disk(world: World) -> None:
     assert len(list(place.glob("*/*.git"))) == 1
     await world.packages.tidy(max_bytes=1)
     assert list(place.glob("*/*.git")) == []
-    await read(world.packages, "dbt-labs/tools", None, world.asking)
+    await read(world.packages, "dbt-labs/tools", None, world.requester)
 
 
-async def test_a_token_that_is_refused_is_replaced(world: World) -> None:
+async def test_a_new_token_that_github_does_not_know_yet_is_used_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "NEW_TOKEN_PAUSES_S", (0.0, 0.0))
     await world.create()
-    await world.auth.package_token(world.asking, "octo/tools")
+    world.github.faults.add("*", r"tools\.git/", 2, Answer(401))
+    await read(world.packages, "octo/tools", None, world.requester)
+    assert len(set(world.secrets)) == 1
+
+
+async def test_a_rejected_token_is_replaced(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "NEW_TOKEN_S", 0.0)
+    await world.create()
+    await world.auth.package_token(world.requester, "octo/tools")
     world.github.revoke_all_tokens()
-    await read(world.packages, "octo/tools", None, world.asking)
+    await read(world.packages, "octo/tools", None, world.requester)
     assert len(set(world.secrets)) == 2
 
 
@@ -270,8 +320,8 @@ def printed() -> Iterator[io.StringIO]:
     logging.root.setLevel(level)
 
 
-async def test_the_token_shows_in_no_argument_file_log_or_error(tmp_path: Path, printed: io.StringIO) -> None:
-    """Every git that is started, also by git itself, writes down how it was called."""
+async def test_the_token_is_in_no_argument_file_log_or_error(tmp_path: Path, printed: io.StringIO) -> None:
+    """Each git process, including those started by git itself, records its command line."""
     told, real = tmp_path / "told", shutil.which("git")
     (tmp_path / "bin").mkdir()
     wrapper = tmp_path / "bin" / "git"
@@ -280,7 +330,7 @@ async def test_the_token_shows_in_no_argument_file_log_or_error(tmp_path: Path, 
     environ = {"PATH": f"{wrapper.parent}:{os.environ['PATH']}"}
     async with make_world(tmp_path / "work", environ=environ) as world:
         await world.create()
-        await read(world.packages, "octo/tools", None, world.asking)
+        await read(world.packages, "octo/tools", None, world.requester)
         world.github.faults.add("*", "/git-upload-pack$", 99, Answer(502))
         error = await failing(world, "octo/tools", "main")
         assert any(world.authorizations())
@@ -292,12 +342,12 @@ async def test_the_token_shows_in_no_argument_file_log_or_error(tmp_path: Path, 
             assert b64encode(f"x-access-token:{secret}".encode()) not in everything
 
 
-# -- other hosts and odd ones ----------------------------------------------------------------------------------------
+# -- other hosts, rejected addresses -----------------------------------------------
 
 
 @asynccontextmanager
 async def elsewhere(world: World) -> AsyncIterator[tuple[GitHubDouble, GitPackages]]:
-    """Another host, which the operator configured."""
+    """Another host that the operator configured."""
     async with GitHubDouble() as other:
         place = other.server_url.removeprefix("http://")
         packages = GitPackages(world.github.server_url, world.work_dir / "2", world.auth.package_token, hosts={place}, environ=os.environ)
@@ -305,14 +355,14 @@ async def elsewhere(world: World) -> AsyncIterator[tuple[GitHubDouble, GitPackag
         packages.close()
 
 
-async def test_another_host_gets_no_token(world: World) -> None:
+async def test_other_hosts_receive_no_token(world: World) -> None:
     await world.create("octo/tools")
     async with elsewhere(world) as (other, packages):
         await other.create_repository("octo/tools", FILES, private=False)
         await other.create_repository("octo/hidden", FILES)
-        assert (await read(packages, f"{other.server_url}/octo/tools.git", None, world.asking))[1] == FILES
+        assert (await read(packages, f"{other.server_url}/octo/tools.git", None, world.requester))[1] == FILES
         with pytest.raises(GoneError, match="cannot be read without signing in"):
-            await read(packages, f"{other.server_url}/octo/hidden", None, world.asking)
+            await read(packages, f"{other.server_url}/octo/hidden", None, world.requester)
         assert not any("Authorization" in request.headers for request in other.requests)
     assert world.tokens_asked_for() == []
 
@@ -336,27 +386,27 @@ async def test_a_redirect_is_not_followed(world: World, location: str) -> None:
         other.faults.add("*", r"/info/refs", 99, fault)
         world.github.faults.add("*", r"/info/refs", 99, fault)
         for url in (f"{other.server_url}/octo/tools.git", f"{other.server_url}/octo/tools"):
-            with pytest.raises(GoneError, match="somewhere else"):
-                await read(packages, url, None, world.asking)
+            with pytest.raises(GoneError, match="has moved"):
+                await read(packages, url, None, world.requester)
         assert type(await failing(world, "dbt-labs/tools")) is GoneError
     assert seen == []
 
 
-async def test_a_server_that_wants_the_ending_gets_it(world: World) -> None:
+async def test_a_redirect_to_the_git_suffix_is_followed(world: World) -> None:
     async with elsewhere(world) as (other, packages):
         await other.create_repository("octo/tools", FILES, private=False)
         other.faults.add("GET", r"/octo/tools/info/refs", 1, Answer(301, "", {"Location": f"{other.server_url}/octo/tools.git/info/refs"}))
-        assert (await read(packages, f"{other.server_url}/octo/tools", None, world.asking))[1] == FILES
+        assert (await read(packages, f"{other.server_url}/octo/tools", None, world.requester))[1] == FILES
 
 
-async def test_a_renamed_public_package_is_found_under_its_new_name(world: World) -> None:
+async def test_a_renamed_public_package_is_fetched_under_its_new_name(world: World) -> None:
     hosted, newest = await world.create("dbt-labs/tools", private=False)
     await world.github.rename_repository(hosted, "utils")
-    assert (await read(world.packages, "dbt-labs/tools", None, world.asking))[0] == newest
+    assert (await read(world.packages, "dbt-labs/tools", None, world.requester))[0] == newest
 
 
 @pytest.mark.parametrize("found", [("10.1.2.3",), ("127.0.0.1",), ("93.184.215.14", "169.254.169.254"), ("::1",)])
-async def test_a_name_that_leads_into_a_private_network_is_refused(tmp_path: Path, found: tuple[str, ...]) -> None:
+async def test_a_name_that_resolves_to_a_private_address_is_rejected(tmp_path: Path, found: tuple[str, ...]) -> None:
     async def ask(_host: str, _port: int) -> Sequence[str]:
         return found
 
@@ -371,12 +421,12 @@ async def test_a_name_that_leads_into_a_private_network_is_refused(tmp_path: Pat
 @pytest.mark.parametrize(
     "url", ["https://127.0.0.1:1/octo/tools", "file:///etc", "ext::sh -c id", "https://169.254.169.254/a/b", "../tools"]
 )
-async def test_odd_addresses_are_refused(world: World, url: str) -> None:
+async def test_unsafe_addresses_are_rejected(world: World, url: str) -> None:
     assert type(await failing(world, url)) is RejectedAddressError
 
 
-async def test_git_connects_to_the_address_that_was_judged(world: World, tmp_path: Path) -> None:
-    """The host's name exists nowhere: git can only know its address from us."""
+async def test_git_connects_to_the_address_that_was_checked(world: World, tmp_path: Path) -> None:
+    """The host name does not exist, so git can know its address only from us."""
     await world.create("dbt-labs/tools", private=False)
     port = int(world.github.server_url.rpartition(":")[2])
     alone = Git({"PATH": os.environ["PATH"], "HOME": str(tmp_path), "GIT_CONFIG_NOSYSTEM": "1", "no_proxy": "*"})
@@ -393,7 +443,7 @@ async def test_git_connects_to_the_address_that_was_judged(world: World, tmp_pat
     assert config == {"http.curloptResolve": "packages.example:443:93.184.215.14,[2606:50c0:8000::153]"}
 
 
-async def test_behind_a_proxy_the_proxy_is_asked_for_names(tmp_path: Path) -> None:
+async def test_behind_a_proxy_the_proxy_resolves_names(tmp_path: Path) -> None:
     address = Address("https", "packages.example", 443)
     environ = {"PATH": os.environ["PATH"], "HTTPS_PROXY": "http://proxy.corp:3128", "no_proxy": "corp, .internal.example"}
     assert proxy_of(address, environ) == "http://proxy.corp:3128"
@@ -404,7 +454,7 @@ async def test_behind_a_proxy_the_proxy_is_asked_for_names(tmp_path: Path) -> No
     assert config == {}
 
 
-async def test_what_does_not_answer_may_be_tried_again(world: World) -> None:
+async def test_an_unreachable_host_may_be_tried_again(world: World) -> None:
     await world.create("dbt-labs/tools", private=False)
     for fault in (Answer(502), Reset()):
         world.github.faults.add("*", r"\.git/", 99, fault)
@@ -413,20 +463,20 @@ async def test_what_does_not_answer_may_be_tried_again(world: World) -> None:
     async with elsewhere(world) as (other, packages):
         other.faults.add("*", r"\.git/", 99, Answer(503))
         with pytest.raises(UnavailableError):
-            await read(packages, f"{other.server_url}/octo/tools.git", None, world.asking)
+            await read(packages, f"{other.server_url}/octo/tools.git", None, world.requester)
         other.faults.clear()
         other.faults.add("*", r"\.git/", 99, Answer(200, "<html>not git</html>"))
         with pytest.raises(GoneError):
-            await read(packages, f"{other.server_url}/octo/tools.git", None, world.asking)
+            await read(packages, f"{other.server_url}/octo/tools.git", None, world.requester)
 
 
-async def test_a_repository_that_is_too_big_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.github.packages.WATCH_S", 0.01)
+async def test_a_repository_that_is_too_big_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.github.git.packages.WATCH_S", 0.01)
     async with make_world(tmp_path, max_bytes=1 << 20) as world:
         hosted = await world.github.create_repository("dbt-labs/big", {"a.bin": os.urandom(12 << 20)}, private=False)
         error = await failing(world, "dbt-labs/big")
         assert type(error) is TreeTooBigError
-        assert "over 1 MiB" in error.reason
+        assert "larger than 1 MiB" in error.reason
         assert list((tmp_path / "git-packages" / str(world.installation.id)).rglob("*.pack")) == []
         assert hosted.full_name == "dbt-labs/big"
 
@@ -434,7 +484,7 @@ async def test_a_repository_that_is_too_big_is_left(tmp_path: Path, monkeypatch:
 async def test_a_fetch_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
     async with make_world(tmp_path, fetch_timeout_s=0.3) as world:
         await world.create("dbt-labs/tools", private=False)
-        # The first is for the references.
+        # The first request is for the references.
         world.github.faults.add("POST", "/git-upload-pack$", 1, Delay(0))
         world.github.faults.add("POST", "/git-upload-pack$", 9, Delay(2))
         error = await failing(world, "dbt-labs/tools")
@@ -445,8 +495,8 @@ async def test_a_fetch_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
 # -- the command line ------------------------------------------------------------------------------------------------
 
 
-async def test_on_the_command_line_the_users_own_git_is_asked(tmp_path: Path) -> None:
-    asking = Repository(0, "shop", 0)
+async def test_the_command_line_uses_the_users_own_git(tmp_path: Path) -> None:
+    requester = Repository(0, "shop", 0)
     config = tmp_path / "gitconfig"
     (tmp_path / "work").mkdir()
     async with GitHubDouble() as github:
@@ -461,17 +511,17 @@ async def test_on_the_command_line_the_users_own_git_is_asked(tmp_path: Path) ->
         forms = ("octo/tools", "https://{{ env_var('X') }}@github.com/octo/tools", "git@github.com:octo/tools.git")
         for url in forms:
             for revision in (None, "1.0.0", sha):
-                assert (await read(packages, url, revision, asking)) == (sha, {**FILES, "README.md": b"newest"})
+                assert (await read(packages, url, revision, requester)) == (sha, {**FILES, "README.md": b"newest"})
         with pytest.raises(GoneError):
-            await read(packages, "octo/no-such", None, asking)
+            await read(packages, "octo/no-such", None, requester)
         with pytest.raises(RejectedAddressError):
-            await read(packages, "https://169.254.169.254/octo/tools", None, asking)
+            await read(packages, "https://169.254.169.254/octo/tools", None, requester)
         with pytest.raises(RejectedAddressError):
-            await read(packages, f"file://{hosted.directory}", None, asking)
+            await read(packages, f"file://{hosted.directory}", None, requester)
     assert list((tmp_path / "work").iterdir()) == []
 
 
-def test_the_port_is_fulfilled(world: World) -> None:
+def test_the_port_is_implemented(world: World) -> None:
     """For the type checker."""
     packages: PackageSources = world.packages
     assert packages is world.packages

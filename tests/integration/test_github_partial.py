@@ -1,4 +1,4 @@
-"""Big repositories: of their files only those that are read are fetched, and what comes of it is the same."""
+"""Big repositories: only the files that are read are fetched, with the same result."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from app.errors import TreeTooBigError
-from app.github.mirror import size_of
-from app.inference.project import UNKNOWN_SIZE
-from app.jobs import Repository
+from app.core.errors import TreeTooBigError
+from app.core.models.github import Repository
+from app.github.git.mirror import size_of
+from app.project.checkout import UNKNOWN_SIZE
 from tests.double import git as hosting
 from tests.flow import laid_out
 from tests.integration.test_github_source import World, make_world, read, spoil_packs, unpack
@@ -34,7 +34,7 @@ EVERYTHING, NOTHING = 1 << 30, 0
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """Where every repository is a big one."""
+    """Sources for which every repository is big."""
     async with make_world(tmp_path, whole_bytes=NOTHING) as made:
         yield made
 
@@ -45,7 +45,7 @@ async def archived(world: World, repository: Repository, sha: str) -> dict[str, 
         return await unpack(tree.members(layout.members))
 
 
-async def test_the_same_goes_into_the_container_and_the_rest_stays_at_github(tmp_path: Path) -> None:
+async def test_the_container_receives_the_same_files_and_the_rest_is_not_fetched(tmp_path: Path) -> None:
     found = []
     for name, whole_bytes in (("whole", EVERYTHING), ("partial", NOTHING)):
         async with make_world(tmp_path / name, whole_bytes=whole_bytes) as world:
@@ -60,7 +60,7 @@ async def test_the_same_goes_into_the_container_and_the_rest_stays_at_github(tmp
     assert all_bytes > len(NOISE) > 100 * 1024 > bytes_fetched
 
 
-async def test_what_is_received_later_is_counted_too(world: World) -> None:
+async def test_files_fetched_later_are_counted(world: World) -> None:
     _, repository, sha = await world.create(PROJECT)
     async with world.sources.open(repository, sha) as tree:
         at_first = tree.fetched_bytes
@@ -70,10 +70,10 @@ async def test_what_is_received_later_is_counted_too(world: World) -> None:
         assert len(NOISE) < tree.fetched_bytes - at_first < len(NOISE) + 10_000
 
 
-async def test_a_push_fetches_what_is_new_and_asks_once_for_each_step(world: World) -> None:
+async def test_a_push_fetches_new_files_with_one_request_per_step(world: World) -> None:
     hosted, repository, sha = await world.create(PROJECT)
     await archived(world, repository, sha)
-    # The commit; the files that steer dbt; those that it reads.
+    # The commit; configuration files; files that dbt reads.
     assert world.fetches() == 3
     sha = await world.github.push(hosted, {"transform/models/orders.sql": b"select 3\n"})
     assert (await archived(world, repository, sha))["src/transform/models/orders.sql"] == b"select 3\n"
@@ -83,7 +83,7 @@ async def test_a_push_fetches_what_is_new_and_asks_once_for_each_step(world: Wor
     assert size_of(world.mirror(repository)) < 100 * 1024
 
 
-async def test_a_repository_is_found_to_be_big_while_it_comes(tmp_path: Path) -> None:
+async def test_a_big_repository_is_detected_while_it_is_fetched(tmp_path: Path) -> None:
     async with make_world(tmp_path, whole_bytes=1 << 20) as world:
         big = {f"services/{number}.bin": os.urandom(8 << 20) for number in range(2)}
         _, repository, sha = await world.create({**PROJECT, **big})
@@ -91,24 +91,22 @@ async def test_a_repository_is_found_to_be_big_while_it_comes(tmp_path: Path) ->
         assert size_of(world.mirror(repository)) < 1 << 20
 
 
-async def test_a_server_that_cannot_leave_files_out(world: World) -> None:
+async def test_a_server_without_filters(world: World) -> None:
     hosted, repository, sha = await world.create(PROJECT)
     await hosting.run(hosted.directory, "config", "uploadpack.allowFilter", "false")
     assert len(await archived(world, repository, sha)) == 4
     assert world.fetches() == 1
 
 
-async def test_the_files_of_one_extraction_are_bounded_however_little_is_known_of_them(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_files_of_unknown_size_are_limited(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     _, repository, sha = await world.create(PROJECT)
-    monkeypatch.setattr("app.github.tree.MAX_BYTES", 1 << 10)
+    monkeypatch.setattr("app.github.git.commit_tree.MAX_BYTES", 1 << 10)
     with pytest.raises(TreeTooBigError, match="dbt would read more than"):
         await archived(world, repository, sha)
 
 
-async def test_a_mirror_of_many_fetches_is_made_anew(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.github.mirror.MANY_PARTIAL_PACKS", 2)
+async def test_a_mirror_with_many_packs_is_replaced(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.github.git.mirror.MANY_PARTIAL_PACKS", 2)
     _, repository, sha = await world.create(PROJECT)
     expected = await archived(world, repository, sha)
     await world.sources.tidy()
@@ -116,7 +114,7 @@ async def test_a_mirror_of_many_fetches_is_made_anew(world: World, monkeypatch: 
     assert await archived(world, repository, sha) == expected
 
 
-async def test_what_is_damaged_or_gone_is_fetched_again(world: World) -> None:
+async def test_damaged_or_missing_files_are_fetched_again(world: World) -> None:
     hosted, repository, sha = await world.create(PROJECT)
     expected = await archived(world, repository, sha)
     layout, _ = await laid_out(world.sources, repository, sha)

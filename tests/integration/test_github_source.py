@@ -21,17 +21,20 @@ import pytest
 import structlog
 from pydantic import SecretStr
 
-from app import log
-from app.errors import CommitGoneError, ConfigurationError, FreshetError, GitHubUnavailableError, GoneError, UnavailableError
-from app.github.api import ApiClient
-from app.github.auth import AppAuth
-from app.github.client import GitHubClient
-from app.github.git import Git
-from app.github.mirror import KEEP, MAX_AGE_S, WHOLE_BYTES
-from app.github.source import GitSources
-from app.inference.project import Member
-from app.jobs import Repository
-from app.ports import GitHub, Sources
+from app.core import log
+from app.core.errors import CommitGoneError, ConfigurationError, FreshetError, GitHubUnavailableError, GoneError, UnavailableError
+from app.core.models.github import Repository
+from app.github.app import auth
+from app.github.app.auth import AppAuth
+from app.github.git import source
+from app.github.git.mirror import KEEP, MAX_AGE_S, WHOLE_BYTES
+from app.github.git.process import Git
+from app.github.git.source import GitSources
+from app.github.rest.checks import GitHubClient
+from app.github.rest.http import ApiClient
+from app.pipeline.ports import GitHub, Sources
+from app.project.checkout import SUBMODULE_MODE
+from app.project.read_files import Member
 from tests.double import Answer, Delay, Executable, GitHubDouble, Installation, Reset, Submodule, Symlink
 from tests.double import Repository as Hosted
 
@@ -40,7 +43,7 @@ FILES: dict[str, Any] = {"dbt_project.yml": b"name: shop\n", "models/orders.sql"
 
 @dataclass
 class World:
-    """A GitHub with the App on it, and what fetches from it."""
+    """A GitHub with the App installed, and the sources under test."""
 
     github: GitHubDouble
     auth: AppAuth
@@ -49,7 +52,7 @@ class World:
     work_dir: Path
     sources: GitSources
     secrets: list[str] = field(default_factory=list)
-    """Every token that was given to git."""
+    """All tokens that git received."""
 
     async def create(self, files: dict[str, Any] | None = None, **options: Any) -> tuple[Hosted, Repository, str]:
         hosted = await self.github.create_repository("octo/shop", FILES if files is None else files, **options)
@@ -77,7 +80,7 @@ async def make_world(
             secrets.append(token.get_secret_value())
             return token
 
-        hooks = {"refused": auth.forget_token, "names": client.full_name}
+        hooks = {"on_rejected_token": auth.reject_token, "current_name": client.full_name}
         limits = {"fetch_timeout_s": fetch_timeout_s, "whole_bytes": whole_bytes}
         environ = {"PATH": os.environ["PATH"]}
         sources = GitSources(github.server_url, work_dir, tokens, **hooks, environ=environ, **limits)  # type: ignore[arg-type]
@@ -94,8 +97,9 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 async def read(sources: GitSources, repository: Repository, sha: str) -> dict[str, bytes]:
     async with sources.open(repository, sha) as tree:
         assert tree.sha == sha
-        contents = await tree.read([entry.oid for entry in tree.entries])
-        return {entry.path: contents[entry.oid] for entry in tree.entries}
+        blobs = [entry for entry in tree.entries if entry.mode != SUBMODULE_MODE]
+        contents = await tree.read([entry.oid for entry in blobs])
+        return {entry.path: contents[entry.oid] for entry in blobs}
 
 
 async def unpack(stream: AsyncIterator[bytes]) -> dict[str, bytes]:
@@ -120,13 +124,13 @@ async def test_exactly_the_pushed_commit_is_fetched(tmp_path: Path, token_form: 
         assert (world.mirror(repository) / "shallow").read_text().split() == [sha]
 
 
-async def test_a_commit_that_was_pushed_over_can_still_be_fetched(world: World) -> None:
+async def test_a_force_pushed_commit_can_still_be_fetched(world: World) -> None:
     hosted, repository, sha = await world.create()
     await world.github.push(hosted, {"README.md": b"amended"}, force=True)
     assert (await read(world.sources, repository, sha))["README.md"] == b"the newest"
 
 
-async def test_what_was_received_is_counted(world: World) -> None:
+async def test_received_bytes_are_counted(world: World) -> None:
     hosted, repository, sha = await world.create({"noise.bin": os.urandom(100_000)})
     found = []
     for commit in (sha, sha, await world.github.push(hosted, {"more.bin": os.urandom(30_000)})):
@@ -137,7 +141,7 @@ async def test_what_was_received_is_counted(world: World) -> None:
     assert 30_000 < found[2] < 32_000, "and of a push only what is new"
 
 
-async def test_a_commit_that_is_there_needs_no_network(world: World) -> None:
+async def test_a_cached_commit_needs_no_network(world: World) -> None:
     hosted, repository, sha = await world.create()
     await read(world.sources, repository, sha)
     before = len(world.github.requests)
@@ -146,7 +150,7 @@ async def test_a_commit_that_is_there_needs_no_network(world: World) -> None:
     assert len(world.github.requests) == before
 
 
-def test_the_ports_are_fulfilled(world: World) -> None:
+def test_the_ports_are_implemented(world: World) -> None:
     """For the type checker."""
     sources: Sources = world.sources
     github: GitHub = world.client
@@ -160,7 +164,7 @@ async def test_many_commits_at_once(world: World) -> None:
     assert [files["README.md"] for files in found] == [str(n).encode() for n in range(8)]
 
 
-async def test_the_last_few_commits_are_kept_and_those_that_are_read(world: World) -> None:
+async def test_the_newest_commits_and_those_being_read_are_kept(world: World) -> None:
     hosted, repository, first = await world.create()
     async with world.sources.open(repository, first) as tree:
         for n in range(KEEP + 3):
@@ -177,7 +181,7 @@ async def test_only_files_are_listed(world: World) -> None:
     _, repository, sha = await world.create(content)
     async with world.sources.open(repository, sha) as tree:
         modes = {entry.path: entry.mode for entry in tree.entries}
-    assert modes == {"README.md": "100644", "a.sql": "100644", "link": "120000", "run.sh": "100755", "é/ü.sql": "100644"}
+    assert modes == {"README.md": "100644", "a.sql": "100644", "link": "120000", "run.sh": "100755", "sub": "160000", "é/ü.sql": "100644"}
 
 
 async def test_members_are_streamed_as_tar_entries(world: World) -> None:
@@ -193,7 +197,7 @@ async def test_members_are_streamed_as_tar_entries(world: World) -> None:
         again = await unpack(tree.members(members))
     assert found == again
     assert found["src/big.sql"] == big
-    assert found["src/seed.csv"] == b"id,name\n" + b"1,one\n" * ((1000 - 8) // 6)
+    assert found["src/seed.csv"] == seed[:1000]
     assert (found["src/empty.sql"], found["src/twice.sql"], found["src/é.sql"]) == (b"", b"", b"select 1")
     assert await drained(tree.members([])) == b""
 
@@ -202,7 +206,7 @@ async def drained(stream: AsyncIterator[bytes]) -> bytes:
     return b"".join([chunk async for chunk in stream])
 
 
-async def test_a_stream_that_is_left_early_leaves_no_process(world: World) -> None:
+async def test_an_unfinished_stream_leaves_no_process(world: World) -> None:
     _, repository, sha = await world.create({f"{n}.sql": os.urandom(500_000) for n in range(8)})
     async with world.sources.open(repository, sha) as tree:
         stream = tree.members([Member(entry.path, entry.oid, entry.size) for entry in tree.entries])
@@ -218,7 +222,8 @@ async def test_a_removed_repository_is_gone(world: World) -> None:
     assert type(await failing(world, repository, sha)) is GoneError
 
 
-async def test_an_uninstalled_app_sees_nothing(world: World) -> None:
+async def test_an_uninstalled_app_has_no_access(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "NEW_TOKEN_S", 0.0)
     _, repository, sha = await world.create()
     await world.auth.fetch_token(repository)
     await world.github.uninstall(world.installation)
@@ -226,7 +231,7 @@ async def test_an_uninstalled_app_sees_nothing(world: World) -> None:
 
 
 @pytest.mark.parametrize("sha", ["1" * 40, "0" * 40, "main", "--upload-pack=touch /tmp/x", ""])
-async def test_a_commit_that_is_not_there(world: World, sha: str) -> None:
+async def test_a_missing_commit(world: World, sha: str) -> None:
     _, repository, _ = await world.create()
     error = await failing(world, repository, sha)
     assert type(error) is CommitGoneError
@@ -234,7 +239,7 @@ async def test_a_commit_that_is_not_there(world: World, sha: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["octo", "../../etc", "octo/..", "-octo/shop", "octo/shop x", "octo/a/b"])
-async def test_a_name_that_is_none(world: World, name: str) -> None:
+async def test_an_invalid_name(world: World, name: str) -> None:
     assert type(await failing(world, Repository(1, name, world.installation.id), "1" * 40)) is GoneError
 
 
@@ -244,7 +249,8 @@ async def test_a_renamed_repository_is_fetched_under_its_new_name(world: World) 
     assert (await read(world.sources, repository, sha))["README.md"] == b"the newest"
 
 
-async def test_a_token_that_is_refused_is_replaced(world: World) -> None:
+async def test_a_rejected_token_is_replaced(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "NEW_TOKEN_S", 0.0)
     _, repository, sha = await world.create()
     await world.auth.fetch_token(repository)
     world.github.revoke_all_tokens()
@@ -252,8 +258,21 @@ async def test_a_token_that_is_refused_is_replaced(world: World) -> None:
     assert len(set(world.secrets)) == 2
 
 
+async def test_a_new_token_that_github_does_not_know_yet_is_used_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "NEW_TOKEN_PAUSES_S", (0.0, 0.0, 0.0))
+    _, repository, sha = await world.create()
+    world.github.faults.add("*", r"\.git/", 3, Answer(401))
+    await read(world.sources, repository, sha)
+    other = await world.github.push(world.github.state.repositories[repository.id], {"b.sql": "select 1"})
+    world.github.faults.add("*", r"\.git/", 99, Answer(401))
+    error = await failing(world, repository, other)
+    assert isinstance(error, GitHubUnavailableError), "and never that the repository is gone"
+    assert error.retry_after_s
+    assert len(set(world.secrets)) == 1
+
+
 @pytest.mark.parametrize("fault", [Answer(502, "<html>Unicorn!</html>"), Answer(429), Answer(200, "<html></html>"), Reset()])
-async def test_github_is_away(world: World, fault: Answer | Reset) -> None:
+async def test_github_is_unreachable(world: World, fault: Answer | Reset) -> None:
     _, repository, sha = await world.create()
     world.github.faults.add("*", r"\.git/", 99, fault)
     assert type(await failing(world, repository, sha)) is GitHubUnavailableError
@@ -261,7 +280,7 @@ async def test_github_is_away(world: World, fault: Answer | Reset) -> None:
     await read(world.sources, repository, sha)
 
 
-async def test_a_connection_that_breaks_in_the_middle(world: World) -> None:
+async def test_a_broken_connection(world: World) -> None:
     _, repository, sha = await world.create()
     world.github.faults.add("POST", "/git-upload-pack$", 99, Reset())
     assert type(await failing(world, repository, sha)) is GitHubUnavailableError
@@ -277,7 +296,7 @@ async def test_a_fetch_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
         assert git_children() == []
 
 
-async def test_a_redirect_to_another_host_gets_no_token(world: World) -> None:
+async def test_a_redirect_to_another_host_receives_no_token(world: World) -> None:
     _, repository, sha = await world.create()
     seen: list[bytes] = []
 
@@ -322,7 +341,7 @@ def cut_packs(mirror: Path) -> None:
     ids=["no-head", "bad-head", "bad-config", "no-objects", "bad-packs", "cut-packs", "stale-lock"],
 )
 @pytest.mark.parametrize("other", [True, False])
-async def test_a_broken_mirror_is_made_again(world: World, damage: Damage, *, other: bool) -> None:
+async def test_a_broken_mirror_is_replaced(world: World, damage: Damage, *, other: bool) -> None:
     hosted, repository, sha = await world.create()
     await read(world.sources, repository, sha)
     damage(world.mirror(repository))
@@ -330,7 +349,7 @@ async def test_a_broken_mirror_is_made_again(world: World, damage: Damage, *, ot
     assert (await read(world.sources, repository, wanted))["README.md"] == (b"the next" if other else b"the newest")
 
 
-async def test_damage_that_is_found_while_reading_is_mended_by_the_next_try(world: World) -> None:
+async def test_damage_found_while_reading_is_repaired_by_the_next_attempt(world: World) -> None:
     _, repository, sha = await world.create({"a.sql": os.urandom(200_000)})
     async with world.sources.open(repository, sha) as tree:
         spoil_packs(world.mirror(repository))
@@ -339,7 +358,7 @@ async def test_damage_that_is_found_while_reading_is_mended_by_the_next_try(worl
     await read(world.sources, repository, sha)
 
 
-async def test_mirrors_can_be_removed_and_the_oldest_go_when_there_are_too_many(world: World) -> None:
+async def test_mirrors_can_be_removed_and_the_oldest_are_evicted(world: World) -> None:
     _, repository, sha = await world.create()
     await read(world.sources, repository, sha)
     await world.sources.tidy()
@@ -351,7 +370,7 @@ async def test_mirrors_can_be_removed_and_the_oldest_go_when_there_are_too_many(
     assert not world.mirror(repository).exists()
 
 
-async def test_a_mirror_that_was_not_used_for_a_month_goes(world: World) -> None:
+async def test_a_mirror_unused_for_a_month_is_removed(world: World) -> None:
     hosted, repository, sha = await world.create()
     await read(world.sources, repository, sha)
     other = await world.github.create_repository("octo/other", FILES)
@@ -363,8 +382,8 @@ async def test_a_mirror_that_was_not_used_for_a_month_goes(world: World) -> None
     await read(world.sources, repository, await world.github.push(hosted, {"README.md": b"awake"}))
 
 
-async def test_many_packs_become_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.github.mirror.MANY_PACKS", 2)
+async def test_many_packs_are_repacked(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.github.git.mirror.MANY_PACKS", 2)
     hosted, repository, sha = await world.create()
     for n in range(4):
         await read(world.sources, repository, await world.github.push(hosted, {"README.md": str(n).encode()}))
@@ -388,26 +407,21 @@ async def test_two_processes_do_not_share_a_directory(world: World) -> None:
 
 
 def git_children() -> list[Path]:
-    """Return the /proc directories of processes that descend from this one and are git's."""
-    parents = {}
+    """/proc directories of git processes below this one that left our session; those of the double stay in it."""
+    processes = {}
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
             name, _, rest = status.read_text().partition(" (")[2].rpartition(") ")
         except OSError:
             continue
-        parents[int(status.parent.name)] = (int(rest.split()[1]), name)
+        _, parent, _, session, *_ = rest.split()
+        processes[int(status.parent.name)] = (int(parent), int(session), name)
     found = []
-    for pid, (_, name) in parents.items():
+    for pid, (_, own_session, name) in processes.items():
         ancestor = pid
-        while ancestor in parents and ancestor != os.getpid():
-            ancestor = parents[ancestor][0]
-        # The double runs git's http-backend itself.
-        if (
-            ancestor == os.getpid()
-            and name.startswith("git")
-            and b"http-backend" not in arguments_of(pid)
-            and b"upload-pack" not in arguments_of(pid)
-        ):
+        while ancestor in processes and ancestor != os.getpid():
+            ancestor = processes[ancestor][0]
+        if ancestor == os.getpid() and name.startswith("git") and own_session != os.getsid(0):
             found.append(Path(f"/proc/{pid}"))
     return found
 
@@ -437,7 +451,7 @@ def printed() -> Iterator[io.StringIO]:
     logging.root.setLevel(level)
 
 
-async def test_the_token_shows_in_no_argument_file_log_or_error(world: World, printed: io.StringIO) -> None:
+async def test_the_token_is_in_no_argument_file_log_or_error(world: World, printed: io.StringIO) -> None:
     hosted, repository, sha = await world.create()
     lines: list[bytes] = []
     done = False
@@ -492,6 +506,6 @@ async def test_cancelling_a_start_leaves_nothing_behind() -> None:
         assert git_children() == []
 
 
-def test_without_git_the_start_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="no git"):
+def test_a_missing_git_is_an_error_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="git is not on the PATH"):
         Git({"PATH": str(tmp_path)})

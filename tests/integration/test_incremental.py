@@ -1,4 +1,4 @@
-"""What is parsed with the state of the parse before is what a full parse makes of the same files, over random series of edits."""
+"""A parse with the state of the previous one has the same result as a full parse, over random series of edits."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ import pickle
 import zipfile
 from typing import Any
 
-from app.lineage import build
-from app.manifest import decode
+import pytest
+
+from app.lineage.manifest import decode
+from app.lineage.nodes import build
 from tests.integration.edits import START, Series
 from tests.integration.runner_steps import Parsed, steps
 
+pytestmark = pytest.mark.containers
 STEPS = int(os.environ.get("FRESHET_EDITS", "14"))
 SEED = int(os.environ.get("FRESHET_EDITS_SEED", "7"))
 
 
 def told(parsed: Parsed) -> object:
-    """Return all that reaches anybody."""
+    """Everything in a result that is used."""
     return parsed.error or build(decode(parsed.manifest)), parsed.placeholders
 
 
-async def test_each_step_of_a_series_is_as_a_full_parse() -> None:
+async def test_each_partial_parse_equals_a_full_parse() -> None:
     project, done, state, partial = Series(SEED), "start", None, 0
     async with steps() as runner:
         for number in range(STEPS):
@@ -33,7 +36,7 @@ async def test_each_step_of_a_series_is_as_a_full_parse() -> None:
             partial += incremental.partial
             state = incremental.state or state
             if incremental.state is None:
-                # Refused, or half disabled: nothing to go on with.
+                # It failed, or a test is disabled: there is no new state.
                 project.undo()
             done = project.edit()
     assert partial
@@ -45,7 +48,7 @@ class Hostile:
 
 
 def altered(state: bytes, **members: bytes) -> bytes:
-    """Return a state with some of its parts replaced; `about_json` names `about.json`."""
+    """A state with some of its parts replaced; `about_json` stands for `about.json`."""
     changed = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(state)) as old, zipfile.ZipFile(changed, "w") as new:
         for name in old.namelist():
@@ -58,7 +61,7 @@ def about(state: bytes, **changed: Any) -> bytes:
         return json.dumps(json.loads(archive.read("about.json")) | changed).encode()
 
 
-async def test_a_state_that_is_no_good_costs_time_alone() -> None:
+async def test_an_unusable_state_only_costs_time() -> None:
     async with steps() as runner:
         full = await runner.parse(START)
         good = full.state

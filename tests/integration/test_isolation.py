@@ -1,4 +1,4 @@
-"""The box from the inside: code that may do what it likes looks for a way out of a real container."""
+"""Isolation from the inside: arbitrary code looks for a way out of a real container."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import aiodocker
 import pytest
 
-from app.dbt import isolation
-from app.dbt.isolation import Policy
-from app.errors import ConfigurationError
+from app.core.errors import ConfigurationError
+from app.runner.docker import isolation
+from app.runner.docker.isolation import Policy
 from tests.integration.hostile_code import attack, hostile_runner
 from tests.integration.runner_fixtures import Make
 
@@ -19,7 +19,7 @@ NUMBERS = {
     "x86_64": {"unshare": 272, "mount": 165, "ptrace": 101, "keyctl": 250, "bpf": 321, "reboot": 169, "syslog": 103, "setns": 308},
     "aarch64": {"unshare": 97, "mount": 40, "ptrace": 117, "keyctl": 219, "bpf": 280, "reboot": 142, "syslog": 116, "setns": 268},
 }[platform.machine()]
-"""Of Linux's system calls, https://man7.org/linux/man-pages/man2/syscalls.2.html."""
+"""Numbers of Linux's system calls: https://man7.org/linux/man-pages/man2/syscalls.2.html."""
 DEVICES = {
     *("console", "core", "fd", "full", "mqueue", "null", "ptmx", "pts", "random"),
     *("shm", "stderr", "stdin", "stdout", "tty", "urandom", "zero"),
@@ -35,7 +35,7 @@ async def found(make: Make, docker: aiodocker.Docker, code: str, **settings: Any
     return answer
 
 
-async def test_what_holds_from_the_inside(make: Make, docker: aiodocker.Docker) -> None:
+async def test_the_isolation_as_seen_from_inside(make: Make, docker: aiodocker.Docker) -> None:
     inside = await found(
         make,
         docker,
@@ -80,7 +80,7 @@ async def test_what_holds_from_the_inside(make: Make, docker: aiodocker.Docker) 
     }
     assert len(inside["first"].strip("\0").split("\0")) <= len(inside["environment"])
     assert [name.strip() for name in inside["names"]] == ["dbt", "nameserver 127.0.0.1", "dbt"]
-    # /dev/mqueue: nothing can be made there, see the limit `msgqueue`.
+    # /dev/mqueue: nothing can be created there because of the limit `msgqueue`.
     assert set(inside["writable"]) <= {"/work", "/tmp", "/dev/shm", "/dev/mqueue", "/dev/pts", "/proc"}  # noqa: S108
     assert inside["root"] == ["ro"]
     assert "docker" not in inside["cgroups"]
@@ -90,7 +90,7 @@ async def test_what_holds_from_the_inside(make: Make, docker: aiodocker.Docker) 
     assert inside["limits"] == [0, isolation.OPEN_FILES, 256 << 20]
 
 
-async def test_there_is_no_way_out_by_the_network(make: Make, docker: aiodocker.Docker) -> None:
+async def test_there_is_no_network_access(make: Make, docker: aiodocker.Docker) -> None:
     inside = await found(
         make,
         docker,
@@ -117,7 +117,7 @@ async def test_there_is_no_way_out_by_the_network(make: Make, docker: aiodocker.
     assert {inside[name] for name in ("gateway", "metadata", "public", "ipv6", "udp")} <= unreachable
     assert inside["name"] in {"gaierror", "None"} or inside["name"].startswith("E")
     assert {inside["raw"], inside["packet"]} == {"EPERM"}
-    # No namespace holds these sockets, which lead to the hypervisor; Docker's profile refuses them since version 23.
+    # Network namespaces do not cover these sockets, which reach the hypervisor; Docker's profile denies them since version 23.
     major = int((await docker.version())["Version"].split(".")[0])
     if major >= 23:
         assert inside["vsock"] in {"EPERM", "EAFNOSUPPORT"}
@@ -126,7 +126,7 @@ async def test_there_is_no_way_out_by_the_network(make: Make, docker: aiodocker.
         assert "vsock" in await (await hostile_runner(make, docker)).check()
 
 
-async def test_nothing_of_the_system_can_be_changed(make: Make, docker: aiodocker.Docker) -> None:
+async def test_the_system_cannot_be_changed(make: Make, docker: aiodocker.Docker) -> None:
     inside = await found(
         make,
         docker,
@@ -165,11 +165,11 @@ async def test_nothing_of_the_system_can_be_changed(make: Make, docker: aiodocke
     passed = {
         name: answer for name, answer in inside.items() if name != "set-user-id" and answer not in {"EPERM", "EACCES", "EROFS", "ENOENT"}
     }
-    # Masked: there is only an empty file in its place.
+    # Masked by an empty file.
     assert {name: answer for name, answer in passed.items() if name != "kcore"} == {}
 
 
-async def test_programs_of_root_give_no_rights(make: Make, docker: aiodocker.Docker) -> None:
+async def test_setuid_programs_give_no_privileges(make: Make, docker: aiodocker.Docker) -> None:
     inside = await found(
         make,
         docker,
@@ -184,13 +184,13 @@ async def test_programs_of_root_give_no_rights(make: Make, docker: aiodocker.Doc
     assert all(code != 0 and out != "0" for code, out in inside.values())
 
 
-async def test_killing_all_kills_nobody_else(make: Make, docker: aiodocker.Docker) -> None:
+async def test_killing_all_processes_affects_no_other_container(make: Make, docker: aiodocker.Docker) -> None:
     honest = hostile_runner(make, docker)
     neighbour = await attack(await honest, 'tried(os.kill, -1, signal.SIGKILL)\nsay({"alive": os.getpid()})')
     assert json.loads(neighbour.manifest) == {"alive": 1}
 
 
-async def test_the_check_says_how_well_containers_are_kept_in(make: Make, docker: aiodocker.Docker) -> None:
+async def test_the_check_describes_the_isolation(make: Make, docker: aiodocker.Docker) -> None:
     line = await (await hostile_runner(make, docker)).check()
     print(line)
     options = " ".join((await docker.system.info())["SecurityOptions"])
@@ -200,7 +200,7 @@ async def test_the_check_says_how_well_containers_are_kept_in(make: Make, docker
 
 
 @pytest.mark.parametrize("strict", [True, False])
-async def test_an_engine_without_the_runtime_is_refused_unless_told_otherwise(
+async def test_an_engine_without_the_runtime_is_rejected_unless_the_policy_allows_it(
     make: Make, docker: aiodocker.Docker, *, strict: bool
 ) -> None:
     runner = await hostile_runner(make, docker, policy=Policy(runtime="nowhere", strict=strict))
@@ -213,8 +213,8 @@ async def test_an_engine_without_the_runtime_is_refused_unless_told_otherwise(
         assert "FRESHET_CONTAINER_RUNTIME" in caught.value.user_text
 
 
-async def test_a_profile_of_the_operator_is_used(make: Make, docker: aiodocker.Docker) -> None:
-    """Everything but `getpriority`."""
+async def test_the_operators_seccomp_profile_is_used(make: Make, docker: aiodocker.Docker) -> None:
+    """A profile that allows everything except `getpriority`."""
     rule = {"names": ["getpriority"], "action": "SCMP_ACT_ERRNO", "args": []}
     profile = json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]})
     inside = await found(make, docker, 'say({"priority": tried(os.getpriority, 0, 0)})', policy=Policy(seccomp=profile))

@@ -1,4 +1,4 @@
-"""A lineage over HTTP in each of its formats, and as the description of the API says it is."""
+"""A lineage over HTTP in every format, as the OpenAPI description says."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import pytest_asyncio
 
 from app.store import Store
 from app.web.api.lineage import FORMATS
-from app.web.models.lineages import LineageDocument
+from app.web.api.schemas.lineages import LineageDocument
 from tests.integration.lineage_reader import SHAS, TOKEN, UPSTREAM, Reader, reading, save, save_lineage
 from tests.unit.test_column_tests import generic
-from tests.unit.test_lineage import CUSTOMERS, ORDERS, build, resource
+from tests.unit.test_nodes import CUSTOMERS, ORDERS, build, resource
 
 RAW = "source.shop.raw.orders"
 
@@ -35,7 +35,7 @@ async def read(reader: Reader, query: str = "", accept: str | None = None, etag:
 
 
 async def save_shop(reader: Reader) -> None:
-    """Store what a manifest makes."""
+    """Store the lineage of a manifest."""
     columns = {"id": {"name": "id", "data_type": "int", "description": "The key."}}
     shop = build(
         resource(ORDERS, columns=columns, relation_name='"db"."main"."orders"', description="Orders.", config={"materialized": "table"}),
@@ -47,7 +47,7 @@ async def save_shop(reader: Reader) -> None:
     await save_lineage(reader.store, reader.connection_id, SHAS[2], shop)
 
 
-async def test_what_is_streamed_is_what_the_description_says(reader: Reader) -> None:
+async def test_streamed_json_matches_the_openapi_description(reader: Reader) -> None:
     await save_shop(reader)
     status, headers, body = await read(reader)
     assert (status, headers["Content-Type"], headers["Vary"]) == (200, "application/json", "Accept")
@@ -69,36 +69,37 @@ async def test_edges_as_csv(reader: Reader) -> None:
     assert (header, {tuple(row) for row in rows}) == (["upstream", "downstream"], EDGES)
 
 
-async def test_graphml_of_a_part(reader: Reader) -> None:
+async def test_graphml_of_a_selection(reader: Reader) -> None:
     status, headers, body = await read(reader, "format=graphml&focus=model.shop.orders&direction=upstream&depth=1")
     assert (status, headers["Content-Type"]) == (200, "application/graphml+xml")
     root = ET.fromstring(body)  # noqa: S314 - ours
     assert [len(root.findall(f".//{{*}}{tag}")) for tag in ("node", "edge")] == [3, 2]
 
 
-async def test_drawings(reader: Reader) -> None:
+async def test_dot_and_mermaid(reader: Reader) -> None:
     _, headers, body = await read(reader, "format=dot")
     assert headers["Content-Type"] == "text/vnd.graphviz; charset=utf-8"
-    assert '  "model.shop.orders" -> "model.shop.ünï 😀";\n' in body.decode()
+    assert '  "model.shop.orders" -> "model.shop.ünï 😀" [class="model model"];\n' in body.decode()
     _, headers, body = await read(reader, "format=mermaid")
     assert headers["Content-Type"] == "text/vnd.mermaid; charset=utf-8"
     assert body.startswith(b"flowchart LR\n")
     assert body.count(b" --> ") == len(EDGES)
 
 
-async def test_openlineage_says_who_tells_and_where_it_is_written(reader: Reader) -> None:
+async def test_openlineage_names_its_producer_and_namespaces(reader: Reader) -> None:
     await save_shop(reader)
     _, headers, body = await read(reader, "format=openlineage")
     assert headers["Content-Type"] == "application/vnd.openlineage+json"
     found = {event["job"]["name"]: event for event in json.loads(body)}
-    assert found.keys() == {f"shop.{ORDERS}", f"shop.{CUSTOMERS}"}
-    event = found[f"shop.{ORDERS}"]
-    assert event["producer"] == "https://freshet.example.com"
-    assert event["job"]["namespace"] == "https://github.example.com/octo/shop"
+    assert found.keys() == {"db.main.shop.orders", "db.main.shop.customers"}
+    event = found["db.main.shop.orders"]
+    assert event["producer"] == "pkg:generic/freshet"
+    assert event["job"]["namespace"] == "dbt"
     assert [one["name"] for one in event["inputs"]] == ["db.main.customers", "raw.orders"]
     _, _, part = await read(reader, f"format=openlineage&focus={ORDERS}&depth=0")
     [alone] = json.loads(part)
-    _, _, known = await read(reader, "format=openlineage&namespace=duckdb://shop.db")
+    _, _, known = await read(reader, "format=openlineage&namespace=duckdb://shop.db&job_namespace=nightly")
+    assert {told["job"]["namespace"] for told in json.loads(known)} == {"nightly"}
     assert {one["namespace"] for told in json.loads(known) for one in told["outputs"]} == {"duckdb://shop.db"}
     assert (alone["inputs"], alone["run"]["runId"]) == ([], event["run"]["runId"])
 
@@ -121,14 +122,14 @@ async def test_the_parameter_wins_over_accept(reader: Reader, accept: str | None
     assert headers["Content-Type"].partition(";")[0] == next(one.media_type for name, one in FORMATS.items() if name == expected)
 
 
-async def test_what_there_is_no_format_for_is_not_acceptable(reader: Reader) -> None:
+async def test_an_unknown_format_is_not_acceptable(reader: Reader) -> None:
     status, headers, body = await read(reader, accept="image/png, application/json;q=0")
     problem = json.loads(body)
     assert (status, headers["Content-Type"], headers["Vary"]) == (406, "application/problem+json", "Accept")
     assert (problem["field"], problem["candidates"]) == ("Accept", [one.media_type for one in FORMATS.values()])
 
 
-async def test_each_format_has_an_etag_of_its_own(reader: Reader) -> None:
+async def test_each_format_has_its_own_etag(reader: Reader) -> None:
     etags = {}
     for name in FORMATS:
         status, headers, body = await read(reader, f"format={name}")
@@ -142,7 +143,7 @@ async def test_each_format_has_an_etag_of_its_own(reader: Reader) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-async def test_big_answers_of_every_format_come_in_pieces(reader: Reader, name: str) -> None:
+async def test_big_responses_are_streamed_in_every_format(reader: Reader, name: str) -> None:
     chain = {f"model.shop.m{number:04}": [f"model.shop.m{number - 1:04}"] if number else [] for number in range(4000)}
     await save(reader.store, reader.connection_id, SHAS[3], chain)
     status, headers, body = await read(reader, f"format={name}")

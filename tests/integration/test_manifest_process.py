@@ -21,17 +21,20 @@ import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app import lineage
-from app.decoding import pool as decoding
-from app.decoding.pool import Decoders
-from app.errors import ManifestError, UnavailableError
-from app.jobs import Extraction, Repository
-from app.lineage import LISTED, Lineage, Node, StorableLineage
-from app.records import Saved
-from app.spool import Spool
+from app.core.errors import ManifestError, UnavailableError
+from app.core.models.extractions import Extraction
+from app.core.models.github import Repository
+from app.core.models.warehouse import UNKNOWN
+from app.core.spool import Spool
+from app.lineage import nodes as lineage
+from app.lineage.nodes import MAX_LISTED, Lineage, Node, StorableLineage
+from app.pipeline.decoding import pool as decoding
+from app.pipeline.decoding.pool import Decoders
 from app.store import Store, pool
+from app.store.lineages import SavedLineage
 from tests.integration.queue_model import world
 from tests.lineages import difference
+from tests.patience import HANGS_S
 
 LABEL, IMAGE = "octo/shop at 1a2b3c4", "dbt-runner:latest"
 ODD = (
@@ -110,15 +113,15 @@ async def spooled(content: bytes, directory: Path) -> Spool:
 async def read(decoders: Decoders, content: bytes, directory: Path) -> StorableLineage:
     spool = await spooled(content, directory)
     try:
-        return await decoders.lineage(spool, LABEL, IMAGE)
+        return await decoders.lineage(spool, UNKNOWN, LABEL, IMAGE)
     finally:
         spool.close()
 
 
-async def saved(store: Store, of: StorableLineage, sha: int = 1) -> tuple[Extraction, Saved]:
+async def saved(store: Store, of: StorableLineage, sha: int = 1) -> tuple[Extraction, SavedLineage]:
     repository = Repository(7, "octo/shop", 3, "main")
-    await store.installations.see(repository)
-    connections = await store.connections.of_repository(7)
+    await store.installations.update_from_push(repository)
+    connections = await store.connections.for_repository(7)
     project = connections[0] if connections else await store.connections.create(7, "")
     await store.extractions.enqueue(project.id, "main", f"{sha:040x}", "push", forced=True)
     extraction = await store.extractions.claim("w1", timedelta(seconds=60))
@@ -137,10 +140,10 @@ async def stored(db: pool.Database) -> list[tuple[Any, ...]]:
 
 async def children(of: int, wanted: int) -> set[int]:
     """Return the processes of a service, once there are so many."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANGS_S):
         while True:
             pids = Path(f"/proc/{of}/task/{of}/children").read_text().split()
-            found = {int(pid) for pid in pids if b"app.decoding.process" in command_line(int(pid))}
+            found = {int(pid) for pid in pids if b"app.pipeline.decoding.process" in command_line(int(pid))}
             if len(found) == wanted:
                 return found
             await asyncio.sleep(0.02)
@@ -157,7 +160,7 @@ async def test_what_the_process_read_is_stored_as_the_pure_functions_say(
     decoders: Decoders, tmp_path: Path, store: Store, db: pool.Database
 ) -> None:
     content = odd_manifest()
-    told = lineage.read(content, LABEL, IMAGE)
+    told = lineage.read_manifest(content, LABEL, IMAGE)
     found = await read(decoders, content, tmp_path)
     assert (found.project_name, found.dbt_version, found.adapter_type, found.manifest_schema) == ("shop", "1.11.16", "duckdb", "v12")
     assert (found.counts(), found.node_count, found.edge_count) == (told.counts(), 2 * len(ODD) + 1, told.edge_count)
@@ -175,7 +178,7 @@ async def test_one_changed_node_is_one_row_more_and_the_order_of_keys_is_no_chan
 ) -> None:
     first = odd_manifest()
     _, was = await saved(store, await read(decoders, first, tmp_path))
-    assert was == Saved(switched=True, change=None)
+    assert was == SavedLineage(switched=True, change=None)
     document = json.loads(first)
     key = "model.shop.m5\\N"
     turned = {"meta": {"b": 1, "a": 2}, "materialized": "view"}
@@ -194,7 +197,7 @@ async def test_one_changed_node_is_one_row_more_and_the_order_of_keys_is_no_chan
 @pytest.mark.parametrize("content", [b"", b"<html>", b'{"nodes": 3}', odd_manifest(nodes={"model.a.b": {"name": 3}}), bytes(9 << 20)])
 async def test_what_is_no_manifest_is_refused_as_by_the_pure_functions(decoders: Decoders, tmp_path: Path, content: bytes) -> None:
     with pytest.raises(ManifestError) as told:
-        lineage.read(content, LABEL, IMAGE)
+        lineage.read_manifest(content, LABEL, IMAGE)
     with pytest.raises(ManifestError) as caught:
         await read(decoders, content, tmp_path)
     assert caught.value.user_text == told.value.user_text
@@ -231,7 +234,7 @@ async def test_a_process_that_is_killed_is_replaced_and_what_it_did_can_be_tried
     reading = asyncio.create_task(read(decoders, odd_manifest(), tmp_path))
     await asyncio.sleep(0.1)
     os.kill(busy, signal.SIGKILL)
-    with pytest.raises(UnavailableError, match="no memory left") as caught:
+    with pytest.raises(UnavailableError, match="out of memory") as caught:
         await reading
     assert caught.value.retryable
     assert (await read(decoders, odd_manifest(), tmp_path)).node_count
@@ -255,7 +258,7 @@ async def test_processes_are_made_for_who_needs_one_and_end_with_the_service(tmp
 async def test_a_process_does_not_outlive_a_service_that_is_killed(tmp_path: Path) -> None:
     program = f"""
 import asyncio, pathlib
-from app.decoding import pool
+from app.pipeline.decoding import pool
 async def main():
     async with pool.serve(pathlib.Path({str(tmp_path)!r}), 1):
         print("up", flush=True)
@@ -269,7 +272,7 @@ asyncio.run(main())
     (child,) = await children(service.pid, 1)
     service.kill()
     await service.wait()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANGS_S):
         while command_line(child):
             await asyncio.sleep(0.05)
 
@@ -305,7 +308,7 @@ def test_the_difference_is_that_of_the_two_lineages(dsn: str) -> None:
             sha = next(shas)
             shared.runner.run(saved(store, made(before), sha))
             _, done = shared.runner.run(saved(store, made(after), sha if again else next(shas)))
-            assert done == Saved(switched=True, change=replace(difference(made(before), made(after)), more=ANY))
+            assert done == SavedLineage(switched=True, change=replace(difference(made(before), made(after)), more=ANY))
 
         compared()
 
@@ -315,5 +318,5 @@ async def test_of_many_changes_the_first_are_named_and_all_are_counted(store: St
     await saved(store, made({"a": (0, frozenset())}))
     _, done = await saved(store, many, 2)
     assert done.change is not None
-    assert done.change.nodes_added == tuple(f"model.m{number:03}" for number in range(LISTED))
+    assert done.change.nodes_added == tuple(f"model.m{number:03}" for number in range(MAX_LISTED))
     assert done.change.more == {"nodes_added": 70, "edges_added": 70, "nodes_removed": 0}

@@ -1,4 +1,4 @@
-"""`/metrics` of a real service: what happened shows, strangers cannot make it grow, and it answers when the database does not."""
+"""`/metrics` of a real service: it counts what happens, requests cannot add labels, and it answers without the database."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.store import embedded
 from tests.double import GitHubDouble
+from tests.patience import HANGS_S
 from tests.service import Service, serving
 
 NO_ENGINE = "tcp://127.0.0.1:1"
@@ -46,21 +47,21 @@ async def scrape(service: Service, accept: str = "") -> str:
 
 
 async def metrics(service: Service) -> dict[str, float]:
-    """Return the samples by name and values of labels, in the order of the labels' names: `freshet_extractions_total failure failed`."""
+    """Samples by name and label values, in order of the labels' names: `freshet_extractions_total failure failed`."""
     families = text_string_to_metric_families(await scrape(service))
     samples = [sample for family in families for sample in family.samples]
     return {" ".join([sample.name, *filter(None, sample.labels.values())]): sample.value for sample in samples}
 
 
 async def until(service: Service, name: str, least: float) -> dict[str, float]:
-    """Return the samples once one of them is big enough."""
-    async with asyncio.timeout(30):
+    """Wait until a sample has reached a value; returns all samples."""
+    async with asyncio.timeout(HANGS_S):
         while (found := await metrics(service)).get(name, 0.0) < least:
             await asyncio.sleep(0.1)
     return found
 
 
-async def test_a_push_shows_in_every_part_that_it_went_through(world: World) -> None:
+async def test_a_push_is_counted_in_every_room(world: World) -> None:
     repository = await world.github.create_repository("octo/plain", {})
     await world.github.install("octo", [repository])
     before = await metrics(world.service)
@@ -85,14 +86,14 @@ async def test_a_push_shows_in_every_part_that_it_went_through(world: World) -> 
     assert after["process_resident_memory_bytes"] > 1 << 20
 
 
-async def test_what_waits_for_an_engine_is_a_backlog(world: World) -> None:
+async def test_extractions_that_wait_for_an_engine_are_a_backlog(world: World) -> None:
     repository = await world.github.create_repository("waiting/project", {})
     await world.github.install("waiting", [repository])
     await world.github.push(repository, PROJECT)
     assert (await until(world.service, "freshet_extractions_active queued", 1))["freshet_extractions_total retried"] >= 1
 
 
-async def test_nobody_outside_can_add_a_name(world: World) -> None:
+async def test_requests_cannot_add_labels(world: World) -> None:
     headers = {"X-GitHub-Event": "made-up", "X-GitHub-Delivery": "1", "X-Hub-Signature-256": "sha256=0"}
     async with world.service.session.post(f"{world.service.url}/api/webhooks/github", headers=headers, json={}) as response:
         assert response.status == 401
@@ -103,15 +104,15 @@ async def test_nobody_outside_can_add_a_name(world: World) -> None:
     assert not [name for name in found if "made-up" in name or "octo" in name or "127.0.0.1" in name]
 
 
-async def test_openmetrics_is_given_to_those_who_ask_for_it(world: World) -> None:
+async def test_openmetrics_is_served_on_request(world: World) -> None:
     text = await scrape(world.service, "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.3")
     assert text.endswith("# EOF\n")
     assert "freshet_extractions" in {family.name for family in openmetrics.text_string_to_metric_families(text)}  # type: ignore[no-untyped-call] # it has no annotations
 
 
-async def test_a_database_that_is_away_takes_only_its_own_metrics_along(world: World) -> None:
+async def test_without_the_database_only_its_metrics_are_nan(world: World) -> None:
     await world.database.aclose()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANGS_S):
         while (found := await metrics(world.service))["freshet_database_up"] == 1:
             await asyncio.sleep(0.1)
     assert math.isnan(found["freshet_extractions_active queued"])

@@ -1,4 +1,4 @@
-"""Each migration on a database that holds what the one before it left."""
+"""Each migration on a database with rows from the previous one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from uuid import uuid4
 import asyncpg
 import pytest_asyncio
 
-from app.jobs import Problem
+from app.core.models.extractions import Problem
+from app.pipeline import leases
 from app.store import Store, migrate, pool
 from tests.lineages import nodes_of
 
@@ -28,7 +29,7 @@ UPDATE connections SET lineage_id = (SELECT id FROM lineages);
 
 @pytest_asyncio.fixture
 async def first_release(postgres: str) -> AsyncIterator[pool.Database]:
-    """A database as the first migration left it, with a row of everything."""
+    """A database after the first migration, with a row in each table."""
     name = f"old_{uuid4().hex[:8]}"
     connection = await asyncpg.connect(postgres)
     await connection.execute(f"CREATE DATABASE {name}")
@@ -42,7 +43,7 @@ async def first_release(postgres: str) -> AsyncIterator[pool.Database]:
     await connection.close()
 
 
-async def test_what_the_first_release_stored_is_still_there_and_works(first_release: pool.Database) -> None:
+async def test_rows_of_the_first_release_are_kept_and_usable(first_release: pool.Database) -> None:
     assert await migrate.migrate(first_release) == [name for name in migrate.pending() if name != "0001_initial"]
     store = Store(first_release)
     found = await store.connections.get("5f9f2f3e-0000-4000-8000-000000000000")
@@ -56,20 +57,20 @@ async def test_what_the_first_release_stored_is_still_there_and_works(first_rele
     [queued] = await store.extractions.active(after=None, limit=10)
     assert (queued.forced, queued.siblings) == (False, 1)
     assert await store.connections.page(owner="octo", repository=None, q=None, after=None, limit=5) == [found]
-    due = await store.check_runs.claim()
+    due = await store.check_runs.claim(leases.CHECK_RUN_LEASE)
     assert due is not None
     assert due.extraction_id == queued.id
-    assert await store.installations.claim_survey() == (3, False), "it is surveyed at the first start"
+    assert await store.installations.claim_survey(leases.SURVEY_LEASE) == (3, False), "it is surveyed at the first start"
     claimed = await store.extractions.claim("w", timedelta(minutes=1))
     assert claimed is not None
     assert claimed.id == queued.id
     await store.subscriptions.create(found.id, "email", "ann@example.com", ["failure"], None)
     await store.extractions.finish(claimed.id, "w", "failed", [], problem=Problem("It broke", "Because."))
     async with store.transaction() as tx:
-        assert await tx.notices.claim_watch() == found.id
+        assert await tx.notifications.claim_watch() == found.id
 
 
-async def test_since_when_a_lineage_is_stale_is_known_of_what_was_stored_before(first_release: pool.Database) -> None:
+async def test_stale_since_is_filled_in_for_existing_connections(first_release: pool.Database) -> None:
     await first_release.execute(
         "INSERT INTO extractions (connection_id, branch, sha, trigger, created_at) "
         "SELECT id, 'main', 'def', 'push', now() - interval '3 hours' FROM connections"
@@ -84,3 +85,38 @@ async def test_since_when_a_lineage_is_stale_is_known_of_what_was_stored_before(
     found = await Store(first_release).connections.get(found.id)
     assert found is not None
     assert (found.stale, found.stale_since, found.lag_s(datetime.now(UTC))) == (False, None, 0.0)
+
+
+async def test_names_that_were_made_of_constants_become_unknown(first_release: pool.Database) -> None:
+    contents = {
+        "snowflake": '{"unique_id": "b", "relation_name": "freshet.public_marts.orders", "tags": []}',
+        "duckdb": '{"unique_id": "c", "relation_name": "\\"memory\\".\\"main\\".\\"orders\\""}',
+        "bigquery": '{"unique_id": "d", "relation_name": "`freshet`.`freshet_marts`.`orders`"}',
+        "real": '{"unique_id": "e", "relation_name": "raw.crm.freshets"}',
+        "none": '{"unique_id": "f", "relation_name": null}',
+    }
+    for name, content in contents.items():
+        await first_release.execute(
+            "INSERT INTO nodes (connection_id, hash, unique_id, resource_type, name, package_name, upstream, content) "
+            "SELECT connection_id, $1, $2, 'model', $2, 'shop', '{}', $3::text::json FROM nodes LIMIT 1",
+            *(name.encode(), name, content),
+        )
+    await migrate.migrate(first_release)
+    rows = await first_release.rows(
+        "SELECT name, content ->> 'relation_name' AS named, content ->> 'relation_name_source' AS source FROM nodes WHERE name <> 'a'"
+    )
+    assert {row["name"]: (row["named"], row["source"]) for row in rows} == {
+        **dict.fromkeys(("snowflake", "duckdb", "bigquery"), (None, "placeholder")),
+        "real": ("raw.crm.freshets", None),
+        "none": (None, None),
+    }
+
+
+async def test_lineages_of_earlier_releases_have_no_columns_and_nobody_asked_for_them(first_release: pool.Database) -> None:
+    await migrate.migrate(first_release)
+    store = Store(first_release)
+    head = await store.lineages.head("5f9f2f3e-0000-4000-8000-000000000000")
+    assert head is not None
+    assert (head.columns_state, head.columns_reason) == (None, None)
+    assert await store.columns.of(head.id) == []
+    assert await store.columns.one(head.id, "model.shop.a") is None

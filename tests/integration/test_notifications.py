@@ -1,4 +1,4 @@
-"""From a failure to a mail and a webhook, and from its end to the next ones: with everything real but dbt."""
+"""From a failure to an email and a webhook, and the same for its recovery: everything is real except dbt."""
 
 from __future__ import annotations
 
@@ -11,29 +11,30 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from app.notifier import Notifier
-from app.notify.mail import Mail, sender, server
-from app.notify.webhook import Webhooks
-from app.store import Store, wake
-from app.wording.notice import Links
+from app.notifications.channels.email import EmailChannel, sender, server
+from app.notifications.channels.webhook import WebhookChannel
+from app.notifications.dispatcher import Dispatcher
+from app.notifications.messages import MessageLinks
+from app.store import Store, listen
 from tests.double import GitHubDouble
 from tests.integration.notify_world import MailServer, Receiver, certificates, mail_server, project, receiver
+from tests.patience import HANGS_S
 from tests.service import TOKEN, Service, serving
 
 SHAS = [f"{number:040x}" for number in range(1, 10)]
 SECRET = "what-the-receiver-knows"
-LINKS = Links("https://freshet.example", "https://github.com")
+LINKS = MessageLinks("https://freshet.example", "https://github.com")
 NO_ENGINE = "tcp://127.0.0.1:1"
 PROJECT = {"dbt_project.yml": "name: tiny\nversion: '1.0'\nprofile: tiny\n", "models/a.sql": "select 1 as id"}
 
 
 @asynccontextmanager
-async def notifying(dsn: str, store: Store, hook: Receiver, mail: Mail) -> AsyncIterator[None]:
-    """Judge and send as the service does."""
-    async with Webhooks([hook.host]) as webhooks, wake.listening(dsn) as waker:
-        notifier = Notifier(store, {"webhook": webhooks, "email": mail}, timedelta(hours=1), lambda: LINKS)
-        with waker.bell("freshet_notices") as judging, waker.bell("freshet_notices") as sending:
-            tasks = [asyncio.create_task(notifier.run_judging(judging)), asyncio.create_task(notifier.run_sending(sending))]
+async def notifying(dsn: str, store: Store, hook: Receiver, mail: EmailChannel) -> AsyncIterator[None]:
+    """Evaluate and send as the service does."""
+    async with WebhookChannel([hook.host]) as webhooks, listen.listening(dsn) as listener:
+        dispatcher = Dispatcher(store, {"webhook": webhooks, "email": mail}, timedelta(hours=1), lambda: LINKS)
+        with listener.wakeup("freshet_notices") as evaluating, listener.wakeup("freshet_notices") as sending:
+            tasks = [asyncio.create_task(dispatcher.run_evaluation(evaluating)), asyncio.create_task(dispatcher.run_sending(sending))]
             try:
                 yield
             finally:
@@ -43,16 +44,16 @@ async def notifying(dsn: str, store: Store, hook: Receiver, mail: Mail) -> Async
 
 
 async def arrived(hook: Receiver, mails: MailServer, count: int) -> None:
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(HANGS_S):
         while len(hook.taken) < count or len(mails.taken) < count:
             await asyncio.sleep(0.05)
 
 
-async def test_a_failure_and_its_end_are_heard_of_by_mail_and_webhook(dsn: str, store: Store, tmp_path: Path) -> None:
+async def test_a_failure_and_its_recovery_arrive_by_email_and_webhook(dsn: str, store: Store, tmp_path: Path) -> None:
     known = certificates(tmp_path)
     of = await project(store)
     async with receiver() as hook, mail_server(known.server, sign_in=True) as mails:
-        by = Mail(server(f"smtp://freshet:p%40ss%2Fword@localhost:{mails.port}"), sender("freshet@example.com"), tls=known.client)
+        by = EmailChannel(server(f"smtp://freshet:p%40ss%2Fword@localhost:{mails.port}"), sender("freshet@example.com"), tls=known.client)
         await store.subscriptions.create(of.connection.id, "webhook", hook.url, ["failure", "recovery"], SECRET)
         await store.subscriptions.create(3, "email", "ann@example.com", ["failure", "recovery", "stale"], None)
         async with notifying(dsn, store, hook, by):
@@ -76,17 +77,18 @@ async def test_a_failure_and_its_end_are_heard_of_by_mail_and_webhook(dsn: str, 
 
 
 async def looked_at_again(service: Service, notification_id: str) -> None:
-    """A change of a notification has the connections judged that are behind, without waiting for the usual minute."""
+    """Changing a notification evaluates its connections at once."""
     headers = {"Authorization": f"Bearer {TOKEN}"}
     address = f"{service.url}/api/metadata/notifications/{notification_id}"
     async with service.session.patch(address, headers=headers, json={"paused": False}) as response:
         assert response.status == 200
 
 
-async def test_the_service_tells_of_a_stale_lineage(tmp_path: Path) -> None:
-    """Without an engine nothing is extracted, and that is nobody's failure: after a while the lineage is stale."""
+async def test_the_service_reports_a_stale_lineage(tmp_path: Path, dsn: str) -> None:
+    """Without an engine nothing is extracted. That is no failure of the project, but after some time the lineage is stale."""
     async with receiver() as hook, mail_server() as mails, GitHubDouble() as github:
         settings: dict[str, Any] = {
+            "DATABASE_URL": dsn,
             "DOCKER_HOST": NO_ENGINE,
             "FRESHET_SMTP_URL": f"smtp://127.0.0.1:{mails.port}?starttls=never",
             "FRESHET_MAIL_FROM": "Freshet <freshet@example.com>",
@@ -94,14 +96,15 @@ async def test_the_service_tells_of_a_stale_lineage(tmp_path: Path) -> None:
             "FRESHET_STALE_MINUTES": "0.01",
         }
         async with serving(github, tmp_path / "data", **settings) as service:
-            repository = await github.create_repository("octo/shop", {"README.md": "shop"})
-            installation = await github.install("octo", [repository])
+            installation = await github.install("octo")
             path = f"/installations/{installation.id}/notifications"
             made = await service.post(path, {"kind": "webhook", "to": hook.url}, status=201)
             await service.post(path, {"kind": "email", "to": "ann@example.com", "events": ["stale"]}, status=201)
             await service.post(f"/notifications/{made['id']}/test")
-            sha = await github.push(repository, PROJECT)
-            async with asyncio.timeout(60):
+            # After them: what was stale before a notification was made is no news. And no commit may fail: then that would be the news.
+            repository = await github.create_repository("octo/shop", PROJECT)
+            sha = await github.push(repository, {"models/b.sql": "select 2 as id"})
+            async with asyncio.timeout(HANGS_S):
                 while len(hook.taken) < 2 or not mails.taken:
                     await asyncio.sleep(0.5)
                     await looked_at_again(service, made["id"])
@@ -111,7 +114,7 @@ async def test_the_service_tells_of_a_stale_lineage(tmp_path: Path) -> None:
             assert stale.headers["X-Hub-Signature-256"] == f"sha256={signed}"
             assert stale.body["connection"]["head_sha"] == sha
             assert "octo/shop: dbt lineage is stale" in mails.mails[0]["Subject"]
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(HANGS_S):
                 while (last := (await service.get(f"/notifications/{made['id']}"))["last"])["event"] != "stale":
                     await asyncio.sleep(0.1)
             assert last["outcome"] == "sent"

@@ -12,15 +12,18 @@ import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
-from app.callers import Caller, Right
-from app.jobs import Repository
-from app.notices import Rules
+from app.core.models.callers import Caller, Right
+from app.core.models.github import Repository
+from app.notifications.rules import SubscriptionRules
+from app.pipeline import leases
 from app.store import Store
-from app.web import keys, middleware, pages, routes
-from app.web.api.notifications import MOST
+from app.web import keys, routes
+from app.web.api.notifications import MAX_NOTIFICATIONS
+from app.web.http import middleware
+from app.web.pages import extraction
 from tests.integration.notify_world import Project, project
 
-RULES = Rules(mail=True, mail_domains=frozenset({"example.com"}), hosts=frozenset({"chat.corp"}))
+RULES = SubscriptionRules(mail=True, mail_domains=frozenset({"example.com"}), hosts=frozenset({"chat.corp"}))
 HOOK = {"kind": "webhook", "to": "https://hooks.example.com/services/T0/B0/secret-path-1234"}
 MAIL = {"kind": "email", "to": "ann@example.com"}
 Client = TestClient[web.Request, web.Application]
@@ -28,7 +31,7 @@ Client = TestClient[web.Request, web.Application]
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody with rights on every repository (`app.ports.Caller`)."""
+    """Somebody with rights on every repository (`app.pipeline.ports.Caller`)."""
 
     key: str
     everything: bool
@@ -50,7 +53,7 @@ PEOPLE = {
 
 
 class People:
-    async def of(self, token: str) -> Caller | None:
+    async def find(self, token: str) -> Caller | None:
         return PEOPLE.get(token)
 
 
@@ -86,7 +89,7 @@ async def api(store: Store, aiohttp_client: Any) -> AsyncIterator[Api]:
     web_app[keys.STORE] = store
     web_app[keys.CALLERS] = People()
     web_app[keys.NOTIFY] = RULES
-    pages.set_up(web_app)
+    extraction.set_up(web_app)
     routes.add(web_app, webhook)
     yield Api(await aiohttp_client(web_app), await project(store))
 
@@ -169,8 +172,8 @@ async def test_what_the_operator_does_not_allow(api: Api) -> None:
 
 async def test_without_a_mail_server_there_is_no_mail(api: Api, store: Store, aiohttp_client: Any) -> None:
     web_app = web.Application(middlewares=[middleware.problems])
-    web_app[keys.STORE], web_app[keys.CALLERS], web_app[keys.NOTIFY] = store, People(), Rules()
-    pages.set_up(web_app)
+    web_app[keys.STORE], web_app[keys.CALLERS], web_app[keys.NOTIFY] = store, People(), SubscriptionRules()
+    extraction.set_up(web_app)
     routes.add(web_app, webhook)
     problem = await Api(await aiohttp_client(web_app), api.of).ask("POST", api.path, 409, MAIL, as_="service")
     assert "FRESHET_SMTP_URL" in problem["detail"]
@@ -178,10 +181,10 @@ async def test_without_a_mail_server_there_is_no_mail(api: Api, store: Store, ai
 
 async def test_one_address_is_told_once_and_there_is_an_end_to_them(api: Api) -> None:
     await api.make()
-    assert "already" in (await api.ask("POST", api.path, 409, HOOK))["title"]
-    for number in range(MOST - 1):
+    assert (await api.ask("POST", api.path, 409, HOOK))["title"] == "Notification already exists"
+    for number in range(MAX_NOTIFICATIONS - 1):
         await api.make({**HOOK, "to": f"{HOOK['to']}{number}"})
-    assert "too many" in (await api.ask("POST", api.path, 409, MAIL))["title"]
+    assert (await api.ask("POST", api.path, 409, MAIL))["title"] == "Too many notifications"
 
 
 @pytest.mark.parametrize(
@@ -216,8 +219,8 @@ async def test_what_is_wrong_with_a_change_is_named(api: Api, field: str, body: 
 async def test_a_test_is_queued_once_a_minute(api: Api, store: Store) -> None:
     made = await api.make()
     queued = await api.ask("POST", f"/notifications/{made['id']}/test", 202)
-    due = await store.notices.claim()
+    due = await store.notifications.claim(leases.MESSAGE_LEASE)
     assert due is not None
     assert (due.id, due.event, due.secret) == (queued["delivery_id"], "test", made["secret"])
-    assert "test" in (await api.ask("POST", f"/notifications/{made['id']}/test", 429))["title"]
+    assert (await api.ask("POST", f"/notifications/{made['id']}/test", 429))["title"] == "Too many test messages"
     await api.ask("POST", f"/notifications/{uuid4()}/test", 404)

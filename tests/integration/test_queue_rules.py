@@ -1,10 +1,11 @@
-"""The queue's rules under any order of pushes, crashes, duplicates and completions: hypothesis looks for an order that breaks one.
+"""The queue's invariants under any order of pushes, crashes, duplicates and completions, searched by hypothesis.
 
-GitHub is a list of pushes here and a worker is a name. All else is real: payloads, `handlers`, the reconciler, `Store`, PostgreSQL.
+GitHub is a list of pushes, and a worker is a name. Everything else is real: payloads, `webhooks`, the reconciler, `Store`, PostgreSQL.
 """
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Coroutine
@@ -16,11 +17,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
-from app import connecting, handlers
-from app.connecting import Wish
-from app.jobs import Problem
-from app.reconcile import Kept, Reconciler
+from app.core.models.extractions import ENDED, Problem
+from app.pipeline import connections, leases, triggers, webhooks
+from app.pipeline.connections import ConnectionRequest
+from app.pipeline.reconciler import Reconciler, RetentionPolicy
 from app.store import Store
+from app.store.check_runs import CheckRunDue
 from tests.integration.queue_model import (
     FOLLOWED,
     INSTALLATION,
@@ -42,11 +44,12 @@ from tests.integration.queue_model import (
 T = TypeVar("T")
 LEASE = timedelta(minutes=5)
 NONE, LONG = timedelta(0), timedelta(hours=1)
+OPEN = {"queued", "running", "succeeded"}
 REPOSITORIES = st.sampled_from([ONE_PROJECT, TWO_PROJECTS])
 COMMITS = st.integers(0, 3)
-"""Few, so that a branch often comes back to one that it had."""
+"""Few, so branches often return to an earlier commit."""
 ANY = st.integers(0, 7)
-"""Which one of what there is: the number counts round, so that it always names one."""
+"""Selects an existing item: the number is taken modulo their count."""
 
 
 class QueueRules(RuleBasedStateMachine):
@@ -57,29 +60,32 @@ class QueueRules(RuleBasedStateMachine):
         self.db, self.store, self.github = self.world.db, Store(self.world.db), GitHub()
         self.api = cast("Any", Api(self.github))
         survey = cast("Any", self.github)
-        self.reconciler = Reconciler(self.store, self.api, survey, survey, Kept(LONG, LONG, LONG))
+        self.reconciler = Reconciler(self.store, self.api, survey, survey, RetentionPolicy(LONG, LONG, LONG))
         self.taken: list[Push] = []
         self.lost: list[Push] = []
         self.missed: set[int] = set()
-        """Repositories of which a push did not come, or came late."""
+        """Repositories with a lost or late push."""
         self.claims: list[Claim] = []
         self.zombies: list[Claim] = []
         self.lineages: dict[str, str] = {}
-        self.publishing: list[tuple[str, int, str]] = []
-        self.shown: dict[str, str] = {}
-        self.numbers: defaultdict[str, int] = defaultdict(int)
+        self.publishing: list[tuple[CheckRunDue, str]] = []
+        self.asleep: list[CheckRunDue] = []
+        """Claims of check runs that were lost to another process."""
+        self.shown: dict[int, str] = {}
+        """The state of each check run on GitHub."""
+        self.numbers = itertools.count()
         self.connections: dict[str, int] = {}
         self.branches: dict[str, str] = {}
         """The branch that each connection follows."""
         self.switched_on: dict[str, str] = {}
-        """The branch that each connection's lineage was switched on."""
+        """The branch of each connection's lineage."""
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.world.runner.run(work)
 
     @initialize()
     def install(self) -> None:
-        """And so that there is something to do from the start, each repository has a commit."""
+        """Each repository starts with a commit, so there is work from the start."""
         self.run(self._install())
         for repository in (ONE_PROJECT, TWO_PROJECTS):
             self.push(repository, FOLLOWED, 0, arrives=True)
@@ -87,16 +93,16 @@ class QueueRules(RuleBasedStateMachine):
     async def _install(self) -> None:
         await self.db.execute("TRUNCATE installations, repositories, deliveries, connections CASCADE")
         for repository_id, projects in ((ONE_PROJECT, ("",)), (TWO_PROJECTS, ("a", "b"))):
-            await self.store.installations.see(known(repository_id))
+            await self.store.installations.update_from_push(known(repository_id))
             for project in projects:
                 connection = await self.store.connections.create(repository_id, project)
                 self.connections[connection.id], self.branches[connection.id] = repository_id, FOLLOWED
 
-    # -- what GitHub does
+    # -- GitHub
 
     @rule(repository=REPOSITORIES, branch=st.sampled_from([FOLLOWED, OTHER]), commit=COMMITS, arrives=st.sampled_from([True, True, False]))
     def push(self, repository: int, branch: str, commit: int, *, arrives: bool) -> None:
-        """Any commit may be pushed again: by force, or as another branch."""
+        """Any commit may be pushed again: with force, or to another branch."""
         made = self.github.push(repository, branch, sha(commit))
         if made is not None and arrives:
             self.arrive(made)
@@ -105,7 +111,7 @@ class QueueRules(RuleBasedStateMachine):
             self.missed.add(repository)
 
     def arrive(self, push: Push) -> None:
-        self.run(handlers.receive(self.store, push.delivery, "push", push.payload))
+        self.run(webhooks.receive(self.store, push.delivery, "push", push.payload))
         self.taken.append(push)
         self.github.tell(push)
 
@@ -118,7 +124,7 @@ class QueueRules(RuleBasedStateMachine):
     @rule(which=ANY)
     def duplicate_delivery(self, which: int) -> None:
         push = self.taken[which % len(self.taken)]
-        self.changes_nothing(handlers.receive(self.store, push.delivery, "push", push.payload))
+        self.changes_nothing(webhooks.receive(self.store, push.delivery, "push", push.payload))
 
     @rule(which=ANY, commit=st.none() | ANY)
     def extract_by_api(self, which: int, commit: int | None) -> None:
@@ -130,12 +136,12 @@ class QueueRules(RuleBasedStateMachine):
         told = sorted(self.github.told[connection.repository.id, self.branches[connection_id]])
         if told:
             chosen = None if commit is None else told[commit % len(told)]
-            queued = await handlers.extract_now(self.store, self.api, connection, chosen, "api")
+            queued = await triggers.extract_now(self.store, self.api, connection, chosen, "api")
             assert queued.sha == (chosen or self.github.head(connection.repository.id, self.branches[connection_id]))
 
     @rule(which=ANY, branch=st.sampled_from([FOLLOWED, OTHER, None]))
     def follow_another_branch(self, which: int, branch: str | None) -> None:
-        """None is the default branch, whichever that is. Where GitHub has no such branch, nothing changes."""
+        """None is the default branch. If GitHub has no such branch, nothing changes."""
         connection_id = list(self.connections)[which % len(self.connections)]
         if self.github.head(self.connections[connection_id], branch or FOLLOWED):
             self.run(self._follow(connection_id, branch))
@@ -144,12 +150,12 @@ class QueueRules(RuleBasedStateMachine):
     async def _follow(self, connection_id: str, branch: str | None) -> None:
         connection = await self.store.connections.get(connection_id)
         assert connection is not None
-        changed = await connecting.change(self.store, self.api, connection, Wish(connection.project_dir, branch))
+        changed = await connections.change(self.store, self.api, connection, ConnectionRequest(connection.project_dir, branch))
         assert (changed.followed_branch, changed.lineage_sha) == (branch or FOLLOWED, connection.lineage_sha)
 
     @rule(hours=st.integers(0, 1))
     def reconcile(self, hours: int) -> None:
-        """After an hour nothing waits for its next try any more, and all is surveyed; before, GitHub is asked what is due."""
+        """After an hour no retry is waiting any more, and everything is surveyed; before that, only what is due."""
         self.run(self._reconcile(hours))
 
     async def _reconcile(self, hours: int) -> None:
@@ -160,11 +166,11 @@ class QueueRules(RuleBasedStateMachine):
         while await self.reconciler._next_look():
             pass
 
-    # -- what workers do
+    # -- workers
 
     @rule(worker=st.sampled_from("abc"))
     def a_worker_claims(self, worker: str) -> None:
-        name = f"{worker}{self.numbers[worker]}"
+        name = f"{worker}/{next(self.numbers)}"
         if extraction := self.run(self.store.extractions.claim(name, LEASE)):
             self.claims.append(Claim(name, extraction))
 
@@ -175,7 +181,7 @@ class QueueRules(RuleBasedStateMachine):
         self.run(self._ends(claim)[how]())
 
     def _ends(self, claim: Claim) -> dict[str, Callable[[], Coroutine[Any, Any, object]]]:
-        key, extractions = (claim.extraction.id, claim.worker), self.store.extractions
+        key, extractions = (claim.extraction.id, claim.name), self.store.extractions
         return {
             "succeeds": lambda: keep(self.store, claim),
             "fails": lambda: extractions.finish(*key, "failed", [], problem=Problem("t", "m")),
@@ -187,29 +193,29 @@ class QueueRules(RuleBasedStateMachine):
     @precondition(lambda self: self.claims)
     @rule(which=ANY)
     def cancel_and_ask_again(self, which: int) -> None:
-        """Whoever ran it goes on until it hears of it."""
+        """The worker continues until it notices."""
         claim = self.claims.pop(which % len(self.claims))
         assert self.run(self.store.extractions.cancel(claim.extraction.id))
         assert not self.changes_nothing(self.store.extractions.cancel(claim.extraction.id))
-        again = self.run(handlers.extract_again(self.store, claim.extraction, "api"))
+        again = self.run(triggers.extract_again(self.store, claim.extraction, "api"))
         assert again.id != claim.extraction.id
         self.zombies.append(claim)
 
     @precondition(lambda self: self.claims)
     @rule(which=ANY)
     def stall(self, which: int) -> None:
-        """A worker is dead, or as good as dead: the leases of all that it has run out. What it would claim later has another name."""
+        """A worker dies or sleeps: all its leases expire. It may claim the same extractions again when it wakes."""
         worker = self.claims[which % len(self.claims)].worker
-        self.run(self.store.extractions.renew(worker, -LEASE))
+        self.run(self.store.extractions.renew([claim.name for claim in self.claims if claim.worker == worker], -LEASE))
         self.claims = [replace(claim, expired=claim.expired or claim.worker == worker) for claim in self.claims]
-        self.numbers[worker[0]] += 1
 
     @precondition(lambda self: self.claims)
     @rule(which=ANY)
     def heartbeat(self, which: int) -> None:
         worker = self.claims[which % len(self.claims)].worker
-        kept = self.run(self.store.extractions.renew(worker, LEASE))
-        assert kept == {claim.extraction.id for claim in self.claims if claim.worker == worker}
+        lost = [claim.name for claim in self.zombies if claim.worker == worker]
+        ours = [claim.name for claim in self.claims if claim.worker == worker]
+        assert self.run(self.store.extractions.renew([*lost, *ours], LEASE)) == set(ours)
         self.claims = [replace(claim, expired=claim.expired and claim.worker != worker) for claim in self.claims]
 
     @precondition(lambda self: any(claim.expired for claim in self.claims))
@@ -226,25 +232,45 @@ class QueueRules(RuleBasedStateMachine):
         claim = self.zombies.pop(which % len(self.zombies))
         assert not self.changes_nothing(self._ends(claim)[how]())
 
-    # -- what the outbox does
+    # -- the outbox
 
     @rule()
     def outbox(self) -> None:
-        """Between reading and having sent, anything may happen."""
+        """Anything may happen between reading and sending."""
         if self.publishing:
-            extraction_id, revision, status = self.publishing.pop()
-            self.run(self.store.check_runs.sent(extraction_id, revision))
-            self.shown[extraction_id] = status
+            due, status = self.publishing.pop()
+            assert self.run(self.store.check_runs.mark_created(due, due.id))
+            assert self.run(self.store.check_runs.mark_sent(due, leases.CHECK_RUN_PAUSE))
+            if not due.completed or status in ENDED:
+                self.shown[due.id] = status
         else:
             self.run(self._outbox_reads())
 
+    @rule()
+    def a_publisher_sleeps(self) -> None:
+        """Its lease ends, so that another process may send the check run."""
+        self.run(self.db.execute("UPDATE check_runs SET lease_until = now() - interval '1 second' WHERE lease_until IS NOT NULL"))
+        self.asleep += [due for due, _ in self.publishing]
+        self.publishing.clear()
+        self.run(self._outbox_reads())
+
+    @rule()
+    def a_publisher_wakes(self) -> None:
+        """No precondition: what is due depends on the time."""
+        if not self.asleep:
+            return
+        due, runs = self.asleep.pop(), self.store.check_runs
+        if any((other.id, other.claim) > (due.id, due.claim) for other, _ in self.publishing if other.id == due.id):
+            for late in (runs.mark_created(due, 7), runs.mark_sent(due, NONE), runs.mark_in_doubt(due), runs.postpone(due, LONG)):
+                assert not self.changes_nothing(late)
+
     async def _outbox_reads(self) -> None:
-        if due := await self.store.check_runs.claim():
+        if due := await self.store.check_runs.claim(leases.CHECK_RUN_LEASE):
             extraction = await self.store.extractions.get(due.extraction_id)
             assert extraction is not None
-            self.publishing.append((due.extraction_id, due.revision, extraction.status))
+            self.publishing.append((due, extraction.status))
 
-    # -- what always holds
+    # -- invariants
 
     @invariant()
     def rules_hold(self) -> None:
@@ -252,17 +278,20 @@ class QueueRules(RuleBasedStateMachine):
 
     async def _rules_hold(self) -> None:
         found = await self.db.rows(
-            "SELECT e.*, k.sent < k.revision AS due FROM extractions e LEFT JOIN check_runs k ON k.extraction_id = e.id"
+            "SELECT e.*, k.id AS run, k.sent < k.revision AS due, k.completed "
+            "FROM extractions e LEFT JOIN check_runs k ON k.extraction_id = e.id ORDER BY e.number"
         )
         running = [row for row in found if row["status"] == "running"]
         assert {str(row["id"]) for row in running} == {claim.extraction.id for claim in self.claims}
-        assert len({row["connection_id"] for row in running}) == len(running), "never two of one connection (so of one commit) at once"
+        assert len({row["connection_id"] for row in running}) == len(running), "never two of one connection (and so of one commit) at once"
         for row in found:
-            assert row["due"] or self.shown.get(str(row["id"])) == row["status"], "GitHub shows it as it is, or is going to be told"
+            sent = row["run"] is None or row["due"] or (row["completed"] and row["status"] not in ENDED)
+            assert sent or self.shown.get(row["run"]) == row["status"], "GitHub has the current state, or an update is due"
             if row["status"] == "superseded":
                 repository, branch = self.connections[str(row["connection_id"])], row["branch"]
                 others = {other["sha"] for other in found if (other["connection_id"], other["branch"]) == (row["connection_id"], branch)}
-                assert self.github.has_newer(repository, branch, row["sha"], others), "only a newer commit takes another one's place"
+                assert self.github.has_newer(repository, branch, row["sha"], others), "only a newer commit supersedes another"
+        self._one_check_run_per_commit(found)
         for connection, before in (await self._switched()).items():
             branch = self.branches[connection]
             told = self.github.told[self.connections[connection], branch]
@@ -270,8 +299,19 @@ class QueueRules(RuleBasedStateMachine):
             assert former < told[self.lineages[connection]], "the lineage never goes back to an older push"
             self.switched_on[connection] = branch
 
+    def _one_check_run_per_commit(self, found: list[Any]) -> None:
+        """Besides those that somebody requested. It is the one of the extraction with most to say."""
+        commits = defaultdict(list)
+        for row in found:
+            commits[row["connection_id"], row["sha"]].append(row)
+        for rows in commits.values():
+            shown = [row for row in rows if row["run"] is not None]
+            silent = {row["status"] for row in rows if row["run"] is None}
+            assert 1 <= len(shown) <= 1 + sum(row["forced"] for row in rows)
+            assert shown[-1]["status"] in OPEN or not silent & OPEN, "a check run does not end while another extraction goes on"
+
     async def _switched(self) -> dict[str, str]:
-        """Return the former lineage ("" for none) of each connection that has another one now."""
+        """The previous lineage ("" for none) of each connection whose lineage changed."""
         found = await self.db.rows("SELECT c.id, l.sha FROM connections c JOIN lineages l ON l.id = c.lineage_id")
         now = {str(row["id"]): row["sha"] for row in found}
         before, self.lineages = self.lineages, now
@@ -315,7 +355,7 @@ class QueueRules(RuleBasedStateMachine):
             self.settle()
 
 
-def test_whatever_the_order_every_lineage_is_at_its_head_at_the_end(dsn: str) -> None:
+def test_every_order_of_events_ends_with_the_lineage_of_the_head(dsn: str) -> None:
     # derandomize: the same orders in every run, so that a red build is about the change; raise max_examples to look for new ones.
     checks = settings(
         max_examples=35,

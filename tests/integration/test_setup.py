@@ -1,8 +1,10 @@
-"""The setup page over real HTTP, against the double: who may use it, on which GitHub, and what it leaves behind."""
+"""The setup page over real HTTP, against the double: who may use it, for which GitHub server, and what it stores."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -10,17 +12,17 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from app import credentials
-from app.config import Settings
-from app.github.identity import FILE, IdentityFile
-from app.web.door import STATE_LIFE_S
+from app.github.app.credentials_file import FILE, CredentialsFile
+from app.service import app_identity
+from app.service.config import Settings
+from app.web.pages.setup_access import STATE_LIFE_S
 from tests.browser import Form, forms, open_page
 from tests.double import Answer, LostAnswer
 from tests.double.schema import validate_response
 from tests.integration.setup_world import PUBLIC, running
 
 
-async def test_one_button_leads_to_an_app_that_is_stored(tmp_path: Path) -> None:
+async def test_one_button_creates_the_app_and_stores_it(tmp_path: Path) -> None:
     async with running(tmp_path) as world:
         callback = await world.begin()
         assert callback.startswith(f"{world.url}/setup/callback?")
@@ -29,7 +31,7 @@ async def test_one_button_leads_to_an_app_that_is_stored(tmp_path: Path) -> None
         app = world.github.app
         assert f'href="{world.github.server_url}/apps/{app.slug}/installations/new"' in text
         assert (app.name, app.permissions, app.events) == ("Freshet", dict(world.setup.manifest.permissions), ("push", "repository"))
-        stored = IdentityFile(tmp_path).load()
+        stored = CredentialsFile(tmp_path).load()
         assert stored is not None
         assert (stored.app_id, stored.private_key.get_secret_value()) == (app.id, app.private_key_pem)
         assert stored.client_secret is not None
@@ -37,7 +39,7 @@ async def test_one_button_leads_to_an_app_that_is_stored(tmp_path: Path) -> None
         secrets = (app.webhook_secret, app.client_secret, app.private_key_pem[40:80])
         assert not [secret for secret in secrets if secret in text]
         status, text = await world.page()
-        assert (status, "is configured" in text) == (200, True)
+        assert (status, "GitHub App status" in text) == (200, True)
         assert not [secret for secret in (*secrets, "manifest") if secret in text]
         conversion = next(request for request in world.github.requests if "conversions" in request.path)
         assert "Authorization" not in conversion.headers
@@ -45,29 +47,43 @@ async def test_one_button_leads_to_an_app_that_is_stored(tmp_path: Path) -> None
         assert world.github.violations == []
 
 
-async def test_the_page_lets_nothing_but_the_form_to_github_through(tmp_path: Path) -> None:
+async def test_the_page_allows_only_the_form_to_github(tmp_path: Path) -> None:
     async with running(tmp_path) as world:
-        _, text, headers = await open_page(world.browser, f"{world.url}/setup")
+        _, text, headers = await open_page(world.browser, f"{world.url}/setup", token=world.access.token)
         assert f"form-action 'self' {world.github.server_url}" in headers["Content-Security-Policy"]
         assert "default-src 'none'" in headers["Content-Security-Policy"]
         assert headers["Cache-Control"] == "no-store"
-        assert ("<script" in text, " style=" in text, " on" in text.replace(" on ", "")) == (False, False, False)
+        assert not re.search(r"<script| style=| on\w+=", text)
         cookie = headers["Set-Cookie"]
         assert ("HttpOnly" in cookie, "SameSite=Lax" in cookie, "Path=/setup" in cookie, "Secure" in cookie) == (True, True, True, False)
 
 
-async def test_from_elsewhere_it_takes_the_token_of_the_log(tmp_path: Path) -> None:
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:3001", "[::1]", "freshet.example", "10.0.0.7"])
+@pytest.mark.parametrize("protocol", ["HTTP/1.0", "HTTP/1.1"])
+async def test_nothing_but_the_token_from_the_log_opens_the_page(tmp_path: Path, host: str, protocol: str) -> None:
+    """As through a proxy or relay on the same host: the peer is a loopback address, and no header is added."""
+    async with running(tmp_path) as world:
+        port = int(world.url.rpartition(":")[2])
+        for query, expected in (("", b"403"), ("?token=", b"403"), ("?token=guess", b"403"), (f"?token={world.access.token}", b"200")):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(f"GET /setup{query} {protocol}\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            answer = await reader.read()
+            writer.close()
+            assert (answer.split(b" ")[1], b"manifest" in answer) == (expected, expected == b"200")
+
+
+async def test_without_a_token_the_page_says_where_the_link_is(tmp_path: Path) -> None:
     async with running(tmp_path) as world:
         world.browser.headers["X-Forwarded-For"] = "192.0.2.7"
-        for token in ({}, {"token": "guess"}):
-            status, text = await world.page(**token)
-            assert (status, "log" in text, "manifest" in text) == (403, True, False)
-        _, text, headers = await open_page(world.browser, f"{world.url}/setup", token=world.door.token)
+        for token in ("", "guess"):
+            status, text = await world.page(token=token)
+            assert (status, "/setup?token=" in text, "manifest" in text) == (403, True, False)
+        _, text, headers = await open_page(world.browser, f"{world.url}/setup", token=world.access.token)
         assert "Secure" in headers["Set-Cookie"]
         button, change = forms(text)
         assert json.loads(button.fields["manifest"])["redirect_url"] == f"{PUBLIC}/setup/callback"
-        assert change.fields["token"] == world.door.token
-        assert world.door.token not in button.fields["manifest"] + button.action
+        assert change.fields["token"] == world.access.token
+        assert world.access.token not in button.fields["manifest"] + button.action
 
 
 async def test_a_program_gets_a_problem_document(tmp_path: Path) -> None:
@@ -77,7 +93,7 @@ async def test_a_program_gets_a_problem_document(tmp_path: Path) -> None:
             assert (response.status, response.content_type) == (403, "application/problem+json")
 
 
-async def test_an_organisation(tmp_path: Path) -> None:
+async def test_an_app_for_an_organization(tmp_path: Path) -> None:
     async with running(tmp_path) as world:
         status, text = await world.page(organization="octo-org")
         assert urlsplit(forms(text)[0].action).path == "/organizations/octo-org/settings/apps/new"
@@ -88,31 +104,31 @@ async def test_an_organisation(tmp_path: Path) -> None:
             assert (status, "organization" in text) == (400, True)
 
 
-async def test_a_github_enterprise_server_that_only_the_page_names(tmp_path: Path) -> None:
+async def test_a_github_enterprise_server_chosen_on_the_page(tmp_path: Path) -> None:
     async with running(tmp_path, fixed=False) as world:
         _, text = await world.page()
         assert forms(text)[0].action.startswith("https://github.invalid/settings/apps/new?state=")
         status, text = await world.finish(await world.begin(server=world.github.server_url))
         assert (status, world.setup.server_url) == (200, world.github.server_url)
-        stored = IdentityFile(tmp_path).load()
+        stored = CredentialsFile(tmp_path).load()
         assert stored is not None
         assert (stored.api_url, stored.server_url) == (world.github.api_url, world.github.server_url)
         settings = Settings(freshet_data_dir=tmp_path)
-        assert credentials.addresses(settings, credentials.identity(settings)) == (world.github.api_url, world.github.server_url)
-        # The running service asks there, too.
-        assert (await world.setup.examine()).findings[0].well
+        assert app_identity.addresses(settings, app_identity.identity(settings)) == (world.github.api_url, world.github.server_url)
+        # The running service uses that server too.
+        assert (await world.setup.run_checkup()).findings[0].passed
         status, text = await world.page(server="nonsense/")
         assert status == 200
 
 
 @pytest.mark.parametrize("server", ["https://other.example", "ftp://x", "https://a.example; x"])
-async def test_the_environment_decides_which_github(tmp_path: Path, server: str) -> None:
+async def test_the_environment_sets_the_github_server(tmp_path: Path, server: str) -> None:
     async with running(tmp_path) as world:
         status, text = await world.page(server=server)
         assert (status, "server" in text) == (400, True)
 
 
-async def test_a_callback_without_its_state_does_nothing(tmp_path: Path) -> None:
+async def test_a_callback_without_a_valid_state_does_nothing(tmp_path: Path) -> None:
     async with running(tmp_path) as world:
         callback = URL(await world.begin())
         code = callback.query["code"]
@@ -127,7 +143,7 @@ async def test_somebody_elses_callback_does_nothing(tmp_path: Path) -> None:
     async with running(tmp_path) as world:
         callback = await world.begin()
         async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as victim:
-            await open_page(victim, f"{world.url}/setup")
+            await open_page(victim, f"{world.url}/setup", token=world.access.token)
             status, _, _ = await open_page(victim, callback)
         assert (status, world.setup.configured) == (400, False)
 
@@ -139,7 +155,7 @@ async def test_a_state_expires(tmp_path: Path) -> None:
         assert ((await world.finish(callback))[0], world.setup.configured) == (400, False)
 
 
-async def test_two_tabs_are_both_good_and_the_second_comes_too_late(tmp_path: Path) -> None:
+async def test_two_tabs_are_both_valid_until_one_finishes(tmp_path: Path) -> None:
     async with running(tmp_path) as world:
         first, second = await world.begin(), await world.begin()
         assert (await world.finish(first))[0] == 200
@@ -147,20 +163,20 @@ async def test_two_tabs_are_both_good_and_the_second_comes_too_late(tmp_path: Pa
         for callback in (first, second):
             status, text = await world.finish(callback)
             assert (status, "already" in text) == (409, True)
-        stored = IdentityFile(tmp_path).load()
+        stored = CredentialsFile(tmp_path).load()
         assert stored is not None
         assert stored.app_id == app_id
 
 
-async def test_a_used_code_is_told_with_what_to_do(tmp_path: Path) -> None:
+async def test_a_used_code_is_explained(tmp_path: Path) -> None:
     async with running(tmp_path) as world:
         callback = await world.begin()
         world.github.state.registrations.clear()
         status, text = await world.finish(callback)
-        assert (status, "begin anew" in text, world.setup.configured) == (400, True, False)
+        assert (status, "start again" in text, world.setup.configured) == (400, True, False)
 
 
-async def test_an_answer_of_github_that_is_lost_is_asked_for_again(tmp_path: Path) -> None:
+async def test_the_code_exchange_is_retried(tmp_path: Path) -> None:
     async with running(tmp_path) as world:
         callback = await world.begin()
         world.github.faults.add("POST", "conversions", 2, Answer(502, "<html>"))
@@ -190,7 +206,7 @@ async def test_credentials_that_cannot_be_stored_are_shown_once(unwritable: Path
         assert world.setup.configured
 
 
-async def test_credentials_are_shown_and_not_stored_when_that_is_wished(tmp_path: Path) -> None:
+async def test_credentials_are_shown_and_not_stored_on_request(tmp_path: Path) -> None:
     async with running(tmp_path) as world:
         status, text, headers = await open_page(world.browser, await world.begin(store="no"))
         assert (status, headers["Cache-Control"]) == (200, "no-store")
@@ -198,7 +214,7 @@ async def test_credentials_are_shown_and_not_stored_when_that_is_wished(tmp_path
         assert (world.setup.configured, (tmp_path / FILE).exists()) == (True, False)
 
 
-async def test_an_app_that_came_without_a_webhook_secret_gets_one(tmp_path: Path) -> None:
+async def test_an_app_without_a_webhook_secret_gets_one(tmp_path: Path) -> None:
     async with running(tmp_path) as world:
         callback = await world.begin()
         [(app, _)] = world.github.state.registrations.values()
@@ -209,7 +225,7 @@ async def test_an_app_that_came_without_a_webhook_secret_gets_one(tmp_path: Path
         assert len(world.github.app.webhook_secret) == 64
 
 
-async def test_setting_the_webhook(tmp_path: Path) -> None:
+async def test_the_webhook_operation_sets_url_and_secret(tmp_path: Path) -> None:
     async with running(tmp_path) as world:
         assert (await world.set_webhook("wrong"))[0] == 401
         status, problem = await world.set_webhook()
@@ -241,7 +257,7 @@ async def test_setting_the_webhook(tmp_path: Path) -> None:
         assert (status, "GITHUB_APP_ID" in str(problem["detail"])) == (502, True)
 
 
-async def test_the_state_is_asked_of_github_once_a_minute_at_most(tmp_path: Path) -> None:
+async def test_the_app_status_is_requested_at_most_once_a_minute(tmp_path: Path) -> None:
     async with running(tmp_path) as world:
         await world.finish(await world.begin())
         await world.page()
@@ -250,13 +266,13 @@ async def test_the_state_is_asked_of_github_once_a_minute_at_most(tmp_path: Path
         assert "not ok" not in (await world.page())[1].split("webhook URL")[0]
         assert len(world.github.requests) == asked
         world.clock[0] += 61
-        assert "<td>not ok</td>" in (await world.page())[1].split("webhook URL")[0]
+        assert ">not ok</td>" in (await world.page())[1].split("webhook URL")[0]
         world.clock[0] += 61
         world.github.faults.add("GET", "/app", 9, Answer(502, "<html>"))
         status, text = await world.page()
-        assert (status, "Freshet is configured" in text, "not ok" in text) == (200, True, True)
+        assert (status, "GitHub App status" in text, "not ok" in text) == (200, True, True)
 
 
-def test_what_the_browser_of_these_tests_sees() -> None:
+def test_the_browser_of_these_tests_parses_forms() -> None:
     page = '<form action="/a"><input name="x" value="&lt;1"><input type="checkbox" name="y" value="no"></form>'
     assert forms(page) == [Form("get", "/a", {"x": "<1"})]

@@ -11,10 +11,13 @@ from typing import Any
 import asyncpg
 import pytest
 
-from app.errors import DatabaseUnavailableError
-from app.jobs import Connection, Extraction, Problem, Repository, StageTime
-from app.lineage import Lineage, Node
-from app.store import Store, migrate, pool, wake
+from app.core.errors import DatabaseUnavailableError
+from app.core.models.connections import Connection
+from app.core.models.extractions import Extraction, Problem, StageTime
+from app.core.models.github import Repository
+from app.lineage.nodes import Lineage, Node
+from app.pipeline import leases
+from app.store import Store, listen, migrate, pool
 from tests.lineages import nodes_of
 
 LEASE = timedelta(seconds=60)
@@ -23,7 +26,7 @@ SHAS = [f"{number:040x}" for number in range(1, 600)]
 
 async def connection(store: Store, repository_id: int = 7, installation_id: int = 3) -> Connection:
     repository = Repository(repository_id, f"octo/shop{repository_id}", installation_id, "main")
-    await store.installations.see(repository)
+    await store.installations.update_from_push(repository)
     return await store.connections.create(repository_id, "")
 
 
@@ -49,7 +52,7 @@ async def store_lineage(store: Store, extraction: Extraction, of: Lineage) -> bo
 
 
 async def statuses(store: Store, of: Connection) -> dict[str, str]:
-    return {extraction.sha: extraction.status for extraction in await store.extractions.of_connection(of.id, limit=100)}
+    return {extraction.sha: extraction.status for extraction in await store.extractions.for_connection(of.id, limit=100)}
 
 
 async def test_a_burst_of_pushes_collapses_to_the_newest_commit(store: Store) -> None:
@@ -101,7 +104,7 @@ async def test_many_workers_never_share_an_extraction(store: Store) -> None:
     assert len(ids) == len(set(ids)) == 20
 
 
-async def test_what_a_dead_worker_left_is_taken_by_another_and_its_words_no_longer_count(store: Store) -> None:
+async def test_a_dead_workers_extraction_is_taken_over_and_its_late_updates_are_ignored(store: Store) -> None:
     project = await connection(store)
     await store.extractions.enqueue(project.id, "main", SHAS[0], "push")
     dead = await store.extractions.claim("dead", timedelta(seconds=-1))
@@ -114,14 +117,14 @@ async def test_what_a_dead_worker_left_is_taken_by_another_and_its_words_no_long
     assert (await statuses(store, project))[SHAS[0]] == "running"
 
 
-async def test_what_is_handed_back_counts_as_not_tried(store: Store) -> None:
+async def test_a_handed_back_extraction_does_not_count_as_an_attempt(store: Store) -> None:
     project = await connection(store)
     await store.extractions.enqueue(project.id, "main", SHAS[0], "push")
     await store.extractions.hand_back((await claimed(store)).id, "w1")
     assert (await claimed(store)).attempt == 1
 
 
-async def test_stages_problems_and_results_come_back_as_they_were(store: Store) -> None:
+async def test_stages_problems_and_results_round_trip(store: Store) -> None:
     project = await connection(store)
     await store.extractions.enqueue(project.id, "main", SHAS[0], "push")
     running = await claimed(store)
@@ -165,7 +168,7 @@ async def test_only_the_followed_branch_moves_the_lineage(store: Store) -> None:
     assert await store.lineages.head(project.id, SHAS[1]) is not None
 
 
-async def test_an_older_extraction_that_ends_late_does_not_take_the_lineage_back(store: Store) -> None:
+async def test_an_older_extraction_that_ends_late_does_not_replace_the_lineage(store: Store) -> None:
     project = await connection(store)
     await store.extractions.enqueue(project.id, "main", SHAS[0], "push")
     old = await claimed(store)
@@ -178,7 +181,7 @@ async def test_an_older_extraction_that_ends_late_does_not_take_the_lineage_back
     assert head.sha == SHAS[1]
 
 
-async def test_what_waits_for_its_next_try_is_still_active_and_can_be_superseded(store: Store) -> None:
+async def test_an_extraction_waiting_for_a_retry_is_active_and_can_be_superseded(store: Store) -> None:
     project = await connection(store)
     first = await store.extractions.enqueue(project.id, "main", SHAS[0], "push")
     await store.extractions.retry((await claimed(store)).id, "w1", timedelta(hours=1))
@@ -188,7 +191,7 @@ async def test_what_waits_for_its_next_try_is_still_active_and_can_be_superseded
     assert (await statuses(store, project))[SHAS[0]] == "superseded"
 
 
-async def test_an_old_commit_that_is_asked_for_does_not_become_the_newest(store: Store) -> None:
+async def test_an_old_commit_that_is_requested_does_not_become_the_newest(store: Store) -> None:
     project = await connection(store)
     for sha in SHAS[:2]:
         await store.connections.move_head(project.id, sha)
@@ -206,7 +209,7 @@ async def test_an_old_commit_that_is_asked_for_does_not_become_the_newest(store:
     assert await store_lineage(store, await claimed(store), lineage("model.shop.d")), "the head again"
 
 
-async def test_a_lineage_never_half_switched(store: Store) -> None:
+async def test_readers_never_see_half_a_lineage(store: Store) -> None:
     project = await connection(store)
     await store.extractions.enqueue(project.id, "main", SHAS[0], "push")
     running = await claimed(store)
@@ -217,53 +220,53 @@ async def test_a_lineage_never_half_switched(store: Store) -> None:
     assert await store.lineages.head(project.id) is None
 
 
-async def test_every_change_of_an_extraction_is_due_in_the_outbox(store: Store, db: pool.Database) -> None:
+async def test_every_change_of_an_extraction_makes_its_check_run_due(store: Store, db: pool.Database) -> None:
     project = await connection(store)
     extraction_id = await store.extractions.enqueue(project.id, "main", SHAS[0], "push")
-    due = await store.check_runs.claim()
+    due = await store.check_runs.claim(leases.CHECK_RUN_LEASE)
     assert due is not None
     assert (due.extraction_id, due.github_id, due.in_doubt) == (extraction_id, None, False)
-    assert await store.check_runs.claim() is None, "one publisher has it"
-    await store.check_runs.created(extraction_id, 99)
+    assert await store.check_runs.claim(leases.CHECK_RUN_LEASE) is None, "one publisher has it"
+    assert await store.check_runs.mark_created(due, 99)
     running = await claimed(store)
-    await store.check_runs.sent(extraction_id, due.revision)
+    assert await store.check_runs.mark_sent(due, leases.CHECK_RUN_PAUSE)
     await db.execute("UPDATE check_runs SET due_at = now()")
-    due = await store.check_runs.claim()
+    due = await store.check_runs.claim(leases.CHECK_RUN_LEASE)
     assert due is not None, "it began to run while its creation was sent"
     assert due.github_id == 99
-    await store.check_runs.sent(extraction_id, due.revision)
+    assert await store.check_runs.mark_sent(due, leases.CHECK_RUN_PAUSE)
     await db.execute("UPDATE check_runs SET due_at = now()")
-    assert await store.check_runs.claim() is None
+    assert await store.check_runs.claim(leases.CHECK_RUN_LEASE) is None
     await store.extractions.finish(running.id, "w1", "failed", [], problem=Problem("t", "m"))
-    assert await store.check_runs.claim() is not None
+    assert await store.check_runs.claim(leases.CHECK_RUN_LEASE) is not None
 
 
-async def test_a_superseded_one_is_told_too(store: Store) -> None:
+async def test_a_superseded_extraction_is_sent_too(store: Store) -> None:
     project = await connection(store)
-    old = await store.extractions.enqueue(project.id, "main", SHAS[0], "push")
-    due = await store.check_runs.claim()
+    await store.extractions.enqueue(project.id, "main", SHAS[0], "push")
+    due = await store.check_runs.claim(leases.CHECK_RUN_LEASE)
     assert due is not None
-    await store.check_runs.sent(old, due.revision)
-    assert await store.check_runs.next_due_s() is None
+    await store.check_runs.mark_sent(due, leases.CHECK_RUN_PAUSE)
+    assert await store.check_runs.seconds_until_due() is None
     await store.extractions.enqueue(project.id, "main", SHAS[1], "push")
-    assert await store.check_runs.next_due_s() is not None
+    assert await store.check_runs.seconds_until_due() is not None
 
 
-async def test_what_is_uninstalled_or_removed_is_hidden_and_no_late_push_brings_it_back(store: Store) -> None:
+async def test_removed_repositories_and_installations_are_hidden_even_after_a_late_push(store: Store) -> None:
     project = await connection(store, 7)
     other = await connection(store, 8)
     await store.installations.remove_repositories(3, [8])
     assert await store.connections.get(other.id) is None
-    assert not await store.installations.see(Repository(8, "octo/shop8", 3, "main"))
+    assert not await store.installations.update_from_push(Repository(8, "octo/shop8", 3, "main"))
     assert await store.connections.get(project.id) is not None
     await store.installations.uninstall(3)
     assert await store.connections.get(project.id) is None
-    assert not await store.installations.see(Repository(7, "octo/shop7", 3, "main"))
+    assert not await store.installations.update_from_push(Repository(7, "octo/shop7", 3, "main"))
 
 
-async def test_a_rename_is_followed_by_the_id(store: Store) -> None:
+async def test_a_renamed_repository_is_recognized_by_its_id(store: Store) -> None:
     project = await connection(store)
-    assert await store.installations.see(Repository(7, "newname/store", 3, "trunk"))
+    assert await store.installations.update_from_push(Repository(7, "newname/store", 3, "trunk"))
     found = await store.connections.get(project.id)
     assert found is not None
     assert (found.repository.full_name, found.followed_branch) == ("newname/store", "trunk")
@@ -272,7 +275,7 @@ async def test_a_rename_is_followed_by_the_id(store: Store) -> None:
 async def test_lists_are_filtered_and_paged(store: Store) -> None:
     for number in range(5):
         await connection(store, 10 + number)
-    await store.installations.see(Repository(50, "Acme/Store", 4, "main"))
+    await store.installations.update_from_push(Repository(50, "Acme/Store", 4, "main"))
     await store.connections.create(50, "transform")
 
     async def names(after: tuple[str, str] | None = None, limit: int = 50, **filters: str) -> Sequence[str]:
@@ -286,45 +289,61 @@ async def test_lists_are_filtered_and_paged(store: Store) -> None:
     assert await names(q="100%_") == []
 
 
-async def test_a_delivery_is_new_once(store: Store) -> None:
+async def test_a_delivery_is_recorded_once(store: Store) -> None:
     assert await store.deliveries.record("d1", "push")
     assert not await store.deliveries.record("d1", "push")
 
 
-async def test_github_is_asked_again_for_what_we_do_not_have_and_not_for_ever(store: Store) -> None:
-    assert [await store.deliveries.ask_again("lost") for _ in range(7)] == [True] * 5 + [False] * 2
+async def test_a_missing_delivery_is_requested_again_a_limited_number_of_times(store: Store) -> None:
+    assert [await store.deliveries.claim_redelivery("lost") for _ in range(7)] == [True] * 5 + [False] * 2
     await store.deliveries.record("known", "push")
-    assert not await store.deliveries.ask_again("known")
+    assert not await store.deliveries.claim_redelivery("known")
 
 
-async def test_migrating_twice_changes_nothing_and_a_newer_database_is_refused(db: pool.Database) -> None:
+async def test_migrating_twice_changes_nothing_and_a_newer_database_is_an_error(db: pool.Database) -> None:
     assert await migrate.migrate(db) == []
     await db.execute("INSERT INTO migrations (name) VALUES ('9999_from_the_future')")
     with pytest.raises(Exception, match="9999_from_the_future"):
         await migrate.migrate(db)
 
 
-async def test_a_notification_wakes_and_a_lost_connection_is_made_again(
+async def test_a_notification_wakes_and_a_lost_connection_is_reestablished(
     dsn: str, store: Store, db: pool.Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wake, "RECONNECT_S", 0.05)
+    monkeypatch.setattr(listen, "RECONNECT_S", 0.05)
     project = await connection(store)
-    async with wake.listening(dsn) as waker:
-        with waker.bell("freshet_queue") as bell:
-            await bell.wait(5)
+    async with listen.listening(dsn) as listener:
+        with listener.wakeup("freshet_queue") as wakeup:
+            await wakeup.wait(5)
             for sha in SHAS[:2]:
                 began = asyncio.get_running_loop().time()
                 await store.extractions.enqueue(project.id, "main", sha, "push")
-                await bell.wait(30)
+                await wakeup.wait(30)
                 assert asyncio.get_running_loop().time() - began < 20
                 listeners = (
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()"
                 )
                 await db.rows(listeners)
-                await bell.wait(30)
+                await wakeup.wait(30)
 
 
-async def test_a_database_that_is_away_is_one_error(dsn: str) -> None:
+async def test_a_deadlock_is_an_error_after_which_a_retry_helps(dsn: str) -> None:
+    async with pool.connect(dsn, size=2) as db:
+        both = asyncio.Barrier(2)
+
+        async def lock(first: int, second: int) -> None:
+            async with db.transaction() as tx:
+                await tx.value("SELECT pg_advisory_xact_lock($1::bigint)", first)
+                await both.wait()
+                await tx.value("SELECT pg_advisory_xact_lock($1::bigint)", second)
+
+        ends = await asyncio.gather(lock(1, 2), lock(2, 1), return_exceptions=True)
+        failed = [end for end in ends if end is not None]
+        assert [type(end) for end in failed] == [DatabaseUnavailableError]
+        assert "deadlock" in str(failed[0])
+
+
+async def test_an_unavailable_database_is_a_database_unavailable_error(dsn: str) -> None:
     async with pool.connect(dsn, size=1) as db:
         killer = await asyncpg.connect(dsn)
         await killer.execute(

@@ -1,4 +1,4 @@
-"""Service tokens in a file: rotated while the service runs."""
+"""Service tokens in a file, rotated while the service runs."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from app import log, tokens
-from app.errors import ConfigurationError
-from app.web.token_file import TokenFile
-from app.web.tokens import ServiceTokens
+from app.core import log, token_digest
+from app.core.errors import ConfigurationError
+from app.web.auth.service_tokens import ServiceTokens
+from app.web.auth.token_file import TokenFile
 
 FIRST, SECOND, FIXED = "first-token-0123456", "second-token-0123456", "short"
 
 
 class File:
-    """The file, who reads it, and a clock."""
+    """The file, its reader, and a clock."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.now = path, 0.0
@@ -25,7 +25,7 @@ class File:
         self.tokens = ServiceTokens([FIXED], TokenFile(path, clock=lambda: self.now))
 
     async def held(self) -> list[bool]:
-        return [await self.tokens.hold(token) for token in (FIXED, FIRST, SECOND)]
+        return [await self.tokens.contains(token) for token in (FIXED, FIRST, SECOND)]
 
 
 @pytest.fixture
@@ -33,13 +33,13 @@ def file(tmp_path: Path) -> File:
     return File(tmp_path / "tokens")
 
 
-async def test_both_sources_hold_at_once(file: File) -> None:
+async def test_tokens_of_both_sources_are_valid(file: File) -> None:
     assert await file.held() == [True, True, False]
-    assert not await file.tokens.hold("# tokens of the reports")
-    assert not await file.tokens.hold("")
+    assert not await file.tokens.contains("# tokens of the reports")
+    assert not await file.tokens.contains("")
 
 
-async def test_a_change_holds_within_a_second_and_the_file_is_not_looked_at_more_often(file: File) -> None:
+async def test_a_change_applies_within_a_second(file: File) -> None:
     file.path.write_text(f"{FIRST}\n{SECOND}\n")
     file.now = 0.9
     assert await file.held() == [True, True, False]
@@ -55,7 +55,7 @@ async def test_a_change_holds_within_a_second_and_the_file_is_not_looked_at_more
     assert await file.held() == [True, False, False]
 
 
-async def test_the_same_size_at_the_same_place_is_noticed(file: File) -> None:
+async def test_a_change_of_the_same_size_is_noticed(file: File) -> None:
     file.path.write_text(file.path.read_text().replace("first", "FIRST"))
     os.utime(file.path, ns=(1, 1))
     file.now = 1.0
@@ -63,7 +63,7 @@ async def test_the_same_size_at_the_same_place_is_noticed(file: File) -> None:
 
 
 @pytest.mark.parametrize("trouble", ["gone", "a directory", "too short", "two words", "too long"])
-async def test_what_cannot_be_used_keeps_the_tokens_of_before_and_is_logged_once(file: File, trouble: str) -> None:
+async def test_an_invalid_file_keeps_the_previous_tokens_and_is_logged_once(file: File, trouble: str) -> None:
     stream = io.StringIO()
     log.configure(stream)
     match trouble:
@@ -82,7 +82,7 @@ async def test_what_cannot_be_used_keeps_the_tokens_of_before_and_is_logged_once
         file.now = 1.1 * second
         assert await file.held() == [True, True, False]
     log.configure()
-    assert stream.getvalue().count("the service tokens of before stay good") == 1
+    assert stream.getvalue().count("the previous ones stay valid") == 1
     assert "FRESHET_API_TOKENS_FILE" in stream.getvalue()
     assert "hunter2" not in stream.getvalue()
     if file.path.is_dir():
@@ -97,12 +97,12 @@ async def test_what_cannot_be_used_keeps_the_tokens_of_before_and_is_logged_once
     [
         (None, "cannot be read"),
         (b"# comment\n\nhunter2\n", "the token in line 3 is shorter than 16 characters"),
-        (b"two words that are long\n", "line 1 is not one token"),
-        ("token-with-ünï-codes\n".encode(), "line 1 is not one token"),
-        (b"\xff" * 20, "line 1 is not one token"),
+        (b"two words that are long\n", "line 1 is not a token"),
+        ("token-with-ünï-codes\n".encode(), "line 1 is not a token"),
+        (b"\xff" * 20, "line 1 is not a token"),
     ],
 )
-def test_what_cannot_be_used_at_the_start_stops_it_and_is_named(tmp_path: Path, content: bytes | None, said: str) -> None:
+def test_an_invalid_file_at_the_start_is_an_error_that_names_it(tmp_path: Path, content: bytes | None, said: str) -> None:
     path = tmp_path / "tokens"
     if content is not None:
         path.write_bytes(content)
@@ -112,7 +112,7 @@ def test_what_cannot_be_used_at_the_start_stops_it_and_is_named(tmp_path: Path, 
     assert "hunter2" not in str(caught.value)
 
 
-def test_nothing_of_a_token_is_kept(file: File) -> None:
+def test_only_digests_are_kept(file: File) -> None:
     kept = str(vars(file.tokens)) + str(vars(file.tokens._file))
     assert FIRST not in kept
-    assert repr(tokens.digest(FIRST)) in kept
+    assert repr(token_digest.digest(FIRST)) in kept

@@ -1,4 +1,4 @@
-"""Containers that stand ready: quicker, and otherwise as if there were none."""
+"""Warm containers: faster than cold ones, and otherwise the same."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from typing import Any
 import aiodocker
 import pytest
 
-from app import metrics
-from app.dbt.docker import DockerRunner
-from app.errors import UnavailableError
-from app.ports import StateScope
+from app.core import metrics
+from app.core.errors import EngineUnavailableError, UnavailableError
+from app.pipeline.ports import StateScope
+from app.runner.docker import jobs
+from app.runner.docker.backend import DockerRunner
 from tests.integration.hostile_code import attack, hostile_runner
 from tests.integration.runner_fixtures import Make, containers
 from tests.integration.runner_images import HEARS, SPEAKS, build_runner
 from tests.integration.runner_projects import SHOP, held, job, tree
+from tests.patience import HANGS_S
 
 WHEN_WARMED = (
     HEARS
@@ -37,7 +39,7 @@ while archive.next():
 sys.stdout.buffer.write(b'{{"ok": true, "bytes": 2}}\\n{{}}')
 """
 )
-"""A runner that does something else than it should when it is to get warm, and its job all the same."""
+"""A runner that misbehaves when it is asked to get warm, and still does its job."""
 LEAVES_A_STATE = (
     SPEAKS.replace("while archive.next():", "while member := archive.next():\n    if member.name == 'state': sys.exit(3)")
     + """
@@ -45,8 +47,8 @@ say(b"{}")
 sys.stdout.buffer.write(b'{"state_bytes": 6}\\nopaque')
 """
 )
-"""A runner that leaves a state, and does not get along with one."""
-MAIN = StateScope(1, 2, "c0ffee", "main", followed=True, fresh=False)
+"""A runner that leaves a state, and fails when it gets one."""
+MAIN = StateScope(1, 2, "c0ffee", own="followed main 1", followed="followed main 1", fresh=False)
 
 
 @asynccontextmanager
@@ -61,18 +63,18 @@ async def warming(runner: DockerRunner, *used: tuple[str, str]) -> AsyncIterator
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(150):
+    async with asyncio.timeout(HANGS_S):
         while not condition():
             await asyncio.sleep(0.02)
 
 
 async def ready(docker: aiodocker.Docker, runner: DockerRunner) -> str:
-    """Return the id of the one container that stands ready: it has its full share of the processors then."""
-    async with asyncio.timeout(150):
+    """Wait for the warm container, with its CPU share raised, and return its id."""
+    async with asyncio.timeout(HANGS_S):
         while True:
             found = await containers(docker, f"io.freshet.boot={runner.boot_id}")
             if len(found) == 1:
-                with contextlib.suppress(aiodocker.DockerError):  # it went meanwhile
+                with contextlib.suppress(aiodocker.DockerError):  # it was deleted in the meantime
                     details = await docker.containers.container(found[0]).show()
                     if details["HostConfig"]["CpuShares"] == 512 and details["Name"].startswith("/freshet-warm-"):
                         return found[0]
@@ -93,7 +95,7 @@ def starts() -> dict[str, float]:
 
 
 def there() -> list[str]:
-    """Return the states of the containers that have no job yet."""
+    """The states of the containers without a job."""
     return [state for state in ("ready", "warming") for _ in range(int(counted(metrics.WARM_CONTAINERS, state=state)))]
 
 
@@ -102,12 +104,12 @@ def since(before: dict[str, float]) -> dict[str, float]:
 
 
 def meaning(manifest: bytes) -> Any:
-    """Return what a manifest says, without when it was said."""
+    """A manifest without its timestamps."""
     told = json.loads(manifest, object_hook=lambda value: {key: part for key, part in value.items() if key != "created_at"})
     return {key: part for key, part in told.items() if key != "metadata"}
 
 
-async def test_warm_with_a_state_with_a_broken_one_and_cold_give_the_same(make: Make, tmp_path: Path) -> None:
+async def test_warm_and_cold_containers_with_and_without_a_state_give_the_same_manifest(make: Make, tmp_path: Path) -> None:
     runner = make(warm=1, timeout_s=300.0, patience_s=300.0)
     cold = meaning((await parse(runner, state=MAIN)).manifest)
     states = tmp_path / "work" / "states"
@@ -126,7 +128,7 @@ async def test_warm_with_a_state_with_a_broken_one_and_cold_give_the_same(make: 
     assert meaning((await parse(again, state=MAIN)).manifest) == cold
 
 
-async def test_nothing_of_one_job_is_there_for_the_next(make: Make, docker: aiodocker.Docker) -> None:
+async def test_nothing_of_one_job_is_visible_to_the_next(make: Make, docker: aiodocker.Docker) -> None:
     runner = await hostile_runner(make, docker, warm=1)
     look = """
         found = [os.path.join(d, name) for d in ("/work", "/tmp", "/dev/shm") for name in os.listdir(d)]
@@ -154,7 +156,7 @@ async def test_nothing_of_one_job_is_there_for_the_next(make: Make, docker: aiod
         assert len({*ids}) == 3
 
 
-async def test_a_container_that_was_killed_is_missed_by_nobody(make: Make, docker: aiodocker.Docker) -> None:
+async def test_a_killed_warm_container_is_replaced_without_an_error(make: Make, docker: aiodocker.Docker) -> None:
     runner = make(image=await build_runner(docker, "honest", WHEN_WARMED.format("answer(ready=True)")), warm=1)
     async with warming(runner):
         await docker.containers.container(await ready(docker, runner)).kill(signal="SIGKILL")
@@ -162,14 +164,54 @@ async def test_a_container_that_was_killed_is_missed_by_nobody(make: Make, docke
         await ready(docker, runner)
 
 
-async def test_one_that_hangs_costs_a_moment_and_none_of_the_jobs_files(make: Make, docker: aiodocker.Docker) -> None:
+async def test_a_hanging_warm_container_is_replaced_before_it_gets_files(make: Make, docker: aiodocker.Docker) -> None:
     runner = make(image=await build_runner(docker, "honest", WHEN_WARMED.format("answer(ready=True)")), warm=1, patience_s=1.0)
     hung = counted(metrics.CONTAINERS_DISCARDED, reason="hung")
     async with warming(runner):
         await docker.containers.container(await ready(docker, runner)).pause()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANGS_S):
             assert (await parse(runner)).manifest == b"{}"
         assert counted(metrics.CONTAINERS_DISCARDED, reason="hung") == hung + 1
+
+
+async def test_after_one_hanging_warm_container_the_job_gets_a_cold_one(make: Make, docker: aiodocker.Docker) -> None:
+    runner = make(image=await build_runner(docker, "honest", WHEN_WARMED.format("answer(ready=True)")), warm=2, patience_s=1.0)
+    hung, before = counted(metrics.CONTAINERS_DISCARDED, reason="hung"), starts()
+    [image] = await runner.images()
+    async with warming(runner, (image.name, "duckdb"), (image.name, "postgres")):
+        await until(lambda: there().count("ready") == 2)
+        for name in await containers(docker, f"io.freshet.boot={runner.boot_id}"):
+            await docker.containers.container(name).pause()
+        assert (await parse(runner)).manifest == b"{}"
+        assert since(before) == {"cold": 1.0}
+        assert counted(metrics.CONTAINERS_DISCARDED, reason="hung") == hung + 1
+
+
+async def test_a_job_waits_for_one_slow_container_at_most_and_throws_nothing_away(make: Make, docker: aiodocker.Docker) -> None:
+    image = await build_runner(docker, "slower", WHEN_WARMED.format("time.sleep(5); answer(ready=True)"))
+    runner = make(image=image, warm=2, warming_patience_s=0.5)
+    [found] = await runner.images()
+    discarded, before = counted(metrics.CONTAINERS_DISCARDED, reason="hung"), starts()
+    async with warming(runner, (found.name, "duckdb"), (found.name, "postgres")):
+        await until(lambda: there().count("warming") == 2)
+        names = {*await containers(docker, f"io.freshet.boot={runner.boot_id}")}
+        assert (await parse(runner)).manifest == b"{}"
+        assert since(before) == {"cold": 1.0}
+        await until(lambda: there().count("ready") == 2)
+        assert names <= {*await containers(docker, f"io.freshet.boot={runner.boot_id}")}
+        assert (await parse(runner)).manifest == b"{}"
+        assert since(before) == {"cold": 1.0, "warm": 1.0}
+        assert counted(metrics.CONTAINERS_DISCARDED, reason="hung") == discarded
+
+
+async def test_getting_a_container_has_one_limit(make: Make, docker: aiodocker.Docker, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = await build_runner(docker, "stuck", WHEN_WARMED.format("time.sleep(3600)"))
+    runner = make(image=image, warm=1)
+    async with warming(runner):
+        await until(lambda: "warming" in there())
+        monkeypatch.setattr(jobs, "CONTAINER_S", 0.5)
+        with pytest.raises(EngineUnavailableError, match=r"provided no container within 0\.5 seconds"):
+            await parse(runner)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +219,7 @@ async def test_one_that_hangs_costs_a_moment_and_none_of_the_jobs_files(make: Ma
     [("answer(ready=True); answer(hello=1); time.sleep(60)", "babbled"), ("print('hello', flush=True)", "babbled"), ("sys.exit()", "died")],
     ids=["too much", "nonsense", "nothing"],
 )
-async def test_one_that_is_no_good_is_thrown_away_and_not_made_again_at_once(
+async def test_a_failed_warm_container_is_deleted_and_not_restarted_at_once(
     make: Make, docker: aiodocker.Docker, does: str, reason: str
 ) -> None:
     runner = make(image=await build_runner(docker, "no-good", WHEN_WARMED.format(does)), warm=1)
@@ -188,7 +230,7 @@ async def test_one_that_is_no_good_is_thrown_away_and_not_made_again_at_once(
         assert counted(metrics.CONTAINERS_DISCARDED, reason=reason) <= discarded + 3
 
 
-async def test_one_that_gets_warm_is_better_than_none(make: Make, docker: aiodocker.Docker) -> None:
+async def test_a_container_that_is_still_warming_can_be_used(make: Make, docker: aiodocker.Docker) -> None:
     runner = make(image=await build_runner(docker, "slow", WHEN_WARMED.format("time.sleep(3); answer(ready=True)")), warm=1)
     async with warming(runner):
         await until(lambda: "warming" in there())
@@ -199,7 +241,7 @@ async def test_one_that_gets_warm_is_better_than_none(make: Make, docker: aiodoc
         release = asyncio.Event()
         [image] = await runner.images()
         parsing = asyncio.create_task(runner.parse(job(image=image, extraction_id="hurry"), held(SHOP, release), None))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANGS_S):
             while not (details := await docker.containers.container(name).show())["Name"].startswith("/freshet-hurry-parse-"):
                 await asyncio.sleep(0.05)
         assert details["HostConfig"]["CpuShares"] == 512
@@ -209,13 +251,13 @@ async def test_one_that_gets_warm_is_better_than_none(make: Make, docker: aiodoc
         assert since(before) == {"warming": 1.0}
 
 
-async def test_an_image_that_is_built_anew_takes_the_place_of_the_old_one(make: Make, docker: aiodocker.Docker) -> None:
+async def test_warm_containers_of_a_rebuilt_image_are_replaced(make: Make, docker: aiodocker.Docker) -> None:
     name = await build_runner(docker, "renewed", WHEN_WARMED.format("answer(ready=True)"))
     runner = make(image=name, warm=1)
     async with warming(runner):
         first = await ready(docker, runner)
         await build_runner(docker, "renewed", WHEN_WARMED.format("answer(ready=True, seconds=1.0)"))
-        # A job looks at the images again, as the pool does after half a minute.
+        # A job looks up the images again, as the pool does after half a minute.
         runner._images.forget()
         await parse(runner)
         second = await ready(docker, runner)
@@ -223,7 +265,7 @@ async def test_an_image_that_is_built_anew_takes_the_place_of_the_old_one(make: 
         assert (await docker.containers.container(second).show())["Image"] == (await docker.images.inspect(name))["Id"]
 
 
-async def test_the_end_of_the_service_leaves_none(make: Make, docker: aiodocker.Docker) -> None:
+async def test_closing_the_runner_deletes_warm_containers(make: Make, docker: aiodocker.Docker) -> None:
     runner = make(image=await build_runner(docker, "slow", WHEN_WARMED.format("time.sleep(3); answer(ready=True)")), warm=2)
     [image] = await runner.images()
     async with warming(runner, (image.name, "duckdb"), (image.name, "postgres")):
@@ -231,10 +273,10 @@ async def test_the_end_of_the_service_leaves_none(make: Make, docker: aiodocker.
     assert await containers(docker, f"io.freshet.boot={runner.boot_id}") == []
 
 
-async def test_a_state_that_dbt_does_not_survive_is_forgotten_and_the_job_tried_again(make: Make, docker: aiodocker.Docker) -> None:
+async def test_a_state_with_which_dbt_crashes_is_discarded_and_the_job_retried(make: Make, docker: aiodocker.Docker) -> None:
     runner = make(image=await build_runner(docker, "stateful", LEAVES_A_STATE))
     await parse(runner, state=MAIN)
-    with pytest.raises(UnavailableError, match="which is forgotten now") as caught:
+    with pytest.raises(UnavailableError, match="which is discarded now") as caught:
         await parse(runner, state=MAIN)
     assert caught.value.retryable
     assert (await parse(runner, state=MAIN)).manifest == b"{}"

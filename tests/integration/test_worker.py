@@ -1,4 +1,4 @@
-"""The worker between a real queue and a GitHub without anything: when it takes the next extraction."""
+"""When the worker takes the next extraction, with a real queue and an empty GitHub."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
-from app.errors import GoneError
-from app.jobs import Repository
-from app.refresh import Tools
+from app.core.errors import GoneError
+from app.core.models.github import Repository
+from app.pipeline.refresh import Tools
+from app.pipeline.worker import Worker
 from app.store import Store
-from app.worker import Worker
+from tests.patience import HANGS_S
 
 COMMITS = [f"{number:040x}" for number in range(1, 5)]
 
 
 class Nothing:
-    """Where no repository is (`app.ports.Sources`)."""
+    """Where no repository is (`app.pipeline.ports.Sources`)."""
 
     @asynccontextmanager
     async def open(self, repository: Repository, sha: str) -> AsyncIterator[None]:
@@ -25,13 +26,13 @@ class Nothing:
         yield
 
 
-class Bell:
-    """Only a ring wakes who waits: time alone does not."""
+class Wakeup:
+    """Only `wake` ends a wait: time alone does not."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         self._event.set()
 
     async def wait(self, _timeout_s: float) -> None:
@@ -39,14 +40,14 @@ class Bell:
         self._event.clear()
 
 
-async def test_a_worker_with_all_hands_full_takes_the_next_one_as_soon_as_one_is_free(store: Store) -> None:
-    await store.installations.see(Repository(7, "octo/shop", 70, "main"))
+async def test_a_full_worker_takes_the_next_extraction_when_one_ends(store: Store) -> None:
+    await store.installations.update_from_push(Repository(7, "octo/shop", 70, "main"))
     connection = await store.connections.create(7, "")
     queued = [await store.extractions.enqueue(connection.id, f"b{number}", sha, "push") for number, sha in enumerate(COMMITS)]
     nothing = cast("Any", Nothing())
-    working = asyncio.create_task(Worker("w", store, Tools(nothing, nothing, nothing, nothing), concurrency=1).run(Bell(), Bell()))
+    working = asyncio.create_task(Worker("w", store, Tools(nothing, nothing, nothing, nothing), concurrency=1).run(Wakeup(), Wakeup()))
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANGS_S):
             for extraction_id in queued:
                 while (await ended(store, extraction_id)) != "failed":
                     await asyncio.sleep(0.02)

@@ -1,145 +1,118 @@
+"""Advice that follows from what the commit has: other projects, package lists, similar names."""
+
 from __future__ import annotations
 
-import re
-from pathlib import Path
+import time
+from typing import Any
 
 import pytest
 
-from app.wording.advice import MAX_PARTS, advise, parts
-from app.wording.classes import CLASSES, UNKNOWN
-from tests.unit.github_markdown import assert_dead
+from app.project.read_files import Member
+from app.reports.locations import Explanation, explain
+from app.reports.similar_names import MAX_COMPARED, MAX_LENGTH, most_similar
+from tests.unit.test_locations import layout
 
-CHECKS = Path(__file__).parents[2] / "docs" / "checks.md"
-
-SAID = [
-    ("missing_ref", "Compilation Error\n  Model 'model.shop.a' (models/a.sql) depends on a node named 'nope' which was not found"),
-    ("missing_ref", "Model 'model.shop.b' (models/b.sql) depends on a node named 'a' with version '3' which was not found"),
-    ("missing_ref", "Exposure 'exposure.shop.e' (models/s.yml) depends on a node named 'zz' which was not found"),
-    ("disabled_ref", "Model 'model.shop.a' (models/a.sql) depends on a node named 'b' which is disabled"),
-    ("missing_source", "Model 'model.shop.a' (models/a.sql) depends on a source named 'raw.t' which was not found"),
-    ("ambiguous_ref", "When referencing 'a', dbt found nodes in multiple packages: 'model.x.a', 'model.y.a'"),
-    ("missing_doc", "Documentation for 'model.shop.a' depends on doc 'x'  which was not found"),
-    ("missing_patch_target", "Did not find matching node for patch with name 'zz' in the 'models' section of file 'models/s.yml'"),
-    ("duplicate_resource", 'dbt found two models with the name "a".\n  \n  Since these resources have the same name'),
-    ("duplicate_resource", 'dbt found two sources with the name "raw_t".'),
-    ("duplicate_properties", "dbt found two schema.yml entries for the same resource named a. Resources and their columns"),
-    ("duplicate_macro", 'dbt found multiple macros named "m" in the project "shop".'),
-    ("duplicate_macro", 'dbt found two macros named "m" in the project "shop".'),
-    ("duplicate_relation", 'dbt found two resources with the database representation ""memory"."main"."x"".'),
-    ("duplicate_package", 'dbt found more than one package with the name "shop" included in this project.'),
-    ("packages_file", "Runtime Error\n  The packages.yml file in this project is malformed. Please double check"),
-    ("package_lock", "The package-lock.yml file in this project is malformed."),
-    ("package_unavailable", "Package octo/gone was not found in the package index"),
-    ("package_unavailable", "Could not find a matching compatible version for package octo/x\n  Requested range: >=9"),
-    (
-        "missing_package",
-        'dbt found 1 package(s) specified in packages.yml, but only 0 package(s) installed in dbt_packages. Run "dbt deps"',
-    ),
-    ("missing_package", 'Error while parsing model a.\nThe required package "dbt_utils" was not found. Is the package installed?'),
-    ("secret_env_var", "Secret env vars are allowed only in profiles.yml or packages.yml. Found 'DBT_ENV_SECRET_X' referenced elsewhere."),
-    ("missing_env_var", "Parsing Error\n  Env var required but not provided: 'SHOP_SCHEMA'"),
-    ("missing_var", "Compilation Error\n  Could not render {{ var('start') }}: Required var 'start' not found in config:\n  Vars supplied"),
-    (
-        "dbt_version",
-        "Runtime Error\n  This version of dbt is not supported with the 'shop' package.\n    Installed version of dbt: =1.11.16",
-    ),
-    ("dbt_version", "The package version requirement can never be satisfied for the 'shop\n  package."),
-    ("dbt_version", '"about 1" is not a valid semantic version.\n\nError encountered in dbt_project.yml'),
-    ("config_version", "Internal Error\n  Got an unexpected project version=1, expected 2"),
-    ("adapter", "Runtime Error\n  Could not find adapter type vertica!"),
-    ("adapter", 'Credentials in profile "shop", target "dev" invalid: \'host\' is a required property'),
-    ("profile", "Runtime Error\n  Could not find profile named 'shop'"),
-    ("profile", "Runtime Error\n  The profile 'shop' does not have a target named 'prod'. The valid target names for this profile are:"),
-    ("python_model", "Parsing Error in model a (models/a.py)\n  dbt allows exactly one model defined per python file, found 0"),
-    ("python_model", "Parsing Error\n  expected ':' (a.py, line 1)\n  def model(dbt, session)"),
-    ("unit_test", "Parsing Error\n  Unable to find model 'shop.zz' for unit test 't' in models/s.yml"),
-    ("semantic_layer", "Parsing Error in metric m (models/s.yml)\n  A semantic model having a measure `zz` does not exist"),
-    ("semantic_layer", "The semantic layer requires a time spine model with granularity DAY or smaller in the project"),
-    (
-        "semantic_layer",
-        "Invalid exposures config given in models/s.yml @ exposures: {'name': 'e'} - at path ['type']: 'dash' is not one of",
-    ),
-    ("contract", "Contract enforcement failed for: (models/a.sql)\n  Constraints must be defined in a `yml` schema configuration file"),
-    ("contract", "InvalidFieldValue: Field \"type\" of type ConstraintType in ModelLevelConstraint has invalid value 'foo'"),
-    ("access", "Node model.shop.b attempted to reference node model.shop.a, which is not allowed because the referenced node is private"),
-    ("access", "Parsing Error in model a (models/a.sql)\n  Invalid group 'g', expected one of []"),
-    ("snapshot", "Snapshots must be configured with a 'strategy' and 'unique_key'."),
-    ("snapshot", "Parsing Error\n  at path []: Snapshots must be configured with a 'strategy', 'unique_key', and 'target_schema'."),
-    ("selectors", "Runtime Error\n  Could not read selector file data: Runtime Error\n    Expected either 1 key"),
-    ("selectors", "Runtime Error\n  Syntax error near line 4\n  ----\n  1  | selectors:\n  2  |   - name: x"),
-    (
-        "missing_dispatch",
-        "In dispatch: No macro named 'mm' found within namespace: 'None'\n      Searched for: 'duckdb__mm', 'default__mm'",
-    ),
-    ("missing_materialization", "No materialization 'tabel' was found for adapter duckdb! (searched types 'default' and 'duckdb')"),
-    ("macro_arguments", "Compilation Error in model a (models/a.sql)\n  macro 'dbt_macro__m' takes no keyword argument 'x'"),
-    ("macro_arguments", "macro 'dbt_macro__m' takes not more than 1 argument(s)"),
-    ("macro_arguments", "ref() takes at most two arguments (3 given)"),
-    ("recursion", "Compilation Error in model a (models/a.sql)\n  maximum recursion depth exceeded"),
-    ("cycle", "RuntimeError: Found a cycle: model.shop.a --> model.shop.b"),
-    ("undefined_macro", "Compilation Error in model a (models/a.sql)\n  'foo' is undefined"),
-    ("undefined_macro", "'dict object' has no attribute 'star'"),
-    ("unclosed_block", "Reached EOF without finding a close tag for macro (searched from line 1)"),
-    ("unclosed_block", "unexpected end of template, expected 'end of print statement'."),
-    ("unclosed_block", "Got an unexpected control flow end tag, got endif but never saw a preceeding if (@ 1:0)"),
-    ("jinja_syntax", "Compilation Error in model a (models/a.sql)\n  unexpected '}', expected ')'\n    line 2"),
-    ("jinja_syntax", "expected token 'end of print statement', got 'y'"),
-    ("jinja_syntax", "Encountered unknown tag 'foo'."),
-    ("encoding", "UnicodeDecodeError: 'utf-8' codec can't decode byte 0xe9 in position 8: invalid continuation byte"),
-    ("yaml_syntax", "Parsing Error\n  Error reading shop: s.yml - Runtime Error\n    Syntax error near line 4"),
-    ("yaml_syntax", "Error reading shop: s.yml - Runtime Error\n    Contents of file 'models/s.yml' are not valid. Dictionary expected."),
-    ("missing_name", 'Runtime Error\n  Required "name" field not present in project\n\nError encountered in dbt_project.yml'),
-    ("seed", "Compilation Error in seed countries (seeds/countries.csv)\n  Row 3 has 4 values, but Table only has 3 columns."),
-    ("test_definition", "Invalid test config given in models/s.yml:\n  \ttest definition dictionary must have exactly one key"),
-    ("properties", "The schema file at models/s.yml is invalid because the value of 'models' is not a list"),
-    (
-        "properties",
-        "Invalid models config given in models/s.yml @ models: {'name': 'a'} - at path ['columns']: 'id' is not of type 'array'",
-    ),
-    ("project_file", "Runtime Error\n  at path ['name']: 'my-shop' does not match\n\nError encountered in dbt_project.yml"),
-    ("invalid_config", "Parsing Error\n  at path ['enabled']: 'maybe' is not of type 'boolean'"),
-    ("invalid_config", 'InvalidFieldValue: Field "persist_docs" of type Dict[str, Any] in ModelConfig has invalid value True'),
-    ("warehouse", "Database Error\n  connection to server failed"),
-    ("value_type", "TypeError: unsupported operand type(s) for +: 'int' and 'str'"),
-    ("container", "dbt's container ended with exit status 139 before it gave a result."),
-    ("dbt", "Compilation Error in model a (models/a.sql)\n  Please set the thing"),
-]
+MESH = b"projects:\n  - name: platform\n  - name: crm\n"
 
 
-@pytest.mark.parametrize(("code", "message"), SAID)
-def test_dbts_message_is_recognised(code: str, message: str) -> None:
-    assert advise(message).code == code
+def missing(reference: str) -> str:
+    return f"Compilation Error\n  Model 'model.shop.orders' (models/orders.sql) depends on a node named {reference} which was not found"
 
 
-def test_every_class_is_shown_by_a_message_of_dbt_and_told_apart() -> None:
-    classes = [*CLASSES, UNKNOWN]
-    assert {code for code, _ in SAID} == {advice.code for advice in classes}
-    assert len({advice.code for advice in classes}) == len({advice.title for advice in classes}) == len(classes)
-    for advice in classes:
-        assert advice.title.isprintable()
-        assert len(advice.title) < 80
-        assert "`" not in advice.title, "GitHub shows titles as they are"
-        assert_dead(advice.next_step.replace("`", ""))
+def explained(output: str, names: tuple[str, ...] = ("stg_orders",), **texts: Any) -> Explanation:
+    more: dict[str, Any] = {"package_texts": {f"t/{name}.yml": text for name, text in texts.items()}}
+    members = (Member("t/models/orders.sql", "0", 1), *(Member(f"t/models/{name}.sql", "0", 1) for name in names))
+    return explain(output, layout(members=members, **more))
 
 
-@pytest.mark.parametrize("name", ["selector", "contract", "unit test 'x'", "constraint type", "semantic model"])
-def test_a_model_that_is_called_as_an_error_is(name: str) -> None:
-    message = f"Compilation Error in model {name} (models/{name}/{name}.sql)\n  'cents' is undefined"
-    assert advise(message).code == "undefined_macro"
+def test_a_reference_to_another_project_is_explained_as_one() -> None:
+    for reference in ("'orders' in package or project 'platform'", "'orders' with version '2' in package or project 'platform'"):
+        found = explained(missing(reference), dependencies=MESH)
+        assert found.title == "ref() points to another dbt project"
+        assert found.next_step.startswith("`platform` is listed under `projects:` in `dependencies.yml`. dbt-core does not resolve")
+        assert found.place == ("t/models/orders.sql", None)
+        assert found.annotations[0].title == found.title
 
 
-def test_several_errors_are_told_one_by_one() -> None:
-    output = "Encountered an error:\nCompilation Error in model a (models/a.sql)\n  'x' is undefined\n\nParsing Error\n  at path ['a']: 1"
-    assert [advise(part).code for part in parts(output)] == ["undefined_macro", "invalid_config"]
-    assert parts("nothing of a kind ") == ["nothing of a kind"]
-    assert len(parts("Parsing Error\n  x\n" * 1000)) == MAX_PARTS
+def test_a_reference_to_something_that_is_not_installed_says_so() -> None:
+    found = explained(missing("'orders' in package or project 'platform'"))
+    assert "`platform` is no installed package that has a model `orders`" in found.next_step
 
 
-@pytest.mark.parametrize("piece", ["depends on a node named ", "(" + "/" * 299, "Materialization 'x", "unit test a ", "1 ", "'"])
-def test_a_message_made_to_be_slow_is_read_in_time(piece: str) -> None:
-    assert advise(piece * (200_000 // len(piece)))
+def test_without_a_package_the_other_projects_are_named() -> None:
+    assert "Models of `platform`, `crm`" in explained(missing("'customers'"), dependencies=MESH).next_step
+    assert "platform" not in explained(missing("'stg_order'"), dependencies=MESH).next_step
 
 
-def test_the_classes_are_documented() -> None:
-    documented = dict(re.findall(r"^\| `(\w+)` \| ([^|]+?) \|", CHECKS.read_text(), re.MULTILINE))
-    assert documented == {advice.code: advice.title for advice in (*CLASSES, UNKNOWN)}
+def test_a_version_that_a_model_does_not_have_is_named() -> None:
+    found = explained(missing("'orders' with version '3'"))
+    assert found.next_step.startswith("The model `orders` has no version `3`.")
+    found = explained(missing("'payments' with version '3'"), names=("payments_v1", "payments_v2"))
+    assert found.next_step.startswith("The model `payments` has no version `3`.")
+
+
+def test_a_missing_time_spine_is_no_fault_of_the_file_that_dbt_was_at() -> None:
+    found = explained("Parsing Error\n  The semantic layer requires a time spine model\n\nThis was in models/orders.sql")
+    assert (found.title, found.place) == ("The project has no time spine", None)
+    assert "models/orders.sql" not in found.output
+
+
+def test_a_similar_name_is_suggested() -> None:
+    assert explained(missing("'stg_order'")).next_step.startswith("Did you mean `stg_orders`? Correct the name in `ref()`")
+    assert "Did you mean" not in explained(missing("'customers'")).next_step
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("stg_order", "stg_orders"),
+        ("ordres", "orders"),
+        ("Orders", "orders"),
+        ("a", None),
+        ("shipments", None),
+        ("stg_ordersss", "stg_orders"),
+    ],
+)
+def test_the_most_similar_name(name: str, found: str | None) -> None:
+    assert most_similar(name, ["stg_orders", "orders", "customers"]) == found
+
+
+def test_equally_similar_names_are_not_guessed_between() -> None:
+    assert most_similar("order_x", ["order_a", "order_b"]) is None
+
+
+def test_similar_names_are_found_in_bounded_time_whatever_the_names() -> None:
+    names = [f"{number:05}{'a' * MAX_LENGTH}"[:MAX_LENGTH] for number in range(4 * MAX_COMPARED)]
+    errors = "".join(missing(f"'{number:05}{'a' * (MAX_LENGTH - 6)}b'") + "\n" for number in range(12))
+    before = time.process_time()
+    explained(errors, tuple(names))
+    assert time.process_time() - before < 5
+
+
+@pytest.mark.parametrize("name", ["packages", "dependencies"])
+@pytest.mark.parametrize("value", ["", " dbt_utils", " {package: a/b}"])
+def test_a_package_list_that_is_no_list_is_found_although_dbt_blames_another_file(name: str, value: str) -> None:
+    output = "TypeError: object of type 'NoneType' has no len()\n\nThis was in t/dbt_project.yml"
+    texts: dict[str, Any] = {name: f"# none\npackages:{value}\n".encode()}
+    found = explained(output, **texts)
+    assert (found.title, found.place) == ("A package list is not a list", (f"t/{name}.yml", 2))
+    assert (
+        found.next_step == f"`packages:` in `t/{name}.yml` is not a list. Write `packages: []`, or remove the key if the project has none."
+    )
+    assert [(one.path, one.line) for one in found.annotations] == [(f"t/{name}.yml", 2)]
+    assert found.output == "TypeError: object of type 'NoneType' has no len()"
+
+
+def test_a_list_at_the_top_of_a_package_file_is_found() -> None:
+    output = "AttributeError: 'list' object has no attribute 'get'\n\nThis was in t/dbt_project.yml"
+    found = explained(output, packages=b"- package: a/b\n")
+    assert (found.place, found.next_step) == (
+        ("t/packages.yml", 1),
+        "Begin `t/packages.yml` with `packages:`, and write the list below it.",
+    )
+
+
+def test_a_python_error_without_such_a_list_keeps_its_place() -> None:
+    output = "TypeError: object of type 'NoneType' has no len()\n\nThis was in t/dbt_project.yml"
+    found = explained(output, packages=b"packages: []\n")
+    assert (found.place != ("t/packages.yml", 1), found.output) == (True, output)

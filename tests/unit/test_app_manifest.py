@@ -1,4 +1,4 @@
-"""`app.yml` is where the App's permissions and events stand; everything else is made of it, or compared with it here."""
+"""`app.yml` has the App's permissions and events; everything else is generated from it or compared with it here."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from app import credentials
-from app.errors import ConfigurationError
-from app.github_app import (
+from app.core.app_manifest import (
     Identity,
     Owner,
     api_url_of,
-    delivery_window_s,
     environment_of,
     is_login,
     read_manifest,
     registration,
     server_address,
 )
+from app.core.errors import ConfigurationError
+from app.service import app_identity
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "app.yml").read_text()
@@ -28,38 +27,38 @@ MANIFEST = read_manifest(TEXT)
 
 
 def reasons() -> dict[str, str]:
-    """Return each permission (`contents: read`) and event (`push`) with the comment that stands behind it."""
+    """Each permission (`contents: read`) and event (`push`) with its comment."""
     return dict(re.findall(r"^  (?:- )?(\w+(?:: \w+)?)  # (.+)$", TEXT, re.MULTILINE))
 
 
-def test_it_asks_for_what_the_contract_names_and_nothing_else() -> None:
+def test_it_requests_exactly_the_needed_permissions_and_events() -> None:
     assert MANIFEST.permissions == {"contents": "read", "checks": "write", "metadata": "read"}
     assert MANIFEST.events == ("push", "repository")
     assert MANIFEST.public is False
-    assert len(MANIFEST.name) <= 34, "GitHub takes no longer names"
+    assert len(MANIFEST.name) <= 34, "GitHub's limit"
 
 
 def test_each_permission_and_event_has_its_reason() -> None:
     assert set(reasons()) == {f"{name}: {level}" for name, level in MANIFEST.permissions.items()} | set(MANIFEST.events)
 
 
-def test_the_readme_shows_them_with_the_same_reasons() -> None:
+def test_the_readme_has_the_same_reasons() -> None:
     rows = re.findall(r"^\| (\w+(?:: \w+)?) \| (.+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
     shown = {thing: reason for thing, reason in rows if thing in reasons() or ": " in thing}
     assert shown == reasons()
 
 
 def test_the_service_finds_the_file() -> None:
-    assert credentials.app_manifest() == MANIFEST
+    assert app_identity.app_manifest() == MANIFEST
 
 
 @pytest.mark.parametrize("text", ["", "- a", "name: x", "{", TEXT.replace("contents: read", "contents: 1"), TEXT.replace("false", "7")])
-def test_a_file_that_is_no_manifest_is_refused(text: str) -> None:
+def test_an_invalid_manifest_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match=r"app\.yml"):
         read_manifest(text)
 
 
-def test_the_form_that_github_gets() -> None:
+def test_the_registration_form() -> None:
     form = registration(MANIFEST, Owner("https://github.com"), "https://freshet.example", "https://freshet.example/setup/callback", "a b")
     assert form.action == "https://github.com/settings/apps/new?state=a+b"
     assert form.manifest == {
@@ -93,22 +92,22 @@ def test_the_form_that_github_gets() -> None:
         ("https://", None),
     ],
 )
-def test_a_typed_server_address_is_taken_apart(typed: str, address: str | None) -> None:
+def test_server_addresses_are_normalized(typed: str, address: str | None) -> None:
     assert server_address(typed) == address
 
 
-def test_where_a_github_has_its_api_and_how_long_it_waits() -> None:
-    assert (api_url_of("https://github.com"), delivery_window_s("https://github.com")) == ("https://api.github.com", 10)
-    assert (api_url_of("https://octo.ghe.com"), delivery_window_s("https://octo.ghe.com")) == ("https://api.octo.ghe.com", 10)
-    assert (api_url_of("https://git.example"), delivery_window_s("https://git.example")) == ("https://git.example/api/v3", 30)
+def test_the_api_address_of_a_server() -> None:
+    assert api_url_of("https://github.com") == "https://api.github.com"
+    assert api_url_of("https://octo.ghe.com") == "https://api.octo.ghe.com"
+    assert api_url_of("https://git.example") == "https://git.example/api/v3"
 
 
-def test_organisation_names() -> None:
+def test_logins() -> None:
     assert all(is_login(name) for name in ("octo", "octo-org", "a", "user_short"))
     assert not any(is_login(name) for name in ("", "-octo", "octo/../x", "octo org", "é"))
 
 
-def test_the_variables_for_the_environment() -> None:
+def test_environment_variables_of_an_identity() -> None:
     identity = Identity(
         7,
         SecretStr("-----BEGIN\nabc\n-----END\n"),

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from app import config
-from app.errors import ConfigurationError
-from app.notices import Rules
+from app.core.errors import ConfigurationError
+from app.notifications.rules import SubscriptionRules
+from app.service import config
 
 APP = {"GITHUB_APP_ID": "12", "GITHUB_PRIVATE_KEY": "-----BEGIN", "GITHUB_WEBHOOK_SECRET": "s"}
 
@@ -18,7 +18,15 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def test_the_defaults_are_those_of_the_contract() -> None:
+@pytest.mark.parametrize(("places", "limit", "found"), [("1", None, 1), ("2", None, 1), ("8", None, 7), ("8", "8", 8), ("4", "2", 2)])
+def test_one_place_is_left_to_other_installations(environment: pytest.MonkeyPatch, places: str, limit: str | None, found: int) -> None:
+    environment.setenv("EXTRACTION_CONCURRENCY", places)
+    if limit:
+        environment.setenv("FRESHET_RUNNING_PER_INSTALLATION", limit)
+    assert config.read().running_per_installation == found
+
+
+def test_defaults() -> None:
     settings = config.read()
     assert (settings.host, settings.port, settings.public_url) == ("127.0.0.1", 3001, "http://127.0.0.1:3001")
     assert (settings.dbt_cpus, settings.dbt_memory, settings.dbt_timeout, settings.dbt_pids) == (2, 2 << 30, 600, 256)
@@ -36,6 +44,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         ("DBT_CPUS", "0"),
         ("DBT_TIMEOUT", "-1"),
         ("EXTRACTION_CONCURRENCY", "0"),
+        ("FRESHET_RUNNING_PER_INSTALLATION", "0"),
         ("FRESHET_WARM_CONTAINERS", "-1"),
         ("FRESHET_WARM_CONTAINERS", "some"),
         ("BACKEND_URL", "freshet.example"),
@@ -58,21 +67,21 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         ("EXTRACTION_CONCURENCY", "4"),
     ],
 )
-def test_what_cannot_be_used_stops_the_start_and_is_named(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_an_unknown_or_invalid_variable_is_named(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
     environment.setenv(name, value)
     with pytest.raises(ConfigurationError, match=name):
         config.read()
 
 
-def test_history_is_kept_for_90_days_some_days_or_forever(environment: pytest.MonkeyPatch) -> None:
-    kept = [config.read().history]
+def test_history_is_kept_for_90_days_a_number_of_days_or_forever(environment: pytest.MonkeyPatch) -> None:
+    periods = [config.read().history_retention]
     for value in ("0.5", "forever"):
         environment.setenv("FRESHET_HISTORY_DAYS", value)
-        kept.append(config.read().history)
-    assert kept == [timedelta(days=90), timedelta(hours=12), None]
+        periods.append(config.read().history_retention)
+    assert periods == [timedelta(days=90), timedelta(hours=12), None]
 
 
-def test_as_many_containers_stand_ready_as_extractions_run_unless_told_otherwise(environment: pytest.MonkeyPatch) -> None:
+def test_the_number_of_warm_containers_defaults_to_the_concurrency(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("EXTRACTION_CONCURRENCY", "3")
     assert config.read().warm_containers == 3
     environment.setenv("FRESHET_WARM_CONTAINERS", "0")
@@ -82,12 +91,12 @@ def test_as_many_containers_stand_ready_as_extractions_run_unless_told_otherwise
 def test_an_empty_webhook_secret_is_an_error(environment: pytest.MonkeyPatch) -> None:
     for name, value in (APP | {"GITHUB_WEBHOOK_SECRET": " "}).items():
         environment.setenv(name, value)
-    with pytest.raises(ConfigurationError, match="GITHUB_WEBHOOK_SECRET: is empty"):
+    with pytest.raises(ConfigurationError, match="GITHUB_WEBHOOK_SECRET: must not be empty"):
         config.read()
 
 
 @pytest.mark.parametrize("missing", APP)
-def test_half_an_app_is_an_error_that_names_the_other_half(environment: pytest.MonkeyPatch, missing: str) -> None:
+def test_an_incomplete_app_is_an_error_that_names_what_is_missing(environment: pytest.MonkeyPatch, missing: str) -> None:
     for name, value in APP.items():
         if name != missing:
             environment.setenv(name, value)
@@ -95,7 +104,7 @@ def test_half_an_app_is_an_error_that_names_the_other_half(environment: pytest.M
         config.read()
 
 
-def test_no_complaint_repeats_a_secret(environment: pytest.MonkeyPatch) -> None:
+def test_errors_do_not_contain_secrets(environment: pytest.MonkeyPatch) -> None:
     for name, value in (APP | {"GITHUB_PRIVATE_KEY": "hunter2", "GITHUB_PRIVATE_KEY_PATH": "/nowhere", "PORT": "x"}).items():
         environment.setenv(name, value)
     with pytest.raises(ConfigurationError) as caught:
@@ -104,14 +113,14 @@ def test_no_complaint_repeats_a_secret(environment: pytest.MonkeyPatch) -> None:
     assert "hunter2" not in repr(caught.value.__cause__)
 
 
-def test_tokens_and_keys_do_not_print(environment: pytest.MonkeyPatch) -> None:
-    environment.setenv("FRESHET_API_TOKENS", "alpha, beta")
+def test_tokens_do_not_appear_in_the_repr(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("FRESHET_API_TOKENS", "alpha-0123456789, beta-0123456789")
     settings = config.read()
-    assert [token.get_secret_value() for token in settings.freshet_api_tokens] == ["alpha", "beta"]
+    assert [token.get_secret_value() for token in settings.freshet_api_tokens] == ["alpha-0123456789", "beta-0123456789"]
     assert "alpha" not in repr(settings)
 
 
-def test_a_private_key_on_one_line_and_in_a_file(environment: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_private_key_on_one_line_or_in_a_file(environment: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     for name, value in (APP | {"GITHUB_PRIVATE_KEY": "a\\nb"}).items():
         environment.setenv(name, value)
     key = config.read().private_key_pem
@@ -123,7 +132,17 @@ def test_a_private_key_on_one_line_and_in_a_file(environment: pytest.MonkeyPatch
         _ = config.read().private_key_pem
 
 
-def test_hosts_of_packages_are_names_and_those_that_other_settings_hold(environment: pytest.MonkeyPatch) -> None:
+def test_private_packages(environment: pytest.MonkeyPatch) -> None:
+    assert config.read().private_packages.rules == ("installation",)
+    environment.setenv("FRESHET_PRIVATE_PACKAGES", "installation, acme/dbt-*")
+    assert config.read().private_packages.rules == ("installation", "acme/dbt-*")
+    for wrong in ("", "all", "none,acme/tools", "acme", "https://github.com/acme/tools"):
+        environment.setenv("FRESHET_PRIVATE_PACKAGES", wrong)
+        with pytest.raises(ConfigurationError, match="FRESHET_PRIVATE_PACKAGES"):
+            config.read()
+
+
+def test_package_hosts_include_those_of_other_variables(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("FRESHET_PACKAGE_HOSTS", "GitLab.corp, git.corp:8443")
     environment.setenv("DBT_PACKAGE_HUB_URL", "http://hub.corp:8080/api")
     assert config.read().package_hosts == {"gitlab.corp", "git.corp:8443", "hub.corp:8080", "github.com:443"}
@@ -132,18 +151,18 @@ def test_hosts_of_packages_are_names_and_those_that_other_settings_hold(environm
         config.read()
 
 
-def test_whoever_pushes_may_have_mail_sent_within_the_senders_own_domain(environment: pytest.MonkeyPatch) -> None:
-    assert config.read().notify_rules == Rules()
+def test_the_senders_domain_is_the_default_mail_domain(environment: pytest.MonkeyPatch) -> None:
+    assert config.read().subscription_rules == SubscriptionRules()
     environment.setenv("FRESHET_SMTP_URL", "smtps://freshet:hidden@mail.example.com")
     environment.setenv("FRESHET_MAIL_FROM", "Freshet <freshet@Example.com>")
     environment.setenv("FRESHET_NOTIFY_HOSTS", "chat.corp, 10.0.0.7:8065")
     settings = config.read()
-    assert settings.notify_rules == Rules(
+    assert settings.subscription_rules == SubscriptionRules(
         mail=True, mail_domains=frozenset({"example.com"}), hosts=frozenset({"chat.corp", "10.0.0.7:8065"})
     )
     assert "hidden" not in repr(settings)
     environment.setenv("FRESHET_MAIL_DOMAINS", "example.com, Example.org")
-    assert config.read().notify_rules.mail_domains == {"example.com", "example.org"}
+    assert config.read().subscription_rules.mail_domains == {"example.com", "example.org"}
     environment.setenv("FRESHET_SMTP_URL", "smtp://freshet:hid/den@mail.example.com")
     with pytest.raises(ConfigurationError) as caught:
         config.read()

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.diff import ChangedNode, ColumnChanges, Diff, Edge, Version, changed
-from tests.unit.test_lineage import CUSTOMERS, ORDERS, build, resource
+from app.lineage.diff import ChangedNode, ColumnChanges, Diff, Edge, NodeVersion, compare_versions
+from tests.unit.test_nodes import CUSTOMERS, ORDERS, build, resource
 
 NOT_NULL = {"unique_id": "test.shop.not_null_id", "name": "not_null"}
 BEFORE = {
@@ -28,8 +28,10 @@ BEFORE = {
 }
 
 
-def version(content: dict[str, Any], *, upstream: tuple[str, ...] = (), sql: bytes | None = b"s", config: bytes | None = b"c") -> Version:
-    return Version(content["unique_id"], orjson.dumps(content), upstream, sql, config)
+def version(
+    content: dict[str, Any], *, upstream: tuple[str, ...] = (), sql: bytes | None = b"s", config: bytes | None = b"c"
+) -> NodeVersion:
+    return NodeVersion(content["unique_id"], orjson.dumps(content), upstream, sql, config)
 
 
 def column(name: str, **more: Any) -> dict[str, Any]:
@@ -51,8 +53,8 @@ def column(name: str, **more: Any) -> dict[str, Any]:
         (version(BEFORE), ["other"]),
     ],
 )
-def test_the_parts_that_changed_are_named(after: Version, changes: list[str]) -> None:
-    assert changed(version(BEFORE), after).changes == changes
+def test_the_kinds_of_changes_are_listed(after: NodeVersion, changes: list[str]) -> None:
+    assert compare_versions(version(BEFORE), after).changes == changes
 
 
 @pytest.mark.parametrize(
@@ -63,10 +65,10 @@ def test_the_parts_that_changed_are_named(after: Version, changes: list[str]) ->
         (version({**BEFORE, "tags": []}, config=b"new"), ["configuration", "other"]),
     ],
 )
-def test_what_was_not_stored_is_not_told(after: Version, changes: list[str]) -> None:
+def test_without_stored_hashes_the_change_is_other(after: NodeVersion, changes: list[str]) -> None:
     old = version(BEFORE, sql=None, config=None)
-    assert changed(old, after).changes == changes
-    assert changed(after, old).changes == changes
+    assert compare_versions(old, after).changes == changes
+    assert compare_versions(after, old).changes == changes
 
 
 @pytest.mark.parametrize(
@@ -80,9 +82,10 @@ def test_what_was_not_stored_is_not_told(after: Version, changes: list[str]) -> 
         ([column("id"), column("at")], [column("at"), column("id")], None),
     ],
 )
-def test_columns_that_changed_are_named(old: list[Any], new: list[Any], expected: ColumnChanges | None) -> None:
-    found = changed(version({**BEFORE, "columns": old}), version({**BEFORE, "columns": new}))
+def test_changed_columns_are_listed(old: list[Any], new: list[Any], expected: ColumnChanges | None) -> None:
+    found = compare_versions(version({**BEFORE, "columns": old}), version({**BEFORE, "columns": new}))
     assert found.columns == expected
+    assert expected is None or msgspec.to_builtins(found.columns).keys() == {"added", "removed", "changed"}
     assert ("columns" in found.changes) == (expected is not None)
 
 
@@ -98,12 +101,12 @@ def test_columns_that_changed_are_named(old: list[Any], new: list[Any], expected
         ({"checksum": {"name": "sha256", "checksum": "of a seed"}}, ["other"]),
     ],
 )
-def test_a_manifest_tells_the_parts_apart(change: dict[str, Any], changes: list[str]) -> None:
+def test_changes_in_a_manifest_are_told_apart(change: dict[str, Any], changes: list[str]) -> None:
     own = {"raw_code": "select 1", "config": {"materialized": "view", "meta": {"owner": "a"}}, "columns": {"id": {"name": "id"}}}
     old, new = (build(resource(ORDERS, **given)).nodes[0] for given in (own, own | change))
     assert old.hash != new.hash
-    versions = (Version(node.unique_id, node.content, node.upstream, node.sql_hash, node.config_hash) for node in (old, new))
-    assert changed(*versions).changes == changes
+    versions = (NodeVersion(node.unique_id, node.content, node.upstream, node.sql_hash, node.config_hash) for node in (old, new))
+    assert compare_versions(*versions).changes == changes
 
 
 names = st.sampled_from("abcde")
@@ -111,8 +114,8 @@ lineages = st.dictionaries(names, st.tuples(st.integers(0, 1), st.frozensets(nam
 
 
 @given(lineages, lineages)
-def test_nodes_and_edges_are_those_of_the_sets(base: dict[str, Any], head: dict[str, Any]) -> None:
-    def side(of: dict[str, Any], name: str) -> Version | None:
+def test_differences_are_those_of_the_sets_of_nodes_and_edges(base: dict[str, Any], head: dict[str, Any]) -> None:
+    def side(of: dict[str, Any], name: str) -> NodeVersion | None:
         if name not in of:
             return None
         sql, upstream = of[name]
@@ -133,7 +136,7 @@ def test_nodes_and_edges_are_those_of_the_sets(base: dict[str, Any], head: dict[
     assert found.counts()["edges_removed"] == len(found.edges_removed)
 
 
-def test_a_changed_node_is_named_as_it_is_now() -> None:
-    found = msgspec.to_builtins(changed(version(BEFORE), version({**BEFORE, "name": "bookings"})))
+def test_a_changed_node_has_its_new_name() -> None:
+    found = msgspec.to_builtins(compare_versions(version(BEFORE), version({**BEFORE, "name": "bookings"})))
     assert list(found) == [*ChangedNode.__struct_fields__]
     assert (found["name"], found["changes"], found["columns"]) == ("bookings", ["other"], None)

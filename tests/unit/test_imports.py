@@ -1,4 +1,4 @@
-"""Imports go down only: the table of `app/__init__.py`, by machine."""
+"""The rooms of `app/` and what each may import: one table, and a test for each rule."""
 
 from __future__ import annotations
 
@@ -9,127 +9,128 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LEVELS = [
-    {"app.remarks", "app.usage", "app.log", "app.metrics", "app.copy_format", "app.tokens"},
-    {"app.errors"},
-    {"app.spool", "app.texts", "app.jobs", "app.github_app", "app.images"},
-    {"app.yaml_schema"},
-    {"app.settings", "app.events", "app.manifest", "app.checkup", "app.following", "app.measures"},
-    {"app.deps", "app.inference", "app.column_tests"},
-    {"app.lineage", "app.graph", "app.diff", "app.notices"},
-    {"app.wording", "app.formats"},
-    {"app.ports", "app.callers", "app.records", "app.resolve"},
-    {"app.storage", "app.outward"},
-    {"app.handlers", "app.refresh", "app.connecting", "app.heads"},
-    {"app.ledger"},
-    {"app.worker", "app.reconcile", "app.outbox", "app.notifier"},
-    {"app.github", "app.dbt", "app.hub", "app.store", "app.web", "app.decoding", "app.notify"},
-    {"app.config"},
-    {"app.credentials"},
-    {"app.parts"},
-    {"app.housekeeping"},
-    {"app.main"},
-    {"app.cli", "app.image_commands"},
-    {"app.__main__"},
-]
-ROOMS = {
-    "app.deps": [{"addresses", "ranges", "expressions", "lockfile"}, {"remotes", "packages"}, {"pins"}],
-    "app.formats": [
-        {"heading", "texts", "pieces", "relations"},
-        {"document", "dot", "mermaid", "graphml", "edges_csv", "openlineage"},
-    ],
-    "app.inference": [{"names", "specs"}, {"evidence", "discovery"}, {"warehouse", "versions"}, {"project"}],
-    "app.wording": [{"markdown", "classes", "badge"}, {"advice"}, {"place"}, {"summary"}, {"report", "redact"}, {"notice"}],
+FLOORS = {
+    "app.core": 0,
+    "app.lineage": 1,
+    "app.project": 1,
+    "app.reports": 2,
+    "app.packages": 2,
+    "app.store": 2,
+    "app.pipeline": 3,
+    "app.notifications": 3,
+    "app.github": 4,
+    "app.runner": 4,
+    "app.web": 4,
+    "app.packages.fetch": 4,
+    "app.pipeline.decoding": 4,
+    "app.notifications.channels": 4,
+    "app.service": 5,
+    "app.__main__": 6,
 }
-"""Pure rooms, and what stands on what in them."""
-PURE = [
-    "dbt/demand",
-    "github/grants",
-    *(
-        "remarks",
-        "usage",
-        "texts",
-        "yaml_schema",
-        "settings",
-        "images",
-        "jobs",
-        "events",
-        "notices",
-        "copy_format",
-        "tokens",
-        "manifest",
-        "column_tests",
-        "lineage",
-        "graph",
-        "diff",
-        "github_app",
-        "checkup",
-        "measures",
-        "following",
-    ),
-    *(f"{room.removeprefix('app.')}/{name}" for room, levels in ROOMS.items() for names in levels for name in sorted(names)),
-]
-EDGES = next(level for level in LEVELS if "app.github" in level)
+"""A room imports itself and what stands below it. The longest prefix decides, so a room may have an edge of its own."""
+EDGES = 4
+BESIDE = {("app.notifications", "app.pipeline")}
+"""On one floor, and all the same: notifications may know the pipeline's rules, never the other way round."""
+PURE_ROOMS = ("app.lineage", "app.project", "app.reports", "app.packages")
+PURE_FILES = (
+    "app.core.app_health",
+    "app.core.app_manifest",
+    "app.core.yaml_schema",
+    "app.core.yaml_text",
+    "app.github.access.grants",
+    "app.notifications.messages",
+    "app.notifications.rules",
+    "app.pipeline.connection_rules",
+    "app.pipeline.events",
+    "app.pipeline.queue_rules",
+    "app.runner.warm_demand",
+)
+ONLY_IN = {
+    "asyncpg": "app.store",
+    "aiodocker": "app.runner.docker",
+}
+"""Drivers, and the one room that uses each."""
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+PATHS = {module_of(path): path for path in sorted((ROOT / "app").rglob("*.py")) if "program" not in path.parts}
+MODULES = [module for module in PATHS if module != "app"]
 
 
 def room(module: str) -> str:
-    return ".".join(module.split(".")[:2])
+    return max((name for name in FLOORS if module == name or module.startswith(f"{name}.")), key=len)
 
 
-def level(module: str) -> int:
-    return next(index for index, modules in enumerate(LEVELS) if room(module) in modules)
-
-
-def modules() -> list[tuple[str, Path]]:
-    files = [path for path in sorted((ROOT / "app").rglob("*.py")) if "runner" not in path.parts and path != ROOT / "app" / "__init__.py"]
-    return [(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"), path) for path in files]
+def is_pure(module: str) -> bool:
+    return room(module) in PURE_ROOMS or module in PURE_FILES
 
 
 @cache
-def nodes(path: Path) -> list[ast.AST]:
-    return list(ast.walk(ast.parse(path.read_text())))
+def nodes(module: str) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(PATHS[module].read_text())))
 
 
 @cache
-def imports(path: Path) -> set[str]:
+def imports(module: str) -> set[str]:
     found = set()
-    for node in nodes(path):
+    for node in nodes(module):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         if isinstance(node, ast.ImportFrom) and node.module:
-            found |= {f"{node.module}.{alias.name}" for alias in node.names} if node.module in {"app", *ROOMS} else {node.module}
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in PATHS else node.module for name in names}
     return found
 
 
-@pytest.mark.parametrize(("module", "path"), modules(), ids=lambda value: value if isinstance(value, str) else "")
-def test_a_module_imports_only_what_stands_below_it(module: str, path: Path) -> None:
-    for imported in imports(path):
-        if not imported.startswith("app.") or room(imported) == room(module):
-            continue
-        assert level(imported) < level(module), f"{module} imports {imported}"
-        assert not (room(imported) in EDGES and room(module) in EDGES), f"{module} imports {imported}: edges do not know each other"
+def may_import(importer: str, imported: str) -> bool:
+    mine, theirs = FLOORS[room(importer)], FLOORS[room(imported)]
+    return room(importer) == room(imported) or theirs < mine or (room(importer), room(imported)) in BESIDE
 
 
-@pytest.mark.parametrize(("module", "path"), [(module, path) for module, path in modules() if room(module) in ROOMS])
-def test_rooms_have_levels_too(module: str, path: Path) -> None:
-    def inside(name: str) -> int:
-        last = name.removeprefix(f"{room(module)}.").split(".")[0]
-        return next(index for index, names in enumerate(ROOMS[room(module)]) if last in names)
-
-    for imported in imports(path):
-        if room(imported) == room(module) and imported != room(module):
-            assert inside(imported) < inside(module), f"{module} imports {imported}"
+@pytest.mark.parametrize("module", MODULES)
+def test_a_room_imports_only_itself_and_what_stands_below_it(module: str) -> None:
+    wrong = [name for name in imports(module) if name.startswith("app.") and not may_import(module, name)]
+    assert not wrong, f"{module} imports {wrong}"
 
 
-@pytest.mark.parametrize("name", PURE)
-def test_pure_modules_neither_wait_nor_look_around(name: str) -> None:
-    tree = nodes(ROOT / "app" / f"{name}.py")
+def test_edges_do_not_know_each_other() -> None:
+    edges = {name for name, floor in FLOORS.items() if floor == EDGES}
+    crossing = {
+        (module, name)
+        for module in MODULES
+        for name in imports(module)
+        if name.startswith("app.") and {room(module), room(name)} <= edges and room(module) != room(name)
+    }
+    assert not crossing
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if is_pure(module)])
+def test_pure_modules_neither_wait_nor_look_around(module: str) -> None:
+    tree = nodes(module)
     assert not [node for node in tree if isinstance(node, ast.AsyncFunctionDef | ast.Await)]
-    assert not imports(ROOT / "app" / f"{name}.py") & {"os", "time", "asyncio", "random", "subprocess", "pathlib", "socket"}
+    assert not imports(module) & {"os", "time", "asyncio", "random", "subprocess", "pathlib", "socket"}
     calls = {ast.unparse(node.func) for node in tree if isinstance(node, ast.Call)}
     assert not calls & {"datetime.now", "datetime.utcnow", "open", "uuid4"}
 
 
+def test_every_pure_file_exists() -> None:
+    assert set(PURE_FILES) <= set(PATHS)
+
+
+@pytest.mark.parametrize(("driver", "owner"), ONLY_IN.items())
+def test_a_driver_is_used_in_one_room_only(driver: str, owner: str) -> None:
+    users = {module for module in MODULES if any(name.split(".")[0] == driver for name in imports(module))}
+    assert {module for module in users if not f"{module}.".startswith(f"{owner}.")} == set()
+
+
 def test_only_config_reads_the_environment() -> None:
-    readers = {module for module, path in modules() if {"environ", "getenv"} & {getattr(node, "attr", "") for node in nodes(path)}}
-    assert readers == {"app.config"}
+    readers = {module for module in MODULES if {"environ", "getenv"} & {getattr(node, "attr", "") for node in nodes(module)}}
+    assert readers == {"app.service.config"}
+
+
+def test_the_first_level_is_the_table() -> None:
+    first = {".".join(module.split(".")[:2]) for module in MODULES}
+    assert first == {".".join(name.split(".")[:2]) for name in FLOORS}

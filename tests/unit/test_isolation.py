@@ -1,4 +1,4 @@
-"""What a container is told to be, what an engine is said to lack, and that the table of threats names tests that exist."""
+"""The settings of containers, the required capabilities of engines, and that the table of threats names tests that exist."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from app import config
-from app.dbt import isolation, probe
-from app.dbt.isolation import Limits, Policy, Spec
-from app.errors import ConfigurationError
+from app.core.errors import ConfigurationError
+from app.runner.docker import capabilities, isolation
+from app.runner.docker.isolation import ContainerSpec, Policy
+from app.runner.outcome import ContainerLimits
+from app.service import config
 
 ROOT = Path(__file__).parents[2]
 GOOD: dict[str, Any] = {
@@ -28,27 +29,27 @@ GOOD: dict[str, Any] = {
 }
 
 
-def spec(**changed: Any) -> Spec:
+def spec(**changed: Any) -> ContainerSpec:
     fields: dict[str, Any] = {"name": "n", "image": "i", "image_name": "i:1", "doing": "testing", "labels": {}}
-    return Spec(**{**fields, "limits": Limits(1.5, 512 << 20, 60.0, 64), **changed})
+    return ContainerSpec(**{**fields, "limits": ContainerLimits(1.5, 512 << 20, 60.0, 64), **changed})
 
 
-def test_nothing_of_the_host_is_handed_in() -> None:
+def test_a_container_gets_nothing_of_the_host() -> None:
     body = isolation.config(spec())
     host = body["HostConfig"]
     assert body["Env"] == []
     assert (body["User"], body["Hostname"]) == ("10001:10001", "dbt")
-    handed = {"Binds", "Mounts", "VolumesFrom", "Devices", "DeviceRequests", "CapAdd", "ExtraHosts", "Links", "Sysctls", "PortBindings"}
-    # The defaults of the engine: shared namespaces, open paths and unconfined profiles are only ever had by asking.
+    from_host = {"Binds", "Mounts", "VolumesFrom", "Devices", "DeviceRequests", "CapAdd", "ExtraHosts", "Links", "Sysctls", "PortBindings"}
+    # These keep the engine's defaults: shared namespaces, open paths and unconfined profiles have to be requested explicitly.
     shared = {"PidMode", "UTSMode", "UsernsMode", "MaskedPaths", "ReadonlyPaths", "CgroupParent", "GroupAdd", "OomKillDisable"}
-    assert not (handed | shared) & host.keys()
+    assert not (from_host | shared) & host.keys()
     assert (host["Privileged"], host["ReadonlyRootfs"], host["CapDrop"]) == (False, True, ["ALL"])
     assert (host["NetworkMode"], host["IpcMode"], host["CgroupnsMode"]) == ("none", "private", "private")
     assert host["SecurityOpt"] == ["no-new-privileges"]
     assert "Runtime" not in host
 
 
-def test_everything_that_a_container_can_take_is_bounded() -> None:
+def test_every_resource_of_a_container_is_limited() -> None:
     host = isolation.config(spec())["HostConfig"]
     assert host["Memory"] == host["MemorySwap"] == 512 << 20
     assert (host["NanoCpus"], host["PidsLimit"], host["OomScoreAdj"]) == (1_500_000_000, 64, 1000)
@@ -58,7 +59,7 @@ def test_everything_that_a_container_can_take_is_bounded() -> None:
     assert all({"nosuid", "nodev", "noexec"} <= {*options.split(",")} and "nr_inodes=" in options for options in host["Tmpfs"].values())
 
 
-def test_names_are_only_resolved_on_a_network_of_the_operator() -> None:
+def test_names_are_resolved_only_on_the_operators_network() -> None:
     assert isolation.config(spec())["HostConfig"]["Dns"] == ["127.0.0.1"]
     host = isolation.config(spec(network="packages"))["HostConfig"]
     assert host["NetworkMode"] == "packages"
@@ -77,63 +78,63 @@ def test_a_runtime_and_a_profile_are_passed_on() -> None:
         ({}, Policy(), None),
         ({}, Policy(runtime="runsc"), None),
         ({"OSType": "windows"}, Policy(), "Linux containers"),
-        ({"SecurityOptions": ["name=apparmor"]}, Policy(), "seccomp: any system call"),
-        ({"SecurityOptions": None}, Policy(seccomp="{}"), "seccomp: any system call"),
+        ({"SecurityOptions": ["name=apparmor"]}, Policy(), "seccomp: project code"),
+        ({"SecurityOptions": None}, Policy(seccomp="{}"), "seccomp: project code"),
         ({"SecurityOptions": ["name=seccomp,profile=unconfined"]}, Policy(), "a default seccomp profile"),
         ({"SecurityOptions": ["name=seccomp,profile=unconfined"]}, Policy(seccomp="{}"), None),
         ({"SecurityOptions": ["seccomp"]}, Policy(), None),
         ({"SecurityOptions": ["name=seccomp,profile=/etc/docker/own.json"]}, Policy(), None),
         ({"MemoryLimit": False}, Policy(), "a memory limit"),
         ({"CpuCfsQuota": False}, Policy(), "a CPU limit"),
-        ({"PidsLimit": False}, Policy(), "a limit of processes"),
+        ({"PidsLimit": False}, Policy(), "a process limit"),
         ({"PidsLimit": None}, Policy(), None),
         ({"Runtimes": None}, Policy(runtime="runsc"), "the runtime 'runsc'"),
         ({"Runtimes": {"runc": {}}}, Policy(runtime="runsc"), "the runtime 'runsc'"),
     ],
 )
-def test_what_an_engine_lacks_is_said_and_stops(changed: dict[str, Any], policy: Policy, words: str | None) -> None:
-    engine = probe.judge({**GOOD, **changed}, policy)
+def test_a_missing_capability_is_reported_and_stops_the_service(changed: dict[str, Any], policy: Policy, words: str | None) -> None:
+    engine = capabilities.judge({**GOOD, **changed}, policy)
     if words is None:
         assert engine.missing == ()
-        probe.require(engine, policy)
+        capabilities.require(engine, policy)
         return
-    [lack] = engine.missing
-    assert lack.text.startswith(words)
+    [missing] = engine.missing
+    assert missing.text.startswith(words)
     with pytest.raises(ConfigurationError) as caught:
-        probe.require(engine, policy)
+        capabilities.require(engine, policy)
     assert words in caught.value.user_text
     assert "FRESHET_ISOLATION=available" in caught.value.user_text
-    assert lack.remedy in caught.value.user_text
+    assert missing.remedy in caught.value.user_text
 
 
-def test_who_wants_to_go_on_without_is_told_and_let() -> None:
+def test_a_policy_that_is_not_strict_reports_a_missing_capability_and_goes_on() -> None:
     policy = Policy(strict=False)
-    engine = probe.judge({**GOOD, "MemoryLimit": False}, policy)
-    probe.require(engine, policy)
-    assert "MISSING a memory limit: one project can take all of the host's" in engine.line()
+    engine = capabilities.judge({**GOOD, "MemoryLimit": False}, policy)
+    capabilities.require(engine, policy)
+    assert "MISSING a memory limit: one project can use up the host's memory" in engine.line()
 
 
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
         ({}, "isolation: complete"),
-        ({"ServerVersion": "20.10.24+dfsg1"}, "keeps containers from vsock"),
+        ({"ServerVersion": "20.10.24+dfsg1"}, "blocks vsock"),
         ({"ServerVersion": "28.2.2"}, "isolation: complete"),
         ({"ServerVersion": "4.9.3"}, "isolation: complete"),
-        ({"SwapLimit": False}, "isolation: all that is needed (not there: a limit of swap)"),
-        ({"SecurityOptions": ["name=seccomp,profile=default", "name=userns"]}, "not there: AppArmor or SELinux"),
+        ({"SwapLimit": False}, "isolation: everything required (recommended, but missing: a swap limit)"),
+        ({"SecurityOptions": ["name=seccomp,profile=default", "name=userns"]}, "missing: AppArmor or SELinux"),
         ({"SecurityOptions": ["name=seccomp,profile=default", "name=selinux", "name=rootless"]}, "isolation: complete"),
-        ({"SecurityOptions": ["name=seccomp,profile=default", "name=selinux"]}, "not there: a user namespace"),
+        ({"SecurityOptions": ["name=seccomp,profile=default", "name=selinux"]}, "missing: a user namespace"),
     ],
 )
-def test_walls_that_would_be_good_to_have_stop_nothing(changed: dict[str, Any], words: str) -> None:
-    engine = probe.judge({**GOOD, **changed}, Policy())
-    probe.require(engine, Policy())
+def test_a_missing_recommendation_is_reported_and_stops_nothing(changed: dict[str, Any], words: str) -> None:
+    engine = capabilities.judge({**GOOD, **changed}, Policy())
+    capabilities.require(engine, Policy())
     assert words in engine.line()
 
 
-def test_an_engine_that_says_nothing_of_itself_is_not_trusted() -> None:
-    assert probe.judge({}, Policy()).missing != ()
+def test_an_engine_without_a_report_is_not_trusted() -> None:
+    assert capabilities.judge({}, Policy()).missing != ()
 
 
 @pytest.fixture
@@ -155,13 +156,13 @@ def test_strict_is_the_default(environment: pytest.MonkeyPatch) -> None:
     ("name", "value"),
     [("FRESHET_ISOLATION", "none"), ("FRESHET_CONTAINER_RUNTIME", "--privileged"), ("FRESHET_SECCOMP", "unconfined")],
 )
-def test_no_setting_takes_the_walls_away(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_no_setting_removes_the_isolation(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
     environment.setenv(name, value)
     with pytest.raises(ConfigurationError, match=name):
         config.read()
 
 
-def test_a_profile_is_read_from_its_file(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_seccomp_profile_is_read_from_its_file(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = tmp_path / "profile.json"
     path.write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}, indent=2))
     environment.setenv("FRESHET_SECCOMP", str(path))
@@ -169,7 +170,7 @@ def test_a_profile_is_read_from_its_file(environment: pytest.MonkeyPatch, tmp_pa
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]", '{"defaultAction": "SCMP_ACT_ALLOW"}', "{}"])
-def test_a_profile_that_confines_nothing_is_refused(environment: pytest.MonkeyPatch, tmp_path: Path, text: str | None) -> None:
+def test_a_seccomp_profile_that_allows_everything_is_rejected(environment: pytest.MonkeyPatch, tmp_path: Path, text: str | None) -> None:
     path = tmp_path / "profile.json"
     if text is not None:
         path.write_text(text)

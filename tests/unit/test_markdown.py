@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app.wording.markdown import code, cut, document, fenced, plain, prose, table
+from app.reports.markdown import code, cut, document, fenced, plain, prose, table
 from tests.unit.github_markdown import HOSTILE, READER, UNSEEN, assert_dead, code_in
 
 MARKER = "zq9"
@@ -24,13 +24,13 @@ def every(text: str) -> list[str]:
 @pytest.mark.parametrize(
     "text", ["@x", "#1", "a/b#1", "GH-1", "www.x.y", "a@x.y", "![x](/y)", "<b>", ":tada:", "a\u202e", "1. x", "- [ ] x"]
 )
-def test_the_reader_of_these_tests_notices_what_is_live(text: str) -> None:
+def test_the_parser_of_these_tests_finds_live_markup(text: str) -> None:
     with pytest.raises(AssertionError):
         assert_dead(text)
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_what_a_stranger_wrote_stays_in_code(text: str) -> None:
+def test_untrusted_text_stays_in_code(text: str) -> None:
     for markdown in every(text):
         assert_dead(markdown, MARKER)
     for sentence in (
@@ -66,7 +66,7 @@ def test_a_table_keeps_its_cells(one: str, other: str) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(TEXT)
-def test_plain_text_hides_nothing_and_stays_what_it_was(text: str) -> None:
+def test_plain_text_hides_nothing_and_is_stable(text: str) -> None:
     assert not UNSEEN.search(plain(text))
     assert "\n" not in plain(text)
     assert plain(plain(text)) == plain(text)
@@ -75,10 +75,11 @@ def test_plain_text_hides_nothing_and_stays_what_it_was(text: str) -> None:
         assert UNSEEN.search(text) or plain(text) == text
 
 
-def test_a_sentence_of_ours_reads_as_it_was_written() -> None:
+def test_prose_keeps_ordinary_sentences() -> None:
     sentence = "the profile `shop` in `t/profiles.yml` (see there), over 600 s of 1.11 and 2,000 files: don't."
     assert prose(sentence) == sentence
     assert code_in(prose("While fetching octo/shop at 1a2b3c4: gone.")) == ["octo/shop", "1a2b3c4"]
+    assert prose("ref() points nowhere (see ref('a')).") == "`ref()` points nowhere (see `ref('a')`)."
 
 
 @pytest.mark.parametrize("text", ["models/a.sql", "a b", "{{ ref('x') }}", "état.sql", "日本語/模型.sql"])
@@ -87,7 +88,7 @@ def test_names_are_shown_as_they_are(text: str) -> None:
     assert code_in(fenced(text, 1000)) == [f"{text}\n"]
 
 
-def test_cutting_counts_bytes_and_leaves_nothing_open() -> None:
+def test_cutting_counts_bytes_and_closes_code_blocks() -> None:
     assert cut("é" * 10, 9) == "ééé…"
     assert cut("abc", 3) == "abc"
     block = fenced("```\nx\n" * 5000, 1000)
@@ -96,11 +97,11 @@ def test_cutting_counts_bytes_and_leaves_nothing_open() -> None:
     assert len(fenced("`" * 100_000, 1000).encode()) <= 1000
 
 
-def test_a_document_holds_whole_blocks_only() -> None:
+def test_a_document_contains_whole_blocks_only() -> None:
     blocks = ["first", "", fenced("x" * 400, 1000), fenced("y" * 400, 1000)]
     made = document(blocks, 600)
     assert len(made.encode()) <= 600
     assert "xxx" in made
     assert "yyy" not in made
-    assert made.endswith("… the page has the rest.")
+    assert made.endswith("… see the details page for the rest.")
     assert document(["a", "", "b"], 600) == "a\n\nb"

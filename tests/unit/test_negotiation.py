@@ -1,4 +1,4 @@
-"""What `Accept` prefers."""
+"""Content negotiation by `Accept`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.web.negotiation import accepted
+from app.web.http.negotiation import preferred
 
 OFFERED = ["application/json", "text/csv", "text/vnd.graphviz", "application/vnd.openlineage+json"]
 
@@ -38,10 +38,10 @@ OFFERED = ["application/json", "text/csv", "text/vnd.graphviz", "application/vnd
         ("application/vnd.openlineage+json", "application/vnd.openlineage+json"),
     ],
 )
-def test_the_most_exact_range_decides_and_the_heaviest_wins(accept: str, expected: str | None) -> None:
-    assert accepted(accept, OFFERED) == expected
+def test_the_most_specific_range_sets_the_weight_and_the_highest_weight_wins(accept: str, expected: str | None) -> None:
+    assert preferred(accept, OFFERED) == expected
 
 
 @given(st.text(alphabet='texcsv/*;q=01.5, "\\\t\xff', max_size=60))
-def test_whatever_is_sent_there_is_an_answer(accept: str) -> None:
-    assert accepted(accept, OFFERED) in (*OFFERED, None)
+def test_any_header_is_accepted(accept: str) -> None:
+    assert preferred(accept, OFFERED) in (*OFFERED, None)

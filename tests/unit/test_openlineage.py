@@ -1,4 +1,4 @@
-"""OpenLineage's events, made again from our JSON by the classes of its own client, which are generated from the published schema."""
+"""Our events are loaded into the classes of OpenLineage's client, which are generated from the published schema."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import orjson
@@ -24,12 +23,12 @@ from openlineage.client.facet_v2 import (
 )
 from openlineage.client.serde import Serde
 
-from app.formats import openlineage
-from app.formats.openlineage import MOST_PASSED, Links
-from app.graph import Graph, Part, ShownNode
+from app.lineage.formats import openlineage
+from app.lineage.formats.openlineage import MAX_PASSED_THROUGH, OpenLineageLinks
+from app.lineage.graph import Graph, GraphFilter, GraphNode
 from tests.unit.test_formats import HEADING, NAMES
 
-LINKS = Links("https://freshet.example.com", "https://github.com/octo/shop")
+LINKS = OpenLineageLinks("https://github.com/octo/shop")
 COLUMN = {"name": "id", "data_type": "integer", "description": "The key.", "tests": []}
 FACETS: dict[tuple[str, str], type] = {
     ("run", "processing_engine"): processing_engine_run.ProcessingEngineRunFacet,
@@ -61,29 +60,29 @@ def table(unique_id: str, **more: Any) -> dict[str, Any]:
 def events(
     contents: list[dict[str, Any]], upstream: dict[str, list[str]], *, warehouse: str | None = None, **above: Any
 ) -> list[dict[str, Any]]:
-    shown = [ShownNode(one["unique_id"], one["resource_type"], one["name"], one["package_name"], orjson.dumps(one)) for one in contents]
-    selection = Graph(shown, [upstream.get(one.unique_id, []) for one in shown]).select(Part())
-    text = b"".join(openlineage.texts(replace(HEADING, **above), selection, replace(LINKS, warehouse=warehouse)))
+    shown = [GraphNode(one["unique_id"], one["resource_type"], one["name"], one["package_name"], orjson.dumps(one)) for one in contents]
+    selection = Graph(shown, [upstream.get(one.unique_id, []) for one in shown]).select(GraphFilter())
+    text = b"".join(openlineage.render(replace(HEADING, **above), selection, replace(LINKS, warehouse=warehouse)))
     found: list[dict[str, Any]] = json.loads(text)
     return found
 
 
 def facets(of: str, given: dict[str, Any]) -> dict[str, Any]:
-    return {name: facet(FACETS[of, name], told) for name, told in given.items()}
+    return {name: facet(FACETS[of, name], raw) for name, raw in given.items()}
 
 
-def facet(kind: type, told: dict[str, Any]) -> Any:
-    fields = {name: value for name, value in told.items() if not name.startswith("_")}
+def facet(kind: type, raw: dict[str, Any]) -> Any:
+    fields = {name: value for name, value in raw.items() if not name.startswith("_")}
     if "fields" in fields:
         fields["fields"] = [schema_dataset.SchemaDatasetFacetFields(**one) for one in fields["fields"]]
-    return kind(**fields, producer=told["_producer"])  # the client names the schema itself
+    return kind(**fields, producer=raw["_producer"])  # the client names the schema itself
 
 
-def dataset(kind: type, told: dict[str, Any]) -> Any:
-    return kind(namespace=told["namespace"], name=told["name"], facets=facets("dataset", told["facets"]))
+def dataset(kind: type, raw: dict[str, Any]) -> Any:
+    return kind(namespace=raw["namespace"], name=raw["name"], facets=facets("dataset", raw["facets"]))
 
 
-def made_again(event: dict[str, Any]) -> Any:
+def round_trip(event: dict[str, Any]) -> Any:
     """The event as the client writes it, from typed parts."""
     run, job = event["run"], event["job"]
     typed = event_v2.RunEvent(
@@ -99,7 +98,7 @@ def made_again(event: dict[str, Any]) -> Any:
 
 
 def bare(value: Any) -> Any:
-    """A value without what is empty: the client writes lists and mappings that nobody gave it."""
+    """Without empty values: the client writes lists and mappings that were not set."""
     if isinstance(value, list):
         return [bare(one) for one in value]
     return {name: bare(one) for name, one in value.items() if one not in ({}, [])} if isinstance(value, dict) else value
@@ -124,14 +123,14 @@ UPSTREAM = {
 }
 
 
-def test_every_event_is_what_the_published_schema_says() -> None:
+def test_every_event_matches_the_published_schema() -> None:
     found = events(SHOP, UPSTREAM)
     assert found
     for event in found:
-        assert bare(made_again(event)) == bare(event)
+        assert bare(round_trip(event)) == bare(event)
 
 
-def test_each_table_that_dbt_makes_is_a_job_with_what_it_is_made_of() -> None:
+def test_each_table_that_dbt_builds_is_a_job_with_its_inputs() -> None:
     def names(datasets: list[dict[str, Any]]) -> list[str]:
         return [one["name"] for one in datasets]
 
@@ -139,23 +138,24 @@ def test_each_table_that_dbt_makes_is_a_job_with_what_it_is_made_of() -> None:
     assert {
         name: ([one["name"] for one in event["inputs"]], [one["name"] for one in event["outputs"]]) for name, event in found.items()
     } == {
-        "shop.seed.shop.rates": ([], ["db.main.rates"]),
-        "shop.model.shop.orders": (["db.main.orders", "db.main.rates", "db.main.days"], ["db.main.orders"]),
-        "shop.snapshot.shop.orders_history": (["db.main.orders"], ["db.main.orders_history"]),
-        "shop.model.utils.days": ([], ["db.main.days"]),
+        "db.main.shop.rates": ([], ["db.main.rates"]),
+        "db.main.shop.orders": (["db.main.orders", "db.main.rates", "db.main.days"], ["db.main.orders"]),
+        "db.main.shop.orders_history.snapshot": (["db.main.orders"], ["db.main.orders_history"]),
+        "db.main.utils.days": ([], ["db.main.days"]),
     }
-    orders = found["shop.model.shop.orders"]
+    orders = found["db.main.shop.orders"]
     assert (orders["eventType"], orders["eventTime"]) == ("COMPLETE", "2026-11-02T09:00:09.120000Z")
-    assert orders["job"]["namespace"] == "https://github.com/octo/shop/transform"
+    assert orders["job"]["namespace"] == "dbt"
+    assert orders["producer"] == orders["job"]["facets"]["jobType"]["_producer"] == "pkg:generic/freshet"
     where = orders["job"]["facets"]["sourceCodeLocation"]
     assert where["url"] == f"https://github.com/octo/shop/blob/{HEADING.sha}/transform/models/orders.sql"
-    assert "sourceCodeLocation" not in found["shop.model.utils.days"]["job"]["facets"], "a package's files are not in the repository"
+    assert "sourceCodeLocation" not in found["db.main.utils.days"]["job"]["facets"], "a package's files are not in the repository"
     assert orders["outputs"][0]["facets"]["schema"]["fields"] == [{"name": "id", "type": "integer", "description": "The key."}]
     assert orders["inputs"][0]["facets"]["schema"]["fields"] == [{"name": "id"}]
     assert orders["outputs"][0]["facets"]["documentation"]["description"] == "One row for each order."
 
 
-def test_the_same_extraction_is_the_same_run_and_every_job_has_its_own() -> None:
+def test_run_ids_are_stable_and_differ_between_jobs() -> None:
     once, again = events(SHOP, UPSTREAM), events(SHOP, UPSTREAM)
     runs = [UUID(event["run"]["runId"]) for event in once]
     assert len(set(runs)) == len(runs)
@@ -165,39 +165,61 @@ def test_the_same_extraction_is_the_same_run_and_every_job_has_its_own() -> None
 
 @pytest.mark.parametrize(
     ("adapter_type", "namespace"),
-    [("bigquery", "bigquery"), ("Snowflake", "snowflake"), ("my adapter", "my-adapter"), (None, "unknown"), ('"; x', "unknown")],
+    [
+        ("bigquery", "bigquery"),
+        ("Snowflake", "snowflake"),
+        ("athena", "awsathena"),
+        ("sqlserver", "mssql"),
+        ("my adapter", "my-adapter"),
+        (None, "unknown"),
+        ('"; x', "unknown"),
+    ],
 )
-def test_the_namespace_of_datasets_is_the_adapters_name(adapter_type: str | None, namespace: str) -> None:
+def test_the_namespace_of_datasets_is_the_scheme_without_an_invented_host(adapter_type: str | None, namespace: str) -> None:
     for event in events(SHOP, UPSTREAM, adapter_type=adapter_type):
         for one in [*event["inputs"], *event["outputs"]]:
             assert one["namespace"] == one["facets"]["dataSource"]["name"] == namespace
-            assert urlsplit(one["facets"]["dataSource"]["uri"]).scheme == namespace
+            assert "uri" not in one["facets"]["dataSource"]
 
 
-def test_who_knows_the_warehouse_names_it() -> None:
+def test_the_caller_can_set_the_namespace_of_datasets() -> None:
     for event in events(SHOP, UPSTREAM, warehouse="snowflake://acme-prod"):
         [one] = event["outputs"]
         source = one["facets"]["dataSource"]
         assert (one["namespace"], source["name"], source["uri"]) == ("snowflake://acme-prod",) * 3
 
 
-def test_a_project_without_a_name_or_a_directory_is_told_too() -> None:
+def test_tables_without_a_known_name_are_jobs_but_no_datasets() -> None:
+    unknown = {"relation_name": None, "relation_name_source": "placeholder"}
+    contents = [table("source.shop.raw.orders"), table("model.shop.base", **unknown), table("model.shop.orders")]
+    upstream = {"model.shop.base": ["source.shop.raw.orders"], "model.shop.orders": ["model.shop.base"]}
+    found = events([*contents, table("model.shop.more", **unknown)], {**upstream, "model.shop.more": ["model.shop.orders"]})
+    assert {
+        event["job"]["name"]: ([one["name"] for one in event["inputs"]], [one["name"] for one in event["outputs"]]) for event in found
+    } == {
+        "shop.base": (["db.main.orders"], []),
+        "db.main.shop.orders": ([], ["db.main.orders"]),
+        "shop.more": (["db.main.orders"], []),
+    }
+
+
+def test_a_project_without_name_and_directory_has_events() -> None:
     [event] = events([table("model.shop.a")], {}, project_name=None, project_dir="", stale=True)
-    assert (event["job"]["namespace"], event["job"]["name"]) == ("https://github.com/octo/shop", "shop.model.shop.a")
+    assert (event["job"]["namespace"], event["job"]["name"]) == ("dbt", "db.main.shop.a")
 
 
 @given(NAMES, NAMES)
-def test_whatever_names_are_the_events_are_of_the_schema(name: str, text: str) -> None:
+def test_events_match_the_schema_for_all_names(name: str, text: str) -> None:
     own = {"original_file_path": name, "description": text, "columns": [COLUMN | {"name": name, "description": text}]}
     [event] = events([table("model.shop.a", **own, relation_name=name or "a")], {}, project_dir=name)
-    assert bare(made_again(event)) == bare(event)
+    assert bare(round_trip(event)) == bare(event)
     where = event["job"]["facets"].get("sourceCodeLocation", {"url": "https://x"})["url"]
     assert where.isascii()
     assert " " not in where
 
 
-def test_a_long_way_through_what_has_no_table_comes_to_an_end() -> None:
-    ids = [f"model.shop.m{number:05}" for number in range(2 * MOST_PASSED)]
+def test_passing_through_nodes_without_a_table_is_bounded() -> None:
+    ids = [f"model.shop.m{number:05}" for number in range(2 * MAX_PASSED_THROUGH)]
     contents = [table(one, relation_name=None) for one in ids[:-1]] + [table(ids[-1])]
     [event] = events(contents, {down: [up] for up, down in pairwise(ids)})
     assert event["inputs"] == []

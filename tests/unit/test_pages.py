@@ -10,17 +10,19 @@ import jinja2
 import pytest
 from aiohttp import web
 
-from app.jobs import Connection, Extraction, Problem, Repository
-from app.remarks import Remark
-from app.web import pages
-from app.web.models.connections import ConnectionView
-from app.web.models.extractions import ExtractionView
+from app.core.models.annotations import Annotation
+from app.core.models.connections import Connection
+from app.core.models.extractions import Extraction, Problem
+from app.core.models.github import Repository
+from app.web.api.schemas.connections import ConnectionView
+from app.web.api.schemas.extractions import ExtractionView
+from app.web.pages import extraction
 from tests.unit.github_markdown import HOSTILE, UNSEEN
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 REPOSITORY = Repository(7, "octo/shop", 3, "main")
 FAILED = Extraction("e1", 1, "c1", REPOSITORY, "main", "d" * 40, "t", "failed", "push", NOW)
-OURS = {"h1", "h2", "p", "code", "pre", "section", "ul", "li", "table", "tr", "th", "td", "header", "div"}
+OURS = {"h1", "h2", "p", "code", "pre", "section", "ul", "li", "table", "tr", "th", "td", "strong"}
 
 
 class Reader(HTMLParser):
@@ -42,12 +44,12 @@ class Reader(HTMLParser):
 @cache
 def templates() -> jinja2.Environment:
     web_app = web.Application()
-    pages.set_up(web_app)
+    extraction.set_up(web_app)
     return aiohttp_jinja2.get_env(web_app)
 
 
 def render(found: Extraction) -> str:
-    return templates().get_template("_extraction.html").render(pages._context(found))
+    return templates().get_template("_extraction.html").render(extraction._context(found))
 
 
 def result(text: str) -> dict[str, object]:
@@ -67,8 +69,8 @@ def result(text: str) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_nothing_that_a_stranger_named_works_on_a_page(text: str) -> None:
-    remarks = (Remark("failure", text, text, text, 3), Remark("notice", text, f"{text}\n\n{text}"))
+def test_hostile_names_are_harmless_on_a_page(text: str) -> None:
+    remarks = (Annotation("failure", text, text, text, 3), Annotation("notice", text, f"{text}\n\n{text}"))
     problem = Problem(text, f"While `{text}`: {text}", text, text, text, 3, remarks=remarks)
     for found in (replace(FAILED, problem=problem), replace(FAILED, status="succeeded", result=result(text))):
         read = Reader(render(found))
@@ -77,29 +79,29 @@ def test_nothing_that_a_stranger_named_works_on_a_page(text: str) -> None:
         assert not UNSEEN.search(read.text)
 
 
-def test_a_page_shows_what_was_inferred_and_invented() -> None:
+def test_a_page_shows_notes_and_placeholders() -> None:
     read = Reader(render(replace(FAILED, status="succeeded", result=result("shop"))))
     assert "the profile shop of shop" in read.text
     assert 'vars:\n  shop: "shop"' in read.text
     assert "`" not in read.text
 
 
-def test_what_was_kept_before_is_still_shown() -> None:
+def test_results_of_early_versions_are_still_shown() -> None:
     old = {key: value for key, value in result("shop").items() if key not in ("placeholders", "remarks")}
-    assert "What was found" in render(replace(FAILED, status="succeeded", result=old))
+    assert "<h2>Lineage</h2>" in render(replace(FAILED, status="succeeded", result=old))
 
 
-def test_a_stale_lineage_says_why() -> None:
+def test_a_stale_message_has_the_reason() -> None:
     connection = Connection("c1", REPOSITORY, "t", None, NOW, head_sha="d" * 40, lineage_sha="a" * 40)
     connection = replace(connection, head_status="failed", head_problem="A YAML file cannot be read")
-    words = "The lineage is of `aaaaaaa`; the newest commit is `ddddddd`. A YAML file cannot be read."
-    assert pages.stale_words(FAILED, connection) == words
-    assert pages.stale_words(replace(FAILED, branch="other"), connection) is None
-    assert pages.stale_words(FAILED, replace(connection, lineage_sha="d" * 40)) is None
+    words = "The lineage is that of commit `aaaaaaa`; the newest commit is `ddddddd`. A YAML file cannot be read."
+    assert extraction.stale_warning(FAILED, connection) == words
+    assert extraction.stale_warning(replace(FAILED, branch="other"), connection) is None
+    assert extraction.stale_warning(FAILED, replace(connection, lineage_sha="d" * 40)) is None
     assert ConnectionView(**ConnectionView.fields_of(connection)).stale_reason == "A YAML file cannot be read"
 
 
-def test_the_api_tells_a_problem_place_by_place() -> None:
-    problem = Problem("t", "m", remarks=(Remark("failure", "t", "m", "a.sql", 3),))
+def test_the_api_returns_the_annotations_of_a_problem() -> None:
+    problem = Problem("t", "m", remarks=(Annotation("failure", "t", "m", "a.sql", 3),))
     shown = ExtractionView.of(replace(FAILED, problem=problem)).model_dump()["error"]
     assert shown["remarks"] == [{"level": "failure", "title": "t", "message": "m", "path": "a.sql", "line": 3}]

@@ -1,4 +1,4 @@
-"""The parts of the runner that decide what may be skipped: which changes keep to themselves, and what is certainly valid."""
+"""The parts of the program in the runner image that decide what can be skipped: safe changes, and certainly valid data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ sources:
 
 
 def stops(before: str, now: str) -> bool:
-    return changes.in_the_way(["models/s.yml"], KINDS, {"models/s.yml": (before, now)}, yaml.safe_load) is not None
+    return changes.needing_full_parse(["models/s.yml"], KINDS, {"models/s.yml": (before, now)}, yaml.safe_load) is not None
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def stops(before: str, now: str) -> bool:
         ("{name: t}", "{name: t, description: new}"),
     ],
 )
-def test_what_yaml_says_of_a_name_keeps_to_that_name(old: str, new: str) -> None:
+def test_yaml_about_one_name_is_a_safe_change(old: str, new: str) -> None:
     assert not stops(BEFORE, BEFORE.replace(old, new))
 
 
@@ -57,17 +57,17 @@ def test_what_yaml_says_of_a_name_keeps_to_that_name(old: str, new: str) -> None
         (BEFORE, ""),
     ],
 )
-def test_what_yaml_says_of_others_wants_a_full_parse(old: str, new: str) -> None:
+def test_yaml_about_several_names_needs_a_full_parse(old: str, new: str) -> None:
     assert stops(BEFORE, BEFORE.replace(old, new))
 
 
-def test_only_files_that_make_nodes_of_their_own_may_change() -> None:
-    assert changes.in_the_way(["models/a.sql"], KINDS, {}, yaml.safe_load) is None
+def test_only_changes_of_files_with_their_own_nodes_are_safe() -> None:
+    assert changes.needing_full_parse(["models/a.sql"], KINDS, {}, yaml.safe_load) is None
     for path in ("macros/m.sql", "both.sql", "unknown.txt"):
-        assert changes.in_the_way(["models/a.sql", path], KINDS, {}, yaml.safe_load) == path
+        assert changes.needing_full_parse(["models/a.sql", path], KINDS, {}, yaml.safe_load) == path
 
 
-def test_a_file_that_comes_or_goes_wants_a_full_parse() -> None:
+def test_an_added_or_removed_file_needs_a_full_parse() -> None:
     assert changes.changed({"a": "1", "b": "2"}, {"a": "1", "b": "3"}) == ["b"]
     assert changes.changed({"a": "1"}, {"a": "1", "b": "2"}) is None
     assert changes.changed({"a": "1", "b": "2"}, {"a": "1"}) is None
@@ -88,7 +88,7 @@ def test_a_file_that_comes_or_goes_wants_a_full_parse() -> None:
         ({"type": "string", "pattern": "^x"}, ["xa"], ["a"]),
         ({"$ref": "#/definitions/list"}, [{}, {"next": {}}], [{"next": 1}]),
         ({"title": "t", "default": 1}, [1, "a"], []),
-        # What it does not know of, it leaves to others.
+        # Unknown keywords are left to dbt's own validator.
         ({"type": "integer", "minimum": 1}, [], [2]),
         ({"const": 1}, [], [1]),
         (False, [], [1]),
@@ -96,19 +96,19 @@ def test_a_file_that_comes_or_goes_wants_a_full_parse() -> None:
         ({"$ref": "https://example.com/"}, [], [1]),
     ],
 )
-def test_only_what_is_certainly_valid_is_called_valid(of: Any, valid: list[Any], doubtful: list[Any]) -> None:
+def test_only_certainly_valid_values_are_valid(of: Any, valid: list[Any], doubtful: list[Any]) -> None:
     nested = {"type": "object", "properties": {"next": {"$ref": "#/definitions/list"}}}
     check = schema.checker(of, {"definitions": {"list": nested}})
     assert [value for value in [*valid, *doubtful] if check(value)] == valid
 
 
-def test_the_examples_in_the_runner_hold() -> None:
+def test_the_doctests_of_the_program_pass() -> None:
     assert doctest.testmod(schema) == (0, 2)
 
 
 @given(st.lists(st.binary(min_size=16, max_size=16), unique_by=lambda digest: digest[:8], min_size=2))
-def test_times_of_files_tell_contents_apart(digests: list[bytes]) -> None:
+def test_modification_times_differ_with_the_contents(digests: list[bytes]) -> None:
     times = [tree._time_of(digest) for digest in digests]
-    # As dbt has them: seconds, as a floating point number.
+    # Like dbt: seconds as a floating point number.
     assert len({time / 1e9 for time in times}) == len(set(times))
     assert all(0 <= time < 1 << 63 for time in times)

@@ -1,4 +1,4 @@
-"""The way to an engine, against a server that answers like one."""
+"""Connecting to an engine, with a server that answers like one."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import aiodocker
 import pytest
 from aiohttp import web
 
-from app.dbt import engine
-from app.errors import ConfigurationError, EngineUnavailableError
+from app.core.errors import ConfigurationError, EngineUnavailableError
+from app.runner.docker import engine
 
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory as `DOCKER_CERT_PATH` names: one key and certificate for both sides, which is its own authority."""
+    """A directory for `DOCKER_CERT_PATH`, with one self-signed certificate for both sides."""
     directory = tmp_path_factory.mktemp("certificates")
     request = (
         "req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout key.pem -out cert.pem"
@@ -50,12 +50,12 @@ async def version(docker: aiodocker.Docker) -> str:
         return str((await docker.version())["Version"])
 
 
-async def test_tcp_without_tls() -> None:
+async def test_tcp_is_used_without_tls() -> None:
     async with engine_like() as host, engine.connect(host) as docker:
         assert await version(docker) == "99.0"
 
 
-async def test_tcp_with_tls_shows_and_checks_certificates(certificates: Path) -> None:
+async def test_tcp_with_tls_presents_and_checks_certificates(certificates: Path) -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(certificates / "ca.pem"))
     context.load_cert_chain(certificates / "cert.pem", certificates / "key.pem")
     context.verify_mode = ssl.CERT_REQUIRED
@@ -75,7 +75,7 @@ async def test_a_server_with_another_certificate_is_not_trusted(certificates: Pa
             await version(docker)
 
 
-async def test_certificates_that_cannot_be_read_name_their_setting(tmp_path: Path) -> None:
+async def test_unreadable_certificates_are_an_error_that_names_the_setting(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("not one")
     with pytest.raises(ConfigurationError, match=str(tmp_path)) as caught:
         async with engine.connect("tcp://localhost:1", tls_verify=True, cert_path=tmp_path):
@@ -83,13 +83,20 @@ async def test_certificates_that_cannot_be_read_name_their_setting(tmp_path: Pat
     assert "DOCKER_CERT_PATH" in caught.value.user_text
 
 
-async def test_another_kind_of_host_is_refused() -> None:
+async def test_another_kind_of_host_is_an_error() -> None:
     with pytest.raises(ConfigurationError, match="DOCKER_HOST"):
         async with engine.connect("ssh://somewhere"):
             pass
 
 
-async def test_nothing_listening_is_unavailable() -> None:
+async def test_an_address_without_a_server_is_unavailable() -> None:
     async with engine.connect("tcp://127.0.0.1:1") as docker:
         with pytest.raises(EngineUnavailableError, match="does not answer"):
             await version(docker)
+
+
+@pytest.mark.parametrize("host", ["tcp://", "tcp://:2375", "tcp://docker:port", "unix://docker.sock", "docker:2375", "ssh://docker"])
+async def test_an_address_without_a_host_or_a_path_names_the_variable(host: str) -> None:
+    with pytest.raises(ConfigurationError, match="DOCKER_HOST"):
+        async with engine.connect(host):
+            pass

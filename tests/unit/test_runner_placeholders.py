@@ -1,4 +1,4 @@
-"""The parts of the program in the runner image that know nothing of dbt: finding what asks for a value, and inventing one."""
+"""The parts of the program in the runner image that find uses of missing values, and choose placeholders."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.dbt.command import MAX_HEADER, Result
+from app.runner.job_protocol import MAX_HEADER, Result
 
-RUNNER = Path(__file__).parents[2] / "app" / "dbt" / "runner"
+RUNNER = Path(__file__).parents[2] / "app" / "runner" / "program"
 
 
 def load(name: str) -> ModuleType:
-    """Return a module of the runner, which is no package of ours."""
+    """Load a module of the program, which is not part of the package `app`."""
     spec = importlib.util.spec_from_file_location(name, RUNNER / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -31,7 +31,7 @@ def load(name: str) -> ModuleType:
     return module
 
 
-scan, guess, result = load("freshet_scan"), load("freshet_guess"), load("freshet_result")
+entries, scan, guess, result = (load(f"freshet_{name}") for name in ("entries", "scan", "placeholder_values", "result"))
 
 
 @pytest.mark.parametrize(
@@ -48,19 +48,76 @@ scan, guess, result = load("freshet_scan"), load("freshet_guess"), load("freshet
         ("{% if var('V') > 3 %}", "number"),
         ("{% if 3 <= var('V') %}", "number"),
         ("{% set n = var('V') %}{% if n >= 2 %}", "number"),
+        ("{{ var('V') * other }}", "number"),
+        ("{{ 3 * var('V') }}", "number"),
+        ("{{ n - var('V') }}", "number"),
+        ("{% if var('V') | length > 0 %}", "list"),
+        ("{{ var('V')[0] }}", "items"),
+        ("{{ var('V') | first }}", "items"),
+        ("{{ var('V')[:4] }}", None),
+        ("{{ var('V').upper() }}", None),
+        ("{{ var('V')['a'] }}", "dict"),
+        ("{{ var('V').a }}", "dict"),
+        ("{{ var('V').get('a') }}", "dict"),
+        ("{{ (var('V'))[target.name] }}", "dict"),
+        ("{% set v = var('V') %}{{ v.a }}", "dict"),
+        ("{{ fromjson(var('V'))['a'] }}", "json"),
+        ("{{ config(enabled=var('V')) }}", "bool"),
         ("models:\n  +enabled: \"{{ var('V') }}\"", "bool"),
         ("{{ var('V') | as_bool }}", "bool"),
         ("{% if var('V') == true %}", "bool"),
         ("{% for k, v in var('V').items() %}", "dict"),
         ("{{ fromjson(var('V')) }}", "json"),
+        ("sources:\n  - schema: \"pr_{{ var('V') }}\"", "name"),
+        ("{{ config(tags=['a'], alias='pr_' ~ var('V')) }}", "name"),
+        ("{% macro generate_schema_name(a, b) %}{{ b }}" + "-" * 200 + "{{ var('V') }}{% endmacro %}", "name"),
+        ("{% macro generate_schema_name(a, b) %}{{ 'pr_%d' % (var('V') | int) }}{% endmacro %}", "number"),
         ("{{ var('V') }}", None),
         ("{% if var('V') == 'a' %}", None),
         ("{% if var('V') %}", None),
     ],
 )
-def test_the_kind_of_a_value_is_read_off_its_use(text: str, wants: str | None) -> None:
+def test_the_type_of_a_value_follows_from_its_use(text: str, wants: str | None) -> None:
     [use] = scan.read(text, "models/a.sql")
     assert (use.name, use.wants) == ("V", wants)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("{{ var('V')['staging'] }}", {"staging": "freshetunknown_staging"}),
+        ("schema: '{{ var(''V'')[''raw''] }}'", {"raw": "freshetunknown_raw"}),
+        ('schema: "{{ var(\\"V\\")[\\"raw\\"] }}"', {"raw": "freshetunknown_raw"}),
+        ("{% for x in var('V').europe %}", {"europe": []}),
+        ("{% if 'a' in var('V')['names'] %}", {"names": []}),
+        ("{% if var('V').on %}", {"on": False}),
+        ("enabled: \"{{ var('V').on }}\"", {"on": True}),
+        ("{{ var('V')['days'] + 1 }}", {"days": 1}),
+        ("{{ var('V').a['b'].c }} {{ var('V').a.d }}", {"a": {"b": {"c": "freshetunknown_c"}, "d": "freshetunknown_d"}}),
+        ("{{ var('V').get('a') }} {{ var('V').get('b', 1) }}", {"a": "freshetunknown_a"}),
+        ("{% set v = var('V').eu %}{% for x in v.list %}{{ v.name }}", {"eu": {"list": [], "name": "freshetunknown_name"}}),
+        ("{{ var('V')[0].name }}", [{"name": "freshetunknown_name"}]),
+        ("{% for x in var('V') %}{% endfor %}{{ var('V')[0] }}", []),
+        ("{{ fromjson(var('V'))['a'] }}", '{"a": "freshetunknown_a"}'),
+    ],
+)
+def test_a_value_has_the_entries_that_are_read(text: str, value: object) -> None:
+    uses = scan.read(text, "a.yml")
+    found = guess.var("V", scan.strongest({use.wants for use in uses}), tuple(entry for use in uses for entry in use.entries))
+    assert found == value
+
+
+def test_a_mapping_has_entries_for_computed_keys_too() -> None:
+    [use] = scan.read("{{ var('V')[target.name]['schema'] }}", "a.sql")
+    value = guess.copied(guess.var("V", use.wants, use.entries))
+    assert (value["prod"], dict(value)) == ({"schema": "freshetunknown_schema"}, {})
+    assert guess.shown(value) == "{}"
+    assert guess.shown("{}") == '"{}"'
+
+
+def test_reading_entries_takes_linear_time() -> None:
+    for piece in ("[a", ".a", "['a']", "[(", ". get ( "):
+        scan.read("{{ var('V')" + piece * (200_000 // len(piece)), "a.sql")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +134,7 @@ def test_the_kind_of_a_value_is_read_off_its_use(text: str, wants: str | None) -
         ("var('X')", True),
     ],
 )
-def test_a_default_is_seen(text: str, needed: bool) -> None:  # noqa: FBT001 - a parameter
+def test_a_default_is_recognized(text: str, needed: bool) -> None:  # noqa: FBT001 - a parameter
     assert [(use.name, use.needed) for use in scan.read(text, "a.yml")] == [("X", needed)]
 
 
@@ -93,7 +150,7 @@ def test_comments_do_not_move_lines() -> None:
     assert use.line == 4
 
 
-def test_files_are_the_projects_own_or_a_packages(tmp_path: Path) -> None:
+def test_files_of_packages_are_told_from_the_projects_own(tmp_path: Path) -> None:
     files = {
         "shop/dbt_project.yml": "a: \"{{ env_var('A') }}\"",
         "shop/profiles.yml": "b: \"{{ env_var('B') }}\"",
@@ -128,19 +185,19 @@ def test_files_are_the_projects_own_or_a_packages(tmp_path: Path) -> None:
         ("DBT_DISABLE_TESTS", "False"),
         ("START_DATE", "2020-01-01"),
         ("MAX_DATE", "2020-01-01"),
-        ("UPDATED", "updated"),
-        ("SNOWFLAKE-Schema.Name", "snowflake_schema_name"),
-        ("2ND_DB", "_2nd_db"),
-        ("DBT", "dbt"),
-        ("…", "placeholder"),
+        ("UPDATED", "freshetunknown_updated"),
+        ("SNOWFLAKE-Schema.Name", "freshetunknown_snowflake_schema_name"),
+        ("2ND_DB", "freshetunknown_2nd_db"),
+        ("DBT", "freshetunknown_dbt"),
+        ("…", "freshetunknown"),
     ],
 )
-def test_a_name_alone_says_something(name: str, value: str) -> None:
+def test_a_name_alone_suggests_a_type(name: str, value: str) -> None:
     assert guess.env_var(name, None) == value
 
 
 @given(st.text(max_size=300), st.sampled_from([None, "list", "dict", "json", "number", "bool"]))
-def test_a_text_may_stand_for_a_schema(name: str, wants: str | None) -> None:
+def test_a_placeholder_text_is_a_valid_schema(name: str, wants: str | None) -> None:
     assert guess.env_var(name, wants) == guess.env_var(name, wants)
     text = guess.text(name)
     assert text.isidentifier()
@@ -149,7 +206,7 @@ def test_a_text_may_stand_for_a_schema(name: str, wants: str | None) -> None:
     assert len(text) <= 41
 
 
-def test_the_examples_in_the_runner_hold() -> None:
+def test_the_doctests_of_the_program_pass() -> None:
     assert doctest.testmod(guess) == (0, 2)
 
 
@@ -159,7 +216,7 @@ def header(told: dict[str, Any]) -> Result:
     return msgspec.json.decode(line, type=Result)
 
 
-def test_the_header_of_the_runner_fits_whatever_the_project_is_called() -> None:
+def test_a_header_fits_the_protocol_whatever_the_names() -> None:
     record = {"kind": "var", "name": "\x00" * 500, "value": "\u00df" * 500, "path": "\udcff" * 500, "line": 1}
     told = {"ok": False, "bytes": 0, "kind": "dbt", "error": "\x01" * (128 << 10), "stages": {}, "placeholders": [record] * 200}
     assert 0 < len(header(told).placeholders) < 200

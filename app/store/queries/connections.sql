@@ -1,10 +1,10 @@
 -- name: lock_repository
--- Whoever makes connections of a repository does so one at a time.
+-- Connections of a repository are created by one transaction at a time.
 SELECT id FROM repositories WHERE id = $1 FOR UPDATE;
 
--- name: of_repository
+-- name: for_repository
 SELECT c.id, c.project_dir, c.branch, c.by_hand, c.project_name, c.head_sha, c.stale_since, c.signed_series, c.created_at, c.lineage_id,
-       l.sha AS lineage_sha, l.extracted_at, h.status AS head_status, h.title AS head_problem,
+       l.sha AS lineage_sha, l.branch AS lineage_branch, l.extracted_at, h.status AS head_status, h.title AS head_problem,
        r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private
 FROM connections c
 JOIN repositories r ON r.id = c.repository_id
@@ -18,7 +18,7 @@ ORDER BY c.created_at, c.id;
 
 -- name: by_id
 SELECT c.id, c.project_dir, c.branch, c.by_hand, c.project_name, c.head_sha, c.stale_since, c.signed_series, c.created_at, c.lineage_id,
-       l.sha AS lineage_sha, l.extracted_at, h.status AS head_status, h.title AS head_problem,
+       l.sha AS lineage_sha, l.branch AS lineage_branch, l.extracted_at, h.status AS head_status, h.title AS head_problem,
        r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private
 FROM connections c
 JOIN repositories r ON r.id = c.repository_id AND r.removed_at IS NULL
@@ -31,10 +31,10 @@ LEFT JOIN LATERAL (
 WHERE c.id = $1 AND c.hidden_at IS NULL;
 
 -- name: page
--- $1 owner, $2 repository, $3 words anywhere, $4 and $5 name and id of the last one of the page before, $7 repositories besides public
--- ones that may be seen (NULL: all). They are gone through in their
--- order, from where the page begins to where the owner or the repository ends; only $3 and $7 have to look at each on the way.
-SELECT page.*, l.sha AS lineage_sha, l.extracted_at, h.status AS head_status, h.title AS head_problem
+-- $1 owner, $2 repository, $3 text to search for, $4 and $5 name and id of the last row of the previous page, $7 private repositories
+-- that the caller can see (NULL: all). The index is scanned in order from the start of the page to the end of the owner or repository;
+-- only $3 and $7 filter row by row.
+SELECT page.*, l.sha AS lineage_sha, l.branch AS lineage_branch, l.extracted_at, h.status AS head_status, h.title AS head_problem
 FROM (
   SELECT c.id, c.project_dir, c.branch, c.by_hand, c.project_name, c.head_sha, c.stale_since, c.signed_series, c.created_at, c.lineage_id,
          c.listed_as,
@@ -61,7 +61,7 @@ LEFT JOIN LATERAL (
 ORDER BY page.listed_as, page.id;
 
 -- name: create
--- $1 repository, $2 directory, $3 branch, $4 by hand. One that was hidden comes back with its history, the one that went last.
+-- $1 repository, $2 directory, $3 branch, $4 by hand. A hidden connection comes back with its history, the last hidden one first.
 WITH back AS (
   UPDATE connections SET hidden_at = NULL, project_dir = $2, branch = $3, by_hand = $4 WHERE id = (
     SELECT c.id FROM connections c JOIN repositories r ON r.id = c.repository_id
@@ -81,7 +81,7 @@ WITH back AS (
 SELECT id FROM back UNION ALL SELECT id FROM made;
 
 -- name: change
--- Another branch has another order of pushes, and another directory holds another project: then there is no lineage of it yet.
+-- Another branch has its own order of pushes. Another directory is another project, which has no lineage yet.
 UPDATE connections SET project_dir = $2, branch = $3, by_hand = $4, head_etag = NULL, lineage_number = 0,
   lineage_id = CASE WHEN project_dir IS NOT DISTINCT FROM $2 THEN lineage_id END
 WHERE id = $1;
@@ -89,33 +89,36 @@ WHERE id = $1;
 -- name: remove
 UPDATE connections SET hidden_at = now(), signed_series = signed_series + 1 WHERE id = $1 AND hidden_at IS NULL;
 
--- name: pass_over
--- What the connection is of does not get another one by itself.
+-- name: record_removal
+-- The project of the connection gets no connection automatically any more.
 INSERT INTO removals (repository_id, branch, project_dir)
 SELECT r.id, coalesce(nullif(c.branch, r.default_branch), ''), coalesce(c.project_dir, '')
 FROM connections c JOIN repositories r ON r.id = c.repository_id WHERE c.id = $1
 ON CONFLICT DO NOTHING;
 
--- name: take_up
--- What the connection is of is wanted again; of one that does not know its project yet, that is whatever its branch holds.
+-- name: forget_removal
+-- The project of the connection may get one automatically again. If the project is not known yet: all projects of its branch.
 DELETE FROM removals m USING connections c JOIN repositories r ON r.id = c.repository_id
 WHERE c.id = $1 AND m.repository_id = r.id AND m.branch = coalesce(nullif(c.branch, r.default_branch), '')
   AND m.project_dir = coalesce(c.project_dir, m.project_dir);
 
--- name: removed
+-- name: removals
 SELECT branch, project_dir FROM removals WHERE repository_id = $1 ORDER BY branch, project_dir;
 
 -- name: branches
--- Those that are set, each with its ETag if all its connections know it.
+-- Branches that are set explicitly, each with its ETag if all its connections have the same.
 SELECT branch, CASE WHEN count(*) = count(head_etag) THEN min(head_etag) END AS etag
 FROM connections WHERE repository_id = $1 AND branch IS NOT NULL AND hidden_at IS NULL GROUP BY branch ORDER BY branch;
 
--- name: keep_etag
+-- name: set_etag
 UPDATE connections SET head_etag = $3 WHERE repository_id = $1 AND branch = $2 AND hidden_at IS NULL;
 
--- name: hide_unfound
--- The first extraction found no project. Who made the connection himself is told why, and keeps it.
-UPDATE connections SET hidden_at = now() WHERE id = $1 AND project_dir IS NULL AND NOT by_hand AND hidden_at IS NULL;
+-- name: hide_without_project
+-- The first extraction found no project. A connection that was created through the API stays, and shows the reason.
+UPDATE connections c SET hidden_at = now()
+WHERE c.id = $1 AND c.project_dir IS NULL AND NOT c.by_hand AND c.hidden_at IS NULL AND NOT EXISTS (
+  SELECT FROM extractions e JOIN repositories r ON r.id = c.repository_id
+  WHERE e.connection_id = c.id AND e.status IN ('queued', 'running') AND e.id <> $2 AND e.branch = coalesce(c.branch, r.default_branch));
 
 -- name: hide
 UPDATE connections SET hidden_at = now() WHERE id = $1 AND hidden_at IS NULL;
@@ -124,7 +127,7 @@ UPDATE connections SET hidden_at = now() WHERE id = $1 AND hidden_at IS NULL;
 UPDATE connections SET project_dir = $2 WHERE id = $1;
 
 -- name: move_head
--- The ETag of the head before says nothing of this one, and would hide it if the branch went back.
+-- The ETag belongs to the previous head: keeping it would hide a branch that is reset to that commit.
 WITH moving AS (
   SELECT c.id, r.id AS repository_id, coalesce(c.branch = r.default_branch, true) AS "default"
   FROM connections c JOIN repositories r ON r.id = c.repository_id WHERE c.id = $1 AND c.head_sha IS DISTINCT FROM $2
@@ -133,8 +136,8 @@ WITH moving AS (
 )
 UPDATE connections SET head_sha = $2, head_etag = NULL WHERE id = (SELECT id FROM moving);
 
--- name: found_project
--- The first extraction of a connection made by a push finds out where the project is; no two connections of a branch are of one.
+-- name: set_project
+-- A connection created by a push learns its directory from its first extraction, unless another connection of the branch has it.
 UPDATE connections c
 SET project_name = coalesce($3, project_name),
     project_dir = coalesce(project_dir, CASE WHEN NOT EXISTS (

@@ -1,15 +1,15 @@
 -- name: record
 INSERT INTO deliveries (id, event) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING;
 
--- name: ask_again
--- Nothing is returned when we have it already, or have asked for it often enough.
+-- name: claim_redelivery
+-- No row if the delivery is known, or was requested often enough.
 INSERT INTO redeliveries AS r (delivery_id)
 SELECT $1 WHERE NOT EXISTS (SELECT FROM deliveries WHERE id = $1)
 ON CONFLICT (delivery_id) DO UPDATE SET times = r.times + 1, asked_at = now() WHERE r.times < $2
 RETURNING r.times;
 
 -- name: purge
--- GitHub keeps deliveries for eight days at most: an older id cannot come again.
+-- GitHub keeps deliveries for at most eight days: an older one cannot be delivered again.
 DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE received_at < now() - interval '10 days' ORDER BY received_at LIMIT $1);
 
 -- name: purge_redeliveries

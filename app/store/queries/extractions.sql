@@ -1,67 +1,96 @@
 -- name: supersede
--- A newer commit of the branch takes the place of those that have not begun, but for those that somebody asked for.
+-- A newer commit of the branch replaces queued extractions, except those that somebody requested (forced).
 UPDATE extractions SET status = 'superseded', finished_at = now()
 WHERE connection_id = $1 AND branch = $2 AND status = 'queued' AND NOT forced AND sha <> $3;
 
 -- name: enqueue
--- $6: it is known to be newer than what was pushed before; else it stands where its commit stood, or before all others.
--- The newest of the commit knows: each one of them took over where the one before it stood, or was the newest of all. It is looked for
--- by commit, not among all of the branch: `branch || ''` keeps the planner from the index of branches.
-INSERT INTO extractions (connection_id, branch, sha, trigger, forced, position)
+-- $6: the commit is known to be the newest of its branch. Otherwise it takes the position of the newest extraction of the same commit, or
+-- 0 (before all others). `branch || ''` keeps the planner from using the index on branches: the one on commits has few rows.
+-- $7: the commit is or was the head of the branch, which an earlier extraction may know. $8: its push created the branch.
+INSERT INTO extractions (connection_id, branch, sha, trigger, forced, position, was_head, created_branch)
 SELECT $1, $2, $3, $4, $5, CASE WHEN NOT $6::boolean THEN coalesce(
   (SELECT coalesce(position, number) FROM extractions
-   WHERE connection_id = $1 AND sha = $3 AND branch || '' = $2 ORDER BY number DESC LIMIT 1), 0) END
+   WHERE connection_id = $1 AND sha = $3 AND branch || '' = $2 ORDER BY number DESC LIMIT 1), 0) END,
+  $7::boolean OR EXISTS (SELECT FROM extractions WHERE connection_id = $1 AND sha = $3 AND branch || '' = $2 AND was_head), $8
 ON CONFLICT (connection_id, branch, sha) WHERE status IN ('queued', 'running') DO NOTHING
 RETURNING id;
 
--- name: active_id
-SELECT id FROM extractions WHERE connection_id = $1 AND branch = $2 AND sha = $3 AND status IN ('queued', 'running');
+-- name: active_of_commit
+-- It learns what is known of its commit now ($4 and $5 as $7 and $8 above).
+UPDATE extractions SET was_head = was_head OR $4, created_branch = created_branch OR $5
+WHERE connection_id = $1 AND branch = $2 AND sha = $3 AND status IN ('queued', 'running')
+RETURNING id;
+
+-- name: branch_with_head
+-- The branch whose head a commit is or was, $3 if that is one of several.
+SELECT branch FROM extractions WHERE connection_id = $1 AND sha = $2 AND was_head ORDER BY branch = $3 DESC, number DESC LIMIT 1;
+
+-- name: trust
+-- See `BranchTrust`. A branch is identified by its name, the extraction of the push that created it, and whether it is followed.
+SELECT e.was_head, e.branch, e.branch = f.branch AS followed, f.branch AS followed_branch,
+       (SELECT max(b.number) FROM extractions b WHERE b.connection_id = e.connection_id AND b.branch = e.branch AND b.created_branch) AS created,
+       (SELECT max(b.number) FROM extractions b
+        WHERE b.connection_id = e.connection_id AND b.branch = f.branch AND b.created_branch) AS followed_created,
+       (SELECT l.trust FROM lineages l WHERE l.connection_id = e.connection_id AND l.sha = e.sha) AS made_by,
+       e.sha IS NOT DISTINCT FROM c.head_sha AS is_followed_head
+FROM extractions e
+JOIN connections c ON c.id = e.connection_id
+JOIN repositories r ON r.id = c.repository_id
+CROSS JOIN LATERAL (SELECT coalesce(c.branch, r.default_branch, e.branch) AS branch) f
+WHERE e.id = $1;
 
 -- name: lock_claims
--- Claims are made one after the other, so that each sees what the one before has taken.
+-- One claim at a time, so that each sees what the previous one has taken.
 SELECT pg_advisory_xact_lock(1181971316);
 
 -- name: claim
--- The oldest of the installation that has the fewest running; never two of one connection at a time.
--- First the queue in its order, up to the first one whose installation has none running; when there is none such, the first of each
--- installation that has. The sets are small: what runs, and who is suspended.
-WITH running AS MATERIALIZED (
+-- Of the installations that wait, the one with the fewest running extractions, and of those the one that was served least recently: its
+-- oldest extraction, those of repositories with a known project first; never two of one connection at a time. $1 the claim's own name,
+-- $3 installations that have used up their places. The sets `running` and `suspended` are small; `waiting` is read by leaps.
+WITH RECURSIVE running AS MATERIALIZED (
   SELECT connection_id, installation_id FROM extractions WHERE status = 'running'
 ), suspended AS MATERIALIZED (
   SELECT id FROM installations WHERE suspended_at IS NOT NULL
-), idle AS MATERIALIZED (
-  SELECT e.id FROM extractions e
-  WHERE e.status = 'queued' AND e.due_at <= now()
-    AND e.connection_id NOT IN (SELECT connection_id FROM running)
-    AND e.installation_id NOT IN (SELECT installation_id FROM running)
-    AND e.installation_id NOT IN (SELECT id FROM suspended)
-  ORDER BY e.number LIMIT 1 FOR UPDATE SKIP LOCKED
-), busy AS (
-  SELECT head.id
-  FROM (SELECT installation_id, count(*) AS running FROM running GROUP BY installation_id) i
+), waiting AS (
+  (SELECT installation_id FROM extractions WHERE status = 'queued' ORDER BY installation_id LIMIT 1)
+  UNION ALL
+  SELECT following.installation_id FROM waiting CROSS JOIN LATERAL (
+    SELECT e.installation_id FROM extractions e WHERE e.status = 'queued' AND e.installation_id > waiting.installation_id
+    ORDER BY e.installation_id LIMIT 1
+  ) following
+), head AS (
+  SELECT first.id
+  FROM waiting JOIN installations i ON i.id = waiting.installation_id
   CROSS JOIN LATERAL (
     SELECT e.id, e.number FROM extractions e
-    WHERE e.status = 'queued' AND e.installation_id = i.installation_id AND e.due_at <= now()
+    WHERE e.status = 'queued' AND e.installation_id = waiting.installation_id AND e.due_at <= now()
       AND e.connection_id NOT IN (SELECT connection_id FROM running)
-    ORDER BY e.number LIMIT 1
-  ) head
-  WHERE NOT EXISTS (SELECT FROM idle) AND i.installation_id NOT IN (SELECT id FROM suspended)
-  ORDER BY i.running, head.number LIMIT 1
+    ORDER BY e.probing, e.number LIMIT 1
+  ) first
+  WHERE waiting.installation_id <> ALL ($3::bigint[]) AND waiting.installation_id NOT IN (SELECT id FROM suspended)
+  ORDER BY (SELECT count(*) FROM running WHERE running.installation_id = waiting.installation_id), i.served_at NULLS FIRST, first.number
+  LIMIT 1
 ), next AS (
-  SELECT e.id FROM extractions e
-  WHERE e.id = (SELECT id FROM idle UNION ALL SELECT id FROM busy) AND e.status = 'queued' FOR UPDATE SKIP LOCKED
+  SELECT e.id FROM extractions e WHERE e.id = (SELECT id FROM head) AND e.status = 'queued' FOR UPDATE SKIP LOCKED
 )
 UPDATE extractions e
 SET status = 'running', worker = $1, lease_until = now() + $2::interval, attempt = e.attempt + 1,
     started_at = coalesce(e.started_at, now()), stage = NULL, stages = '[]', facts = '{}', tries = try_begun(e.tries)
 FROM next WHERE e.id = next.id
-RETURNING e.id;
+RETURNING e.id, e.installation_id;
+
+-- name: served
+UPDATE installations SET served_at = clock_timestamp() WHERE id = $1;
 
 -- name: renew
-UPDATE extractions SET lease_until = now() + $2::interval WHERE worker = $1 AND status = 'running' RETURNING id;
+UPDATE extractions SET lease_until = now() + $2::interval WHERE worker = ANY ($1::text[]) AND status = 'running' RETURNING worker;
+
+-- name: hold
+-- Whether the claim is still valid, and locked until the end of the transaction.
+SELECT id FROM extractions WHERE id = $1 AND worker = $2 AND status = 'running' FOR NO KEY UPDATE;
 
 -- name: requeue_expired
--- Their worker died: somebody else takes them.
+-- Their worker died: another one takes them.
 UPDATE extractions SET status = 'queued', worker = NULL, lease_until = NULL, stage = NULL,
     tries = try_ended(tries, jsonb_build_object('outcome', 'lost', 'stage', stage, 'next_due_at', due_at))
 WHERE status = 'running' AND lease_until < now();
@@ -80,7 +109,10 @@ WHERE id = $1 AND worker = $2 AND status = 'running'
 RETURNING (tries->-1->>'number')::integer AS try;
 
 -- name: enter_stage
-UPDATE extractions SET stage = $3, stages = $4, facts = $5 WHERE id = $1 AND worker = $2 AND status = 'running';
+-- $6: the result so far, once the lineage is stored.
+UPDATE extractions SET stage = $3, stages = $4, facts = $5, result = coalesce($6, result),
+    lineage_at = coalesce(lineage_at, CASE WHEN $6 IS NOT NULL THEN now() END)
+WHERE id = $1 AND worker = $2 AND status = 'running';
 
 -- name: finish
 UPDATE extractions
@@ -91,28 +123,31 @@ WHERE id = $1 AND worker = $2 AND status = 'running'
 RETURNING (tries->-1->>'number')::integer AS try;
 
 -- name: cancel
--- Whoever runs it loses its claim with this, and hears of it by a trigger.
+-- The worker loses its claim, and is notified by a trigger.
 UPDATE extractions
 SET status = 'cancelled', stage = NULL, finished_at = now(), worker = NULL, lease_until = NULL,
     tries = CASE WHEN status = 'running' THEN try_ended(tries, jsonb_build_object('outcome', 'cancelled', 'stage', stage)) ELSE tries END
 WHERE id = $1 AND status IN ('queued', 'running');
 
 -- name: cancel_installation
--- Nobody can be told of these any more: running ones end by themselves when GitHub refuses.
+-- Their check runs cannot be updated any more. Running ones end when GitHub refuses a request.
 UPDATE extractions e SET status = 'cancelled', finished_at = now()
 FROM connections c
 WHERE c.id = e.connection_id AND e.status = 'queued' AND e.installation_id = $1
   AND ($2::bigint[] IS NULL OR c.repository_id = ANY($2));
 
--- name: cancel_connection
-UPDATE extractions SET status = 'cancelled', finished_at = now() WHERE connection_id = $1 AND status = 'queued';
+-- name: fail_queued
+UPDATE extractions SET status = 'failed', problem = $2, finished_at = now() WHERE connection_id = $1 AND status = 'queued';
 
 -- name: stop_connection
--- As `cancel`, all of them.
+-- Like `cancel`, for all queued and running ones.
 UPDATE extractions
 SET status = 'cancelled', stage = NULL, finished_at = now(), worker = NULL, lease_until = NULL,
     tries = CASE WHEN status = 'running' THEN try_ended(tries, jsonb_build_object('outcome', 'cancelled', 'stage', stage)) ELSE tries END
 WHERE connection_id = $1 AND status IN ('queued', 'running');
+
+-- name: knows
+SELECT EXISTS (SELECT FROM extractions WHERE connection_id = $1 AND sha = $2);
 
 -- name: newest_of_branch
 SELECT sha, status, problem->>'conclusion' AS conclusion FROM extractions
@@ -144,7 +179,7 @@ WHERE e.status IN ('queued', 'running') AND e.number > coalesce($1::bigint, 0) A
 ORDER BY e.number
 LIMIT $2;
 
--- name: of_connection
+-- name: for_connection
 SELECT e.id, e.number, e.connection_id, e.branch, e.sha, e.status, e.trigger, e.created_at, e.stage, e.stages, e.attempt, e.forced,
        e.started_at, e.finished_at, e.problem, e.result, e.tries, e.facts, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
        (SELECT count(DISTINCT coalesce(s.project_dir, '')) FROM connections s WHERE s.repository_id = r.id AND (s.hidden_at IS NULL OR s.id = c.id)) AS siblings,
@@ -158,27 +193,27 @@ ORDER BY e.number DESC
 LIMIT $3;
 
 -- name: find
--- Numbers of those that have what is asked for, among the next $5 of a connection's history: what is rare is looked for in steps.
-SELECT count(*) AS seen, min(number) AS last, array_agg(number ORDER BY number DESC) FILTER (WHERE wanted) AS found
+-- The numbers of matching extractions among the next $5 of a connection's history. Searching in steps bounds the time for rare matches.
+SELECT count(*) AS seen, min(number) AS last, array_agg(number ORDER BY number DESC) FILTER (WHERE matches) AS found
 FROM (
-  SELECT number, ($3::text[] IS NULL OR status = ANY($3)) AND ($4::text IS NULL OR branch = $4) AS wanted
+  SELECT number, ($3::text[] IS NULL OR status = ANY($3)) AND ($4::text IS NULL OR branch = $4) AS matches
   FROM extractions WHERE connection_id = $1 AND number < coalesce($2::bigint, 9223372036854775807)
   ORDER BY number DESC LIMIT $5
 ) step;
 
 -- name: find_of_commit
--- The same among the next $5 of one commit, $6.
-SELECT count(*) AS seen, min(number) AS last, array_agg(number ORDER BY number DESC) FILTER (WHERE wanted) AS found
+-- The same for one commit ($6).
+SELECT count(*) AS seen, min(number) AS last, array_agg(number ORDER BY number DESC) FILTER (WHERE matches) AS found
 FROM (
-  SELECT number, ($3::text[] IS NULL OR status = ANY($3)) AND ($4::text IS NULL OR branch = $4) AS wanted
+  SELECT number, ($3::text[] IS NULL OR status = ANY($3)) AND ($4::text IS NULL OR branch = $4) AS matches
   FROM extractions WHERE connection_id = $1 AND sha = $6 AND number < coalesce($2::bigint, 9223372036854775807)
   ORDER BY number DESC LIMIT $5
 ) step;
 
--- name: numbered
+-- name: by_numbers
 SELECT e.id, e.number, e.connection_id, e.branch, e.sha, e.status, e.trigger, e.created_at, e.stage, e.stages, e.attempt, e.forced,
        e.started_at, e.finished_at, e.problem, e.result, e.tries, e.facts, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
-       (SELECT count(*) FROM connections s WHERE s.repository_id = r.id AND (s.hidden_at IS NULL OR s.id = c.id)) AS siblings,
+       (SELECT count(DISTINCT coalesce(s.project_dir, '')) FROM connections s WHERE s.repository_id = r.id AND (s.hidden_at IS NULL OR s.id = c.id)) AS siblings,
        e.branch = coalesce(c.branch, r.default_branch) AS followed,
        (SELECT i.repository_selection FROM installations i WHERE i.id = r.installation_id) AS repository_selection
 FROM extractions e

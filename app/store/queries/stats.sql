@@ -1,17 +1,17 @@
 -- name: resources
--- Of the connection's lineage, as its extraction counted them.
+-- The counts of the connection's lineage, from its extraction.
 SELECT l.sha, l.extracted_at, e.result->'counts' AS counts, (e.result->>'nodes')::bigint AS nodes, (e.result->>'edges')::bigint AS edges
 FROM connections c JOIN lineages l ON l.id = c.lineage_id LEFT JOIN extractions e ON e.id = l.extraction_id
 WHERE c.id = $1;
 
 -- name: statuses
--- Of the newest $2.
+-- Of the newest $2 extractions.
 SELECT status, count(*) AS extractions, min(created_at) AS since
 FROM (SELECT status, created_at FROM extractions WHERE connection_id = $1 ORDER BY number DESC LIMIT $2) newest
 GROUP BY status;
 
 -- name: stages
--- Of those of the newest $2 that succeeded.
+-- Of the succeeded ones among the newest $2 extractions.
 SELECT stage, count(*) AS times, (array_agg(seconds ORDER BY number DESC))[1] AS last,
        percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds) AS p50, percentile_cont(0.95) WITHIN GROUP (ORDER BY seconds) AS p95
 FROM (
@@ -23,7 +23,7 @@ FROM (
 GROUP BY stage;
 
 -- name: costs
--- Of those of the newest $2 that succeeded and for which dbt ran, each where the engine told what it cost.
+-- Of the succeeded ones among the newest $2 extractions, where dbt ran and the engine reported the usage.
 SELECT count(cpu) AS cpu_times, (array_agg(cpu ORDER BY number DESC) FILTER (WHERE cpu IS NOT NULL))[1] AS cpu_last,
        percentile_cont(0.5) WITHIN GROUP (ORDER BY cpu) AS cpu_p50, percentile_cont(0.95) WITHIN GROUP (ORDER BY cpu) AS cpu_p95,
        coalesce(sum(cpu), 0) AS cpu_sum,
@@ -36,17 +36,18 @@ FROM (
   WHERE status = 'succeeded'
 ) used;
 
--- name: pushes
--- How fast the pushes to a branch ($2) were answered, of its newest $3 extractions, in the last so many days ($4), for an objective ($5).
--- A push is a commit that we were told of, or found, as the branch's new one. Its answer is the first end of its own extraction or of
--- one that stands no lower among the pushes, as `switch` orders them: a lineage, or dbt's no. What ended by a fault of ours, or was
--- cancelled, is no answer.
+-- name: freshness
+-- How often the pushes to a branch ($2) were answered within the objective ($5), for each number of days ($4), among its newest $3
+-- extractions. A push is a new head of the branch, from an event or found by the reconciler. Its answer is the first result of its own
+-- extraction or of a later push (in the order of `switch`): a lineage (its columns may come later), or an error that dbt reported.
+-- Extractions that were cancelled, or failed because of Freshet, are no answer.
 WITH newest AS MATERIALIZED (
-  SELECT number, sha, status, trigger, created_at, finished_at, problem->>'conclusion' AS conclusion, coalesce(position, number) AS place
+  SELECT number, sha, status, trigger, created_at, finished_at, problem->>'conclusion' AS conclusion, coalesce(position, number) AS place,
+         coalesce(lineage_at, CASE WHEN status = 'succeeded' THEN finished_at END) AS lineage_at
   FROM extractions WHERE connection_id = $1 AND branch = $2 ORDER BY number DESC LIMIT $3
-), told AS (
+), pushes AS (
   SELECT *, lag(sha) OVER (ORDER BY number) IS DISTINCT FROM sha AND trigger IN ('push', 'reconcile', 'discovery') AS pushed,
-         min(finished_at) FILTER (WHERE status = 'succeeded') OVER later AS succeeded_at,
+         min(lineage_at) OVER later AS succeeded_at,
          min(finished_at) FILTER (WHERE status = 'failed' AND conclusion IN ('failure', 'skipped')) OVER later AS refused_at
   FROM newest WINDOW later AS (ORDER BY place DESC)
 ), judged AS (
@@ -56,13 +57,26 @@ WITH newest AS MATERIALIZED (
            WHEN succeeded_at <= created_at + $5::interval THEN 'met'
            WHEN succeeded_at IS NULL AND created_at + $5::interval > now() THEN 'pending'
            ELSE 'missed' END AS verdict
-  FROM told WHERE pushed
+  FROM pushes WHERE pushed
 )
 SELECT days, count(j.verdict) FILTER (WHERE verdict <> 'pending') AS pushes, count(*) FILTER (WHERE verdict = 'met') AS met,
        count(*) FILTER (WHERE verdict = 'missed') AS missed, count(*) FILTER (WHERE verdict = 'refused') AS refused,
        count(*) FILTER (WHERE verdict = 'pending') AS pending,
-       -- When the branch has more extractions than were looked at, the oldest of these is where the counting begins.
+       -- If the branch has more than $3 extractions, counting begins at the oldest one that was read.
        CASE WHEN (SELECT count(*) FROM newest) = $3 THEN greatest(now() - make_interval(days => days), (SELECT min(created_at) FROM newest))
             ELSE now() - make_interval(days => days) END AS since
 FROM unnest($4::integer[]) AS days LEFT JOIN judged j ON j.created_at > now() - make_interval(days => days)
 GROUP BY days ORDER BY days;
+
+-- name: backlog
+-- Each count stops at $1, so that a long queue does not make this slow.
+SELECT
+  (SELECT count(*) FROM (SELECT FROM extractions WHERE status = 'queued' LIMIT $1) counted) AS queued,
+  (SELECT count(*) FROM (SELECT FROM extractions WHERE status = 'running' LIMIT $1) counted) AS running,
+  (SELECT extract(epoch FROM now() - min(due_at))::float8 FROM (
+    SELECT due_at FROM extractions WHERE status = 'queued' ORDER BY number LIMIT 1000
+  ) first) AS queued_s,
+  (SELECT count(*) FROM (
+    SELECT FROM check_runs WHERE sent < revision AND abandoned IS NULL AND due_at <= now() LIMIT $1
+  ) counted) AS check_runs_due,
+  (SELECT extract(epoch FROM now() - min(due_at))::float8 FROM check_runs WHERE sent < revision AND abandoned IS NULL) AS check_runs_due_s;

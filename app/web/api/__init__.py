@@ -1,1 +1,1 @@
-"""The JSON API: a module for each noun, with its table of operations at its end. Each handler asks the store once, and shows what came."""
+"""The JSON API: one module a noun, each with its table of operations at the end. A handler queries the store once and returns a schema."""

@@ -1,4 +1,4 @@
-"""Connections: the dbt projects that are followed, and what people want of them."""
+"""Connections: the dbt projects that Freshet follows."""
 
 from __future__ import annotations
 
@@ -7,149 +7,166 @@ from typing import Any
 
 from aiohttp import web
 
-from app import connecting
-from app.connecting import ConnectedError, NoBranchError, Wish
-from app.errors import GoneError
-from app.jobs import Connection
-from app.web import requests
-from app.web.call import Call
+from app.core.errors import GoneError
+from app.core.models.connections import Connection
+from app.pipeline import connections
+from app.pipeline.connections import ConnectedError, ConnectionRequest, NoBranchError
+from app.web.api.call import Call
+from app.web.api.operation import API, NoQuery, Operation, json_response
+from app.web.api.schemas.common import Page
+from app.web.api.schemas.connections import (
+    ChangeRequest,
+    ConnectionDetail,
+    ConnectionPage,
+    ConnectionsQuery,
+    ConnectionView,
+    ConnectRequest,
+)
+from app.web.api.schemas.extractions import ExtractionView
+from app.web.http import requests
+from app.web.http.middleware import problem_of
+from app.web.http.problems import HttpProblem
 from app.web.keys import GITHUB
-from app.web.middleware import problem_of
-from app.web.models.common import Page
-from app.web.models.connections import ChangeRequest, ConnectionDetail, ConnectionsQuery, ConnectionView, ConnectRequest
-from app.web.models.extractions import ExtractionView
-from app.web.operations import API, NoQuery, Operation, json_response
-from app.web.problems import Problem
 
-CONFLICT = "The project is followed on that branch already: `connection_id` says by which connection; or the repository has too many"
+CONFLICT = "The project is already followed on that branch (by `connection_id`), or the repository has too many connections"
 
 
 async def list_connections(call: Call[ConnectionsQuery, None]) -> Page[ConnectionView]:
-    """List the connections that the caller may see, by the names of their repositories."""
-    asked, after = call.query, requests.cursor(call.query.cursor, 2)
+    """Connections that the caller may read, in order of their repositories' names."""
+    query, after = call.query, requests.cursor(call.query.cursor, 2)
     found = await call.store.connections.page(
-        owner=asked.owner,
-        repository=asked.repository,
-        q=asked.q,
+        owner=query.owner,
+        repository=query.repository,
+        q=query.q,
         seen_by=await call.caller.listed(),
         after=None if after is None else (after[0], requests.uuid(after[1], "cursor")),
-        limit=asked.limit + 1,
+        limit=query.limit + 1,
     )
-    read, more = found[: asked.limit], len(found) > asked.limit
-    seen = await call.readable(connection.repository for connection in read)
-    items = [ConnectionView(**ConnectionView.fields_of(connection)) for connection in read if connection.repository.id in seen]
-    return Page[ConnectionView](items=items, next_cursor=requests.next_cursor(read[-1].repository.full_name, read[-1].id) if more else None)
+    page, more = found[: query.limit], len(found) > query.limit
+    readable = await call.readable(connection.repository for connection in page)
+    items = [ConnectionView(**ConnectionView.fields_of(connection)) for connection in page if connection.repository.id in readable]
+    following = requests.next_cursor(page[-1].repository.full_name, page[-1].id) if more else None
+    unmatched = query.repository is not None and not items and following is None and after is None
+    if unmatched:
+        return ConnectionPage(items=[], next_cursor=None, notes=[f"`repository`: this token may read no connection of {query.repository}"])
+    return Page[ConnectionView](items=items, next_cursor=following)
 
 
 async def get_connection(call: Call[NoQuery, None]) -> ConnectionDetail:
-    """Show one connection with its last extraction."""
+    """One connection with its newest extraction."""
     return await _detail(call, await call.connection())
 
 
 async def connect(call: Call[NoQuery, ConnectRequest]) -> web.Response:
     """Follow a project of a repository that the App is installed on."""
-    wanted = call.body
-    repository = await call.store.installations.named(wanted.repository)
-    seen = await call.sees(repository)
-    if repository is None or not seen:
-        raise _no_repository(wanted.repository)
+    body = call.body
+    repository = await call.store.installations.repository_by_name(body.repository)
+    visible = await call.sees(repository)
+    if repository is None or not visible:
+        raise _repository_not_found(body.repository)
     await call.require("push", repository, "repository")
+    request = ConnectionRequest(body.project_dir, body.branch)
     try:
-        made = await _told(connecting.connect(call.store, call.request.app[GITHUB], repository, Wish(wanted.project_dir, wanted.branch)))
+        connection = await _or_problem(connections.connect(call.store, call.request.app[GITHUB], repository, request))
     except GoneError as error:
-        raise _no_repository(wanted.repository) from error
-    response = json_response(await _detail(call, made), 201)
-    response.headers["Location"] = f"{API}/connections/{made.id}"
+        raise _repository_not_found(body.repository) from error
+    response = json_response(await _detail(call, connection), 201)
+    response.headers["Location"] = f"{API}/connections/{connection.id}"
     return response
 
 
 async def change(call: Call[NoQuery, ChangeRequest]) -> ConnectionDetail:
-    """Change the settings of a connection: those that the body names."""
+    """Change the settings that the body contains."""
     connection = await call.connection("push")
-    named = call.body.model_fields_set
-    project_dir = call.body.project_dir if "project_dir" in named else connection.project_dir
-    branch = call.body.branch if "branch" in named else connection.branch
-    changing = connecting.change(call.store, call.request.app[GITHUB], connection, Wish(project_dir, branch))
-    return await _detail(call, await _told(changing))
+    given = call.body.model_fields_set
+    project_dir = call.body.project_dir if "project_dir" in given else connection.project_dir
+    branch = call.body.branch if "branch" in given else connection.branch
+    changing = connections.change(call.store, call.request.app[GITHUB], connection, ConnectionRequest(project_dir, branch))
+    return await _detail(call, await _or_problem(changing))
 
 
 async def disconnect(call: Call[NoQuery, None]) -> web.Response:
     """Remove a connection."""
-    await connecting.disconnect(call.store, await call.connection("push"))
+    await connections.disconnect(call.store, await call.connection("push"))
     return web.Response(status=204)
 
 
 async def _detail(call: Call[Any, Any], connection: Connection) -> ConnectionDetail:
-    last = await call.store.extractions.of_connection(connection.id, limit=1)
+    last = await call.store.extractions.for_connection(connection.id, limit=1)
     return ConnectionDetail(**ConnectionView.fields_of(connection), last_extraction=ExtractionView.of(last[0]) if last else None)
 
 
-async def _told(wish: Awaitable[Connection]) -> Connection:
-    """Return what becomes of a wish. Raises Problem that names the field, or the connection that is in the way."""
+async def _or_problem(change: Awaitable[Connection]) -> Connection:
+    """Await a change. Raises HttpProblem with the field to blame, or with the conflicting connection."""
     try:
-        return await wish
+        return await change
     except NoBranchError as error:
         raise requests.invalid("branch", error.reason) from error
     except ConnectedError as error:
         found = problem_of(error)
-        raise Problem(found.status, found.title, found.detail, connection_id=error.connection_id) from error
+        raise HttpProblem(found.status, found.title, found.detail, connection_id=error.connection_id) from error
 
 
-def _no_repository(name: str) -> Problem:
-    told = f"There is no repository {name} that the App is installed on, or it may not be seen with this token."
-    return Problem(404, "Not found", told, field="repository")
+def _repository_not_found(name: str) -> HttpProblem:
+    detail = f"The App is not installed on a repository {name}, or this token may not see it."
+    return HttpProblem(404, "Repository not found", detail, field="repository")
 
 
 OPERATIONS = (
     Operation(
         method="GET",
         path=f"{API}/connections",
+        id="list_connections",
         handler=list_connections,
-        summary="The connections that the caller may see",
+        summary="List the connections that the token may read, in order of their repositories' names",
         tag="connections",
         query=ConnectionsQuery,
-        answer=Page[ConnectionView],
+        response=ConnectionPage,
     ),
     Operation(
         method="POST",
         path=f"{API}/connections",
+        id="create_connection",
         handler=connect,
-        summary="Follow a project of a repository that the App is installed on; its extraction starts by itself",
+        summary="Follow a dbt project of a repository that the App is installed on, and extract it",
         tag="connections",
         body=ConnectRequest,
-        answer=ConnectionDetail,
+        response=ConnectionDetail,
         status=201,
         problems={
-            403: "GitHub lets the token read the repository, but not push to it",
-            404: "The App is not installed on such a repository, or the token may not see it",
+            403: "On GitHub, the token may read the repository, but not push to it",
+            404: "The App is not installed on this repository, or the token may not see it",
             409: CONFLICT,
         },
     ),
     Operation(
         method="GET",
         path=f"{API}/connections/{{id}}",
+        id="get_connection",
         handler=get_connection,
-        summary="One connection, its settings, its last extraction, and how stale it is",
+        summary="Get one connection: its state, its settings and its newest extraction",
         tag="connections",
-        answer=ConnectionDetail,
+        response=ConnectionDetail,
         right="read",
     ),
     Operation(
         method="PATCH",
         path=f"{API}/connections/{{id}}",
+        id="update_connection",
         handler=change,
-        summary="Change settings: what the body does not name stays; the head of another branch is extracted by itself",
+        summary="Change the branch or the directory of a connection, and extract the new branch's head",
         tag="connections",
         body=ChangeRequest,
-        answer=ConnectionDetail,
+        response=ConnectionDetail,
         problems={409: CONFLICT},
         right="push",
     ),
     Operation(
         method="DELETE",
         path=f"{API}/connections/{{id}}",
+        id="delete_connection",
         handler=disconnect,
-        summary="Stop following: hidden at once, deleted for good after the grace period, and back only by `POST`",
+        summary="Remove a connection: it is hidden at once and deleted after the grace period; only `POST` brings it back",
         tag="connections",
         status=204,
         right="push",

@@ -1,4 +1,4 @@
-"""What is other at one commit than at another, told from the nodes that differ."""
+"""The differences between two lineages; only the nodes that differ are read."""
 
 from __future__ import annotations
 
@@ -9,56 +9,46 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from app.diff import Diff
-from app.errors import UnavailableError
-from app.formats.pieces import PIECE_BYTES
-from app.jobs import Connection
-from app.records import LineageHead
-from app.web.api.lineage import TRIES, is_known, validators
-from app.web.call import Call
-from app.web.models.lineages import DiffDocument, DiffQuery
-from app.web.operations import API, Operation
-from app.web.problems import Problem
-from app.web.streaming import Turns
+from app.core.errors import UnavailableError
+from app.lineage.diff import Diff
+from app.lineage.formats.chunks import PIECE_BYTES
+from app.store.lineages import LineageHead
+from app.web.api.call import Call
+from app.web.api.lineage import TRIES, is_known, stored, validators
+from app.web.api.operation import API, NOT_MODIFIED, Operation
+from app.web.api.schemas.lineages import DiffDocument, DiffQuery
+from app.web.http.streaming import FairWriter
 
 
-class Difference:
-    """The address, and the turns that its readers take."""
+class DiffHandler:
+    """`GET …/diff`; its responses share one `FairWriter`."""
 
     def __init__(self) -> None:
-        self._turns = Turns()
+        self._writer = FairWriter()
 
     async def show(self, call: Call[DiffQuery, None]) -> web.StreamResponse:
-        """Show the difference of the lineages of two commits."""
-        graphs = call.store.graphs
+        """The differences as JSON, or 304."""
+        graphs = call.store.lineage_cache
         for _ in range(TRIES):
             connection = await call.connection()
-            base, head = await _side(call, connection, "base"), await _side(call, connection, "head")
+            base = await stored(call.store, connection, call.query.base, "base")
+            head = await stored(call.store, connection, call.query.head, "head")
             headers = {**validators(connection.id, base, head), "Content-Type": "application/json"}
             if is_known(call.request, headers["ETag"]):
                 return web.Response(status=304, headers=headers)
             found = await graphs.diff(base, head)
             if found is not None:
                 body = await graphs.compute(partial(_body, connection.id, base, head, found))
-                return await self._turns.send(call.request, headers, _pieces(body))
-        raise UnavailableError("comparing two commits", "one of them is extracted again and again", "Try again in a while.")
-
-
-async def _side(call: Call[DiffQuery, None], connection: Connection, name: str) -> LineageHead:
-    sha = getattr(call.query, name)
-    head = await call.store.lineages.head(connection.id, sha)
-    if head is None:
-        what = f"`{name}`: no lineage of the commit {sha} is stored. It was never extracted, or is too old."
-        raise Problem(404, "There is no lineage", what, field=name)
-    return head
+                return await self._writer.send(call.request, headers, _chunks(body))
+        raise UnavailableError("comparing two commits", "one of them keeps being extracted again", "Try again in a moment.")
 
 
 def _body(connection_id: str, base: LineageHead, head: LineageHead, found: Diff) -> bytes:
     return msgspec.json.encode(
         {
             "connection_id": connection_id,
-            "base": _shown(base),
-            "head": _shown(head),
+            "base": _side_json(base),
+            "head": _side_json(head),
             "counts": found.counts(),
             "nodes_added": found.nodes_added,
             "nodes_removed": found.nodes_removed,
@@ -69,27 +59,28 @@ def _body(connection_id: str, base: LineageHead, head: LineageHead, found: Diff)
     )
 
 
-def _shown(head: LineageHead) -> dict[str, Any]:
+def _side_json(head: LineageHead) -> dict[str, Any]:
     return {"sha": head.sha, "branch": head.branch, "extracted_at": head.extracted_at}
 
 
-def _pieces(body: bytes) -> Iterator[bytes]:
+def _chunks(body: bytes) -> Iterator[bytes]:
     return (body[start : start + PIECE_BYTES] for start in range(0, len(body), PIECE_BYTES))
 
 
 def operations() -> tuple[Operation, ...]:
-    """Return the operations, with turns of their own."""
+    """Operations with their own handler."""
     return (
         Operation(
             method="GET",
             path=f"{API}/connections/{{id}}/diff",
-            handler=Difference().show,
-            summary="What is other at one commit than at another: nodes and edges added, removed and changed",
+            id="get_diff",
+            handler=DiffHandler().show,
+            summary="Compare the lineages of two commits: nodes and edges added, removed and changed",
             tag="lineage",
             query=DiffQuery,
-            answer=DiffDocument,
-            empty={304: "`If-None-Match` names what there is"},
-            problems={404: "There is none, this token may not see it, or no lineage of `base` or of `head` is stored: `field` says which"},
+            response=DiffDocument,
+            empty={304: NOT_MODIFIED},
+            problems={404: "It does not exist, the token may not see it, or the lineage of `base` or `head` is not stored (see `field`)"},
             right="read",
         ),
     )

@@ -1,84 +1,95 @@
-"""Extractions: how they stand and stood, and a new one where it is asked for."""
+"""Extractions: their progress, history and logs, and requests for new ones."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from aiohttp import web
 
-from app import handlers
-from app.jobs import ENDED, Extraction, Status
-from app.texts import part
-from app.web import requests, sse
-from app.web.call import Call
+from app.core.models.connections import Connection
+from app.core.models.extractions import ENDED, Extraction, Status
+from app.core.yaml_text import part
+from app.pipeline import triggers
+from app.web.api.call import Call
+from app.web.api.lineage import stored
+from app.web.api.operation import API, NoQuery, Operation
+from app.web.api.schemas.common import NoBody, Page, Paged
+from app.web.api.schemas.extractions import ExtractionView, ExtractRequest, History, LogQuery, LogView
+from app.web.http import requests, sse
+from app.web.http.problems import HttpProblem, not_found
 from app.web.keys import GITHUB
-from app.web.models.common import NoBody, Page, Paged
-from app.web.models.extractions import ExtractionView, ExtractRequest, History, LogQuery, LogView
-from app.web.operations import API, NoQuery, Operation
-from app.web.problems import Problem, not_found
 
+VIEWER_SHARE = 0.1
+"""How much of all open streams one GitHub token can have."""
+_FULL_ID = re.compile(r"[0-9a-fA-F]{40}(?:[0-9a-fA-F]{24})?")
 ENDINGS: Mapping[Status, str] = {"succeeded": "succeeded", "failed": "failed", "superseded": "was superseded by a newer commit"}
-"""What it did, in a sentence."""
+"""Completes a sentence that begins with "The extraction"."""
 
 
 async def extract(call: Call[NoQuery, ExtractRequest]) -> ExtractionView:
     """Queue an extraction."""
     connection = await call.connection("push")
     github = call.request.app[GITHUB]
-    return ExtractionView.of(await handlers.extract_now(call.store, github, connection, call.body.sha, "api"))
+    sha = None if call.body.sha is None else await _commit(call, connection, call.body.sha)
+    return ExtractionView.of(await triggers.extract_now(call.store, github, connection, sha, "api"))
 
 
 async def get_progress(call: Call[NoQuery, None]) -> ExtractionView | web.StreamResponse:
-    """Show the current or last extraction, as JSON or as server-sent events."""
+    """The newest extraction, as JSON or as server-sent events."""
     connection = await call.connection()
-    last = await call.store.extractions.of_connection(connection.id, limit=1)
+    last = await call.store.extractions.for_connection(connection.id, limit=1)
     if not last:
-        raise Problem(404, "There is no extraction yet", "Push to the repository, or ask for one with `extract`.")
-    if sse.wanted(call.request):
-        return await sse.follow(call.request, last[0].id, "json", lambda extraction: ExtractionView.of(extraction).model_dump_json())
+        raise HttpProblem(404, "No extraction yet", "Push to the repository, or request one with `POST …/extract`.")
+    if sse.accepts_events(call.request):
+        share = 1.0 if call.caller.everything else VIEWER_SHARE
+        audience = sse.Audience(call.caller.key, share, lambda: call.caller.may("read", connection.repository))
+        return await sse.stream(
+            call.request, last[0].id, "json", lambda extraction: ExtractionView.of(extraction).model_dump_json(), audience
+        )
     return ExtractionView.of(last[0])
 
 
 async def list_extractions(call: Call[History, None]) -> Page[ExtractionView]:
-    """List the extractions of a connection, newest first."""
-    asked, connection = call.query, await call.connection()
+    """The extractions of a connection, newest first."""
+    query, connection = call.query, await call.connection()
     found = await call.store.extractions.search(
         connection.id,
-        statuses=asked.status or None,
-        branch=asked.branch,
-        sha=asked.sha,
-        before=requests.number_cursor(asked.cursor),
-        limit=asked.limit,
+        statuses=query.status or None,
+        branch=query.branch,
+        sha=query.sha,
+        before=requests.number_cursor(query.cursor),
+        limit=query.limit,
     )
     items = [ExtractionView.of(one) for one in found.extractions]
     return Page[ExtractionView](items=items, next_cursor=None if found.last is None else requests.next_cursor(str(found.last)))
 
 
 async def list_active(call: Call[Paged, None]) -> Page[ExtractionView]:
-    """List what is queued or runs, oldest first."""
+    """Queued and running extractions, oldest first."""
     after = requests.number_cursor(call.query.cursor)
     found = await call.store.extractions.active(after=after, seen_by=await call.caller.listed(), limit=call.query.limit + 1)
-    seen = await call.readable(one.repository for one in found[: call.query.limit])
-    return _page(found, call.query.limit, seen)
+    readable = await call.readable(one.repository for one in found[: call.query.limit])
+    return _page(found, call.query.limit, readable)
 
 
 async def get_extraction(call: Call[NoQuery, None]) -> ExtractionView:
-    """Show one extraction."""
+    """One extraction."""
     return ExtractionView.of(await call.extraction())
 
 
 async def get_log(call: Call[LogQuery, None]) -> LogView | web.Response:
-    """Show what dbt logged, as text or, if JSON is asked for, with where it stands."""
+    """The log of dbt, as text with its position in headers, or as JSON if `Accept` names it."""
     extraction = await call.extraction()
-    log = await call.store.logs.of(extraction.id)
-    whole = log.content if log else b""
-    offset, content = part(whole, call.query.offset, call.query.limit)
+    log = await call.store.logs.get(extraction.id)
+    complete = log.content if log else b""
+    offset, content = part(complete, call.query.offset, call.query.limit)
     view = LogView(
         extraction_id=extraction.id,
         number=log.number if log else None,
         offset=offset,
         next_offset=offset + len(content),
-        size=len(whole),
+        size=len(complete),
         ended=extraction.status in ENDED,
         content=content.decode(),
     )
@@ -90,118 +101,135 @@ async def get_log(call: Call[LogQuery, None]) -> LogView | web.Response:
 
 
 async def cancel(call: Call[NoQuery, NoBody]) -> ExtractionView:
-    """Cancel what is queued or runs. Once more does no harm; what has ended otherwise stays as it is."""
+    """Cancel a queued or running extraction. Cancelling twice is fine; one that ended otherwise is a 409."""
     extraction = await call.extraction("push")
     await call.store.extractions.cancel(extraction.id)
     current = await call.store.extractions.get(extraction.id)
     if current is None:
         raise not_found("extraction")
     if current.status != "cancelled":
-        raise Problem(
-            409, "The extraction has ended", f"It {ENDINGS[current.status]}: there is nothing to cancel.", extraction_status=current.status
-        )
+        detail = f"The extraction {ENDINGS[current.status]}, so there is nothing to cancel."
+        raise HttpProblem(409, "Extraction already ended", detail, extraction_status=current.status)
     return ExtractionView.of(current)
 
 
 async def retry(call: Call[NoQuery, NoBody]) -> ExtractionView:
     """Queue another extraction of the same commit and branch."""
-    return ExtractionView.of(await handlers.extract_again(call.store, await call.extraction("push"), "api"))
+    return ExtractionView.of(await triggers.extract_again(call.store, await call.extraction("push"), "api"))
 
 
-def _page(found: list[Extraction], limit: int, seen: set[int] | None = None) -> Page[ExtractionView]:
-    """Return at most `limit` of what was found, of the repositories that may be `seen`."""
+async def _commit(call: Call[NoQuery, ExtractRequest], connection: Connection, name: str) -> str | None:
+    """The commit that a name means; None: the followed branch's head. Raises HttpProblem 404, or 400 if it is ambiguous."""
+    if _FULL_ID.fullmatch(name):
+        return name.lower()
+    if name == connection.followed_branch:
+        return None
+    head = await call.request.app[GITHUB].branch_head(connection.repository, name)
+    return head or (await stored(call.store, connection, name)).sha
+
+
+def _page(found: list[Extraction], limit: int, readable: set[int]) -> Page[ExtractionView]:
+    """The first `limit` of what was found, without repositories that are not `readable`."""
     following = requests.next_cursor(str(found[limit - 1].number)) if len(found) > limit else None
-    shown = [one for one in found[:limit] if seen is None or one.repository.id in seen]
-    return Page[ExtractionView](items=[ExtractionView.of(one) for one in shown], next_cursor=following)
+    items = [ExtractionView.of(one) for one in found[:limit] if one.repository.id in readable]
+    return Page[ExtractionView](items=items, next_cursor=following)
 
 
 OPERATIONS = (
     Operation(
         method="POST",
         path=f"{API}/connections/{{id}}/extract",
+        id="create_extraction",
         handler=extract,
-        summary="Extract a commit, or the newest one; while one for that commit is queued or running: that one",
+        summary="Extract a commit, by default the branch's head; while that commit is queued or running, get that extraction",
         tag="extractions",
         body=ExtractRequest,
-        answer=ExtractionView,
+        response=ExtractionView,
         status=202,
         right="push",
     ),
     Operation(
         method="GET",
         path=f"{API}/connections/{{id}}/progress",
+        id="get_progress",
         handler=get_progress,
-        summary="The current or last extraction, stage by stage",
+        summary="Get the newest extraction with its stages, as JSON or as server-sent events",
         tag="extractions",
-        answer=ExtractionView,
+        response=ExtractionView,
         media={
-            "text/event-stream": "`event: progress` for each change, `event: end` for the last; `data` is the extraction, `id` is for "
-            "`Last-Event-ID` when the stream was lost"
+            "text/event-stream": "`event: progress` for each change, `event: end` for the last; `data` is the extraction as JSON. After a "
+            "lost connection, send the last `id` as `Last-Event-ID`"
         },
-        empty={204: "The event of `Last-Event-ID` was the last one"},
+        empty={204: "`Last-Event-ID` was the end of the stream: nothing follows"},
         right="read",
     ),
     Operation(
         method="GET",
         path=f"{API}/connections/{{id}}/extractions",
+        id="list_extractions",
         handler=list_extractions,
-        summary="The history of a connection, newest first",
+        summary="List the extractions of a connection, newest first",
         tag="extractions",
         query=History,
-        answer=Page[ExtractionView],
+        response=Page[ExtractionView],
         right="read",
     ),
     Operation(
         method="GET",
         path=f"{API}/extractions/active",
+        id="list_active_extractions",
         handler=list_active,
-        summary="What is queued or runs, oldest first",
+        summary="List queued and running extractions that the token may read, oldest first",
         tag="extractions",
         query=Paged,
-        answer=Page[ExtractionView],
+        response=Page[ExtractionView],
     ),
     Operation(
         method="GET",
         path=f"{API}/extractions/{{id}}",
+        id="get_extraction",
         handler=get_extraction,
-        summary="One extraction",
+        summary="Get one extraction: stages, attempts, settings, cost, and the result or error",
         tag="extractions",
-        answer=ExtractionView,
+        response=ExtractionView,
         right="read",
     ),
     Operation(
         method="GET",
         path=f"{API}/extractions/{{id}}/logs",
+        id="get_extraction_log",
         handler=get_log,
-        summary="The log of dbt, secrets redacted; empty while there is none",
+        summary="Get dbt's log with secrets redacted; empty while there is none",
         tag="extractions",
         query=LogQuery,
-        answer=LogView,
+        response=LogView,
         media={
-            "text/plain": "The log itself, unless `Accept` names JSON; `X-Log-Offset`, `X-Log-Next-Offset`, `X-Log-Size` and `X-Log-Ended`"
+            "text/plain": "The log, unless `Accept` names JSON. Headers: `X-Log-Offset`, `X-Log-Next-Offset`, `X-Log-Size`, `X-Log-Ended`"
         },
         right="read",
     ),
     Operation(
         method="POST",
         path=f"{API}/extractions/{{id}}/cancel",
+        id="cancel_extraction",
         handler=cancel,
-        summary="Cancel an extraction that is queued or runs",
+        summary="Cancel a queued or running extraction",
         tag="extractions",
         body=NoBody,
-        answer=ExtractionView,
+        response=ExtractionView,
         status=202,
-        problems={409: "It has ended, and not by being cancelled"},
+        problems={409: "It has already ended, other than by being cancelled"},
         right="push",
     ),
     Operation(
         method="POST",
         path=f"{API}/extractions/{{id}}/retry",
+        id="retry_extraction",
         handler=retry,
-        summary="Extract the same commit once more; while one of it is queued or runs: that one",
+        summary="Extract the same commit again; while that commit is queued or running, get that extraction",
         tag="extractions",
         body=NoBody,
-        answer=ExtractionView,
+        response=ExtractionView,
         status=202,
         right="push",
     ),

@@ -1,154 +1,200 @@
-"""The lineage, or a part of it, in the format that is asked for: what is sent is made in pieces, and nothing is read for who has it."""
+"""The lineage, or a part of it, in any format: written in chunks, and not read at all when the client's ETag matches."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from aiohttp import web
 
-from app.errors import UnavailableError
-from app.formats import document, dot, edges_csv, graphml, mermaid, openlineage
-from app.formats.heading import Heading
-from app.formats.openlineage import Links
-from app.formats.pieces import pieces
-from app.graph import Graph, Part, Selection
-from app.jobs import Connection
-from app.records import LineageHead
-from app.web import requests
-from app.web.call import Call
+from app.core.errors import UnavailableError
+from app.core.models.connections import Connection
+from app.lineage import node_selectors
+from app.lineage.formats import dot, edges_csv, graphml, json_document, mermaid, openlineage
+from app.lineage.formats.chunks import pieces
+from app.lineage.formats.heading import Heading
+from app.lineage.formats.openlineage import OpenLineageLinks
+from app.lineage.graph import Graph, GraphFilter, Selection
+from app.lineage.node_selectors import NodeReference, SelectorError
+from app.store import Store
+from app.store.lineages import LineageHead
+from app.web.api.call import Call
+from app.web.api.operation import API, NOT_MODIFIED, Operation
+from app.web.api.schemas.lineages import FormatName, LineageDocument, LineageQuery
+from app.web.http import requests
+from app.web.http.negotiation import preferred
+from app.web.http.problems import HttpProblem
+from app.web.http.streaming import FairWriter
 from app.web.keys import SETUP
-from app.web.models.lineages import FormatName, LineageDocument, LineageQuery
-from app.web.negotiation import accepted
-from app.web.operations import API, Operation
-from app.web.problems import Problem
-from app.web.streaming import Turns
 
 TRIES = 3
+"""Times that a lineage is looked up; a new extraction can replace it between two steps."""
 CANDIDATES = 20
+RECENT = 5
+"""Commits that are suggested instead of one that is not stored."""
 FEW_NODES = 500
-"""So many are found and shown without a thread."""
+"""Up to this many nodes are selected on the event loop, more in a thread."""
+
+LINEAGE_NOT_FOUND = "Lineage not found"
 
 Writer = Callable[[Heading, Selection], Iterator[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One way to write a lineage."""
+    """A format of the lineage."""
 
     media_type: str
     parameters: str
-    """Of the media type that is sent."""
-    what: str
+    """Appended to the media type in `Content-Type`."""
+    description: str
     write: Writer | None = None
-    """None: it takes the links, too."""
+    """None: `_writer` makes it, because it needs links."""
 
 
 FORMATS: dict[FormatName, Format] = {
-    "json": Format("application/json", "", "The lineage", document.texts),
-    "dot": Format("text/vnd.graphviz", "; charset=utf-8", "Graphviz' DOT, for `dot -Tsvg`", dot.texts),
-    "mermaid": Format("text/vnd.mermaid", "; charset=utf-8", "A flowchart, as GitHub's Markdown shows it", mermaid.texts),
-    "graphml": Format("application/graphml+xml", "", "GraphML, as yEd, Gephi and networkx read it", graphml.texts),
-    "csv": Format("text/csv", "; charset=utf-8; header=present", "The edges: `upstream`, `downstream`", edges_csv.texts),
-    "openlineage": Format("application/vnd.openlineage+json", "", "A list of OpenLineage's events"),
+    "json": Format("application/json", "", "The lineage", json_document.render),
+    "dot": Format("text/vnd.graphviz", "; charset=utf-8", "Graphviz DOT, for `dot -Tsvg`", dot.render),
+    "mermaid": Format("text/vnd.mermaid", "; charset=utf-8", "A Mermaid flowchart, which GitHub's Markdown renders", mermaid.render),
+    "graphml": Format("application/graphml+xml", "", "GraphML, for yEd, Gephi and networkx", graphml.render),
+    "csv": Format("text/csv", "; charset=utf-8; header=present", "The edges, in columns `upstream` and `downstream`", edges_csv.render),
+    "openlineage": Format("application/vnd.openlineage+json", "", "A list of OpenLineage events"),
 }
 MEDIA_TYPES: dict[str, FormatName] = {one.media_type: name for name, one in FORMATS.items()}
 
 
-class Lineage:
-    """The address, and the turns that its readers take."""
+class LineageHandler:
+    """`GET …/lineage`; its responses share one `FairWriter`."""
 
     def __init__(self) -> None:
-        self._turns = Turns()
+        self._writer = FairWriter()
 
     async def show(self, call: Call[LineageQuery, None]) -> web.StreamResponse:
-        """Show the lineage of the connection or of one `sha`, whole or in part."""
-        wanted, name = part(call.query), format_of(call)
-        graphs = call.store.graphs
+        """The lineage of the connection or of `sha`, or 304."""
+        selected, name = part(call.query), format_of(call)
+        graphs = call.store.lineage_cache
         for _ in range(TRIES):
             connection = await call.connection()
-            head = await stored(call, connection, call.query.sha)
-            headers = {**validators(connection, head, wanted, name, call.query.namespace), "Vary": "Accept"}
+            head = await stored(call.store, connection, call.query.sha)
+            headers = {**validators(connection, head, selected, name, call.query.namespace, call.query.job_namespace), "Vary": "Accept"}
             if is_known(call.request, headers["ETag"]):
                 return web.Response(status=304, headers=headers)
-            graph = await graphs.of(head)
+            graph = await graphs.get(head)
             if graph is not None:
-                few = await self._turns.take(partial(graph.select_few, wanted, FEW_NODES))
-                selection = await graphs.compute(partial(select, graph, wanted)) if few is None else few
+                few = await self._writer.take(partial(graph.select_small, selected, FEW_NODES))
+                selection = await graphs.compute(partial(select, graph, selected)) if few is None else few
                 headers["Content-Type"] = FORMATS[name].media_type + FORMATS[name].parameters
-                texts = _writer(call, connection, name)(_heading(connection, head), selection)
-                return await self._turns.send(call.request, headers, pieces(texts))
-        raise UnavailableError("reading the lineage", "the commit is extracted again and again", "Try again in a while.")
+                heading = replace(_heading(connection, head), notes=unmatched(graph, selected, selection))
+                texts = _writer(call, connection, name)(heading, selection)
+                return await self._writer.send(call.request, headers, pieces(texts))
+        raise UnavailableError("reading the lineage", "the commit keeps being extracted again", "Try again in a moment.")
 
 
-def part(asked: LineageQuery) -> Part:
-    """Return the part that is asked for. Raises Problem 400 that names the parameter."""
-    for name, value in (("direction", asked.direction), ("depth", asked.depth)):
-        if asked.focus is None and value is not None:
-            raise requests.invalid(name, "says how far to go from a `focus`, and there is none")
-    return Part(
-        focus=asked.focus,
-        direction=asked.direction or "both",
-        depth=asked.depth,
-        resource_types=tuple(sorted(set(asked.resource_type))),
-        package=asked.package,
-        tag=asked.tag,
+def part(query: LineageQuery) -> GraphFilter:
+    """The requested part. Raises HttpProblem 400 that names the parameter."""
+    for name, value in (("direction", query.direction), ("depth", query.depth)):
+        if query.focus is None and value is not None:
+            raise requests.invalid(name, "requires `focus`")
+    return GraphFilter(
+        focus=query.focus,
+        direction=query.direction or "both",
+        depth=query.depth,
+        resource_types=tuple(sorted(set(query.resource_type))),
+        package=query.package,
+        tag=query.tag,
     )
 
 
 def format_of(call: Call[LineageQuery, None]) -> FormatName:
-    """Return the format that is asked for. Raises Problem: 406 when it is none of ours, 400 when a parameter does not go with it."""
-    name = call.query.format or _accepted(call)
-    if call.query.namespace is not None and name != "openlineage":
-        raise requests.invalid("namespace", f"is of the format `openlineage`, and this is `{name}`")
+    """The requested format. Raises HttpProblem: 406 for an unknown one, 400 for a parameter that does not apply to it."""
+    name = call.query.format or _negotiated(call)
+    for field, value in (("namespace", call.query.namespace), ("job_namespace", call.query.job_namespace)):
+        if value is not None and name != "openlineage":
+            raise requests.invalid(field, f"applies to the format `openlineage` only, and this is `{name}`")
     return name
 
 
-def _accepted(call: Call[LineageQuery, None]) -> FormatName:
-    found = accepted(",".join(call.request.headers.getall("Accept", [])), list(MEDIA_TYPES))
-    if found is None:
-        what = f"`Accept`: there is {', '.join(MEDIA_TYPES)}; or ask with `format` for {', '.join(FORMATS)}"
-        raise Problem(406, "There is no such format", what, headers={"Vary": "Accept"}, field="Accept", candidates=list(MEDIA_TYPES))
-    return MEDIA_TYPES[found]
+def _negotiated(call: Call[LineageQuery, None]) -> FormatName:
+    media_type = preferred(",".join(call.request.headers.getall("Accept", [])), list(MEDIA_TYPES))
+    if media_type is None:
+        detail = f"`Accept`: use one of {', '.join(MEDIA_TYPES)}, or set `format` to one of {', '.join(FORMATS)}."
+        raise HttpProblem(406, "Format not available", detail, headers={"Vary": "Accept"}, field="Accept", candidates=list(MEDIA_TYPES))
+    return MEDIA_TYPES[media_type]
 
 
-def select(graph: Graph, wanted: Part) -> Selection:
-    """Return what is asked for of a graph. Raises Problem, with candidates, when the focus is not one node."""
-    if wanted.focus is None:
-        return graph.select(wanted)
-    found = graph.find(wanted.focus)
-    if len(found) == 1:
-        return graph.select(wanted, found[0])
+def select(graph: Graph, selected: GraphFilter) -> Selection:
+    """Select the part of a graph. Raises HttpProblem with candidates unless `focus` is exactly one node, or the versions of one model."""
+    if selected.focus is None:
+        return graph.select(selected)
+    try:
+        # In a query, a plus sign that is not escaped is a space.
+        reference = NodeReference(selected.focus) if graph.find(selected.focus) else node_selectors.parse(selected.focus.replace(" ", "+"))
+    except SelectorError as error:
+        raise requests.invalid("focus", error.reason) from error
+    found = find_node(graph, reference.node, "focus")
+    if not reference.has_operators:
+        return graph.select(selected, graph.around(found, selected))
+    if selected.depth is not None or selected.direction != "both":
+        raise requests.invalid("focus", "has graph operators, so `direction` and `depth` have no meaning: leave them out")
+    return graph.select(selected, node_selectors.reach(graph, found, reference))
+
+
+def unmatched(graph: Graph, selected: GraphFilter, selection: Selection) -> tuple[str, ...]:
+    """Say which filters match no node of the whole lineage, if nothing was selected."""
+    if selection.numbers:
+        return ()
+    alone = {
+        "resource_type": GraphFilter(resource_types=selected.resource_types),
+        "package": GraphFilter(package=selected.package),
+        "tag": GraphFilter(tag=selected.tag),
+    }
+    found = [f"`{name}`: no node of this lineage matches" for name, one in alone.items() if not graph.select(one).numbers]
+    return tuple(found) or ("no node of this lineage matches all filters",)
+
+
+def find_node(graph: Graph, name: str, field: str) -> list[int]:
+    """The positions of a node, or of all versions of a model. Raises HttpProblem with candidates if it is not exactly one."""
+    found = node_selectors.find(graph, name)
+    nodes = [graph.nodes[number] for number in found]
+    if len({(node.resource_type, node.package_name, node.name) for node in nodes}) == 1:
+        return found
     if found:
-        among = [graph.nodes[number].unique_id for number in found]
-        what = f"`focus`: {len(among)} nodes have this name; ask for one by its `unique_id`"
-        raise Problem(400, "The focus is ambiguous", what, field="focus", candidates=among[:CANDIDATES])
-    near = graph.near(wanted.focus)
-    what = "`focus`: no node of this lineage has this `unique_id` or name" + ("; `candidates` are near ones" if near else "")
-    raise Problem(404, "The focus is not in the lineage", what, field="focus", candidates=near)
+        candidates = [node.unique_id for node in nodes][:CANDIDATES]
+        detail = f"`{field}`: {len(found)} nodes have this name; use the `unique_id` of one of them."
+        raise HttpProblem(400, "Node is ambiguous", detail, field=field, candidates=candidates)
+    similar = graph.similar(name)
+    detail = f"`{field}`: no node of this lineage has this `unique_id` or name." + (" `candidates` lists similar ones." if similar else "")
+    raise HttpProblem(404, "Node not found", detail, field=field, candidates=similar)
 
 
-async def stored(call: Call[LineageQuery, None], connection: Connection, sha: str | None) -> LineageHead:
-    """Return the lineage of the connection, or of a commit. Raises Problem 404."""
-    head = await call.store.lineages.head(connection.id, sha)
-    if head is None and sha is None:
-        raise Problem(404, "There is no lineage", "The first extraction has not succeeded yet: `progress` tells more.")
-    if head is None:
-        what = f"`sha`: no lineage of the commit {sha} is stored. It was never extracted, or is too old."
-        raise Problem(404, "There is no lineage", what, field="sha")
-    return head
+async def stored(store: Store, connection: Connection, commit: str | None, field: str = "sha") -> LineageHead:
+    """The lineage of the connection, or of a commit that the parameter `field` names. Raises HttpProblem 404, or 400 if it is ambiguous."""
+    if commit is None:
+        head = await store.lineages.head(connection.id)
+        if head is None:
+            raise HttpProblem(404, LINEAGE_NOT_FOUND, "No extraction of this connection has succeeded yet: see `GET …/progress`.")
+        return head
+    found = await store.lineages.find(connection.id, commit)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        detail = f"`{field}`: {commit} is the beginning of several commits; give more digits."
+        raise HttpProblem(400, "Commit is ambiguous", detail, field=field, candidates=[one.sha for one in found])
+    detail = f"`{field}`: no lineage of {commit} is stored. It was never extracted successfully, or it was deleted because of its age."
+    recent = await store.lineages.recent_commits(connection.id, RECENT)
+    raise HttpProblem(404, LINEAGE_NOT_FOUND, detail, field=field, candidates=recent)
 
 
 def validators(*of: object) -> dict[str, str]:
-    """Return the headers by which a caller can tell that nothing changed; `of` is all that the answer follows from."""
+    """ETag and caching headers; `of` is everything that the response depends on."""
     etag = hashlib.sha256(repr(of).encode()).hexdigest()[:32]
     return {"ETag": f'"{etag}"', "Cache-Control": "private, no-cache"}
 
 
 def is_known(request: web.Request, etag: str) -> bool:
-    """Tell whether the caller has what the ETag stands for."""
+    """Whether the request's `If-None-Match` contains the ETag."""
     return any(f'"{known.value}"' == etag or known.value == "*" for known in request.if_none_match or ())
 
 
@@ -157,8 +203,9 @@ def _writer(call: Call[LineageQuery, None], connection: Connection, name: Format
     if write is not None:
         return write
     setup = call.request.app[SETUP]
-    links = Links(setup.public_url, f"{setup.server_url}/{connection.repository.full_name}", call.query.namespace)
-    return partial(openlineage.texts, links=links)
+    repository = f"{setup.server_url}/{connection.repository.full_name}"
+    links = OpenLineageLinks(repository, call.query.namespace, call.query.job_namespace or openlineage.JOB_NAMESPACE)
+    return partial(openlineage.render, links=links)
 
 
 def _heading(connection: Connection, head: LineageHead) -> Heading:
@@ -170,7 +217,8 @@ def _heading(connection: Connection, head: LineageHead) -> Heading:
         project_name=head.project_name,
         sha=head.sha,
         head_sha=connection.head_sha,
-        stale=connection.head_sha is not None and connection.head_sha != head.sha,
+        state=connection.state() if connection.lineage_sha == head.sha else None,
+        stale=connection.stale if connection.lineage_sha == head.sha else connection.head_sha not in {None, head.sha},
         stale_reason=connection.stale_reason if connection.lineage_sha == head.sha else None,
         extracted_at=head.extracted_at,
         dbt_version=head.dbt_version,
@@ -180,21 +228,22 @@ def _heading(connection: Connection, head: LineageHead) -> Heading:
 
 
 def operations() -> tuple[Operation, ...]:
-    """Return the operations, with turns of their own."""
+    """Operations with their own handler."""
     return (
         Operation(
             method="GET",
             path=f"{API}/connections/{{id}}/lineage",
-            handler=Lineage().show,
-            summary="The lineage, whole or in part, in one of six formats",
+            id="get_lineage",
+            handler=LineageHandler().show,
+            summary="Get the lineage, whole or in part, in one of six formats",
             tag="lineage",
             query=LineageQuery,
-            answer=LineageDocument,
-            media={one.media_type: one.what for name, one in FORMATS.items() if name != "json"},
-            empty={304: "`If-None-Match` names what there is"},
+            response=LineageDocument,
+            media={one.media_type: one.description for name, one in FORMATS.items() if name != "json"},
+            empty={304: NOT_MODIFIED},
             problems={
-                404: "There is none, this token may not see it, or the focus is not in it: then `candidates` are near ones",
-                406: "`Accept` names none of the formats",
+                404: "There is no lineage, the token may not see it, or `focus` is not in it (`candidates` lists similar nodes)",
+                406: "`Accept` allows none of the formats (`candidates` lists the media types)",
             },
             right="read",
         ),

@@ -1,117 +1,130 @@
-"""The service itself: GitHub's deliveries, the App's webhook, and whether everything works."""
+"""The service itself: GitHub's deliveries, the App's webhook, health and metrics."""
 
 from __future__ import annotations
 
 from aiohttp.typedefs import Handler
 
-from app.checkup import refused
-from app.errors import GoneError, RejectedError
-from app.web import health, metrics, schema
-from app.web.call import Call
+from app.core.app_health import credentials_error
+from app.core.errors import GoneError, RejectedError
+from app.web import health, metrics
+from app.web.api import settings_schema
+from app.web.api.call import Call
+from app.web.api.operation import NOT_MODIFIED, NoQuery, Operation, plain
+from app.web.api.schemas.service import WebhookView
+from app.web.http.problems import HttpProblem
 from app.web.keys import SETUP
-from app.web.models.service import WebhookView
-from app.web.operations import NoQuery, Operation, plain
-from app.web.problems import Problem
+
+TEXT = {"text/plain": {"schema": {"type": "string"}}}
 
 
 async def set_webhook(call: Call[NoQuery, None]) -> WebhookView:
-    """Make GitHub's side of the webhook what ours is."""
+    """Set the webhook's address and secret on GitHub to those of this service."""
     try:
         hook, deliveries = await call.request.app[SETUP].set_webhook()
     except (GoneError, RejectedError) as error:
-        told = refused(error)
-        raise Problem(502, error.title, f"While setting the App's webhook: {told.reason.rstrip('.')}. {told.next_step}") from error
+        cause = credentials_error(error)
+        raise HttpProblem(502, error.title, f"While setting the App's webhook: {cause.reason.rstrip('.')}. {cause.next_step}") from error
     return WebhookView.of(hook, deliveries)
 
 
-OPERATIONS = (
-    Operation(
-        method="POST",
-        path="/api/webhooks/github/setup",
-        handler=set_webhook,
-        summary="Set the address and the secret of the App's webhook on GitHub",
-        tag="service",
-        answer=WebhookView,
-        problems={502: "GitHub refuses"},
-        guard="service",
-    ),
-    Operation(
-        method="GET",
-        path="/livez",
-        handler=plain(health.livez),
-        summary="The process answers",
-        tag="service",
-        query=None,
-        media={"text/plain": "`ok`"},
-        guard="none",
-    ),
-    Operation(
-        method="GET",
-        path="/readyz",
-        handler=plain(health.readyz),
-        summary="One line for each thing that the service depends on; 503 when one does not work",
-        tag="service",
-        query=None,
-        media={"text/plain": "One line each"},
-        guard="none",
-        extra={"responses": {"503": {"description": "One does not work", "content": {"text/plain": {"schema": {"type": "string"}}}}}},
-    ),
-    Operation(
-        method="GET",
-        path="/metrics",
-        handler=plain(metrics.Page().show),
-        summary="Numbers for Prometheus",
-        tag="service",
-        query=None,
-        media={"text/plain": "Prometheus' text format", "application/openmetrics-text": "OpenMetrics, where `Accept` asks for it"},
-        guard="none",
-    ),
-    Operation(
-        method="GET",
-        path="/freshet.schema.json",
-        handler=plain(schema.show),
-        summary="The JSON Schema of `.github/freshet.yml`, for editors",
-        tag="service",
-        query=None,
-        media={"application/schema+json": "A JSON Schema"},
-        empty={304: "`If-None-Match` names what there is"},
-        guard="none",
-    ),
-)
+def _own() -> tuple[Operation, ...]:
+    return (
+        Operation(
+            method="POST",
+            path="/api/webhooks/github/setup",
+            id="set_up_webhook",
+            handler=set_webhook,
+            summary="Set the address and secret of the App's webhook on GitHub",
+            tag="service",
+            response=WebhookView,
+            problems={502: "GitHub refused the request"},
+            guard="service",
+        ),
+        Operation(
+            method="GET",
+            path="/livez",
+            id="get_liveness",
+            handler=plain(health.livez),
+            summary="Check liveness: the process answers",
+            tag="service",
+            query=None,
+            media={"text/plain": "`ok`"},
+            guard="none",
+        ),
+        Operation(
+            method="GET",
+            path="/readyz",
+            id="get_readiness",
+            handler=plain(health.Readiness().show),
+            summary="Check readiness: one line for each dependency; 503 if one does not work",
+            tag="service",
+            query=None,
+            media={"text/plain": "A line for each dependency: `ok: NAME: DETAIL`"},
+            guard="none",
+            extra={"responses": {"503": {"description": "At least one line is `not ok: NAME: REASON`", "content": TEXT}}},
+        ),
+        Operation(
+            method="GET",
+            path="/metrics",
+            id="get_metrics",
+            handler=plain(metrics.MetricsHandler().show),
+            summary="Get metrics for Prometheus",
+            tag="service",
+            query=None,
+            media={"text/plain": "Prometheus' text format", "application/openmetrics-text": "OpenMetrics, if `Accept` names it"},
+            guard="none",
+        ),
+        Operation(
+            method="GET",
+            path="/freshet.schema.json",
+            id="get_settings_schema",
+            handler=plain(settings_schema.show),
+            summary="Get the JSON Schema of `.github/freshet.yml`, for editors",
+            tag="service",
+            query=None,
+            media={"application/schema+json": "A JSON Schema"},
+            empty={304: NOT_MODIFIED},
+            guard="none",
+        ),
+    )
 
 
 def operations(webhook: Handler) -> tuple[Operation, ...]:
-    """Return the operations, the one that takes GitHub's deliveries among them: `webhook` does it."""
+    """All operations; `webhook` handles GitHub's deliveries."""
     return (
         Operation(
             method="POST",
             path="/api/webhooks/github",
+            id="receive_delivery",
             handler=plain(metrics.counted(webhook)),
-            summary="Take a delivery of GitHub's: 202 once it is durable; one that comes twice has one effect",
+            summary="Receive a delivery from GitHub: 202 once it is stored; a repeated delivery id has no further effect",
             tag="service",
             query=None,
             status=202,
-            media={"text/plain": "Nothing that matters"},
+            media={"application/json": '`{"status": "accepted", "delivery_id": "…"}`'},
             problems={
-                400: "Not JSON, or a header is missing",
-                401: "`X-Hub-Signature-256` is missing or does not fit",
-                408: "The body came too slowly",
-                413: "More than 25 MiB",
+                400: "The body is not JSON, or a header is missing",
+                401: "`X-Hub-Signature-256` is missing or wrong",
+                408: "The body arrived too slowly",
+                413: "The body is over 25 MiB",
             },
             guard="none",
             extra={
                 "security": [{"signature": []}],
-                "parameters": [_header("X-GitHub-Event", "The event's name"), _header("X-GitHub-Delivery", "The delivery's id")],
+                "parameters": [
+                    _header("X-GitHub-Event", "Name of the event"),
+                    _header("X-GitHub-Delivery", "Id of the delivery; the same when it is sent again"),
+                ],
                 "requestBody": {
-                    "description": "The event, as https://docs.github.com/en/webhooks/webhook-events-and-payloads describes it",
+                    "description": "The event: https://docs.github.com/en/webhooks/webhook-events-and-payloads",
                     "required": True,
                     "content": {"application/json": {"schema": {"type": "object"}, "example": {"zen": "Keep it logically awesome."}}},
                 },
             },
         ),
-        *OPERATIONS,
+        *_own(),
     )
 
 
-def _header(name: str, what: str) -> dict[str, object]:
-    return {"name": name, "in": "header", "required": True, "description": what, "schema": {"type": "string", "minLength": 1}}
+def _header(name: str, description: str) -> dict[str, object]:
+    return {"name": name, "in": "header", "required": True, "description": description, "schema": {"type": "string", "minLength": 1}}

@@ -4,36 +4,36 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from app.heads import Head
-from app.jobs import Connection
-from app.web.call import Call
+from app.core.models.connections import Connection
+from app.pipeline.branch_heads import ObservedHead
+from app.web.api.call import Call
+from app.web.api.operation import API, NoQuery, Operation
+from app.web.api.schemas.stats import FreshnessView, StatsQuery, StatsView, freshness
 from app.web.keys import HEADS, OBJECTIVE_S
-from app.web.models.stats import FreshnessView, StatsQuery, StatsView, freshness
-from app.web.operations import API, NoQuery, Operation
 
 DAYS = (7, 30)
 
 
 async def get_stats(call: Call[StatsQuery, None]) -> StatsView:
-    """Show what a connection holds and costs."""
+    """Statistics of a connection."""
     connection = await call.connection()
-    return StatsView.of(connection, await call.store.statistics.of(connection.id, call.query.last), datetime.now(UTC))
+    return StatsView.of(connection, await call.store.statistics.for_connection(connection.id, call.query.last), datetime.now(UTC))
 
 
 async def get_freshness(call: Call[NoQuery, None]) -> FreshnessView:
-    """Show how far a connection is behind GitHub, and how fast it usually follows."""
+    """How far a connection is behind GitHub, and how often it met the objective."""
     connection = await call.connection()
     head, branch, objective_s = await _head(call, connection), connection.followed_branch, call.request.app[OBJECTIVE_S]
-    answers = await call.store.statistics.answers(connection.id, branch or "", DAYS, timedelta(seconds=objective_s))
+    answers = await call.store.statistics.freshness(connection.id, branch or "", DAYS, timedelta(seconds=objective_s))
     return freshness(connection, head, answers, objective_s, datetime.now(UTC))
 
 
-async def _head(call: Call[NoQuery, None], connection: Connection) -> Head | None:
-    """Ask GitHub for the head. One that nobody told us of is looked at soon, as if its push had just come."""
+async def _head(call: Call[NoQuery, None], connection: Connection) -> ObservedHead | None:
+    """Ask GitHub for the head. If no push reported it, the repository is checked soon, as if its push had just arrived."""
     if connection.followed_branch is None:
         return None
-    head = await call.request.app[HEADS].of(connection.repository, connection.followed_branch)
-    if head.refused is None and head.sha not in (None, connection.head_sha):
+    head = await call.request.app[HEADS].get(connection.repository, connection.followed_branch)
+    if head.error is None and head.sha not in (None, connection.head_sha):
         await call.store.installations.look_soon(connection.repository.id)
     return head
 
@@ -42,20 +42,22 @@ OPERATIONS = (
     Operation(
         method="GET",
         path=f"{API}/connections/{{id}}/stats",
+        id="get_stats",
         handler=get_stats,
-        summary="What the lineage holds, how extractions went, how long their stages took and what they cost",
+        summary="Get statistics: size of the lineage; outcomes, durations, CPU time and memory of extractions",
         tag="connections",
         query=StatsQuery,
-        answer=StatsView,
+        response=StatsView,
         right="read",
     ),
     Operation(
         method="GET",
         path=f"{API}/connections/{{id}}/freshness",
+        id="get_freshness",
         handler=get_freshness,
-        summary="The head on GitHub and the one that was extracted, the lag, and how often the objective was met",
+        summary="Get freshness: the head on GitHub, the extracted commit, the lag, and how often the objective was met",
         tag="connections",
-        answer=FreshnessView,
+        response=FreshnessView,
         right="read",
     ),
 )

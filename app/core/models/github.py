@@ -1,0 +1,59 @@
+"""Repositories, installations, branches and deliveries of GitHub."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+Conclusion = Literal["success", "failure", "neutral", "cancelled", "skipped", "timed_out", "action_required"]
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A repository of an installation; GitHub's `id` never changes, `full_name` can."""
+
+    id: int
+    full_name: str
+    installation_id: int
+    default_branch: str | None = None
+    private: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class InstallationState:
+    """An installation as GitHub lists it now."""
+
+    id: int
+    account: str
+    account_type: str
+    suspended: bool
+    repository_selection: str
+    """`all` or `selected`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryState:
+    """A repository of an installation as GitHub lists it now."""
+
+    repository: Repository
+    archived: bool
+    pushed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class BranchHead:
+    """A branch on GitHub: `sha` is None if there is no such branch; `etag` is for the next request."""
+
+    sha: str | None
+    etag: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FailedDelivery:
+    """A delivery that never succeeded: `id` is of its newest attempt, `guid` is the same for all attempts."""
+
+    id: int
+    guid: str
+    event: str
+    delivered_at: datetime

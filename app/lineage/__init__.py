@@ -1,0 +1,20 @@
+"""From dbt's manifest to the lineage graph. Pure.
+
+resource_types   the resource types in the graph, one row each
+manifest         decodes `manifest.json` into resources
+relations        the names of tables, with where they come from
+owners           who owns a node
+column_tests     the tests of each column
+definitions      what dbt says of one node beyond the lineage
+nodes            turns resources into nodes and edges, with hashes that show what changed
+column_document  what a container found out about columns
+column_overview  what a check run says of that
+column_graph     the columns of a stored lineage in memory, with the edges between them
+column_merge     builds it, with what YAML files say of columns
+column_reach     follows its edges, and finds columns by name
+copy_format      rows in PostgreSQL's binary COPY format
+graph            a stored lineage in memory, and its filters
+node_selectors   dbt's way to name nodes: `+orders`, `tag:finance`
+diff             the differences between two lineages
+formats/         JSON, DOT, Mermaid, GraphML, CSV, OpenLineage
+"""

@@ -1,0 +1,1 @@
+"""The channels: `email` passes a message to a mail server, `webhook` posts it, signed, to an address that a user entered."""

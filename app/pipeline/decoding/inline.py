@@ -1,0 +1,38 @@
+"""Decodes manifests and columns documents in this process: for the command line, where nothing else waits."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+
+from app.core.models.warehouse import WarehouseNames
+from app.core.spool import Spool
+from app.lineage import nodes
+from app.lineage.column_document import MalformedColumnsError, malformed_columns
+from app.lineage.nodes import Lineage, StorableLineage
+from app.pipeline.decoding import spooled_columns
+from app.pipeline.decoding.spooled_columns import SpooledColumns
+
+
+class Inline:
+    """Implements `ports.Decoders` in memory, apart from the columns' rows."""
+
+    async def lineage(self, manifest: Spool, names: WarehouseNames, label: str, image: str) -> Lineage:
+        """The lineage of a manifest. Raises ManifestError."""
+        return await asyncio.to_thread(lambda: nodes.read_manifest(manifest.content(), label, image, names))
+
+    async def columns(self, document: Spool, lineage: StorableLineage, label: str, image: str) -> SpooledColumns:
+        """The columns of a lineage's nodes. Raises ColumnsError."""
+        try:
+            return await asyncio.to_thread(_columns, document, lineage)
+        except MalformedColumnsError as error:
+            raise malformed_columns(error, label, image) from error
+
+
+def _columns(document: Spool, lineage: StorableLineage) -> SpooledColumns:
+    rows = tempfile.TemporaryFile()  # noqa: SIM115 - the columns close it
+    try:
+        return SpooledColumns(rows, spooled_columns.write(document.content(), lineage.unique_ids(), rows))
+    except BaseException:
+        rows.close()
+        raise

@@ -1,0 +1,57 @@
+"""A lineage in a file: written by the decoding process, read by the service."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import IO
+
+import msgspec
+
+from app.core.models.warehouse import WarehouseNames
+from app.lineage.manifest import Manifest
+from app.lineage.nodes import nodes
+from app.lineage.resource_types import in_order
+from app.pipeline.decoding.spooled_rows import RowWriter, Sizes, SpooledRows
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """A lineage without its nodes."""
+
+    project_name: str | None
+    dbt_version: str
+    adapter_type: str | None
+    manifest_schema: str
+    counts: dict[str, int]
+    edge_count: int
+    unread: dict[str, int]
+
+
+def write(of: Manifest, names: WarehouseNames, file: IO[bytes]) -> Sizes:
+    """Write the lineage of a manifest; `names` as for `nodes`. Raises one of `manifest.DECODE_ERRORS`."""
+    rows, counts, edges = RowWriter(file), Counter[str](), 0
+    for node in nodes(of, names):
+        rows.add(node.unique_id, node.row())
+        counts[node.resource_type] += 1
+        edges += len(node.upstream)
+    metadata = of.metadata
+    about = metadata.project_name, metadata.dbt_version, metadata.adapter_type, metadata.schema
+    return rows.finish(Summary(*about, in_order(counts), edges, dict(of.unread)))
+
+
+class SpooledLineage(SpooledRows):
+    """A `lineage.nodes.StorableLineage` in the file that `write` wrote."""
+
+    def __init__(self, file: IO[bytes], sizes: Sizes) -> None:
+        super().__init__(file, sizes)
+        self._summary = msgspec.json.decode(self.summary, type=Summary)
+        self.project_name = self._summary.project_name
+        self.dbt_version = self._summary.dbt_version
+        self.adapter_type = self._summary.adapter_type
+        self.manifest_schema = self._summary.manifest_schema
+        self.edge_count = self._summary.edge_count
+        self.unread = self._summary.unread
+
+    def counts(self) -> Mapping[str, int]:
+        """The number of nodes by resource type."""
+        return self._summary.counts

@@ -1,0 +1,163 @@
+"""Stores what an extraction made, under its claim: the lineage in one transaction, and its columns with the end in a second one.
+
+Readers have the lineage as soon as it is stored. What goes wrong with the columns never fails the extraction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, replace
+from typing import Any
+
+from app.core import log
+from app.core.errors import ColumnsError, UnavailableError
+from app.core.models.extractions import ANYONE, Extraction, Usage
+from app.lineage.column_document import StorableColumns
+from app.pipeline.leases import STORE_RETRIES_S
+from app.pipeline.ports import ColumnsDelivery, Decoders
+from app.pipeline.progress import ClaimLostError, Progress
+from app.pipeline.refresh import CarriedLineage, NewLineage
+from app.reports import column_lineage, results
+from app.store import Store
+from app.store.lineages import SavedLineage
+
+logger = log.get(__name__)
+
+
+async def store_success(
+    store: Store, extraction: Extraction, made: NewLineage | CarriedLineage, progress: Progress, decoders: Decoders
+) -> None:
+    """Store everything and end the extraction. Raises ClaimLostError, and UnavailableError if a retry may help."""
+    if isinstance(made, CarriedLineage) or made.parsed.columns is None:
+        async with store.transaction() as tx:
+            result = await _store_lineage(tx, extraction, made)
+            await end(tx, extraction, progress, result)
+        return
+    async with store.transaction() as tx:
+        result = await _store_lineage(tx, extraction, made)
+        await progress.enter("columns", tx, result)
+        await store_log(tx, extraction, extraction.tries[-1].number if extraction.tries else 1, progress)
+    found = await _columns(made, made.parsed.columns, decoders, progress)
+    try:
+        await progress.enter("storing")
+        await _store_columns(store, extraction, made, found, progress)
+    finally:
+        if not isinstance(found, ColumnsError):
+            found.close()
+
+
+async def end(tx: Store, extraction: Extraction, progress: Progress, result: dict[str, Any]) -> None:
+    """End the extraction as succeeded. Raises ClaimLostError."""
+    number = await tx.extractions.finish(extraction.id, progress.claim, "succeeded", progress.ended(), result=result, facts=progress.facts)
+    await store_log(tx, extraction, number, progress)
+
+
+async def end_without_columns(store: Store, extraction: Extraction, progress: Progress, reason: str) -> None:
+    """End an extraction whose lineage is stored, perhaps by an earlier attempt, as succeeded. Raises ClaimLostError."""
+    async with store.transaction() as tx:
+        await tx.columns.fail(extraction, reason, None)
+        await end(tx, extraction, progress, {**progress.result, "columns": column_lineage.failed(reason)})
+
+
+async def store_log(tx: Store, extraction: Extraction, number: int | None, progress: Progress) -> None:
+    """Store the log of attempt `number`. Raises ClaimLostError if the claim was lost, so that nothing of the transaction is stored."""
+    if number is None:
+        raise ClaimLostError
+    if progress.log is not None:
+        await tx.logs.save(extraction.id, number, progress.log)
+
+
+async def with_retries(write: Callable[[], Awaitable[object]]) -> bool:
+    """Retry over a short outage of the database; False in a longer one: the lease expires and the extraction runs again."""
+    for pause_s in STORE_RETRIES_S:
+        try:
+            await write()
+        except UnavailableError as error:
+            logger.warning("cannot store the result of the extraction", reason=str(error))
+            await asyncio.sleep(pause_s)
+        else:
+            return True
+    return False
+
+
+async def _store_lineage(tx: Store, extraction: Extraction, made: NewLineage | CarriedLineage) -> dict[str, Any]:
+    """Store the lineage and switch the connection to it; the result of the extraction."""
+    saved, result = await _save(tx, extraction, made)
+    if saved.switched:  # what a side branch calls the project is not what the connection calls it
+        await tx.connections.set_project(extraction.connection_id, made.layout.project_dir, result["project_name"])
+    # An earlier attempt may have stored the lineage: what changed is what changed then.
+    return {**result, "change": extraction.result["change"]} if "change" in extraction.result else result
+
+
+async def _save(tx: Store, extraction: Extraction, made: NewLineage | CarriedLineage) -> tuple[SavedLineage, dict[str, Any]]:
+    if isinstance(made, CarriedLineage):
+        carried = await tx.lineages.carry_forward(extraction, made.earlier.lineage_id)
+        return carried, results.carried_forward(made.earlier.result, made.earlier.sha, carried.change)
+    trust = extraction.trust.own if made.parsed.with_state else ANYONE
+    follow = made.parsed.columns is not None
+    saved = await tx.lineages.save(extraction, made.lineage, made.input_hash, trust, columns_follow=follow)
+    return saved, made.result(saved.change)
+
+
+async def _columns(made: NewLineage, delivery: ColumnsDelivery, decoders: Decoders, progress: Progress) -> StorableColumns | ColumnsError:
+    """Wait for the columns and decode them. Raises UnavailableError if the service is stopped."""
+    try:
+        document = await delivery.wait()
+        try:
+            progress.record(usage=_total(made.parsed.usage, document.usage))
+            return await decoders.columns(document.spool, made.lineage, made.job.label, made.parsed.image)
+        finally:
+            document.spool.close()
+    except ColumnsError as error:
+        logger.info("no columns", reason=str(error), temporary=error.temporary)
+        return error
+    except UnavailableError:
+        raise
+    except Exception as error:  # a bug of ours: the lineage is stored
+        logger.exception("columns crashed")
+        return _crashed(made, error)
+
+
+async def _store_columns(
+    store: Store, extraction: Extraction, made: NewLineage, found: StorableColumns | ColumnsError, progress: Progress
+) -> None:
+    """Store the columns, or why there are none, and end the extraction."""
+
+    async def write() -> None:
+        async with store.transaction() as tx:
+            if isinstance(found, ColumnsError):
+                await tx.columns.fail(extraction, found.user_text, None if found.temporary else made.input_hash)
+            else:
+                await tx.columns.save(extraction, found, made.input_hash)
+            await end(tx, extraction, progress, _result(progress, found))
+
+    try:
+        if not await with_retries(write):
+            await write()
+    except (ClaimLostError, UnavailableError):
+        raise
+    except Exception as error:
+        if isinstance(found, ColumnsError):
+            raise
+        logger.exception("columns not stored")
+        await _store_columns(store, extraction, made, _crashed(made, error), progress)
+
+
+def _result(progress: Progress, found: StorableColumns | ColumnsError) -> dict[str, Any]:
+    columns = column_lineage.failed(found.user_text) if isinstance(found, ColumnsError) else column_lineage.ready(found)
+    usage = progress.facts.usage
+    return {**progress.result, "columns": columns, "usage": asdict(usage) if usage else {}}
+
+
+def _total(dbt: Usage, columns: Usage) -> Usage:
+    """What the container used: its time is that of dbt alone, because stages have times of their own."""
+    cpu = [usage.cpu_seconds for usage in (dbt, columns) if usage.cpu_seconds is not None]
+    peak = [usage.peak_memory_bytes for usage in (dbt, columns) if usage.peak_memory_bytes is not None]
+    return replace(dbt, cpu_seconds=sum(cpu) if cpu else None, peak_memory_bytes=max(peak, default=None))
+
+
+def _crashed(made: NewLineage, error: Exception) -> ColumnsError:
+    reason = f"Freshet stopped with an internal error ({type(error).__name__})"
+    step = "Re-run the check. If it fails again, ask the operator to look at Freshet's log."
+    return ColumnsError(f"tracing the columns of {made.job.label}", reason, step, temporary=True)

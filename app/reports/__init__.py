@@ -1,0 +1,23 @@
+"""The texts of check runs, and what is stored for them: see `docs/checks.md`. Pure.
+
+results                 results and problems as they are stored
+notes                   what was inferred about a project, and why
+check_run               titles, annotations and the whole check run
+summary                 the Markdown below a title
+column_lineage          the part of results and of a summary about columns
+placeholders            the part of a summary about placeholders
+dbt_errors              splits and classifies dbt's output
+dbt_error_catalogue     the classes of dbt's errors, in the order in which they are tried
+error_class             one of them
+error_classes_of_names  … about names that do not exist, or exist twice
+error_classes_of_setups  … about packages, variables, versions, profiles, adapters
+error_classes_of_resources  … about one resource type
+error_classes_of_code   … in macros, Jinja and files
+advice                  what to do about an error, from what the commit has
+similar_names           the name that somebody may have meant
+locations               files and lines in dbt's output, and its explanation
+command_line            the same texts on the command line
+redaction               removes secrets from logs
+markdown                Markdown in which untrusted text has no effect
+badge                   the badge of a connection
+"""

@@ -1,0 +1,138 @@
+"""The check run of an extraction: https://docs.github.com/en/rest/checks/runs.
+
+GitHub limits `summary` and `text` in bytes, and annotations to 50 a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from app.core.models.annotations import Annotation
+from app.core.models.extractions import Extraction, Status
+from app.core.models.github import Conclusion
+from app.core.plurals import count
+from app.lineage.resource_types import label
+from app.project.checkout import is_clean
+from app.reports.markdown import document, fenced, plain
+from app.reports.summary import MAX_ANNOTATIONS, STAGE_WORDS, blocks, is_shortened, remarks
+
+NAME = "dbt lineage"
+MAX_TEXT_BYTES = 65_535
+MAX_ANNOTATION_BYTES = 60_000
+MAX_ANNOTATION_TITLE_BYTES = 250
+REPEATABLE: tuple[Conclusion, ...] = ("neutral", "timed_out", "cancelled")
+"""Conclusions that another attempt may change: the check run offers a button."""
+
+
+def check_run(extraction: Extraction, url: str) -> dict[str, Any]:
+    """The request body that shows an extraction in its current state. `url` is its page."""
+    body: dict[str, Any] = {
+        "name": NAME if extraction.siblings == 1 else f"{NAME} ({plain(extraction.project_dir or '', 200) or '.'})",
+        "head_sha": extraction.sha,
+        "external_id": extraction.id,
+        "details_url": url,
+        "status": _check_status(extraction.status),
+        "output": {"title": headline(extraction), "summary": document(blocks(extraction), MAX_TEXT_BYTES)},
+    }
+    if extraction.started_at:
+        body["started_at"] = _time(extraction.started_at)
+    conclusion = conclusion_of(extraction)
+    if conclusion:
+        body |= {"conclusion": conclusion, "completed_at": _time(extraction.finished_at or extraction.created_at)}
+    if conclusion in REPEATABLE:
+        body["actions"] = [{"label": "Extract again", "description": "Run dbt on this commit again", "identifier": "extract"}]
+    if extraction.problem and is_shortened(extraction.problem.output):
+        body["output"]["text"] = f"### All of dbt's output\n{fenced(extraction.problem.output, MAX_TEXT_BYTES - 100)}"
+    if annotations := _annotations(extraction):
+        body["output"]["annotations"] = annotations
+    return body
+
+
+def without_identity(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of an update, which cannot change the commit."""
+    return {key: value for key, value in body.items() if key != "head_sha"}
+
+
+def has_annotations(body: Mapping[str, Any]) -> bool:
+    """True when a body contains annotations."""
+    return "annotations" in body["output"]
+
+
+def without_annotations(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The body without annotations."""
+    return {**body, "output": {key: value for key, value in body["output"].items() if key != "annotations"}}
+
+
+def headline(extraction: Extraction) -> str:
+    """The title: the state of an extraction in a few words of plain text."""
+    match extraction.status:
+        case "queued":
+            return "Queued" if not extraction.attempt else f"Waiting for attempt {extraction.attempt + 1}"
+        case "running":
+            return STAGE_WORDS[extraction.stage] if extraction.stage else "Starting"
+        case "succeeded":
+            return f"{_counts(extraction.result)}{_change_counts(extraction.result)}"
+        case "superseded":
+            return "Superseded by a newer commit"
+        case "cancelled":
+            return "Cancelled"
+        case "failed":
+            return plain(extraction.problem.title, MAX_ANNOTATION_TITLE_BYTES) if extraction.problem else "Failed"
+
+
+def conclusion_of(extraction: Extraction) -> Conclusion | None:
+    """GitHub's conclusion; None until the extraction has ended."""
+    match extraction.status:
+        case "queued" | "running":
+            return None
+        case "succeeded":
+            return "success"
+        case "superseded":
+            return "skipped"
+        case "cancelled":
+            return "cancelled"
+        case "failed":
+            return extraction.problem.conclusion if extraction.problem else "neutral"
+
+
+def _annotations(extraction: Extraction) -> list[dict[str, Any]]:
+    """Paths are relative to the repository; GitHub refuses nulls."""
+    found = [remark for remark in remarks(extraction) if remark.path and is_clean(remark.path)]
+    problem = extraction.problem
+    if problem and problem.path and is_clean(problem.path) and not any(remark.level == "failure" for remark in found):
+        message = f"{problem.output or problem.message}\n\n{problem.next_step}"
+        found.insert(0, Annotation("failure", problem.title, message, problem.path, problem.line))
+    return [
+        {
+            "path": remark.path,
+            "start_line": max(remark.line or 1, 1),
+            "end_line": max(remark.line or 1, 1),
+            "annotation_level": remark.level,
+            "title": plain(remark.title, MAX_ANNOTATION_TITLE_BYTES),
+            "message": plain(remark.message, MAX_ANNOTATION_BYTES, lines=True).strip() or remark.level,
+        }
+        for remark in found[:MAX_ANNOTATIONS]
+    ]
+
+
+def _counts(result: Mapping[str, Any]) -> str:
+    counts = [count(number, label(kind)) for kind, number in list(result["counts"].items())[:3]]
+    return f"{', '.join(counts) or 'No resources'}, {count(result['edges'], 'edge')}"
+
+
+def _change_counts(result: Mapping[str, Any]) -> str:
+    if result["change"] is None:
+        return ""
+    counts = result["change"]["counts"]
+    signs = [f"{sign}{counts[key]}" for key, sign in (("nodes_added", "+"), ("nodes_removed", "−"), ("nodes_changed", "~")) if counts[key]]  # noqa: RUF001
+    return f" ({' '.join(signs)})" if signs else " (unchanged)" if not result["change"]["total"] else ""
+
+
+def _check_status(status: Status) -> str:
+    return {"queued": "queued", "running": "in_progress"}.get(status, "completed")
+
+
+def _time(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")

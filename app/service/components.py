@@ -1,0 +1,246 @@
+"""The parts of the service that commands use too, each built from the settings and closed when its context ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import secrets
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from app.core.egress.addresses import configured
+from app.core.errors import ConfigurationError
+from app.core.models.notifications import Kind
+from app.github.access.queries import AccessQueries
+from app.github.access.viewers import Viewers
+from app.github.app.auth import AppAuth
+from app.github.app.registration import AppSetup
+from app.github.git.packages import GitPackages
+from app.github.git.source import GitSources
+from app.github.rest.checks import GitHubClient
+from app.github.rest.http import ApiClient
+from app.github.rest.inventory import Inventory
+from app.github.rest.pace import Pace
+from app.notifications.channels.email import EmailChannel, sender, server
+from app.notifications.channels.webhook import WebhookChannel
+from app.notifications.dispatcher import Dispatcher
+from app.notifications.messages import MessageLinks
+from app.notifications.ports import Channel
+from app.packages.fetch.http import EgressClient
+from app.packages.fetch.installer import Installer
+from app.pipeline.ports import PackageSources, Runner
+from app.runner.docker import engine
+from app.runner.docker.backend import DockerRunner
+from app.runner.docker.isolation import NO_NETWORK, Policy
+from app.runner.parse_state import ParseStates
+from app.service import app_identity
+from app.service.config import Settings
+from app.store import Store, embedded, pool
+from app.store.pool import Database
+from app.web.auth.service_tokens import ServiceTokens
+from app.web.auth.token_file import TokenFile
+
+ACCESS_TIMEOUT_S = 5.0
+"""A caller waits while GitHub is asked what they may do."""
+
+
+def make_directories(settings: Settings) -> None:
+    """Create the data and work directories. Raises ConfigurationError that names the variable."""
+    for name, directory in (("FRESHET_DATA_DIR", settings.freshet_data_dir), ("DBT_WORK_DIR", settings.work_dir)):
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError("preparing the directories", f"{name}: {directory} cannot be created ({error.strerror})") from error
+
+
+@contextlib.asynccontextmanager
+async def database(settings: Settings, *, on_failure: embedded.OnFailure = lambda _: None) -> AsyncIterator[str]:
+    """The DSN of the configured PostgreSQL, or of the embedded one, which runs until the context ends.
+
+    `on_failure` is called if the embedded one died and cannot be started again.
+    """
+    if settings.database_url:
+        yield settings.database_url.get_secret_value()
+    else:
+        async with embedded.serve(settings.freshet_data_dir, on_failure=on_failure) as dsn:
+            yield dsn
+
+
+@contextlib.asynccontextmanager
+async def connected(settings: Settings) -> AsyncIterator[tuple[Database, str]]:
+    """The database for a command, and a remark about it: the embedded PostgreSQL of a running service is used together with it."""
+    async with contextlib.AsyncExitStack() as stack:
+        remark = ""
+        try:
+            dsn = await stack.enter_async_context(database(settings))
+        except embedded.InUseError as error:
+            if error.dsn is None:
+                raise
+            dsn, remark = error.dsn, f"in use by the running service (process {error.pid})"
+        doing = "connecting to PostgreSQL by DATABASE_URL" if settings.database_url else "connecting to the embedded PostgreSQL"
+        yield await stack.enter_async_context(pool.connect(dsn, doing=doing)), remark
+
+
+@contextlib.asynccontextmanager
+async def lock_data_dir(settings: Settings) -> AsyncIterator[None]:
+    """Lock `FRESHET_DATA_DIR`: two services in one would sweep each other's containers. Raises ConfigurationError."""
+    with (settings.freshet_data_dir / "service.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            reason = f"FRESHET_DATA_DIR: another Freshet uses {settings.freshet_data_dir}"
+            raise ConfigurationError("starting the service", reason, "Stop the other one, or use another directory.") from error
+        yield
+
+
+def docker_engine(settings: Settings) -> contextlib.AbstractAsyncContextManager[engine.Docker]:
+    """A connection to the engine that Docker's own variables name. Raises ConfigurationError."""
+    verify = settings.docker_tls_verify not in (None, "", "0")
+    return engine.connect(settings.docker_host, tls_verify=verify, cert_path=settings.docker_cert_path)
+
+
+def runner(settings: Settings, states: ParseStates, role: str = "service") -> contextlib.AbstractAsyncContextManager[Runner]:
+    """The runner: the only place that chooses a backend. A sweep removes containers of the same role only."""
+    return _docker_runner(settings, states, role)
+
+
+def runner_name(settings: Settings) -> str:
+    """What people call the backend that `runner` chooses."""
+    del settings
+    return "Docker"
+
+
+@contextlib.asynccontextmanager
+async def _docker_runner(settings: Settings, states: ParseStates, role: str) -> AsyncIterator[DockerRunner]:
+    async with docker_engine(settings) as docker:
+        backend = DockerRunner(
+            docker,
+            image=settings.dbt_docker_image,
+            more_images=settings.dbt_docker_images or None,
+            cpus=settings.dbt_cpus,
+            memory_bytes=settings.dbt_memory,
+            timeout_s=settings.dbt_timeout,
+            pids=settings.dbt_pids,
+            deps_network=settings.dbt_deps_network or NO_NETWORK,
+            package_hub_url=settings.dbt_package_hub_url,
+            instance=instance(settings, role),
+            work_dir=settings.work_dir,
+            states=states,
+            policy=Policy(settings.freshet_container_runtime, settings.seccomp_profile, settings.freshet_isolation == "strict"),
+            warm=settings.warm_containers,
+        )
+        try:
+            yield backend
+        finally:
+            await backend.close()
+
+
+@contextlib.asynccontextmanager
+async def github(settings: Settings) -> AsyncIterator[tuple[GitHubClient, Inventory, AppAuth, AppSetup]]:
+    """The clients of GitHub's API, with the App's identity from the environment or `/setup`. Raises ConfigurationError."""
+    app = app_identity.identity(settings)
+    async with ApiClient(app_identity.addresses(settings, app)[0]) as api:
+        auth = AppAuth(None, None, api)
+        setup = app_identity.app_setup(settings, app, api, auth)
+        client = GitHubClient(api, auth, Pace())
+        yield client, Inventory(api, auth, client), auth, setup
+
+
+def service_tokens(settings: Settings) -> ServiceTokens:
+    """The tokens of the environment and of the file. Raises ConfigurationError if the file is unusable."""
+    file = settings.freshet_api_tokens_file
+    return ServiceTokens((token.get_secret_value() for token in settings.freshet_api_tokens), TokenFile(file) if file else None)
+
+
+@contextlib.asynccontextmanager
+async def viewers(settings: Settings) -> AsyncIterator[Viewers]:
+    """The check of callers' GitHub tokens. It has its own connections, so the App never waits for callers."""
+    async with (
+        ApiClient(settings.github_api_url, total_s=ACCESS_TIMEOUT_S, measured=False) as api,
+        ApiClient(settings.github_server_url, total_s=ACCESS_TIMEOUT_S, measured=False) as git,
+        contextlib.aclosing(Viewers(AccessQueries(api, git))) as callers,
+    ):
+        yield callers
+
+
+@contextlib.asynccontextmanager
+async def installer(settings: Settings, packages: PackageSources, server_url: str) -> AsyncIterator[Installer]:
+    """The installer of packages: git packages come from `packages`, hub packages and tarballs over HTTP."""
+    async with EgressClient(settings.package_hosts | configured([server_url])) as http:
+        hub_url, private = settings.dbt_package_hub_url, settings.private_packages
+        yield Installer(packages, http, work_dir=settings.work_dir, hub_url=hub_url, server_url=server_url, private=private)
+
+
+@contextlib.asynccontextmanager
+async def dispatcher(settings: Settings, store: Store, server_url: Callable[[], str]) -> AsyncIterator[Dispatcher]:
+    """The sender of notifications: by webhook, and by email if a mail server is configured. `server_url` is GitHub's."""
+    async with WebhookChannel(settings.subscription_rules.hosts) as webhooks:
+        channels: dict[Kind, Channel] = {"webhook": webhooks}
+        if settings.freshet_smtp_url and settings.freshet_mail_from:
+            channels["email"] = EmailChannel(server(settings.freshet_smtp_url.get_secret_value()), sender(settings.freshet_mail_from))
+        yield Dispatcher(store, channels, settings.stale_after, lambda: MessageLinks(settings.public_url, server_url()))
+
+
+class Caches:
+    """The caches of repositories, packages and parse states (implements `app.pipeline.ports.Caches`)."""
+
+    def __init__(self, work_dir: Path, sources: GitSources, git_packages: GitPackages, packages: Installer, states: ParseStates) -> None:
+        self._work_dir = work_dir
+        self._sources, self._git_packages, self._packages, self._states = sources, git_packages, packages, states
+
+    def point_at(self, server_url: str) -> None:
+        """Use another GitHub server from now on."""
+        for part in (self._sources, self._git_packages, self._packages):
+            part.point_at(server_url)
+
+    async def remove(self, repository_id: int) -> None:
+        """Delete a repository's mirror and parse states."""
+        await self._sources.remove(repository_id)
+        await self._states.remove(repository_id)
+
+    async def remove_installation(self, installation_id: int) -> None:
+        """Delete an installation's packages and parse states."""
+        await self._git_packages.remove_installation(installation_id)
+        await self._packages.remove(installation_id)
+        await self._states.remove_installation(installation_id)
+
+    async def tidy(self, store: Store) -> None:
+        """Delete what belongs to nothing in the database, then pack each cache and shrink it to its limits."""
+        repositories, installations = await store.retention.missing(*await asyncio.to_thread(_cached_ids, self._work_dir))
+        for repository_id in repositories:
+            await self.remove(repository_id)
+        for installation_id in installations:
+            await self.remove_installation(installation_id)
+        await self._sources.tidy()
+        await self._git_packages.tidy()
+        await self._packages.tidy()
+        await self._states.tidy()
+
+
+def _cached_ids(work_dir: Path) -> tuple[list[int], list[int]]:
+    """The ids of cached repositories and of installations, without 0: that is what `extract` on the command line read."""
+
+    def ids(*patterns: str) -> list[int]:
+        stems = {path.stem for pattern in patterns for path in work_dir.glob(pattern)}
+        return sorted(int(stem) for stem in stems if stem.isdecimal() and stem != "0")
+
+    return ids("git*/*.git", "states/*/*"), ids("packages/*", "git-packages*/*", "states/*")
+
+
+def instance(settings: Settings, role: str) -> str:
+    """A label for this service's containers: the same after a restart, different from all other services on the same engine.
+
+    The host's name and the path of the directory are not enough: services in containers often share both.
+    """
+    file = settings.freshet_data_dir / "instance"
+    try:
+        if not file.exists():
+            new = file.with_name(f"instance.{secrets.token_hex(4)}")
+            new.write_text(secrets.token_hex(16))
+            new.replace(file)
+        identity = file.read_text().strip()
+    except OSError as error:
+        raise ConfigurationError("preparing the directories", f"FRESHET_DATA_DIR: {file} cannot be used ({error.strerror})") from error
+    return hashlib.sha256(f"{identity} {role}".encode()).hexdigest()[:16]

@@ -1,0 +1,112 @@
+"""One node whole: its part of the lineage, everything else that dbt's manifest says of it, and its neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from app.core.errors import UnavailableError
+from app.core.models.connections import Connection
+from app.lineage.definitions import COMMON, OF_TYPE
+from app.lineage.graph import Graph
+from app.store.lineages import LineageHead, StoredNode
+from app.web.api.call import Call
+from app.web.api.lineage import TRIES, find_node, is_known, stored, validators
+from app.web.api.operation import API, NOT_MODIFIED, Operation
+from app.web.api.schemas.nodes import NodeDocument, NodeQuery
+from app.web.http.problems import HttpProblem
+
+NOT_RENDERED = "Freshet does not compile models: `raw_code` is what the project has"
+EARLIER_RELEASE = "An earlier release of Freshet stored this node: extract the commit again to get all fields"
+
+
+async def get_node(call: Call[NodeQuery, None]) -> web.Response:
+    """The node, or 304."""
+    name = call.request.match_info["unique_id"]
+    for _ in range(TRIES):
+        connection = await call.connection()
+        head = await stored(call.store, connection, call.query.sha)
+        headers = validators(connection.id, head, name)
+        if is_known(call.request, headers["ETag"]):
+            return web.Response(status=304, headers=headers)
+        graph = await call.store.lineage_cache.get(head)
+        if graph is None:
+            continue
+        number = _only(graph, name)
+        found = await call.store.lineages.node(head, graph.nodes[number].unique_id)
+        if found is not None:
+            document = {**_place(connection, head), **fields(found), **_neighbours(graph, number)}
+            return web.Response(body=orjson.dumps(document, option=orjson.OPT_UTC_Z), headers=headers, content_type="application/json")
+    raise UnavailableError("reading a node", "the commit keeps being extracted again", "Try again in a moment.")
+
+
+def fields(node: StoredNode) -> dict[str, Any]:
+    """The fields of a node: those of the lineage, then those that only its definition has."""
+    content: dict[str, Any] = orjson.loads(node.content)
+    definition: dict[str, Any] = orjson.loads(node.definition or b"{}")
+    names = (*COMMON, "docs_blocks", *OF_TYPE.get(content["resource_type"], ()))
+    more = {name: definition.get(name) for name in (*names, *definition) if name not in content and name != "columns"}
+    columns = [_column(column, definition.get("columns", {}).get(column["name"], {})) for column in content.get("columns", [])]
+    return {
+        **content,
+        **more,
+        "compiled_code": None,
+        "compiled_code_reason": NOT_RENDERED,
+        "columns": columns,
+        "notes": [] if node.definition is not None else [EARLIER_RELEASE],
+    }
+
+
+def _column(column: Mapping[str, Any], definition: Mapping[str, Any]) -> dict[str, Any]:
+    known = {name: definition.get(name) for name in ("meta", "tags", "constraints", "docs_blocks")}
+    return {**column, **known, "documented": bool(column.get("description"))}
+
+
+def _only(graph: Graph, name: str) -> int:
+    """The position of exactly one node. Raises HttpProblem with candidates."""
+    found = find_node(graph, name, "unique_id")
+    if len(found) > 1:
+        candidates = [graph.nodes[number].unique_id for number in found]
+        detail = f"`unique_id`: {name} has {len(found)} versions; use the `unique_id` of one of them."
+        raise HttpProblem(400, "Node is ambiguous", detail, field="unique_id", candidates=candidates)
+    return found[0]
+
+
+def _neighbours(graph: Graph, number: int) -> dict[str, list[str]]:
+    hops = {
+        "upstream": graph.reach({number}, "upstream", 1),
+        "downstream": graph.reach({number}, "downstream", 1),
+    }
+    return {name: [graph.nodes[one].unique_id for one in sorted(found - {number})] for name, found in hops.items()}
+
+
+def _place(connection: Connection, head: LineageHead) -> dict[str, Any]:
+    return {
+        "connection_id": connection.id,
+        "repository": connection.repository.full_name,
+        "branch": head.branch,
+        "project_dir": connection.project_dir,
+        "sha": head.sha,
+        "head_sha": connection.head_sha,
+        "extracted_at": head.extracted_at,
+    }
+
+
+OPERATIONS = (
+    Operation(
+        id="get_node",
+        method="GET",
+        path=f"{API}/connections/{{id}}/nodes/{{unique_id}}",
+        handler=get_node,
+        summary="Get one node whole: everything that dbt says of it, and its neighbours",
+        tag="lineage",
+        query=NodeQuery,
+        response=NodeDocument,
+        empty={304: NOT_MODIFIED},
+        problems={404: "There is no such lineage or node (`candidates` lists similar ones), or the token may not see it"},
+        right="read",
+    ),
+)

@@ -1,0 +1,23 @@
+"""Every operation of the API: the routes and `/openapi.json` are two views of this table."""
+
+from __future__ import annotations
+
+from aiohttp.typedefs import Handler
+
+from app.web.api import badge, connections, diff, extractions, lineage, nodes, notifications, service, stats
+from app.web.api.operation import Operation
+
+
+def operations(webhook: Handler) -> tuple[Operation, ...]:
+    """All operations, including `webhook`, which receives GitHub's deliveries."""
+    return (
+        *service.operations(webhook),
+        *connections.OPERATIONS,
+        *lineage.operations(),
+        *nodes.OPERATIONS,
+        *diff.operations(),
+        *extractions.OPERATIONS,
+        *notifications.OPERATIONS,
+        *stats.OPERATIONS,
+        *badge.OPERATIONS,
+    )

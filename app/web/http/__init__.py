@@ -1,0 +1,1 @@
+"""What all of HTTP shares: middleware, problem documents, request parsing, content negotiation, streaming, server-sent events."""

@@ -1,0 +1,1 @@
+"""HTML for browsers: the page of an extraction, and `/setup`."""

@@ -1,0 +1,227 @@
+"""The check run outbox against the GitHub double: after every fault, GitHub has one check run with the final state."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import pytest
+import pytest_asyncio
+
+from app.core.models import extractions
+from app.core.models import github as jobs
+from app.github.app import auth
+from app.github.app.auth import AppAuth
+from app.github.rest.checks import GitHubClient
+from app.github.rest.http import ApiClient
+from app.pipeline import check_runs, leases, loop
+from app.store import Store, listen
+from app.store.pool import Database
+from tests.double import Answer, Delay, GitHubDouble, LostAnswer, Repository, Reset
+from tests.patience import HANGS_S
+
+URL = "https://freshet.example"
+RUNS = r"/repos/.*/check-runs"
+
+
+@pytest_asyncio.fixture
+async def github() -> AsyncIterator[GitHubDouble]:
+    async with GitHubDouble() as double:
+        yield double
+        assert double.violations == []
+
+
+@pytest_asyncio.fixture
+async def client(github: GitHubDouble) -> AsyncIterator[GitHubClient]:
+    async with ApiClient(github.api_url, total_s=HANGS_S) as api:
+        yield GitHubClient(api, AppAuth(github.app.id, github.app.private_key_pem, api))
+
+
+@pytest_asyncio.fixture
+async def repository(github: GitHubDouble) -> Repository:
+    found = await github.create_repository("octo/shop", {"a": "b"})
+    await github.install("octo", [found])
+    return found
+
+
+async def queued(store: Store, github: GitHubDouble, repository: Repository) -> tuple[str, str]:
+    """Queue an extraction of a new commit; its id, and the commit."""
+    sha = await github.push(repository, {"a": str(len(github.requests))})
+    [installation] = github.state.installations.values()
+    ours = jobs.Repository(repository.id, repository.full_name, installation.id, "main")
+    await store.installations.update_from_push(ours)
+    connections = await store.connections.for_repository(repository.id)
+    connection = connections[0] if connections else await store.connections.create(repository.id, "")
+    return await store.extractions.enqueue(connection.id, "main", sha, "push"), sha
+
+
+async def finished(store: Store) -> None:
+    running = await store.extractions.claim("w", timedelta(minutes=1))
+    assert running is not None
+    await store.extractions.finish(
+        running.id, "w", "failed", [], problem=extractions.Problem("It broke", "Because.", path="models/a.sql", line=2)
+    )
+
+
+@asynccontextmanager
+async def publishing(dsn: str, store: Store, client: GitHubClient) -> AsyncIterator[None]:
+    async with listen.listening(dsn) as listener:
+        with listener.wakeup("freshet_checks") as wakeup:
+            task = asyncio.create_task(check_runs.run(store, client, wakeup, URL))
+            try:
+                yield
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+
+FAULTS = {
+    "nothing": None,
+    "a server error": Answer(500, '{"message": "Server Error"}'),
+    "a bad gateway in HTML": Answer(502, "<html>Bad Gateway</html>", {"Content-Type": "text/html"}),
+    "an answer that was lost": LostAnswer(),
+    "a reset": Reset(),
+    "a rate limit": Answer(429, '{"message": "slow down"}', {"Retry-After": "1"}),
+    "a secondary limit": Answer(403, '{"message": "You have exceeded a secondary rate limit."}', {"Retry-After": "1"}),
+    "a commit not there yet": Answer(422, '{"message": "No commit found for SHA: 123"}'),
+    "a token not known yet": Answer(401, '{"message": "Bad credentials"}'),
+}
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_every_fault_ends_in_one_check_run_with_the_final_state(
+    dsn: str, store: Store, github: GitHubDouble, client: GitHubClient, repository: Repository, method: str, fault: str
+) -> None:
+    if response := FAULTS[fault]:
+        github.faults.add(method, RUNS, 1, response)
+    async with publishing(dsn, store, client):
+        extraction_id, sha = await queued(store, github, repository)
+        await github.wait_for_check_run(repository, sha, status="queued")
+        await finished(store)
+        run = await github.wait_for_check_run(repository, sha)
+    assert len(github.check_runs(repository, sha)) == 1
+    assert (run.external_id, run.conclusion, run.title) == (extraction_id, "failure", "It broke")
+    assert run.details_url == f"{URL}/extractions/{extraction_id}"
+
+
+async def test_a_token_that_github_does_not_know_for_a_while_delays_the_check_run_and_is_not_replaced(
+    monkeypatch: pytest.MonkeyPatch, dsn: str, store: Store, github: GitHubDouble, client: GitHubClient, repository: Repository
+) -> None:
+    monkeypatch.setattr(auth, "NEW_TOKEN_PAUSES_S", (0.0,))
+    monkeypatch.setattr(auth, "NEW_TOKEN_RETRY_S", 0.1)
+    github.faults.add("POST", RUNS, 7, Answer(401, '{"message": "Bad credentials"}'))
+    async with publishing(dsn, store, client):
+        _, sha = await queued(store, github, repository)
+        run = await github.wait_for_check_run(repository, sha, status="queued")
+    assert run.title == "Queued"
+    assert len([one for one in github.requests if one.path.endswith("/access_tokens")]) == 1
+    assert await store._db.value("SELECT max(attempts) FROM check_runs") == 0, "waiting is no attempt"
+
+
+async def test_a_publisher_whose_lease_ends_sends_nothing(
+    store: Store, github: GitHubDouble, client: GitHubClient, repository: Repository
+) -> None:
+    await queued(store, github, repository)
+    due = await store.check_runs.claim(leases.CHECK_RUN_LEASE)
+    assert due is not None
+    requests = len(github.requests)
+    await check_runs.publish(store, client, due, asyncio.get_running_loop().time() - 1, URL)
+    assert len(github.requests) == requests
+    assert await store.check_runs.seconds_until_due() is not None, "it is sent later"
+
+
+async def test_annotations_are_not_appended_twice_after_a_lost_response(
+    dsn: str, store: Store, github: GitHubDouble, client: GitHubClient, repository: Repository
+) -> None:
+    async with publishing(dsn, store, client):
+        _, sha = await queued(store, github, repository)
+        await github.wait_for_check_run(repository, sha, status="queued")
+        github.faults.add("PATCH", RUNS, 2, LostAnswer())
+        await finished(store)
+        async with asyncio.timeout(HANGS_S):
+            while await store.check_runs.seconds_until_due() is not None:
+                await asyncio.sleep(0.05)
+    [run] = github.check_runs(repository, sha)
+    assert (run.conclusion, len(run.annotations)) == ("failure", 1)
+
+
+async def test_a_wakeup_publishes_a_new_extraction_immediately(
+    monkeypatch: pytest.MonkeyPatch, dsn: str, store: Store, github: GitHubDouble, client: GitHubClient, repository: Repository
+) -> None:
+    monkeypatch.setattr(loop, "IDLE_S", 3600.0)
+    async with publishing(dsn, store, client):
+        _, sha = await queued(store, github, repository)
+        await github.wait_for_check_run(repository, sha, status="queued")
+
+
+async def test_a_crash_while_creating_does_not_create_a_second_check_run(
+    dsn: str, store: Store, github: GitHubDouble, client: GitHubClient, repository: Repository
+) -> None:
+    extraction_id, sha = await queued(store, github, repository)
+    due = await store.check_runs.claim(leases.CHECK_RUN_LEASE)
+    assert due is not None
+    assert await store.check_runs.mark_in_doubt(due, creates=True)
+    [installation] = github.state.installations.values()
+    ours = jobs.Repository(repository.id, repository.full_name, installation.id, "main")
+    await client.create_check_run(ours, {"name": "dbt lineage", "head_sha": sha, "external_id": extraction_id, "status": "queued"})
+    await store.check_runs.postpone(due, timedelta(0))
+    async with publishing(dsn, store, client):
+        await finished(store)
+        run = await github.wait_for_check_run(repository, sha)
+    assert run.conclusion == "failure"
+    assert len(github.check_runs(repository, sha)) == 1
+
+
+@pytest.mark.parametrize("how", ["uninstalled", "suspended", "deleted"])
+async def test_check_runs_of_inaccessible_repositories_are_abandoned_and_others_continue(
+    dsn: str, store: Store, github: GitHubDouble, client: GitHubClient, repository: Repository, how: str
+) -> None:
+    other = await github.create_repository("acme/other", {"a": "b"})
+    await queued(store, github, repository)
+    [installation] = github.state.installations.values()
+    match how:
+        case "uninstalled":
+            await github.uninstall(installation)
+        case "suspended":
+            await github.suspend(installation)
+        case _:
+            await github.delete_repository(repository)
+    second = await github.install("acme", [other])
+    await store.installations.update_from_push(jobs.Repository(other.id, other.full_name, second.id, "main"))
+    connection = await store.connections.create(other.id, "")
+    sha = await github.push(other, {"a": "c"})
+    await store.extractions.enqueue(connection.id, "main", sha, "push")
+    async with publishing(dsn, store, client):
+        await github.wait_for_check_run(other, sha, status="queued")
+        async with asyncio.timeout(HANGS_S):
+            while await store.check_runs.seconds_until_due() is not None:
+                await asyncio.sleep(0.05)
+    assert github.check_runs(repository) == []
+
+
+async def test_a_result_that_arrives_during_an_update_is_sent_immediately(
+    store: Store, github: GitHubDouble, repository: Repository
+) -> None:
+    await queued(store, github, repository)
+    due = await store.check_runs.claim(leases.CHECK_RUN_LEASE)
+    assert due is not None
+    await finished(store)
+    await store.check_runs.mark_sent(due, leases.CHECK_RUN_PAUSE)
+    assert await store.check_runs.claim(leases.CHECK_RUN_LEASE) is not None
+
+
+async def test_the_update_of_a_stopped_process_is_sent_soon_by_the_next_one(
+    dsn: str, db: Database, store: Store, client: GitHubClient, github: GitHubDouble, repository: Repository
+) -> None:
+    github.faults.add("POST", "/access_tokens", 1, Delay(8))
+    _, sha = await queued(store, github, repository)
+    async with publishing(dsn, store, client):
+        while not await db.value("SELECT count(*) FROM check_runs WHERE lease_until IS NOT NULL"):
+            await asyncio.sleep(0.01)
+    assert await db.value("SELECT lease_until < now() + interval '4 seconds' FROM check_runs"), "much sooner than after a crash"
+    async with asyncio.timeout(HANGS_S), publishing(dsn, store, client):
+        while not github.check_runs(repository, sha):
+            await asyncio.sleep(0.05)

@@ -1,0 +1,200 @@
+"""Whose turn it is: no installation and no repository takes the places, or the check runs, of the others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any, cast
+
+import pytest
+
+from app.core.models.connections import Connection
+from app.core.models.extractions import Problem
+from app.core.models.github import Repository
+from app.pipeline import leases
+from app.pipeline.refresh import Tools
+from app.pipeline.worker import Worker
+from app.store import Store
+from app.store.check_runs import CheckRunDue, Turns
+from tests.integration.test_worker import Wakeup
+from tests.patience import HANGS_S
+
+LEASE = timedelta(minutes=1)
+SHAS = [f"{number:040x}" for number in range(1, 60)]
+
+
+async def connection(store: Store, repository_id: int, installation_id: int, project_dir: str | None = "") -> Connection:
+    await store.installations.update_from_push(Repository(repository_id, f"o{installation_id}/r{repository_id}", installation_id, "main"))
+    return await store.connections.create(repository_id, project_dir)
+
+
+async def queue(store: Store, of: Connection, sha: str = SHAS[0], branch: str = "main", **more: Any) -> str:
+    return await store.extractions.enqueue(of.id, branch, sha, "push", **more)
+
+
+# -- extractions
+
+
+async def test_with_one_place_installations_take_turns(store: Store) -> None:
+    for number in range(20):
+        await queue(store, await connection(store, 100 + number, 1))
+    for number in range(3):
+        await queue(store, await connection(store, 200 + number, 2))
+    order = []
+    for number in range(7):
+        claimed = await store.extractions.claim(f"w/{number}", LEASE)
+        assert claimed is not None
+        order.append(claimed.repository.installation_id)
+        await store.extractions.finish(claimed.id, f"w/{number}", "failed", [], problem=Problem("t", "m"))
+    assert order == [1, 2, 1, 2, 1, 2, 1]
+
+
+class Hanging:
+    """A repository that cannot be fetched in time (`app.pipeline.ports.Sources`)."""
+
+    def __init__(self) -> None:
+        self.opened: list[Repository] = []
+
+    @asynccontextmanager
+    async def open(self, repository: Repository, sha: str) -> AsyncIterator[None]:
+        del sha
+        self.opened.append(repository)
+        await asyncio.Event().wait()
+        yield
+
+
+@pytest.mark.parametrize(("limit", "running"), [(1, [1, 2]), (2, [1, 1])])
+async def test_an_installation_gets_a_limited_number_of_places(store: Store, limit: int, running: list[int]) -> None:
+    for number in range(5):
+        await queue(store, await connection(store, 100 + number, 1))
+    sources = Hanging()
+    nothing = cast("Any", None)
+    worker = Worker("w", store, Tools(cast("Any", sources), nothing, nothing, nothing), concurrency=2, per_installation=limit)
+    wakeup = Wakeup()
+    working = asyncio.create_task(worker.run(wakeup, Wakeup()))
+    try:
+        async with asyncio.timeout(HANGS_S):
+            while len(sources.opened) < limit:
+                await asyncio.sleep(0.01)
+            await queue(store, await connection(store, 200, 2))
+            wakeup.wake()
+            while len(sources.opened) < 2:
+                await asyncio.sleep(0.01)
+        assert [one.installation_id for one in sources.opened] == running
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+
+
+async def test_pushes_to_known_projects_come_before_those_that_may_have_none(store: Store) -> None:
+    for number in range(3):
+        await queue(store, await connection(store, 100 + number, 1, project_dir=None))
+    known = await queue(store, await connection(store, 200, 1))
+    claimed = await store.extractions.claim("w/1", LEASE)
+    assert claimed is not None
+    assert claimed.id == known
+
+
+# -- check runs
+
+
+async def sent(store: Store, count: int) -> list[CheckRunDue]:
+    """Send that many check runs, one after the other."""
+    turns, found = Turns(), []
+    for _ in range(count):
+        due = await store.check_runs.claim(leases.CHECK_RUN_LEASE, turns)
+        assert due is not None
+        await store.check_runs.mark_created(due, due.id)
+        await store.check_runs.mark_sent(due, leases.CHECK_RUN_PAUSE)
+        found.append(due)
+    return found
+
+
+async def repositories(store: Store, found: list[CheckRunDue]) -> list[int]:
+    extractions = [await store.extractions.get(due.extraction_id) for due in found]
+    return [one.repository.id for one in extractions if one]
+
+
+async def test_check_runs_of_repositories_and_installations_take_turns(store: Store) -> None:
+    busy = await connection(store, 101, 1)
+    for number in range(30):
+        await queue(store, busy, SHAS[number], f"b{number}")
+    for repository_id, installation_id in ((102, 1), (201, 2)):
+        await queue(store, await connection(store, repository_id, installation_id))
+    assert await repositories(store, await sent(store, 5)) == [101, 201, 102, 101, 101]
+
+
+async def test_the_newest_commit_is_sent_first_and_superseded_ones_last(store: Store) -> None:
+    project = await connection(store, 101, 1)
+    ids = [await queue(store, project, sha) for sha in SHAS[:4]]
+    side = await queue(store, project, SHAS[9], "side")
+    unknown = await queue(store, await connection(store, 102, 1, project_dir=None))
+    order = [due.extraction_id for due in await sent(store, 6)]
+    assert order[:3] == [side, ids[3], unknown]
+    assert sorted(order[3:]) == sorted(ids[:3]), "each pushed commit gets its check run"
+    assert await store.check_runs.seconds_until_due() is None, "a superseded commit costs one request"
+
+
+async def test_a_check_run_that_is_held_does_not_stop_the_others(store: Store) -> None:
+    for installation_id in (1, 2):
+        await queue(store, await connection(store, installation_id * 100, installation_id))
+    await store.check_runs.hold_installation(1, timedelta(hours=1))
+    assert await repositories(store, await sent(store, 1)) == [200]
+    assert await store.check_runs.claim(leases.CHECK_RUN_LEASE) is None
+
+
+# -- one check run per connection and commit
+
+
+async def check_run_of(store: Store, connection_id: str) -> list[str]:
+    """The status of the extraction that each check run shows."""
+    rows = await store._db.rows(
+        "SELECT e.status FROM check_runs k JOIN extractions e ON e.id = k.extraction_id "
+        "WHERE e.connection_id = $1::text::uuid ORDER BY k.id",
+        connection_id,
+    )
+    return [row["status"] for row in rows]
+
+
+async def end(store: Store, status: Any = "succeeded") -> None:
+    claimed = await store.extractions.claim("w", LEASE)
+    assert claimed is not None
+    await store.extractions.finish(claimed.id, "w", status, [], problem=Problem("t", "m") if status == "failed" else None)
+
+
+async def test_a_second_branch_at_a_commit_adds_no_check_run(store: Store) -> None:
+    project = await connection(store, 101, 1)
+    await queue(store, project)
+    await end(store)
+    await queue(store, project, branch="release")
+    assert await check_run_of(store, project.id) == ["succeeded"]
+    await end(store)
+    assert await check_run_of(store, project.id) == ["succeeded"]
+    await queue(store, project, branch="release", forced=True)
+    assert await check_run_of(store, project.id) == ["succeeded", "queued"], "a re-run gets its own"
+
+
+async def test_the_check_run_of_a_commit_that_comes_back_is_updated(store: Store) -> None:
+    """A superseded commit is pushed again, and a temporary failure is repaired by the reconciler."""
+    project = await connection(store, 101, 1)
+    await queue(store, project, SHAS[0])
+    await queue(store, project, SHAS[1])
+    first = await sent(store, 2)
+    await queue(store, project, SHAS[0])
+    assert await check_run_of(store, project.id) == ["queued", "superseded"]
+    due = await store.check_runs.claim(leases.CHECK_RUN_LEASE)
+    assert due is not None
+    assert (due.github_id, due.completed) == (first[1].github_id or first[1].id, True), "GitHub does not reopen it: only the end is sent"
+
+
+async def test_a_superseded_branch_leaves_the_check_run_to_the_other(store: Store) -> None:
+    project = await connection(store, 101, 1)
+    await queue(store, project, SHAS[0], "a")
+    await queue(store, project, SHAS[0], "b")
+    await queue(store, project, SHAS[1], "a")
+    shown = await store._db.row(
+        "SELECT e.branch, e.status FROM check_runs k JOIN extractions e ON e.id = k.extraction_id WHERE e.sha = $1", SHAS[0]
+    )
+    assert tuple(shown or ()) == ("b", "queued")

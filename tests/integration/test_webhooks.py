@@ -1,0 +1,247 @@
+"""From webhook deliveries to the queue, on a real PostgreSQL: everything is stored before GitHub gets its 202."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from app.core.models.extractions import Extraction
+from app.pipeline import connections, leases, webhooks
+from app.pipeline.events import UnreadableEventError
+from app.store import Store
+
+SHAS = [f"{number:040x}" for number in range(1, 20)]
+INSTALLATION = {"id": 3, "account": {"login": "octo", "type": "Organization"}}
+
+
+def repository(number: int = 7) -> dict[str, Any]:
+    return {"id": number, "full_name": f"octo/shop{number}", "private": True, "default_branch": "main"}
+
+
+async def push(store: Store, sha: str, *, branch: str = "main", delivery: str | None = None, number: int = 7, **more: Any) -> None:
+    body = {
+        "ref": f"refs/heads/{branch}",
+        "before": "0" * 40,
+        "after": sha,
+        "repository": repository(number),
+        "installation": {"id": 3},
+        **more,
+    }
+    await webhooks.receive(store, delivery or f"delivery-{sha}-{branch}-{number}", "push", json.dumps(body).encode())
+
+
+async def installation(store: Store, action: str, *numbers: int) -> None:
+    body = {"action": action, "installation": INSTALLATION, "repositories": [repository(number) for number in numbers]}
+    await webhooks.receive(store, f"installation-{action}", "installation", json.dumps(body).encode())
+
+
+async def queue(store: Store) -> list[Extraction]:
+    return await store.extractions.active(after=None, limit=100)
+
+
+async def test_a_push_creates_a_connection_moves_the_head_and_is_queued(store: Store) -> None:
+    await push(store, SHAS[0])
+    [queued] = await queue(store)
+    assert (queued.sha, queued.branch, queued.trigger, queued.repository.full_name) == (SHAS[0], "main", "push", "octo/shop7")
+    found = await store.connections.get(queued.connection_id)
+    assert found is not None
+    assert (found.head_sha, found.followed_branch, found.stale) == (SHAS[0], "main", True)
+
+
+async def test_a_redelivery_has_no_second_effect(store: Store) -> None:
+    await push(store, SHAS[0], delivery="same")
+    claimed = await store.extractions.claim("w", timedelta(minutes=1))
+    assert claimed is not None
+    await store.extractions.finish(claimed.id, "w", "succeeded", [])
+    await push(store, SHAS[0], delivery="same")
+    assert await queue(store) == []
+
+
+async def test_a_late_push_does_not_move_the_head_back(store: Store) -> None:
+    await push(store, SHAS[0], before="0" * 40)
+    await push(store, SHAS[2], before=SHAS[1])
+    [project] = await store.connections.for_repository(7)
+    assert project.head_sha == SHAS[0], "a push in between is missing, so GitHub is asked"
+    assert await store.installations.claim_look(leases.LOOK_LEASE) is not None
+    await push(store, SHAS[1], before=SHAS[0])
+    assert [one.sha for one in await queue(store)] == [SHAS[1]], "a push that is certainly newer supersedes"
+    await push(store, SHAS[2], before=SHAS[1], delivery="again")
+    [project] = await store.connections.for_repository(7)
+    assert project.head_sha == SHAS[2]
+    assert [one.sha for one in await queue(store)] == [SHAS[2]]
+    await push(store, SHAS[1], before=SHAS[0], delivery="late")
+    [project] = await store.connections.for_repository(7)
+    assert project.head_sha == SHAS[2]
+    assert SHAS[2] in [one.sha for one in await queue(store)]
+
+
+async def test_a_push_to_another_branch_is_extracted_without_moving_the_head(store: Store) -> None:
+    await push(store, SHAS[0])
+    await push(store, SHAS[1], branch="feature/x")
+    assert {(one.branch, one.sha) for one in await queue(store)} == {("main", SHAS[0]), ("feature/x", SHAS[1])}
+    [found] = await store.connections.for_repository(7)
+    assert found.head_sha == SHAS[0]
+
+
+@pytest.mark.parametrize("more", [{"after": "0" * 40}, {"ref": "refs/tags/v1"}])
+async def test_deleted_branches_and_tags_queue_nothing(store: Store, more: dict[str, Any]) -> None:
+    await push(store, SHAS[0], **more)
+    assert await queue(store) == []
+
+
+async def test_an_installation_schedules_a_look_at_each_repository(store: Store) -> None:
+    await installation(store, "created", 7, 8)
+    looks = [await store.installations.claim_look(leases.LOOK_LEASE) for _ in range(3)]
+    assert sorted(look.repository.full_name for look in looks if look) == ["octo/shop7", "octo/shop8"]
+    assert looks[2] is None
+
+
+async def test_uninstalling_cancels_queued_extractions_and_late_pushes_are_ignored(store: Store) -> None:
+    await installation(store, "created", 7)
+    await push(store, SHAS[0])
+    await installation(store, "deleted", 7)
+    await push(store, SHAS[1])
+    assert await queue(store) == []
+    assert await store.connections.page(owner=None, repository=None, q=None, after=None, limit=10) == []
+
+
+async def test_repositories_are_removed_and_added_back(store: Store) -> None:
+    await installation(store, "created", 7)
+    await push(store, SHAS[0])
+    await push(store, SHAS[0], number=8)
+    body = {"action": "removed", "installation": INSTALLATION, "repositories_added": [], "repositories_removed": [repository(7)]}
+    await webhooks.receive(store, "r1", "installation_repositories", json.dumps(body).encode())
+    assert [one.repository.id for one in await queue(store)] == [8]
+    body = {"action": "added", "installation": INSTALLATION, "repositories_added": [repository(7)], "repositories_removed": []}
+    await webhooks.receive(store, "r2", "installation_repositories", json.dumps(body).encode())
+    await push(store, SHAS[1])
+    assert {one.repository.id for one in await queue(store)} == {7, 8}
+
+
+async def test_an_invalid_payload_is_not_recorded_so_it_can_be_redelivered(store: Store) -> None:
+    with pytest.raises(UnreadableEventError):
+        await push(store, "not a sha", delivery="d")
+    await push(store, SHAS[0], delivery="d")
+    assert len(await queue(store)) == 1
+
+
+async def test_ignored_events_are_not_recorded(store: Store) -> None:
+    await webhooks.receive(store, "d", "check_suite", b'{"action": "requested"}')
+    assert await store.deliveries.record("d", "check_suite")
+
+
+async def test_a_changed_installation_is_surveyed_again(store: Store) -> None:
+    await installation(store, "created", 7)
+    assert await store.installations.claim_survey(leases.SURVEY_LEASE) == (3, False)
+    await store.installations.finish_survey(3, None)
+    assert await store.installations.claim_survey(leases.SURVEY_LEASE) is None
+    await installation(store, "suspend")
+    assert await store.installations.claim_survey(leases.SURVEY_LEASE) == (3, False)
+
+
+async def repository_event(store: Store, action: str, **changes: Any) -> None:
+    body = {"action": action, "repository": repository() | changes, "installation": {"id": 3}}
+    await webhooks.receive(store, f"repository-{action}", "repository", json.dumps(body).encode())
+
+
+async def test_a_changed_repository_gets_a_look_and_a_deleted_one_is_hidden(store: Store) -> None:
+    await push(store, SHAS[0])
+    await repository_event(store, "renamed", full_name="octo/store")
+    look = await store.installations.claim_look(leases.LOOK_LEASE)
+    assert look is not None
+    assert (look.repository.id, look.etag) == (7, None)
+    [queued] = await queue(store)
+    await repository_event(store, "deleted")
+    assert await store.connections.get(queued.connection_id) is None
+    assert await queue(store) == []
+
+
+async def test_rerunning_a_check_run_extracts_its_project_and_a_suite_all_projects(store: Store) -> None:
+    await push(store, SHAS[0])
+    [first] = await queue(store)
+    await finish(store)
+    second = await store.connections.create(7, "other")
+    body = {
+        "action": "rerequested",
+        "repository": repository(),
+        "installation": {"id": 3},
+        "check_run": {"head_sha": SHAS[0], "external_id": first.id, "check_suite": {"head_sha": SHAS[0], "head_branch": "main"}},
+    }
+    await webhooks.receive(store, "again", "check_run", json.dumps(body).encode())
+    [again] = await queue(store)
+    assert (again.connection_id, again.sha, again.forced, again.trigger) == (first.connection_id, SHAS[0], True, "rerequested")
+    assert again.id != first.id
+    body = {key: value for key, value in body.items() if key != "check_run"} | {"check_suite": {"head_sha": SHAS[1], "head_branch": "main"}}
+    await webhooks.receive(store, "suite", "check_suite", json.dumps(body).encode())
+    assert {one.connection_id for one in await queue(store) if one.sha == SHAS[1]} == {first.connection_id, second.id}
+
+
+async def test_a_repository_without_a_project_says_so_once(store: Store) -> None:
+    await push(store, SHAS[0])
+    [first] = await queue(store)
+    await store.connections.hide_without_project(first.connection_id, first.id)
+    await store.installations.record_missing_project(7)
+    await store.extractions.cancel(first.id)
+    for sha, branch in ((SHAS[1], "main"), (SHAS[2], "side")):
+        await push(store, sha, branch=branch)
+    assert await queue(store) == [], "no extraction, and so no check run"
+    look = await store.installations.claim_look(leases.LOOK_LEASE)
+    assert look is not None, "the default branch may have a project now"
+    body = {
+        "action": "rerequested",
+        "repository": repository(),
+        "installation": {"id": 3},
+        "check_run": {"head_sha": SHAS[0], "external_id": first.id, "check_suite": {"head_sha": SHAS[0], "head_branch": "main"}},
+    }
+    await webhooks.receive(store, "again", "check_run", json.dumps(body).encode())
+    assert [one.sha for one in await queue(store)] == [SHAS[0]], "a re-run is answered"
+
+
+async def test_a_repository_that_nobody_chose_is_looked_at_instead(store: Store) -> None:
+    body = {"action": "created", "installation": INSTALLATION | {"repository_selection": "all"}, "repositories": []}
+    await webhooks.receive(store, "installed", "installation", json.dumps(body).encode())
+    await push(store, SHAS[0])
+    assert await queue(store) == []
+    assert await store.installations.claim_look(leases.LOOK_LEASE) is not None
+
+
+async def test_a_late_delivery_of_a_known_commit_queues_nothing(store: Store) -> None:
+    await push(store, SHAS[0])
+    await finish(store)
+    await push(store, SHAS[1], before=SHAS[0])
+    await finish(store)
+    await push(store, SHAS[0], delivery="late")
+    assert await queue(store) == []
+    assert await store.installations.claim_look(leases.LOOK_LEASE) is not None, "GitHub is asked where the branch is"
+
+
+async def test_many_repositories_are_looked_at_after_their_survey(store: Store) -> None:
+    await installation(store, "created", *range(100, 130))
+    assert await store.installations.claim_look(leases.LOOK_LEASE) is None
+    assert await store.installations.claim_survey(leases.SURVEY_LEASE) == (3, False)
+
+
+async def finish(store: Store) -> None:
+    claimed = await store.extractions.claim("w", timedelta(minutes=1))
+    assert claimed is not None
+    await store.extractions.finish(claimed.id, "w", "succeeded", [])
+
+
+async def test_only_the_head_of_the_followed_branch_changes_connections(store: Store) -> None:
+    await push(store, SHAS[0])
+    [queued] = await queue(store)
+
+    async def follow(branch: str, sha: str, *projects: str) -> list[str | None]:
+        async with store.transaction() as tx:
+            await connections.sync_with_projects(tx, queued.repository, branch, sha, projects)
+            return [connection.project_dir for connection in await tx.connections.for_repository(7)]
+
+    assert await follow("other", SHAS[0], "a") == [None]
+    assert await follow("main", SHAS[5], "a") == [None], "a newer head is known"
+    assert await follow("main", SHAS[0], "a", "b") == ["a", "b"]
+    assert await follow("main", SHAS[0], "b") == ["b"]
+    assert await follow("main", SHAS[0], "b", "a") == ["a", "b"], "a project that comes back keeps its history"
+    assert {one.project_dir for one in await queue(store)} == {"a", "b"}

@@ -1,0 +1,89 @@
+"""`make pictures`: the pictures of the README, taken of the demo by Chromium."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+
+from demo import second_push
+from demo.__main__ import FOLDER, PROJECT, PUSH_TIMEOUT_S, REPOSITORY
+from tests.double import CheckRun, GitHubDouble, Repository
+from tests.service import serving
+
+IMAGES = Path(__file__).parents[1] / "docs" / "images"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+WIDTH = 880
+CHECK_RUN_HEIGHT, PAGE_HEIGHT = 352, 460
+LOOK = Path(__file__).with_name("check_run.css")
+"""How GitHub shows a check run, near enough to recognise it."""
+
+
+async def main() -> int:
+    """Take both pictures and return the exit status."""
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        print("pictures: no Chromium is installed (Debian: apt-get install chromium)", file=sys.stderr)
+        return 1
+    with tempfile.TemporaryDirectory(prefix="freshet-pictures-") as directory:
+        async with GitHubDouble() as github, serving(github, Path(directory) / "data") as service:
+            run = await _second_push(github)
+            page = Path(directory) / "check-run.html"
+            page.write_text(_check_run(run))
+            await _take(browser, page.as_uri(), IMAGES / "check-run.png", CHECK_RUN_HEIGHT)
+            assert run.details_url is not None
+            assert run.details_url.startswith(service.url)
+            await _take(browser, run.details_url, IMAGES / "extraction.png", PAGE_HEIGHT)
+    return 0
+
+
+async def _second_push(github: GitHubDouble) -> CheckRun:
+    """Push the sample project and its second commit, and return the second check run."""
+    repository = await github.create_repository(REPOSITORY, {"README.md": "Bicycles for rent.\n"})
+    files = {f"{FOLDER}/{path.relative_to(PROJECT)}": path.read_bytes() for path in sorted(PROJECT.rglob("*")) if path.is_file()}
+    first = await github.push(repository, files, message="Add the dbt project", deliver=False)
+    await github.install(REPOSITORY.partition("/")[0], [repository])
+    await _completed(github, repository, first)
+    changed = {f"{FOLDER}/{path}": content for path, content in second_push.FILES.items()}
+    return await _completed(github, repository, await github.push(repository, changed, message=second_push.MESSAGE))
+
+
+async def _completed(github: GitHubDouble, repository: Repository, sha: str) -> CheckRun:
+    async with asyncio.timeout(PUSH_TIMEOUT_S):
+        while True:
+            for run in github.check_runs(repository, sha):
+                if run.status == "completed":
+                    return run
+            await asyncio.sleep(0.05)
+
+
+def _check_run(run: CheckRun) -> str:
+    summary = MarkdownIt("commonmark").enable("table").render(run.summary or "")
+    return f"""<!doctype html><meta charset="utf-8"><style>{LOOK.read_text()}</style>
+<header><b class="{run.conclusion}">✓</b> <strong>{html.escape(run.name)}</strong> <span>succeeded on {run.head_sha[:7]}</span></header>
+<main><h1>{html.escape(run.title or "")}</h1>{summary}</main>"""
+
+
+async def _take(browser: str, url: str, picture: Path, height: int) -> None:
+    with tempfile.TemporaryDirectory(prefix="freshet-browser-") as profile:
+        process = await asyncio.create_subprocess_exec(
+            browser,
+            *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+            *("--disable-component-update", "--disable-sync", "--hide-scrollbars", f"--user-data-dir={profile}"),
+            *(f"--window-size={WIDTH},{height}", f"--screenshot={picture}", url),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        status = await process.wait()
+    if status or not picture.exists():
+        raise RuntimeError(f"{browser} took no picture of {url} (exit status {status})")
+    print(f"pictures: {picture.relative_to(IMAGES.parents[1])}, {picture.stat().st_size >> 10} KiB")
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

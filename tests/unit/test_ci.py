@@ -1,0 +1,60 @@
+"""The workflow runs the one script, with pinned actions and the least rights; and no test is outside of the lanes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests import lanes
+from tests.lanes import ROOT
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+PINNED = re.compile(r"^\s*(?:- )?uses: [\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+(\.\d+)*$")
+
+
+def parsed(path: Path) -> dict[str, Any]:
+    # YAML 1.1 reads the key `on` as true.
+    return {"on" if key is True else key: value for key, value in yaml.safe_load(path.read_text()).items()}
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_actions_are_pinned_by_commit_with_their_version_beside(path: Path) -> None:
+    used = [line for line in path.read_text().splitlines() if "uses:" in line]
+    assert used
+    assert [line for line in used if not PINNED.match(line)] == []
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_may_read_and_nothing_else(path: Path) -> None:
+    workflow = parsed(path)
+    assert workflow["permissions"] == {"contents": "read"}
+    assert "pull_request_target" not in workflow["on"]
+    for job in workflow["jobs"].values():
+        assert "permissions" not in job, "more than the workflow has"
+        assert job["timeout-minutes"] <= 60
+        checkouts = [step for step in job["steps"] if "actions/checkout@" in step.get("uses", "")]
+        assert [step["with"]["persist-credentials"] for step in checkouts] == [False]
+
+
+def test_what_the_workflow_runs_is_the_script_that_runs_everything() -> None:
+    [path] = WORKFLOWS
+    runs = [step["run"] for job in parsed(path)["jobs"].values() for step in job["steps"] if "run" in step]
+    assert runs == [".ci/run"]
+    assert "exec make coverage" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_every_test_is_in_one_lane() -> None:
+    named: list[str] = []
+    folders: list[str] = []
+    for lane in [*lanes.with_containers(), *lanes.without_containers()]:
+        named += [name for name in lane.tests if name.endswith(".py") and not name.startswith("--")]
+        folders += [name for name in lane.tests if (ROOT / name).is_dir()]
+    assert len(named) == len(set(named))
+    assert folders.count("tests/integration") == 2, "with and without the marker"
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        name = str(path.relative_to(ROOT))
+        assert name in named or any(name.startswith(f"{folder}/") for folder in folders), f"no lane runs {name}"
