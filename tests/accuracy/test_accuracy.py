@@ -1,0 +1,43 @@
+"""A share of `make accuracy` for every run of the tests: generated queries, the hand set in DuckDB, and changes that change nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.accuracy import constructed, generator, observed
+from tests.accuracy.engine import claims
+from tests.accuracy.hand import Written, hand_set
+from tests.accuracy.metamorphic import mutations
+from tests.accuracy.operators import ALL
+
+QUERIES = 120
+HAND_SET = hand_set()
+
+
+def test_generated_queries_have_the_edges_they_were_made_with() -> None:
+    compared = constructed.compare(generator.queries(QUERIES, seed=7))
+    assert len(ALL) >= 40
+    assert {name: (query.sql, found.reason) for name, (query, found) in compared.examples.items()} == {}
+    assert compared.opened.sure.precision >= 0.995
+
+
+@pytest.mark.parametrize("case", HAND_SET, ids=[case.name for case in HAND_SET])
+def test_a_query_of_the_hand_set_has_the_edges_written_beside_it(case: Written) -> None:
+    found = claims(case.sql, "duckdb")
+    assert found.columns == tuple(name.lower() for name in case.columns)
+    assert not found.edges ^ case.edges
+
+
+def test_duckdb_shows_no_dependence_that_has_no_edge() -> None:
+    asked = [observed.Asked(case.name, case.sql, case.edges) for case in HAND_SET]
+    seen = observed.watch(asked, observed.oracles(1), tries=2)
+    assert (seen.faults, seen.left_out) == ([], 0)
+    assert seen.confirmed > 0.7 * seen.claimed
+
+
+@pytest.mark.parametrize("number", range(18))
+def test_changes_of_the_text_alone_change_no_edge(number: int) -> None:
+    query = generator.query(number, generator.DIALECTS[number % len(generator.DIALECTS)])
+    known = claims(query.sql, query.dialect).edges
+    for name, text in mutations(query.sql, query.dialect).items():
+        assert claims(text, query.dialect).edges == known, (name, text)
