@@ -1,4 +1,4 @@
-"""Columns, and the tests at them, as they stand in the nodes of a lineage."""
+"""The columns of nodes, and their tests."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from app.lineage import Lineage
+from app.lineage.nodes import Lineage
 from tests.lineages import difference
-from tests.unit.test_lineage import CUSTOMERS, ORDERS, build, resource
+from tests.unit.test_nodes import CUSTOMERS, ORDERS, build, resource
 
 RAW, OTHER_RAW = "source.shop.raw.orders", "source.shop.raw.customers"
 
@@ -21,12 +21,12 @@ def generic(name: str, at: str | None, column: str | None, **more: Any) -> dict[
 
 
 def columns(of: Lineage, unique_id: str = ORDERS) -> dict[str, list[str]]:
-    """The names of the columns, and of the tests at each."""
+    """The names of the columns, and of the tests of each."""
     content = json.loads(next(node.content for node in of.nodes if node.unique_id == unique_id))
     return {column["name"]: [test["name"] for test in column["tests"]] for column in content["columns"]}
 
 
-def test_a_column_says_what_the_yaml_file_says_and_which_tests_stand_at_it() -> None:
+def test_a_column_has_its_yaml_properties_and_tests() -> None:
     orders = resource(ORDERS, columns={"id": {"name": "id", "data_type": "integer", "description": "The key.", "meta": {}}})
     found = build(orders, generic("unique", ORDERS, "id"), generic("not_null", ORDERS, "id"), generic("row_count", ORDERS, None))
     content = json.loads(found.nodes[0].content)
@@ -57,18 +57,18 @@ def test_a_column_says_what_the_yaml_file_says_and_which_tests_stand_at_it() -> 
         ([], '"', {'"': ["not_null"]}),
     ],
 )
-def test_names_are_the_same_unless_quotes_say_otherwise(yaml: list[str], test: str, expected: dict[str, list[str]]) -> None:
+def test_column_names_match_in_any_case_unless_quoted(yaml: list[str], test: str, expected: dict[str, list[str]]) -> None:
     orders = resource(ORDERS, columns={name: {"name": name} for name in yaml})
     assert columns(build(orders, generic("not_null", ORDERS, test))) == expected
 
 
-def test_several_tests_of_a_column_that_no_file_names_stand_at_one() -> None:
+def test_tests_of_an_undocumented_column_share_one_column() -> None:
     found = build(resource(ORDERS), generic("not_null", ORDERS, "id"), generic("unique", ORDERS, "ID"))
     assert columns(found) == {"id": ["not_null", "unique"]}
 
 
 @pytest.mark.parametrize("kind", ["model", "source", "seed", "snapshot"])
-def test_whatever_has_columns_has_tests_at_them(kind: str) -> None:
+def test_every_relation_has_column_tests(kind: str) -> None:
     unique_id = f"{kind}.shop.raw.orders"
     sources = {unique_id: resource(unique_id)} if kind == "source" else {}
     nodes = [] if sources else [resource(unique_id)]
@@ -76,22 +76,22 @@ def test_whatever_has_columns_has_tests_at_them(kind: str) -> None:
 
 
 BY_REF, BY_SOURCE = "{{ get_where_subquery(ref('shop', 'orders', version='2')) }}", "{{ get_where_subquery(source('raw', 'orders')) }}"
-UNTOLD = {
-    # parents in the order of dbt, what the test is called with, `file_key_name`, and what the test was written at
-    "the only one": ([ORDERS], None, None, ORDERS),
-    "not what it refers to": ([CUSTOMERS, ORDERS], BY_REF, None, ORDERS),
-    "a table, not the other one": ([OTHER_RAW, RAW], BY_SOURCE, "sources.raw", RAW),
-    "a table, not the model of its name": ([ORDERS, RAW], BY_SOURCE, "sources.raw", RAW),
-    "a model, not the table of its name": ([ORDERS, RAW], "ref('orders')", None, ORDERS),
-    "what the file is about": ([CUSTOMERS, ORDERS], None, "models.orders", ORDERS),
-    "nobody can tell": ([CUSTOMERS, ORDERS], None, None, None),
-    "nothing that has columns": (["exposure.shop.board"], None, None, None),
+INFERRED = {
+    # parents in the order of dbt, what the test is called with, `file_key_name`, and the node that the test is declared on
+    "the only parent": ([ORDERS], None, None, ORDERS),
+    "not the model of its other argument": ([CUSTOMERS, ORDERS], BY_REF, None, ORDERS),
+    "a source table, not the other one": ([OTHER_RAW, RAW], BY_SOURCE, "sources.raw", RAW),
+    "a source table, not the model of the same name": ([ORDERS, RAW], BY_SOURCE, "sources.raw", RAW),
+    "a model, not the source table of the same name": ([ORDERS, RAW], "ref('orders')", None, ORDERS),
+    "the node of `file_key_name`": ([CUSTOMERS, ORDERS], None, "models.orders", ORDERS),
+    "ambiguous": ([CUSTOMERS, ORDERS], None, None, None),
+    "no relation": (["exposure.shop.board"], None, None, None),
 }
 
 
-@pytest.mark.parametrize("case", UNTOLD)
-def test_what_a_test_was_written_at_is_found_where_dbt_does_not_tell(case: str) -> None:
-    parents, model, file_key_name, expected = UNTOLD[case]
+@pytest.mark.parametrize("case", INFERRED)
+def test_the_node_of_a_test_is_inferred_without_attached_node(case: str) -> None:
+    parents, model, file_key_name, expected = INFERRED[case]
     test = generic("relationships", None, "id", file_key_name=file_key_name)
     if model:
         test["test_metadata"]["kwargs"] = {"model": model, "to": "ref('customers')", "column_name": "id"}
@@ -101,6 +101,6 @@ def test_what_a_test_was_written_at_is_found_where_dbt_does_not_tell(case: str) 
     assert at == ([expected] if expected else [])
 
 
-def test_a_test_that_is_added_changes_what_it_was_written_at() -> None:
+def test_adding_a_test_changes_its_node() -> None:
     before, after = build(resource(ORDERS)), build(resource(ORDERS), generic("not_null", ORDERS, "id"))
     assert difference(before, after).nodes_changed == (ORDERS,)

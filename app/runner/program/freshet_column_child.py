@@ -1,0 +1,243 @@
+"""The process that renders the nodes and finds their columns. It may be killed at any time: another one goes on without that node."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import traceback
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import freshet_column_catalog
+import freshet_column_document
+import freshet_column_judgement
+import freshet_column_keys
+import freshet_column_memory
+import freshet_column_order
+import freshet_columns
+import freshet_render
+from freshet_column_judgement import FULL, PLAIN, UNKNOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dbt.contracts.graph.manifest import Manifest
+    from freshet_column_memory import Remembered
+    from freshet_columns import Analysis
+    from freshet_render_notes import Notes
+
+START, RENDER, AGAIN, ENGINE, CARRY, WRITE, DONE = "start", "render", "again", "engine", "carry", "write", "done"
+"""What the process is doing."""
+ATTEMPTS = ((RENDER, FULL), (AGAIN, PLAIN))
+
+
+class Task(NamedTuple):
+    """What the process has to do."""
+
+    manifest: Manifest
+    config: Any
+    given: dict
+    """The placeholders."""
+    previous: str
+    """The path of an earlier document, which may not exist."""
+    work: str
+    """The path of the lines of nodes that were rendered; it grows, and is read by the next process."""
+    document: str
+    """The path of the document to write."""
+    skip: dict
+    """By unique_id, then by what was being done: why that ended an earlier process."""
+    stop: str | None
+    """Why no more nodes are looked at."""
+
+
+class NodeWork:
+    """Goes through the nodes of one project."""
+
+    def __init__(self, task: Task, say: Callable[[str, str], None]) -> None:
+        """`say` is told what is done now, and for which node."""
+        self._task, self._say = task, say
+        manifest, config = task.manifest, task.config
+        tables = {**manifest.sources, **{key: node for key, node in manifest.nodes.items() if _is_relation(node)}}
+        self._dialect = freshet_columns.DIALECTS.get(config.credentials.type, "")
+        target = config.credentials
+        self._catalog = freshet_column_catalog.Catalog(tables.values(), target.database, target.schema)
+        self._models = freshet_column_order.in_order({key: node for key, node in tables.items() if _is_rendered(node)})
+        self._tables = tables
+        self._renderer = freshet_render.Renderer(config, manifest, self._catalog, tables, self._dialect)
+        self._keys = freshet_column_keys.Keys(manifest, config, tables, task.given)
+        self._document = freshet_column_document.NodeLines(task, self._dialect, self._keys.macros)
+        self._recall = freshet_column_memory.Recall(self._document.memory, self._keys, self._catalog, self._renderer)
+
+    def work(self) -> None:
+        """Look at all nodes, and write the document."""
+        for node in self._tables.values():
+            if not _is_rendered(node):
+                self._add_table(node)
+        for node in self._models:
+            self._add(node)
+        self._say(CARRY, "")
+        self._document.carry(without=CARRY in self._task.skip.get("", {}))
+        self._say(WRITE, "")
+        self._document.write()
+        self._say(DONE, "")
+
+    def _add_table(self, node: Any) -> None:
+        if node.unique_id.startswith("source."):
+            table = freshet_column_catalog.source_table(node)
+        else:
+            table = freshet_column_catalog.seed_table(node, self._task.config.project_root)
+        self._catalog.add(table)
+        self._document.add_table(table)
+
+    def _add(self, node: Any) -> None:
+        found = self._document.finished(node.unique_id) or self._looked_at(node)
+        self._catalog.add(freshet_column_catalog.model_table(node, found))
+
+    def _looked_at(self, node: Any) -> Analysis:
+        """Find a node's columns, or take them from the earlier document."""
+        if self._task.stop is not None:
+            return self._plain(node, self._task.stop)
+        if not _is_sql(node):
+            return self._plain(node, freshet_column_judgement.PYTHON)
+        if not (node.raw_code or "").strip():
+            return self._plain(node, freshet_column_judgement.NO_CODE)
+        key = self._keys.node(node)
+        ephemerals = self._document.ephemerals(self._tables, node)
+        remembered = None if node.unique_id in self._task.skip else self._remembered(node, key, ephemerals)
+        if remembered is not None:
+            return self._from_memory(node, remembered)
+        return self._rendered(node, {"key": key, "ephemerals": ephemerals})
+
+    def _remembered(self, node: Any, key: str, ephemerals: dict) -> Remembered | None:
+        try:
+            return self._recall.rendering(node, key, ephemerals)
+        except Exception:  # noqa: BLE001 - it is untrusted: anything may be wrong with it
+            return None
+
+    def _from_memory(self, node: Any, remembered: Remembered) -> Analysis:
+        code = remembered.record["compiled_code"]
+        if code is None or self._recall.tables_are_same(node, remembered):
+            return self._document.reuse(node.unique_id, remembered)
+        how = freshet_column_judgement.Rendered(*remembered.cache["how"])
+        return self._finish(node, self._analysed(node, code), code, how, remembered.cache)
+
+    def _rendered(self, node: Any, cache: dict) -> Analysis:
+        skipped = self._task.skip.get(node.unique_id, {})
+        failed, notes = None, None  # type: str | None, Notes | None
+        for phase, how in ATTEMPTS:
+            if phase in skipped:
+                failed = failed or skipped[phase]
+                continue
+            code, latest, error = self._attempt(node, phase, how)
+            notes = latest if notes is None else notes.including(latest)
+            if code is None:
+                failed = failed or error
+                continue
+            return self._with_code(node, code, how, notes, failed, cache)
+        reason = f"dbt could not render it without a warehouse: {failed}"
+        return self._finish(node, freshet_column_judgement.unknown(reason, _documented(node)), None, None, self._cache(cache, notes))
+
+    def _attempt(self, node: Any, phase: str, how: str) -> tuple[str | None, Notes, str | None]:
+        self._say(phase, node.unique_id)
+        self._catalog.begin(node)
+        notes = self._renderer.begin(node)
+        try:
+            return self._renderer.render(node, how), notes, None
+        except freshet_render.RenderError as error:
+            return None, notes, str(error)
+
+    def _with_code(self, node: Any, code: str, how: str, notes: Notes, failed: str | None, cache: dict) -> Analysis:
+        found = self._analysed(node, code)
+        if found.status == UNKNOWN and how == FULL and notes.reasons and AGAIN not in self._task.skip.get(node.unique_id, {}):
+            # Made of an answer that is missing, it may be no SQL: without `execute` macros take their other branch.
+            other, more, _ = self._attempt(node, AGAIN, PLAIN)
+            if other is not None:
+                again = self._analysed(node, other)
+                if again.status != UNKNOWN:
+                    code, how, found, notes = other, PLAIN, again, notes.including(more)
+        rendered = freshet_column_judgement.rendered(how, notes, failed)
+        return self._finish(node, found, code, rendered, self._cache(cache, notes))
+
+    def _analysed(self, node: Any, code: str) -> Analysis:
+        skipped = self._task.skip.get(node.unique_id, {})
+        self._catalog.begin(node)
+        if ENGINE in skipped:
+            return freshet_column_judgement.unknown(skipped[ENGINE], _documented(node))
+        self._say(ENGINE, node.unique_id)
+        return freshet_columns.analyse(code, self._dialect, self._catalog)
+
+    def _cache(self, cache: dict, notes: Notes | None) -> dict:
+        """What the rendering depends on."""
+        if notes is None:
+            return {**cache, "macros": freshet_column_memory.ALL, "asked": [], "graph": None}
+        macros = sorted(self._document.number_of(macro) for macro in notes.macros if macro in self._keys.macros)
+        asked = [[list(question), answer] for question, answer in notes.asked.items()]
+        return {**cache, "macros": macros, "asked": asked, "graph": self._keys.everything() if notes.graph else None}
+
+    def _finish(self, node: Any, found: Analysis, code: str | None, how: Any, cache: dict) -> Analysis:
+        if how is not None:
+            found = freshet_column_judgement.judged(found, how)
+            cache = {**cache, "how": how}
+        if not found.columns:
+            found = found._replace(columns=_documented(node)) if found.status == UNKNOWN else found
+        found = _of_its_kind(node, found)
+        cache = {**cache, "tables": self._catalog.hits, "misses": self._catalog.misses}
+        reason = found.reason if code is None else None
+        facts = {"compiled_code": code, "compiled_reason": reason, "rendered": how.how if how is not None else None}
+        return self._document.add(node.unique_id, found, facts, cache)
+
+    def _plain(self, node: Any, reason: str) -> Analysis:
+        found = freshet_column_judgement.unknown(reason, _documented(node))
+        found = _of_its_kind(node, found)
+        return self._document.add(node.unique_id, found, {"compiled_reason": reason}, {"key": None})
+
+
+def run(task: Task, pipe: int) -> None:
+    """Do the task, writing to the pipe what is done. Ends the process."""
+    _prepare()
+    status = 1
+    try:
+        NodeWork(task, lambda phase, unique_id: _say(pipe, phase, unique_id)).work()
+        status = 0
+    except MemoryError:
+        _say(pipe, "memory", "")
+    except Exception as error:  # noqa: BLE001 - the process ends here
+        traceback.print_exc()
+        _say(pipe, "error", f"{type(error).__name__}: {error}"[:300])
+    os._exit(status)
+
+
+def _prepare() -> None:
+    """Let this process be the one that the kernel ends if memory runs out."""
+    try:
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write("1000")
+    except OSError:
+        pass
+
+
+def _say(pipe: int, phase: str, text: str) -> None:
+    line = json.dumps([phase, time.process_time(), text])
+    os.write(pipe, line.encode("utf-8", "replace") + b"\n")
+
+
+def _is_relation(node: Any) -> bool:
+    return node.resource_type in ("model", "snapshot", "seed")
+
+
+def _is_rendered(node: Any) -> bool:
+    return node.resource_type in ("model", "snapshot")
+
+
+def _is_sql(node: Any) -> bool:
+    return getattr(node.language, "value", node.language) == "sql"
+
+
+def _of_its_kind(node: Any, found: Analysis) -> Analysis:
+    if node.resource_type == "snapshot":
+        return freshet_column_judgement.snapshot(found, node.config)
+    return freshet_column_judgement.contracted(node.unique_id, found, freshet_column_catalog.contract(node))
+
+
+def _documented(node: Any) -> tuple:
+    return freshet_column_catalog.documented(node)

@@ -1,0 +1,170 @@
+"""The analysis of one SQL text: parse it, walk it, and say how sure the result is."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.dialects.dialect import Dialect
+from sqlglot.errors import SqlglotError, TokenError
+
+from freshet_columns import ctes, joins, pivots, selects, set_operations, structs, tables  # noqa: F401 - they register themselves
+from freshet_columns.dialects import DIALECTS, facts
+from freshet_columns.model import APPROXIMATE, EXACT, UNKNOWN, Analysis, Catalog, Column, Edge, Star
+from freshet_columns.output_names import UNNAMED
+from freshet_columns.queries import Query, evaluate
+from freshet_columns.relations import Relation
+from freshet_columns.run import OUTSIDE, Run, either
+from freshet_columns.scopes import Environment
+from freshet_columns.values import JOIN, NAMES, Value
+
+MAX_REASON = 500
+VERSION = "2"
+"""Part of the cache keys: raise it with every change of the results."""
+
+
+def analyse(sql: str, dialect: str, catalog: Catalog) -> Analysis:
+    """The columns of a query and what they depend on; `unknown` with a reason where no parser understands it."""
+    dialect = DIALECTS.get(dialect, dialect)
+    if Dialect.get(dialect) is None:
+        return _unknown(f"Freshet does not know the SQL of the adapter `{dialect}`")
+    try:
+        return _analysed(sql, dialect, catalog)
+    except SqlglotError as error:
+        return _unknown("the SQL could not be parsed: " + _parse_error(error))
+    except RecursionError:
+        return _unknown("the SQL is nested too deeply")
+    except MemoryError:
+        return _unknown("the SQL needs too much memory")
+    except Exception as error:  # noqa: BLE001 - a fault of ours must not cost the project its other models
+        return _unknown(f"Freshet failed on this SQL ({type(error).__name__}): please report it")
+
+
+def _unknown(reason: str) -> Analysis:
+    return Analysis(UNKNOWN, _sentence(reason))
+
+
+def _parse_error(error: BaseException) -> str:
+    """What a parser says, without the names of its own classes."""
+    if isinstance(error, TokenError):
+        near = " ".join(str(error).partition("'")[2].split())[:30]
+        return f"a quotation mark or a comment is not closed, or a character is not known, near `{near}`"
+    found = (getattr(error, "errors", None) or [{}])[0]
+    description = str(found.get("description") or error).partition("<")[0].split(" for class")[0].rstrip(" .").removesuffix(" but got")
+    if description.startswith("Required keyword") or not description:
+        description = "an expression is not complete"
+    where = f" (line {found['line']}, column {found['col']})" if found.get("line") else ""
+    return (description.splitlines() or [type(error).__name__])[0] + where
+
+
+def _analysed(sql: str, dialect: str, catalog: Catalog) -> Analysis:
+    statements = [
+        tree for tree in sqlglot.parse(sql.lstrip("\ufeff"), dialect=dialect) if tree is not None and not isinstance(tree, exp.Semicolon)
+    ]
+    trees = [tree for tree in statements if isinstance(tree, (exp.Query, exp.Pivot, exp.Table, exp.DDL, exp.Values))]
+    if not trees:
+        return _unknown("the SQL has no query" if statements else "the SQL is empty")
+    run, relation = _walked(trees[-1], dialect, catalog)
+    if len(statements) > 1:
+        run.note(f"the SQL has {len(statements)} statements: only the last query is read")
+    return _result(run, relation)
+
+
+def _walked(tree: Any, dialect: str, catalog: Catalog) -> tuple[Run, Relation]:
+    """One pass, and a second one if the first found whose columns the ambiguous ones are."""
+    run = Run(facts(dialect), catalog)
+    relation = evaluate(Query(tree, Environment(run, {}, {}), None))
+    if run.doubts & run.proved:
+        run = Run(facts(dialect), catalog, frozenset(run.proved))
+        relation = evaluate(Query(tree, Environment(run, {}, {}), None))
+    return run, relation
+
+
+class _Decoded(NamedTuple):
+    upstream: str
+    name: str
+    kind: int
+    certain: bool
+
+
+def _result(run: Run, relation: Relation) -> Analysis:
+    columns, edges = _columns(run, relation)
+    open_tables = [table for group in relation.rest for table, _ in group.tables]
+    is_open = bool(relation.rest) or relation.wild is not None
+    if relation.wild is not None and not run.notes:
+        run.note("a star includes columns of a function or a struct, which are not known")
+    status = APPROXIMATE if run.notes else EXACT
+    notes = list(run.notes)
+    if open_tables:
+        notes.append(f"there may be more columns: not all columns of {either(list(dict.fromkeys(open_tables)))} are known")
+    return Analysis(
+        status,
+        _reason(notes),
+        tuple(columns),
+        is_open,
+        relation.fixed == len(relation.fields) and not is_open,
+        tuple(edges),
+        tuple(run.hard_coded),
+        tuple(run.used),
+        {table: tuple(names.values()) for table, names in run.asked.items() if not table.startswith(OUTSIDE)},
+        _rest(relation),
+    )
+
+
+def _rest(relation: Relation) -> tuple[tuple[Star, ...], ...]:
+    groups = [
+        tuple(Star(table, tuple(sorted(excluded)), group.certain) for table, excluded in group.tables if not table.startswith(OUTSIDE))
+        for group in relation.rest
+    ]
+    return tuple(group for group in groups if group)
+
+
+def _reason(notes: list[str]) -> str | None:
+    if not notes:
+        return None
+    text = "; ".join(notes[:3]) + (f"; and {len(notes) - 3} more" if len(notes) > 3 else "")  # noqa: PLR2004
+    return _sentence(text)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:MAX_REASON]
+
+
+def _columns(run: Run, relation: Relation) -> tuple[list[Column], list[Edge]]:
+    columns: list[Column] = []
+    edges: list[Edge] = []
+    seen: set[str] = set()
+    for field in relation.fields:
+        if field.key in seen:
+            run.note(f"two columns have the name `{field.name}`: only the first one is read")
+            continue
+        if field.key.startswith(UNNAMED):
+            run.note(f"column {len(columns) + 1} has no name in the SQL: the warehouse gives it one")
+        seen.add(field.key)
+        columns.append(Column(field.name, field.type))
+        edges += _edges(run, field.value, field.name)
+    return columns, edges + _edges(run, relation.rows, None)
+
+
+def _edges(run: Run, value: Value, column: str | None) -> list[Edge]:
+    """One edge for each leaf and kind; of the direct kinds the strongest only, and certain ones first."""
+    best: dict[tuple[int, int], tuple[int, bool]] = {}
+    for slot in sorted(value):
+        kind, certain = slot >> 1, not slot & 1
+        group = 0 if kind < JOIN else kind
+        for leaf in _bits(value[slot]):
+            known = best.get((leaf, group))
+            best[leaf, group] = (kind, certain or (known is not None and known[1]))
+    decoded = [(run.leaves[leaf], kind, certain) for (leaf, _), (kind, certain) in best.items()]
+    return [Edge(table, name, column, NAMES[kind], certain) for (table, name), kind, certain in decoded if not table.startswith(OUTSIDE)]
+
+
+def _bits(number: int) -> list[int]:
+    """The positions of the bits that are set."""
+    positions = []
+    while number:
+        lowest = number & -number
+        positions.append(lowest.bit_length() - 1)
+        number ^= lowest
+    return positions

@@ -1,0 +1,83 @@
+"""WITH clauses, recursive ones and ClickHouse's named expressions included."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlglot import exp
+
+from freshet_columns.queries import Query, Work
+from freshet_columns.relations import Field, Relation
+from freshet_columns.scopes import Environment, Scope
+from freshet_columns.tables import aliased
+
+PREFIX = "__dbt__cte__"
+MAX_ROUNDS = 50
+"""A recursive CTE whose dependences still grow after this number of rounds is approximate."""
+
+
+def with_ctes(node: Any, environment: Environment, outer: Scope | None) -> Work:
+    """The environment with the CTEs of a query's own WITH clause."""
+    clause = node.args.get("with_")
+    if clause is None:
+        return environment
+    environment = environment.copied()
+    for cte in clause.expressions:
+        if cte.args.get("scalar"):
+            environment.expressions[environment.run.folding.of(cte.args["alias"].this)] = cte.this
+        else:
+            yield from _define(cte, bool(clause.args.get("recursive")), environment, outer)
+    return environment
+
+
+def named_expressions(node: Any) -> list:
+    """ClickHouse's `WITH expression AS name`."""
+    clause = node.args.get("with_")
+    return [cte for cte in clause.expressions if cte.args.get("scalar")] if clause is not None else []
+
+
+def _define(cte: Any, recursive: bool, environment: Environment, outer: Scope | None) -> Work:  # noqa: FBT001
+    run = environment.run
+    key = run.folding.of(cte.args["alias"].this)
+    ephemeral = run.catalog.ephemeral(cte.alias) if cte.alias.lower().startswith(PREFIX) else None
+    if ephemeral is not None:
+        environment.ctes[key] = run.relation(ephemeral)
+    elif isinstance(cte.this, exp.SetOperation) and (recursive or run.facts.implicit_recursion) and _names_itself(cte):
+        environment.ctes[key] = yield from _fixpoint(cte, key, environment, outer)
+    else:
+        relation = yield Query(cte.this, environment, outer)
+        environment.ctes[key] = aliased(relation, cte.args.get("alias"), run)
+
+
+def _names_itself(cte: Any) -> bool:
+    name = cte.alias.lower()
+    return any(table.name.lower() == name and not table.db for table in cte.this.expression.find_all(exp.Table))
+
+
+def _fixpoint(cte: Any, key: str, environment: Environment, outer: Scope | None) -> Work:
+    run = environment.run
+    around = environment.copied()
+    relation = aliased((yield Query(_anchor(cte.this), around, outer)), cte.args.get("alias"), run)
+    for _ in range(MAX_ROUNDS):
+        around.ctes[key] = relation
+        grown = aliased((yield Query(cte.this, around, outer)), cte.args.get("alias"), run)
+        if _same(relation, grown):
+            return grown
+        relation = grown
+    run.note(f"the recursive CTE `{cte.alias}` was followed for {MAX_ROUNDS} rounds only")
+    return relation
+
+
+def _anchor(operation: Any) -> Any:
+    node = operation.this
+    while isinstance(node, exp.SetOperation):
+        node = node.this
+    return node
+
+
+def _same(one: Relation, other: Relation) -> bool:
+    return one.rows == other.rows and [_state(field) for field in one.fields] == [_state(field) for field in other.fields]
+
+
+def _state(field: Field) -> Any:
+    return field.key, field.value

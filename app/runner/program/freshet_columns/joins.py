@@ -1,0 +1,115 @@
+"""Joins: the relations that they bring into a scope, and the columns that decide which rows meet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlglot import exp
+
+from freshet_columns.queries import Work, condition_rows, evaluated
+from freshet_columns.relations import Field, Relation
+from freshet_columns.scopes import Scope, Source
+from freshet_columns.tables import source
+from freshet_columns.values import EMPTY, JOIN, TRANSFORMATION, Value, counted, through, union
+
+
+def join(node: Any, scope: Scope) -> Work:
+    """Add the right side of a join to the scope, and its conditions to the rows."""
+    if node.args.get("kind") == "ARRAY":
+        yield from _array_join(node, scope)
+        return
+    before = list(scope.sources)
+    yield from _right_side(node, scope)
+    added = [item for item in scope.sources if item not in before]
+    using = [_named(identifier, scope) for identifier in node.args.get("using") or ()]
+    if node.args.get("method") == "NATURAL":
+        using = _common(before, added, scope)
+    for key, name in using:
+        _use(key, name, (before, added), str(node.args.get("side") or ""), scope)
+    for condition in ("on", "match_condition"):
+        if node.args.get(condition) is not None:
+            scope.rows.append((yield from condition_rows(node.args[condition], scope, JOIN)))
+    if node.args.get("kind") in ("SEMI", "ANTI") or node.args.get("side") in ("SEMI", "ANTI"):
+        _hide(added, scope)
+
+
+def _right_side(node: Any, scope: Scope) -> Work:
+    target = node.this
+    if isinstance(target, exp.AtIndex):
+        yield from _super_path(target.this, target.expression, scope)
+    elif isinstance(target, exp.Alias):
+        yield from _super_path(target, None, scope)
+    else:
+        yield from source(target, scope)
+
+
+def _super_path(target: Any, index: Any, scope: Scope) -> Work:
+    """Redshift's `from t, t.items as i at n`."""
+    value = yield from evaluated(target.this, scope, TRANSFORMATION)
+    folding = scope.run.folding
+    fields = [Field(index.name, folding.of(index), EMPTY)] if index is not None else []
+    alias = target.args.get("alias")
+    name = folding.of(alias) if alias is not None else ""
+    scope.add(Source(name, Relation(fields, (), counted(value), value)))
+
+
+def _array_join(node: Any, scope: Scope) -> Work:
+    """ClickHouse's ARRAY JOIN: an alias, or the column itself, means the element."""
+    folding = scope.run.folding
+    for item in [node.this, *node.expressions]:
+        value = yield from evaluated(item, scope, TRANSFORMATION)
+        name = item.args.get("alias") if isinstance(item, exp.Alias) else item.this
+        if not isinstance(name, exp.Identifier):
+            name = getattr(item, "this", None)
+        if isinstance(name, exp.Identifier):
+            scope.merged[folding.of(name)] = Field(name.name, folding.of(name), value)
+        scope.rows.append(counted(value))
+
+
+def _hide(added: list[Source], scope: Scope) -> None:
+    for item in added:
+        scope.rows.append(item.relation.rows)
+        scope.hide(item)
+
+
+def _named(node: Any, scope: Scope) -> tuple[str, str]:
+    """The key and the name of a column of USING."""
+    identifier = node.this if isinstance(node, exp.Column) else node
+    return scope.run.folding.of(identifier), identifier.name
+
+
+def _common(before: list[Source], added: list[Source], scope: Scope) -> list[tuple[str, str]]:
+    """The keys and names of the columns that both sides of a natural join have."""
+    if any(not item.relation.closed for item in before + added):
+        scope.run.note("a natural join is over tables whose columns are not all known")
+    right = {field.key for item in added for field in item.relation.fields}
+    left = {field.key: field.name for item in before for field in item.relation.fields}
+    return [(key, name) for key, name in left.items() if key in right]
+
+
+def _use(key: str, name: str, sides: tuple[list[Source], list[Source]], side: str, scope: Scope) -> None:
+    """One column of USING: its two sides decide which rows meet, and one of them (or both) is the column afterwards."""
+    left = scope.merged.get(key) or _from(sides[0], key, name, scope)
+    right = _from(sides[1], key, name, scope)
+    scope.rows.append(through(union([_value(left), _value(right)]), JOIN))
+    scope.merged[key] = _merged(left, right, side, name, key)
+
+
+def _merged(left: Field | None, right: Field | None, side: str, name: str, key: str) -> Field:
+    if side == "FULL":
+        return Field(name, key, through(union([_value(left), _value(right)]), TRANSFORMATION))
+    kept = right if side == "RIGHT" else left
+    return (kept or left or right or Field(name, key, EMPTY)).renamed(name, key)
+
+
+def _value(field: Field | None) -> Value:
+    return field.value if field is not None else EMPTY
+
+
+def _from(sources: list[Source], key: str, name: str, scope: Scope) -> Field | None:
+    part = Scope(scope.environment)
+    part.sources = sources
+    field = part.own(key, name)
+    if field is None:
+        scope.run.note(f"column `{name}` of USING was not found on both sides of the join")
+    return field

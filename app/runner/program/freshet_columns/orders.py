@@ -1,0 +1,57 @@
+"""ORDER BY with LIMIT: an order decides about rows where only some of them are taken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlglot import exp
+
+from freshet_columns.dialects import BEFORE, NONE
+from freshet_columns.queries import Query, Work, evaluated
+from freshet_columns.relations import Relation
+from freshet_columns.scopes import Scope, Source
+from freshet_columns.values import EMPTY, GROUP_BY, SORT, Value, merge, through, union
+
+
+def sorted_rows(node: Any, scope: Scope, relation: Relation) -> Work:
+    """What the rows of a query depend on by its LIMIT; `relation` holds its columns, which ordinals mean."""
+    rows: Value = {}
+    limit = node.args.get("limit")
+    for item in limit.expressions if isinstance(limit, exp.Limit) else []:
+        merge(rows, (yield from evaluated(item, scope, GROUP_BY)))
+    if limit is None and node.args.get("offset") is None and not _is_distinct_on(node):
+        return rows
+    scope.alias_mode = BEFORE
+    order = node.args.get("order")
+    for item in order.expressions if order is not None else []:
+        merge(rows, (yield from by_ordinal(item.this if isinstance(item, exp.Ordered) else item, scope, relation, SORT)))
+    scope.alias_mode = NONE
+    return rows
+
+
+def _is_distinct_on(node: Any) -> bool:
+    found = node.args.get("distinct")
+    return isinstance(found, exp.Distinct) and found.args.get("on") is not None
+
+
+def by_ordinal(item: Any, scope: Scope, relation: Relation, kind: int) -> Work:
+    """The dependences of an expression, or of the column at a position."""
+    if isinstance(item, exp.Literal) and not item.is_string:
+        number = int(item.this) if item.this.isdigit() else 0
+        if 1 <= number <= relation.fixed:
+            return through(relation.fields[number - 1].value, kind)
+        if number > relation.fixed and not relation.closed:
+            scope.run.note(f"position {number} is behind a star whose columns are not all known")
+        return EMPTY
+    return (yield from evaluated(item, scope, kind))
+
+
+def limited(query: Query, relation: Relation) -> Work:
+    """ORDER BY and LIMIT behind a query in parentheses or a set operation."""
+    node = query.node
+    if node.args.get("order") is None and node.args.get("limit") is None:
+        return relation
+    scope = Scope(query.environment, query.outer)
+    scope.add(Source("", relation))
+    rows = yield from sorted_rows(node, scope, relation)
+    return relation.copied(union([relation.rows, rows]))

@@ -1,0 +1,148 @@
+"""The state of one analysis: the columns of tables that were met, what was asked, and what could not be told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from freshet_columns.dialects import Facts
+from freshet_columns.model import Catalog, Table
+from freshet_columns.names import Folding
+from freshet_columns.relations import Field, Group, Relation
+from freshet_columns.values import IDENTITY, Value, doubtful, merge
+
+OUTSIDE = "\0"
+"""Marks the ids of tables that dbt's graph does not have: their columns make no edges."""
+Proof = frozenset[tuple[str, str]]
+
+
+class Run:
+    """One pass over one query; `proof` holds (table, column key) pairs that an earlier pass found by unambiguous references."""
+
+    def __init__(self, facts: Facts, catalog: Catalog, proof: Proof = frozenset()) -> None:
+        self.facts = facts
+        self.folding: Folding = facts.folding
+        self.catalog = catalog
+        self.proof = proof
+        self.leaves: list[tuple[str, str]] = []
+        self.notes: dict[str, None] = {}
+        self.used: dict[str, None] = {}
+        self.hard_coded: dict[str, None] = {}
+        self.asked: dict[str, dict[str, str]] = {}
+        self.proved: set[tuple[str, str]] = set()
+        self.doubts: set[tuple[str, str]] = set()
+        self.expanding: set[str] = set()
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._relations: dict[str, Relation] = {}
+        self._layouts: dict[Any, int] = {}
+
+    def note(self, text: str) -> None:
+        """Record why the analysis is only approximate."""
+        self.notes[text] = None
+
+    def layout(self, *parts: Any) -> int:
+        """The number of an arrangement of columns; equal arrangements have equal numbers."""
+        return self._layouts.setdefault(parts, len(self._layouts))
+
+    def relation(self, table: Table) -> Relation:
+        """The columns of a table, made once."""
+        self.used[table.unique_id] = None
+        if table.unique_id not in self._relations:
+            self._relations[table.unique_id] = self._made(table)
+        return self._relations[table.unique_id]
+
+    def outside(self, name: str) -> Relation:
+        """A table that dbt's graph does not have: anything may be asked of it, and nothing becomes an edge."""
+        self.hard_coded[name] = None
+        relation = Relation([], (Group(((OUTSIDE + name, frozenset()),)),))
+        relation.layout = self.layout("table", OUTSIDE + name)
+        return relation
+
+    def _made(self, table: Table) -> Relation:
+        fields = [self._field(table.unique_id, column) for column in table.columns]
+        rest: tuple[Group, ...] = (Group(((table.unique_id, frozenset()),)),) if table.open else ()
+        relation = Relation(fields, rest)
+        relation.fixed = len(fields) if table.ordered and not table.open else 0
+        relation.layout = self.layout("table", table.unique_id)
+        return relation
+
+    def _field(self, table: str, column: Any) -> Field:
+        key = self.folding.key(column.name, False)  # noqa: FBT003
+        return Field(column.name, key, {IDENTITY * 2: 1 << self._leaf(table, key, column.name)}, column.type)
+
+    def _leaf(self, table: str, key: str, name: str) -> int:
+        number = self._numbers.setdefault((table, key), len(self.leaves))
+        if number == len(self.leaves):
+            self.leaves.append((table, name))
+        return number
+
+    def ask(self, relation: Relation, key: str, name: str) -> Value | None:
+        """The value of a column that only open tables may have; None when none of them may."""
+        result: Value = {}
+        found = False
+        for group in relation.rest:
+            tables = [table for table, excluded in group.tables if key not in excluded]
+            found = found or bool(tables)
+            value = self._one_of(tables, key, name)
+            merge(result, value if group.certain else doubtful(value))
+        return result if found else None
+
+    def _one_of(self, tables: list[str], key: str, name: str) -> Value:
+        proved = [table for table in tables if (table, key) in self.proof]
+        tables = proved if len(proved) == 1 else tables
+        if len(tables) > 1:
+            return self._doubt(tables, key, name)
+        return self._demand(tables[0], key, name) if tables else {}
+
+    def _demand(self, table: str, key: str, name: str) -> Value:
+        self.proved.add((table, key))
+        self.asked.setdefault(table, {}).setdefault(key, name)
+        return {IDENTITY * 2: 1 << self._leaf(table, key, name)}
+
+    def _doubt(self, tables: list[str], key: str, name: str) -> Value:
+        self.note(f"column `{name}` may belong to {either(tables)}: not all of their columns are known")
+        return self.perhaps(tables, key, name)
+
+    def perhaps(self, tables: list[str], key: str, name: str) -> Value:
+        """The value of a column that some of these open tables may have, or none."""
+        self.doubts.update((table, key) for table in tables)
+        leaves = 0
+        for table in tables:
+            leaves |= 1 << self._leaf(table, key, name)
+        return doubtful({IDENTITY * 2: leaves})
+
+    def ask_any(self, relations: list[Relation], key: str, name: str) -> Value:
+        """The value of a column that one of several open relations has."""
+        proved = [relation for relation in relations if self._is_proved(relation, key)]
+        if len(proved) == 1:
+            return self.ask(proved[0], key, name) or {}
+        tables = having(relations, key)
+        return self._doubt(tables, key, name) if len(tables) > 1 else self._demand(tables[0], key, name)
+
+    def is_proved(self, relations: list[Relation], key: str) -> bool:
+        """Tell whether an earlier pass found that one of these relations has the column."""
+        return any(self._is_proved(relation, key) for relation in relations)
+
+    def _is_proved(self, relation: Relation, key: str) -> bool:
+        return any((table, key) in self.proof for group in relation.rest for table, excluded in group.tables if key not in excluded)
+
+
+def having(relations: list[Relation], key: str) -> list[str]:
+    """The open tables behind these relations that may have the column."""
+    tables = [table for relation in relations for group in relation.rest for table, excluded in group.tables if key not in excluded]
+    return list(dict.fromkeys(tables))
+
+
+def label(table: str) -> str:
+    """A table as its users call it: the last parts of its unique_id, or the name in the SQL."""
+    if table.startswith(OUTSIDE):
+        return f"`{table[1:]}`"
+    parts = table.split(".")
+    return f"`{'.'.join(parts[2:])}`" if len(parts) > 2 else f"`{table}`"  # noqa: PLR2004
+
+
+def either(tables: list[str]) -> str:
+    """`a`, `b` or `c`; at most three by name."""
+    names = [label(table) for table in tables[:3]]
+    more = len(tables) - len(names)
+    names += [f"{more} more {'table' if more == 1 else 'tables'}"] if more else []
+    return " or ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]

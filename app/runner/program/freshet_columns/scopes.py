@@ -1,0 +1,271 @@
+"""Scopes: the relations that the clauses of one SELECT see, and which of them a column reference means."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from freshet_columns.dialects import AFTER, BEFORE, NONE
+from freshet_columns.relations import Field, Relation
+from freshet_columns.run import Run, having
+from freshet_columns.values import EMPTY, TRANSFORMATION, Value, doubtful, through, union
+
+PSEUDO = frozenset(
+    """
+    current_date current_timestamp sysdate systimestamp current_time localtime localtimestamp current_user user session_user
+    rownum current_role getdate level rowid ctid xmin xmax tableoid oid _partitiontime _partitiondate _table_suffix _file_name
+    _file_path _metadata _part _part_index _partition_id _sample_factor _table _database filename file_row_number
+    metadata$filename metadata$file_row_number metadata$action metadata$isupdate metadata$row_id sequence nextval _change_type
+    _commit_version _commit_timestamp _block_number connect_by_isleaf input_file_name default
+    """.split()  # noqa: SIM905
+)
+"""Names that every table has, or that are no columns at all: they carry no lineage."""
+
+
+class Environment(NamedTuple):
+    """What a query inherits from the text around it: the CTEs that it may name, and ClickHouse's named expressions."""
+
+    run: Run
+    ctes: dict[str, Relation]
+    expressions: dict[str, Any]
+
+    def copied(self) -> Environment:
+        """The same names, to which others may be added."""
+        return Environment(self.run, dict(self.ctes), dict(self.expressions))
+
+
+class Source:
+    """One item of a FROM clause: `path` holds the keys of its name's parts, the table's last."""
+
+    __slots__ = ("alias", "path", "relation")
+
+    def __init__(self, alias: str, relation: Relation, path: tuple[str, ...] = ()) -> None:
+        self.alias = alias
+        self.relation = relation
+        self.path = path
+
+
+class Scope:
+    """The sources of one SELECT, its aliases, and the scope around it."""
+
+    def __init__(self, environment: Environment, outer: Scope | None = None, parameters: frozenset[str] = frozenset()) -> None:
+        self.environment = environment
+        self.run = environment.run
+        self.outer = outer
+        self.parameters = parameters
+        self.sources: list[Source] = []
+        self.by_alias: dict[str, Source] = {}
+        self.merged: dict[str, Field] = {}
+        """Columns of USING, which are one column of two tables."""
+        self.elements: dict[str, Field] = {}
+        """Elements of arrays under the name that BigQuery's UNNEST gives them."""
+        self.aliases: dict[str, Field] = {}
+        self.alias_mode = NONE
+        self.weak = False
+        self.in_condition = False
+        self.matched: Field | None = None
+        self.windows: dict[str, Any] = {}
+        self.subqueries: dict[int, Relation] = {}
+        self.missing: list[tuple[Any, Scope]] = []
+        self.rows: list[Value] = []
+
+    def inner(self, parameters: frozenset[str]) -> Scope:
+        """The scope of a lambda's body, which shares what this one knows."""
+        scope = Scope(self.environment, self, parameters)
+        scope.subqueries, scope.missing, scope.windows = self.subqueries, self.missing, self.windows
+        return scope
+
+    def weakly(self) -> Scope:
+        """This scope as seen by a derived table: names mean its own tables first, even where not all columns are known."""
+        scope = Scope(self.environment, self)
+        scope.weak = True
+        return scope
+
+    def add(self, source: Source) -> None:
+        """Make a relation visible to what follows."""
+        self.sources.append(source)
+        if source.alias:
+            self.by_alias[source.alias] = source
+
+    def hide(self, source: Source) -> None:
+        """Take a relation away again: the right side of a semi join."""
+        self.sources.remove(source)
+        self.by_alias.pop(source.alias, None)
+
+    # Columns
+
+    def column(self, parts: list[Any]) -> Field | None:
+        """The column that a reference means, by its identifiers; None when no relation has it (and that is noted)."""
+        field = self._named(parts[0]) if len(parts) == 1 else self._qualified(parts)
+        if field is None and parts[0].name.lower() not in PSEUDO and parts[-1].name.lower() not in PSEUDO:
+            self.run.note(f"column `{'.'.join(part.name for part in parts)}` was not found in {self._visible()}")
+        return field
+
+    def _visible(self) -> str:
+        names = [f"`{source.alias}`" for scope in self.chain() for source in scope.sources if source.alias]
+        return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "") if names else "any table"  # noqa: PLR2004
+
+    def chain(self) -> list[Scope]:
+        """This scope and those around it."""
+        chain: list[Scope] = []
+        scope: Scope | None = self
+        while scope is not None:
+            chain.append(scope)
+            scope = scope.outer
+        return chain
+
+    def _named(self, identifier: Any) -> Field | None:
+        key, name = self.run.folding.of(identifier), identifier.name
+        scope: Scope | None = self
+        while scope is not None:
+            field = scope.own(key, name)
+            if field is not None:
+                return field
+            scope = scope.outer
+        return self._row_of(key) or self._expressed(key, name) or self._loosely(key)
+
+    def _expressed(self, key: str, name: str) -> Field | None:
+        """A named expression of a query around this one."""
+        expression = self.environment.expressions.get(key)
+        if expression is None or key in self.run.expanding:
+            return None
+        from freshet_columns.expressions import dependences  # noqa: PLC0415 - they need each other
+
+        self.run.expanding.add(key)
+        field = Field(name, key, dependences(expression, self))
+        self.run.expanding.discard(key)
+        return field
+
+    def own(self, key: str, name: str) -> Field | None:
+        """The column of this name among the scope's own sources and aliases."""
+        if key in self.parameters:
+            return Field(name, key, EMPTY)
+        alias = self.aliases.get(key) if self.alias_mode != NONE else None
+        if alias is not None and self.alias_mode == BEFORE:
+            return alias
+        field = self.merged.get(key) or self.elements.get(key) or self._known(key, name)
+        if field is not None:
+            return field
+        if alias is not None and self.alias_mode == AFTER and not self._is_proved(key):
+            return alias
+        return self._unknown(key, name) if name.lower() not in PSEUDO else None
+
+    def _known(self, key: str, name: str) -> Field | None:
+        found: list[Field] = []
+        for source in self.sources:
+            found += source.relation.find(key)
+        if len(found) <= 1:
+            return found[0] if found else None
+        return self._one_of(found, name)
+
+    def _one_of(self, found: list[Field], name: str) -> Field:
+        if all(field.value == found[0].value for field in found):
+            return found[0]
+        self.run.note(f"column `{name}` is ambiguous: {len(found)} of the tables read here have one")
+        return found[0].valued(doubtful(union(field.value for field in found)))
+
+    def _is_proved(self, key: str) -> bool:
+        """Tell whether a reference elsewhere shows that one of the open sources has the column."""
+        pairs = [(table, key) for table in having([source.relation for source in self.sources], key)]
+        if any(pair in self.run.proved or pair in self.run.proof for pair in pairs):
+            return True
+        self.run.doubts.update(pairs)
+        return False
+
+    def _unknown(self, key: str, name: str) -> Field | None:
+        candidates = [source.relation for source in self.sources if source.relation.rest and source.relation.may_have(key)]
+        if candidates:
+            return Field(name, key, self._perhaps_around(candidates, key, name) or self._asked(candidates, key, name))
+        wild = [source.relation.wild for source in self.sources if source.relation.wild is not None]
+        return Field(name, key, union(wild)) if wild else None
+
+    def _asked(self, candidates: list[Relation], key: str, name: str) -> Value:
+        if len(candidates) > 1:
+            return self.run.ask_any(candidates, key, name)
+        return self.run.ask(candidates[0], key, name) or EMPTY
+
+    def _perhaps_around(self, candidates: list[Relation], key: str, name: str) -> Value | None:
+        """In a condition of a subquery, a column that its own tables only may have is perhaps one of the tables around it."""
+        if not self.in_condition or self.outer is None or self.outer.weak or self.run.is_proved(candidates, key):
+            return None
+        around = next((value for value in (scope.offered(key, name) for scope in self.outer.chain()) if value is not None), None)
+        if around is None:
+            return None
+        self.run.note(f"column `{name}` in a subquery may belong to the subquery's own tables or to those around it")
+        return union([self.run.perhaps(having(candidates, key), key, name), around])
+
+    def offered(self, key: str, name: str) -> Value | None:
+        """A column that this scope has or may have for a subquery, without certainty."""
+        field = self.merged.get(key) or self._known(key, name)
+        if field is not None:
+            return doubtful(field.value)
+        tables = having([source.relation for source in self.sources], key)
+        return self.run.perhaps(tables, key, name) if tables else None
+
+    def _row_of(self, key: str) -> Field | None:
+        """A table's name as a value: its whole row."""
+        source = self.source(key)
+        if source is None:
+            return None
+        return Field(key, key, self.whole(source.relation), None, {field.key: field for field in source.relation.fields})
+
+    def _loosely(self, key: str) -> Field | None:
+        for scope in self.chain():
+            for source in scope.sources:
+                found = source.relation.find_loosely(key)
+                if found:
+                    return found[0]
+        return None
+
+    def source(self, alias: str) -> Source | None:
+        """The relation with this alias, in this scope or around it."""
+        for scope in self.chain():
+            if alias in scope.by_alias:
+                return scope.by_alias[alias]
+        return None
+
+    def _qualified(self, parts: list[Any]) -> Field | None:
+        keys = [self.run.folding.of(part) for part in parts]
+        found = self._source_of(keys)
+        if found is not None:
+            source, used = found
+            field = self.member(source.relation, keys[used], parts[used].name)
+            if field is not None:
+                return self._part(field, keys[used + 1 :])
+        field = self._named(parts[0]) if keys[0] not in self.by_alias or found is None else None
+        return self._part(field, keys[1:]) if field is not None else None
+
+    def _source_of(self, keys: list[str]) -> tuple[Source, int] | None:
+        """The relation that a reference names, and by how many of its parts."""
+        for scope in self.chain():
+            for used in range(len(keys) - 1, 1, -1):
+                for source in scope.sources:
+                    if source.path[-used:] == tuple(keys[:used]):
+                        return source, used
+            if keys[0] in scope.by_alias:
+                return scope.by_alias[keys[0]], 1
+        return None
+
+    def member(self, relation: Relation, key: str, name: str) -> Field | None:
+        """A column of one relation; None when it has none of this name."""
+        found = relation.find(key) or (relation.find_loosely(key) if relation.closed else [])
+        if found:
+            return found[0] if len(found) == 1 else self._one_of(found, name)
+        asked = self.run.ask(relation, key, name) if name.lower() not in PSEUDO else None
+        if asked is None and relation.wild is not None:
+            asked = relation.wild
+        return Field(name, key, asked) if asked is not None else None
+
+    @staticmethod
+    def _part(field: Field, keys: list[str]) -> Field:
+        """A field of a struct column, as deep as its fields are known."""
+        for number, key in enumerate(keys):
+            if field.parts is None or key not in field.parts:
+                return Field(key, keys[-1], through(field.value, TRANSFORMATION)) if number < len(keys) else field
+            field = field.parts[key]
+        return field
+
+    def whole(self, relation: Relation) -> Value:
+        """The value of a whole row."""
+        if relation.rest:
+            self.run.note("a whole row is read of a table whose columns are not all known")
+        return through(union([field.value for field in relation.fields] + [relation.wild or EMPTY]), TRANSFORMATION)

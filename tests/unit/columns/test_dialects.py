@@ -1,0 +1,119 @@
+"""What differs between warehouses: clauses, names and whose columns names mean."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.columns.engine import analyse, edges, engine, names, stated
+
+CLAUSES = {
+    ("bigquery", "select T.ID, `A` from `p.d.t` as T"): "t.id > ID IDENTITY; t.a > A IDENTITY",
+    ("bigquery", "select a as k, count(*) as n from t group by k having n > 1"): "t.a > k IDENTITY; t.a > * GROUP_BY",
+    (
+        "bigquery",
+        "select x.* except (id, s, d) replace (b + 1 as b) from t as x",
+    ): "t.a > a IDENTITY; t.b > b TRANSFORMATION; t.c > c IDENTITY",
+    ("bigquery", "select id, _table_suffix as sfx from t"): "t.id > id IDENTITY",
+    ("tsql", "select top 5 x = a + 1 from [db].[dbo].[t] order by c"): "t.a > x TRANSFORMATION; t.c > * SORT",
+    ("sqlserver", "select q.x from t cross apply (select top 1 x from u where u.id = t.id order by z) as q"): (
+        "u.x > x IDENTITY; u.id > * FILTER; t.id > * FILTER; u.z > * SORT"
+    ),
+    ("tsql", "with r as (select id from t union all select t.id from t join r on r.id = t.a) select * from r"): (
+        "t.id > id IDENTITY; t.id > * JOIN; t.a > * JOIN"
+    ),
+    (
+        "snowflake",
+        "select decode(a, b, c, d) as x from t",
+    ): "t.a > x CONDITIONAL; t.b > x CONDITIONAL; t.c > x TRANSFORMATION; t.d > x TRANSFORMATION",
+    ("snowflake", "select nvl2(a, b, c) as x from t"): "t.a > x CONDITIONAL; t.b > x TRANSFORMATION; t.c > x TRANSFORMATION",
+    ("snowflake", "select * ilike 'a%' from t"): "t.a > a IDENTITY",
+    (
+        "clickhouse",
+        "with a + 1 as z select z from t final prewhere b > 1 limit 1 by c",
+    ): "t.a > z TRANSFORMATION; t.b > * FILTER; t.c > * GROUP_BY",
+    ("clickhouse", "with (select max(x) from u) as m, q as (select a from t where b > m) select a from q"): (
+        "t.a > a IDENTITY; t.b > * FILTER; u.x > * FILTER"
+    ),
+    ("clickhouse", "select b as a, a + 1 as x from t"): "t.b > a IDENTITY; t.b > x TRANSFORMATION",
+    ("clickhouse", "select x from t any left join u using id"): "u.x > x IDENTITY; t.id > * JOIN; u.id > * JOIN",
+    ("spark", "select explode(items) as (k, v) from wide"): "wide.items > k TRANSFORMATION; wide.items > v TRANSFORMATION",
+    ("databricks", "select e.v from wide, lateral explode(items) as e(v)"): "wide.items > v TRANSFORMATION; wide.items > * JOIN",
+    ("postgres", "select b as a, a as x from t"): "t.b > a IDENTITY; t.a > x IDENTITY",
+    ("redshift", "select a + 1 as k, k + 1 as l from t"): "t.a > k TRANSFORMATION; t.a > l TRANSFORMATION",
+}
+
+
+@pytest.mark.parametrize(("dialect", "sql"), CLAUSES)
+def test_each_warehouse_has_clauses_of_its_own(dialect: str, sql: str) -> None:
+    analysis = analyse(sql, dialect)
+    assert edges(analysis) == stated(CLAUSES[dialect, sql])
+    assert analysis.status == "exact"
+
+
+NAMES = {
+    ("snowflake", 'select "Mixed" from (select a as "Mixed" from t)'): "exact",
+    ("snowflake", "select mixed from (select a as MIXED from t)"): "exact",
+    ("snowflake", 'select "MIXED" from (select a as mixed from t)'): "exact",
+    ("postgres", 'select "mixed" from (select a as MIXED from t)'): "exact",
+    ("duckdb", 'select "MIXED" from (select a as mixed from t)'): "exact",
+    ("bigquery", "select MIXED from (select a as mixed from t)"): "exact",
+    ("clickhouse", "select mixed from (select a as mixed, b as MIXED from t)"): "exact",
+    ("duckdb", 'select "odd.na""me" from (select a as "odd.na""me" from t)'): "exact",
+}
+
+
+@pytest.mark.parametrize(("dialect", "sql"), NAMES)
+def test_names_are_the_same_as_the_warehouse_takes_them(dialect: str, sql: str) -> None:
+    analysis = analyse(sql, dialect)
+    assert {edge.split(" > ")[0] for edge in edges(analysis)} == {"t.a"}
+    assert analysis.status == NAMES[dialect, sql]
+
+
+def test_a_name_in_another_case_is_another_column_in_clickhouse() -> None:
+    analysis = analyse(
+        "select id, ID from t",
+        "clickhouse",
+    )
+    assert names(analysis) == ["id", "ID"]
+
+
+UNNAMED = {
+    "bigquery": ["f0_", "a", "f1_"],
+    "trino": ["_col0", "a", "_col2"],
+    "athena": ["_col0", "a", "_col2"],
+    "postgres": ["count", "a", "?column?"],
+}
+
+
+@pytest.mark.parametrize("dialect", UNNAMED)
+def test_a_column_without_a_name_is_called_as_the_warehouse_calls_it(dialect: str) -> None:
+    analysis = analyse("select count(*), a, b + 1 from t", dialect)
+    assert (names(analysis), analysis.status) == (UNNAMED[dialect], "exact")
+
+
+def test_a_name_that_only_the_warehouse_knows_is_said() -> None:
+    analysis = analyse("select a, b + 1 from t", "snowflake")
+    assert (analysis.status, analysis.reason) == ("approximate", "Column 2 has no name in the SQL: the warehouse gives it one")
+
+
+@pytest.mark.parametrize("adapter", engine.DIALECTS)
+def test_every_adapter_reads_a_plain_query(adapter: str) -> None:
+    sql = "with q as (select t.id, sum(a) as total from t join u on t.id = u.id where x > 1 group by t.id) select id, total from q"
+    analysis = analyse(sql, adapter)
+    expected = "t.id > id IDENTITY; t.a > total AGGREGATION; t.id > * JOIN; u.id > * JOIN; u.x > * FILTER; t.id > * GROUP_BY"
+    assert edges(analysis) == stated(expected)
+
+
+def test_clauses_that_are_read_in_part_are_said() -> None:
+    rows = "select * from t match_recognize (partition by a order by b measures last(c) as y pattern (p+) define p as d > 1)"
+    analysis = analyse(rows, "snowflake")
+    assert (analysis.status, "MATCH_RECOGNIZE" in analysis.reason) == ("approximate", True)
+    assert {"t.c > y TRANSFORMATION", "t.a > * GROUP_BY", "t.b > * SORT", "t.d > * FILTER"} <= edges(analysis)
+    assert "CONNECT BY" in analyse("select id from t start with a = 1 connect by prior a = b", "snowflake").reason
+    assert "FOR" in analyse("select a from t for json path", "tsql").reason
+
+
+def test_a_query_tells_its_own_names_without_any_tables() -> None:
+    sql = "select a, t.b, c + 1 as d, count(*), x.y.z, * from nowhere"
+    assert engine.output_names(sql, "bigquery") == ["a", "b", "d", "f3_", "z"]
+    assert engine.output_names("select from where", "bigquery") == []

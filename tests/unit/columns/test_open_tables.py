@@ -1,0 +1,110 @@
+"""Tables whose columns are not all known: what is asked of them, whose a column is, and how demands are carried to sources."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.columns.engine import Tables, analyse, edges, engine, names, stated, table
+
+CERTAIN = {
+    "select x from raw": "raw.x > x IDENTITY",
+    "with q as (select * from raw) select x from q": "raw.x > x IDENTITY",
+    "select a, x from t join raw on t.id = raw.id": "t.a > a IDENTITY; raw.x > x IDENTITY; t.id > * JOIN; raw.id > * JOIN",
+    "select x, raw.x as y from raw join half on raw.id = half.id": (
+        "raw.x > x IDENTITY; raw.x > y IDENTITY; raw.id > * JOIN; half.id > * JOIN"
+    ),
+    "select k from raw join half on raw.id = half.id": "half.k > k IDENTITY; raw.id > * JOIN; half.id > * JOIN",
+    "select a from t where id in (select id from raw where kind = 'x')": (
+        "t.a > a IDENTITY; t.id > * FILTER; raw.id > * FILTER; raw.kind > * FILTER"
+    ),
+    "with q as (select * exclude (x) from raw) select y from q": "raw.y > y IDENTITY",
+    "with q as (select *, a as x from raw join t on true) select x, y from q": "t.a > x IDENTITY; raw.y > y IDENTITY",
+    "with q as (select * from raw union all select * from raw) select y from q": "raw.y > y IDENTITY",
+    "select raw.x as b, b + 1 as c from raw": "raw.x > b IDENTITY; raw.x > c TRANSFORMATION",
+    "select lower(x) as x, upper(x) as u from raw": "raw.x > x TRANSFORMATION; raw.x > u TRANSFORMATION",
+}
+UNCERTAIN = {
+    "select x from raw join half on true": ("raw.x > x IDENTITY?; half.x > x IDENTITY?", "`x` may belong to `raw` or `half`"),
+    "select a from t where exists (select 1 from raw where x = b)": (
+        "t.a > a IDENTITY; raw.x > * FILTER; raw.b > * FILTER?; t.b > * FILTER?",
+        "`b` in a subquery",
+    ),
+    "with q as (select * from raw union all select * from half) select y from q": (
+        "raw.y > y IDENTITY?; half.y > y IDENTITY?",
+        "by position",
+    ),
+}
+
+
+@pytest.mark.parametrize("sql", CERTAIN)
+def test_an_unknown_column_is_that_of_the_only_table_that_may_have_it(sql: str) -> None:
+    analysis = analyse(sql)
+    assert edges(analysis) == stated(CERTAIN[sql])
+    assert analysis.status == "exact"
+
+
+@pytest.mark.parametrize("sql", UNCERTAIN)
+def test_a_column_of_one_of_several_tables_is_uncertain_and_said(sql: str) -> None:
+    analysis = analyse(sql)
+    expected, reason = UNCERTAIN[sql]
+    assert edges(analysis) == stated(expected)
+    assert analysis.status == "approximate"
+    assert reason in analysis.reason
+
+
+def test_a_star_over_an_open_table_is_open_and_lists_what_is_known() -> None:
+    analysis = analyse("select *, k + 1 as next from half")
+    assert (names(analysis), analysis.open, analysis.ordered) == (["k", "next"], True, False)
+    assert "not all columns of `half` are known" in analysis.reason
+
+
+def test_a_star_behind_which_some_columns_are_taken_out_does_not_provide_them() -> None:
+    analysis = analyse("select * exclude (x) from raw")
+    assert analysis.rest == ((engine.Star("raw", ("x",)),),)
+
+
+def test_a_position_behind_an_open_star_is_not_guessed() -> None:
+    assert "Position 3" in analyse("select *, k as a from half order by 3 limit 1").reason
+
+
+def test_demands_are_told() -> None:
+    assert analyse("select k, x, y from half").demands == {"half": ("x", "y")}
+
+
+def project(**models: str) -> tuple[dict[str, object], object]:
+    """Analyse models in order over the open source `raw`, and carry what they ask of it."""
+    known = {"raw": table("raw", open=True, ordered=False)}
+    analyses = {}
+    for name, sql in models.items():
+        found = analyses[name] = engine.analyse(sql, "duckdb", Tables(*known.values()))
+        known[name] = engine.Table(name, found.columns, open=found.open, ordered=found.ordered)
+    carried = engine.carry_demand(analyses, {"raw": known["raw"]}, "duckdb")
+    return carried.analyses, carried.tables["raw"]
+
+
+def test_a_demand_is_carried_through_stars_to_the_source() -> None:
+    analyses, source = project(base="select * from raw", middle="select * from base", top="select amount from middle")
+    assert edges(analyses["base"]) == {"raw.amount > amount IDENTITY"}
+    assert edges(analyses["middle"]) == {"base.amount > amount IDENTITY"}
+    assert edges(analyses["top"]) == {"middle.amount > amount IDENTITY"}
+    assert names(source) == ["amount"]
+
+
+def test_a_demand_ends_where_the_column_is_made() -> None:
+    analyses, source = project(base="select *, price * 2 as amount from raw", top="select amount from base")
+    assert edges(analyses["base"]) == {"raw.price > amount TRANSFORMATION"}
+    assert names(source) == ["price"]
+
+
+def test_a_carried_column_of_one_of_two_tables_is_uncertain() -> None:
+    known = Tables(table("raw", open=True), table("half", "k", open=True))
+    base = engine.analyse("select * from raw join half on raw.id = half.id", "duckdb", known)
+    top = engine.analyse("select x from base", "duckdb", Tables(table("base", "k", open=True)))
+    carried = engine.carry_demand({"base": base, "top": top}, {}, "duckdb")
+    assert {"raw.x > x IDENTITY?", "half.x > x IDENTITY?"} <= edges(carried.analyses["base"])
+
+
+def test_a_demand_that_differs_in_case_is_the_known_column() -> None:
+    analyses, _ = project(base="select Amount, * from raw", top="select AMOUNT from base")
+    assert names(analyses["base"]) == ["Amount"]
+    assert edges(analyses["top"]) == {"base.Amount > AMOUNT IDENTITY"}

@@ -1,0 +1,150 @@
+"""The parts of the program in the runner image that prepare and judge renderings: order, names, notes, reasons, lines of the document."""
+
+from __future__ import annotations
+
+import doctest
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.unit.columns.engine import engine
+from tests.unit.test_runner_placeholders import load
+
+order, notes, judgement = (load(f"freshet_{name}") for name in ("column_order", "render_notes", "column_judgement"))
+catalog, records = load("freshet_column_catalog"), load("freshet_column_records")
+
+INTERNAL = ("dbt", "dbt_duckdb")
+
+
+def node(unique_id: str, *parents: str, **more: Any) -> Any:
+    kind, _, name = unique_id.split(".")
+    config = SimpleNamespace(materialized="table")
+    fields = {
+        "unique_id": unique_id,
+        "resource_type": kind,
+        "name": name,
+        "alias": name,
+        "database": "db",
+        "schema": "main",
+        "relation_name": f'"db"."main"."{name}"',
+        "config": config,
+        "columns": {},
+        "depends_on": SimpleNamespace(nodes=parents),
+    }
+    return SimpleNamespace(**{**fields, **more})
+
+
+def ids(found: list[Any]) -> list[str]:
+    return [one.unique_id for one in found]
+
+
+def test_examples() -> None:
+    for module in (notes, catalog):
+        assert doctest.testmod(module).failed == 0
+
+
+def test_each_node_comes_after_what_it_reads_in_whatever_order_they_were_parsed() -> None:
+    nodes = [node("model.p.c", "model.p.a", "source.p.s"), node("model.p.a", "model.p.b"), node("model.p.b"), node("model.p.d")]
+    expected = ["model.p.b", "model.p.a", "model.p.c", "model.p.d"]
+    for mixed in (nodes, nodes[::-1]):
+        assert ids(order.in_order({one.unique_id: one for one in mixed})) == expected
+
+
+def test_circles_and_very_long_chains_have_an_order_too() -> None:
+    circle = {one.unique_id: one for one in (node("model.p.a", "model.p.b"), node("model.p.b", "model.p.a"))}
+    assert ids(order.in_order(circle)) == ["model.p.b", "model.p.a"]
+    chain = {f"model.p.{n:05}": node(f"model.p.{n:05}", f"model.p.{n + 1:05}") for n in range(20_000)}
+    assert ids(order.in_order(chain))[0] == "model.p.19999"
+
+
+def test_a_name_in_sql_finds_its_table_with_or_without_what_the_target_says() -> None:
+    tables = [node("model.p.orders"), node("source.p.orders", schema="raw", relation_name='"db"."raw"."orders"')]
+    found = catalog.Catalog(tables, "DB", "main")
+    assert [found.find(names) for names in (("db", "main", "orders"), ("MAIN", "Orders"), ("orders",))] == ["model.p.orders"] * 3
+    assert found.find(("raw", "orders")) == "source.p.orders"
+    assert found.find(("elsewhere", "main", "orders")) is None
+    assert found.table((("nowhere", False), ("t", False))) is None
+    assert found.misses == [("nowhere", "t")]
+
+
+def test_of_two_nodes_with_one_table_that_is_meant_on_which_the_reader_depends() -> None:
+    tables = [node("model.p.orders"), node("source.p.orders")]
+    found = catalog.Catalog(tables, "db", "main")
+    assert found.find(("orders",)) == "model.p.orders"
+    found.begin(node("model.p.reader", "source.p.orders"))
+    assert found.find(("orders",)) == "source.p.orders"
+
+
+def test_a_seed_has_the_columns_of_its_header_and_of_yaml_if_that_is_unreadable(tmp_path: Any) -> None:
+    seed = node("seed.p.s", original_file_path="s.csv", columns={"a": SimpleNamespace(name="a", data_type="int")})
+    seed.config = SimpleNamespace(delimiter=";", column_types={"B": "date"})
+    (tmp_path / "s.csv").write_text('\ufeffa;"b"\n1;2\n')
+    assert catalog.seed_table(seed, str(tmp_path)) == engine.Table("seed.p.s", (engine.Column("a"), engine.Column("b", "date")))
+    (tmp_path / "s.csv").unlink()
+    assert catalog.seed_table(seed, str(tmp_path)) == engine.Table("seed.p.s", (engine.Column("a", "int"),), open=True, ordered=False)
+
+
+@pytest.mark.parametrize(
+    ("stack", "who"),
+    [
+        ([], "The SQL file"),
+        (["macro.dbt.run_query", "macro.dbt.statement"], "`run_query`"),
+        (["macro.p.mine", "macro.tools.values", "macro.tools.duckdb__values", "macro.dbt.statement"], "`tools.values`"),
+        (["macro.p.mine"], "`mine`"),
+    ],
+)
+def test_the_macro_that_asked_is_the_innermost_one_that_is_not_dbts(stack: list[str], who: str) -> None:
+    taken = notes.Notes("p", INTERNAL)
+    for macro in stack:
+        taken.enter(macro)
+    assert taken.caller() == who
+
+
+def test_an_answer_that_only_counts_rows_makes_no_column_doubtful() -> None:
+    taken = notes.Notes("p", INTERNAL)
+    taken.enter("macro.dbt_utils.default__get_intervals_between")
+    taken.invent("reads rows from the warehouse")
+    taken.leave()
+    assert taken.reasons == []
+    taken.invent("reads rows from the warehouse")
+    assert taken.reasons == ["The SQL file reads rows from the warehouse."]
+
+
+def test_what_was_invented_makes_a_node_approximate_and_open() -> None:
+    exact = engine.Analysis("exact", None, (engine.Column("a", "text"), engine.Column("b", "int")))
+    found = judgement.judged(exact, judgement.Rendered("full", ("`m` reads rows from the warehouse.",), ("text",)))
+    assert (found.status, found.open) == ("approximate", True)
+    assert found.reason.startswith("`m` reads rows from the warehouse. ")
+    assert found.columns == (engine.Column("a", None), engine.Column("b", "int"))
+    assert judgement.judged(exact, judgement.Rendered("full")) == exact
+    plain = judgement.judged(exact, judgement.Rendered("without_execute", failed="no such month"))
+    assert (plain.status, plain.reason) == ("approximate", "dbt could not render it in full without a warehouse: no such month")
+
+
+def test_a_line_says_the_same_after_it_was_read_again() -> None:
+    edges = (engine.Edge("model.p.a", "x", "y", "IDENTITY", certain=True), engine.Edge("model.p.a", "z", None, "FILTER", certain=False))
+    rest = ((engine.Star("model.p.a", ("x",)),),)
+    read = {"hard_coded": ("a.b",), "used": ("model.p.a",), "demands": {"model.p.a": ("z",)}, "rest": rest}
+    found = engine.Analysis("exact", "Why", (engine.Column("y", "int"),), open=True, ordered=False, edges=edges, **read)
+    line = records.line("model.p.m", found, {"compiled_code": "select 'é\n'", "rendered": "full"}, {"key": "k"})
+    assert b"\n" not in line
+    assert records.analysis(records.decoded(line)) == found
+
+
+def test_what_utf_8_does_not_have_is_replaced() -> None:
+    found = engine.Analysis("exact", None, (engine.Column("a\ud800b"),))
+    assert json.loads(records.line("model.p.m", found, {}, {}))["columns"] == [["a?b", None]]
+
+
+def test_a_line_keeps_within_the_limits_of_its_reader() -> None:
+    many = tuple(engine.Column(f"c{number}") for number in range(10_001))
+    read = json.loads(records.line("model.p.m", engine.Analysis("exact", "w" * 900, many), {"compiled_code": "x" * (17 << 20)}, {}))
+    assert (read["status"], len(read["columns"]), read["open"], read["compiled_code"]) == ("approximate", 10_000, True, None)
+    assert len(read["reason"]) <= 500
+    assert read["compiled_reason"] == "The compiled SQL is too long to be kept."
+
+
+def test_lines_that_are_not_complete_are_not_read() -> None:
+    assert list(records.lines(b"one\ntwo\nthr")) == [(0, 3), (4, 7)]
