@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import tarfile
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -25,10 +26,18 @@ def shop(**changed: str) -> dict[str, str]:
     return {**SHOP, **{f"{name.replace('__', '/')}.sql": text for name, text in changed.items()}}
 
 
-def job(**changed: Any) -> DbtJob:
+RUN = secrets.token_hex(4)
+
+
+def extraction(name: str = "01TEST") -> str:
+    """An extraction's id that no other run of the tests uses, whose containers may stand on the same engine."""
+    return f"{name}-{RUN}"
+
+
+def job(*, extraction_id: str = "01TEST", **changed: Any) -> DbtJob:
     """A job for `SHOP`."""
     fields = {
-        "extraction_id": "01TEST",
+        "extraction_id": extraction(extraction_id),
         "label": "octo/shop at 1a2b3c4",
         "project_dir": "",
         "profile": "shop",

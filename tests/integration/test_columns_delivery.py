@@ -19,7 +19,7 @@ from app.runner.docker.backend import DockerRunner
 from app.runner.parse_state import ParseStates
 from tests.integration.runner_fixtures import Make, containers
 from tests.integration.runner_images import HEARS, build_runner, named
-from tests.integration.runner_projects import job, tree
+from tests.integration.runner_projects import extraction, job, tree
 from tests.patience import HANGS_S
 
 MAIN = StateScope(1, 2, "c0ffee", own="followed main 1", followed="followed main 1", fresh=False)
@@ -100,7 +100,7 @@ async def kept(states: ParseStates, wanted: DbtJob) -> tuple[bool, bool]:
 async def gone(docker: aiodocker.Docker) -> None:
     """Wait until the job's container is deleted."""
     async with asyncio.timeout(HANGS_S):
-        while await containers(docker, "io.freshet.extraction=01TEST"):
+        while await containers(docker, f"io.freshet.extraction={extraction()}"):
             await asyncio.sleep(0.05)
 
 

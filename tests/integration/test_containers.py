@@ -17,7 +17,7 @@ from app.pipeline.ports import PackageTree
 from tests.integration.runner_fixtures import Make, running
 from tests.integration.runner_hub import Hub, bridge_gateway
 from tests.integration.runner_images import RUNNER_IMAGE
-from tests.integration.runner_projects import PROJECT, SHOP, held, job, request, shop, tree
+from tests.integration.runner_projects import PROJECT, SHOP, extraction, held, job, request, shop, tree
 from tests.patience import HANGS_S
 
 GREEDY = """
@@ -98,10 +98,10 @@ async def test_the_container_is_isolated(make: Make, docker: aiodocker.Docker) -
     release = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         parsing = group.create_task(make().parse(job(extraction_id="isolated"), held(SHOP, release), None))
-        details = await running(docker, "isolated")
+        details = await running(docker, extraction("isolated"))
         release.set()
     host = details["HostConfig"]
-    assert details["Name"].startswith("/freshet-isolated-parse-")
+    assert details["Name"].startswith(f"/freshet-{extraction('isolated')}-parse-")
     assert details["Config"]["User"] == "10001:10001"
     assert host["NetworkMode"] == "none"
     assert host["ReadonlyRootfs"] is True

@@ -25,7 +25,7 @@ from app.runner.docker.engine import connect
 from app.service import maintenance
 from tests.integration.runner_fixtures import Make, containers, running
 from tests.integration.runner_images import SPEAKS, build_image, build_runner, named
-from tests.integration.runner_projects import SHOP, held, job, request, tree
+from tests.integration.runner_projects import SHOP, extraction, held, job, request, tree
 from tests.patience import HANGS_S
 
 PROBE = """
@@ -147,7 +147,7 @@ async def test_containers_of_earlier_runs_are_deleted(make: Make, docker: aiodoc
         await docker.containers.create(isolation.config(spec), name=spec.name)
         names.append(spec.name)
     assert await now.sweep() == 1
-    assert await containers(docker, "io.freshet.extraction=sweep0") == []
+    assert await containers(docker, f"io.freshet.extraction={extraction('sweep0')}") == []
     assert await now.sweep() == 0
     for name in names[1:]:
         await docker.containers.container(name).show()
@@ -216,20 +216,21 @@ async def test_containers_that_an_absence_of_the_engine_cut_off_are_swept_when_i
         await docker.containers.create(isolation.config(spec), name=spec.name)
         sweeping = asyncio.create_task(maintenance.sweep(runner))
         parsing = asyncio.create_task(runner.parse(job(extraction_id="cut"), held(SHOP, asyncio.Event()), None))
-        await running(docker, "cut")
+        await running(docker, extraction("cut"))
         await relay.stop()
         with pytest.raises(EngineUnavailableError):
             await parsing
-        assert await containers(docker, "io.freshet.extraction=cut"), "it could not be deleted without the engine"
+        assert await containers(docker, f"io.freshet.extraction={extraction('cut')}"), "it could not be deleted without the engine"
         await relay.start()
         going_on = asyncio.create_task(runner.parse(job(extraction_id="on"), held(SHOP, asyncio.Event()), None))
-        await running(docker, "on")
+        await running(docker, extraction("on"))
         async with asyncio.timeout(HANGS_S):
-            while await containers(docker, "io.freshet.extraction=cut"):
+            while await containers(docker, f"io.freshet.extraction={extraction('cut')}"):
                 await asyncio.sleep(0.05)
         assert not sweeping.done()
         for name in ("on", "others"):
-            assert await containers(docker, f"io.freshet.extraction={name}"), "containers in use, and those of other services, stay"
+            label = f"io.freshet.extraction={extraction(name)}"
+            assert await containers(docker, label), "containers in use, and those of other services, stay"
         for task in (going_on, sweeping):
             task.cancel()
             await asyncio.wait([task])
@@ -282,4 +283,4 @@ async def test_a_container_that_closes_its_streams_and_lives_on_is_deleted(make:
     image = await build_runner(docker, "hang", "import os, time; os.close(1); os.close(2); time.sleep(3600)")
     with pytest.raises((EngineUnavailableError, ContainerTimedOutError)):
         await make(timeout_s=3.0).parse(job(image=named(image), extraction_id="hang"), held(SHOP, asyncio.Event()), None)
-    assert await containers(docker, "io.freshet.extraction=hang") == []
+    assert await containers(docker, f"io.freshet.extraction={extraction('hang')}") == []
