@@ -40,7 +40,7 @@ class Commit:
     since: float = field(default_factory=time.time)
     """See `PackageRequest.since`: when the commit was pushed or requested."""
     columns: bool = True
-    """Whether the columns are wanted too, if the runner image gives them."""
+    """Whether the columns are wanted too. If the runner image cannot read them, the reason is that."""
 
     @property
     def label(self) -> str:
@@ -217,7 +217,7 @@ def _job(commit: Commit, layout: ProjectLayout, available: Sequence[RunnerImage]
         variables=settings.variables,
         environment=settings.environment,
         state=commit.state,
-        columns=commit.columns and choice.image.gives_columns,
+        columns=commit.columns,
     )
     return job, choice.remarks
 

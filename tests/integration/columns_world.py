@@ -15,6 +15,7 @@ from app.core.spool import Spool
 from app.pipeline.decoding import spooled_columns
 from app.pipeline.decoding.spooled_columns import SpooledColumns
 from app.pipeline.ports import ColumnsDocument, DbtJob, Parsed
+from app.runner.columns import NoColumns
 from app.store.columns import StoredColumns
 from app.store.lineages import LineageHead
 from tests.integration.life_world import World
@@ -85,6 +86,15 @@ def with_columns(world: World, *outcomes: bytes | Exception, hold: bool = False)
     world.runner.dbt = container.dbt
     world.runner.image = replace(world.runner.image, gives_columns=True)
     return container
+
+
+def with_an_old_image(world: World) -> None:
+    """Have the world's containers parse and answer for columns as those of an earlier release do."""
+
+    async def dbt(job: DbtJob) -> Parsed:
+        return replace(await world.parsed(), columns=NoColumns(job) if job.columns else None)
+
+    world.runner.dbt = dbt
 
 
 def failure(*, temporary: bool) -> ColumnsError:

@@ -17,7 +17,7 @@ from app.pipeline import storing
 from app.reports import check_run
 from app.store import Store
 from app.store.columns import Columns
-from tests.integration.columns_world import A, Container, columns_of, document, failure, head_of, with_columns
+from tests.integration.columns_world import A, Container, columns_of, document, failure, head_of, with_an_old_image, with_columns
 from tests.integration.life_world import World, committed, make_world
 from tests.patience import HANGS_S
 
@@ -87,13 +87,16 @@ async def test_the_lineage_is_readable_before_its_columns(world: World) -> None:
     assert statistics.cpu_seconds.spread.last == 1.9
 
 
-async def test_an_image_without_columns_leaves_none(world: World) -> None:
-    extraction_id = await world.queued()
+async def test_an_image_of_an_earlier_release_says_how_to_get_columns(world: World) -> None:
+    with_an_old_image(world)
     async with world.working():
-        ended = await world.ended(extraction_id)
-    assert (await head_of(world)).columns_state is None
-    assert "olumn" not in summary(ended)
-    assert [stage.stage for stage in ended.stages] == ["cloning", "parsing", "storing"]
+        ended = await world.ended(await world.queued())
+        carried = await world.ended(await pushed(world, {"README.md": "not read by dbt"}))
+    head = await head_of(world)
+    assert (ended.status, head.columns_state) == ("succeeded", "failed")
+    for text in (head.columns_reason or "", summary(ended), summary(carried)):
+        assert "was built by an earlier release of Freshet" in text
+        assert "make image" in text
 
 
 @pytest.mark.parametrize(
