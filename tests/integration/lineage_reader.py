@@ -17,6 +17,7 @@ from app.github.app.auth import AppAuth
 from app.github.app.credentials_file import CredentialsFile
 from app.github.app.registration import AppSetup
 from app.github.rest.http import ApiClient
+from app.lineage.column_document import StorableColumns
 from app.lineage.nodes import Lineage, Node
 from app.service import app_identity
 from app.store import Store
@@ -71,13 +72,15 @@ async def save(store: Store, connection_id: str, sha: str, upstream: Mapping[str
     await save_lineage(store, connection_id, sha, Lineage("shop", "1.11.16", "duckdb", "v12", tuple(nodes)))
 
 
-async def save_lineage(store: Store, connection_id: str, sha: str, lineage: Lineage) -> None:
-    """Store a lineage as the worker does."""
+async def save_lineage(store: Store, connection_id: str, sha: str, lineage: Lineage, columns: StorableColumns | None = None) -> None:
+    """Store a lineage, and its columns, as the worker does."""
     await store.extractions.enqueue(connection_id, "main", sha, "push", forced=True)
     extraction = await store.extractions.claim("w", timedelta(minutes=1))
     assert extraction is not None
     async with store.transaction() as tx:
-        await tx.lineages.save(extraction, lineage, b"input")
+        await tx.lineages.save(extraction, lineage, b"input", columns_follow=columns is not None)
+        if columns is not None:
+            await tx.columns.save(extraction, columns, b"input")
         await tx.extractions.finish(extraction.id, "w", "succeeded", [])
 
 

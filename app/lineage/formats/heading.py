@@ -24,4 +24,6 @@ class Heading:
     dbt_version: str
     adapter_type: str | None
     manifest_schema: str
+    columns_state: str | None = None
+    columns_reason: str | None = None
     notes: tuple[str, ...] = ()

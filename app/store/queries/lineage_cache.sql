@@ -20,3 +20,7 @@ FROM gone FULL JOIN come USING (unique_id);
 
 -- name: node_versions
 SELECT id, unique_id, convert_to(content::text, 'UTF8') AS content, upstream, sql_hash, config_hash FROM nodes WHERE id = ANY($1::bigint[]);
+
+-- name: columns_size
+-- No row, or NULL, once the commit was extracted again.
+SELECT cardinality(column_ids) FROM lineages WHERE id = $1 AND extracted_at = $2 AND columns_state = 'ready';

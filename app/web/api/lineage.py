@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 from aiohttp import web
 
@@ -39,6 +40,7 @@ FEW_NODES = 500
 
 LINEAGE_NOT_FOUND = "Lineage not found"
 
+Name = TypeVar("Name", bound=str)
 Writer = Callable[[Heading, Selection], Iterator[bytes]]
 
 
@@ -86,8 +88,8 @@ class LineageHandler:
                 few = await self._writer.take(partial(graph.select_small, selected, FEW_NODES))
                 selection = await graphs.compute(partial(select, graph, selected)) if few is None else few
                 headers["Content-Type"] = FORMATS[name].media_type + FORMATS[name].parameters
-                heading = replace(_heading(connection, head), notes=unmatched(graph, selected, selection))
-                texts = _writer(call, connection, name)(heading, selection)
+                heading = replace(heading_of(connection, head), notes=unmatched(graph, selected, selection))
+                texts = (await _writer(call, connection, head, name, selection))(heading, selection)
                 return await self._writer.send(call.request, headers, pieces(texts))
         raise UnavailableError("reading the lineage", "the commit keeps being extracted again", "Try again in a moment.")
 
@@ -109,19 +111,20 @@ def part(query: LineageQuery) -> GraphFilter:
 
 def format_of(call: Call[LineageQuery, None]) -> FormatName:
     """The requested format. Raises HttpProblem: 406 for an unknown one, 400 for a parameter that does not apply to it."""
-    name = call.query.format or _negotiated(call)
+    name = call.query.format or negotiated(call.request, MEDIA_TYPES)
     for field, value in (("namespace", call.query.namespace), ("job_namespace", call.query.job_namespace)):
         if value is not None and name != "openlineage":
             raise requests.invalid(field, f"applies to the format `openlineage` only, and this is `{name}`")
     return name
 
 
-def _negotiated(call: Call[LineageQuery, None]) -> FormatName:
-    media_type = preferred(",".join(call.request.headers.getall("Accept", [])), list(MEDIA_TYPES))
+def negotiated(request: web.Request, media_types: Mapping[str, Name]) -> Name:
+    """The format that `Accept` prefers, by media type. Raises HttpProblem 406 if it allows none."""
+    media_type = preferred(",".join(request.headers.getall("Accept", [])), list(media_types))
     if media_type is None:
-        detail = f"`Accept`: use one of {', '.join(MEDIA_TYPES)}, or set `format` to one of {', '.join(FORMATS)}."
-        raise HttpProblem(406, "Format not available", detail, headers={"Vary": "Accept"}, field="Accept", candidates=list(MEDIA_TYPES))
-    return MEDIA_TYPES[media_type]
+        detail = f"`Accept`: use one of {', '.join(media_types)}, or set `format` to one of {', '.join(media_types.values())}."
+        raise HttpProblem(406, "Format not available", detail, headers={"Vary": "Accept"}, field="Accept", candidates=list(media_types))
+    return media_types[media_type]
 
 
 def select(graph: Graph, selected: GraphFilter) -> Selection:
@@ -198,17 +201,23 @@ def is_known(request: web.Request, etag: str) -> bool:
     return any(f'"{known.value}"' == etag or known.value == "*" for known in request.if_none_match or ())
 
 
-def _writer(call: Call[LineageQuery, None], connection: Connection, name: FormatName) -> Writer:
+async def _writer(call: Call[LineageQuery, None], connection: Connection, head: LineageHead, name: FormatName, chosen: Selection) -> Writer:
     write = FORMATS[name].write
     if write is not None:
         return write
-    setup = call.request.app[SETUP]
-    repository = f"{setup.server_url}/{connection.repository.full_name}"
-    links = OpenLineageLinks(repository, call.query.namespace, call.query.job_namespace or openlineage.JOB_NAMESPACE)
-    return partial(openlineage.render, links=links)
+    columns = await call.store.lineage_cache.columns(head) if head.columns_state == "ready" else None
+    links = links_of(call.request, connection, call.query.namespace, call.query.job_namespace)
+    return partial(openlineage.render, links=links, columns=columns.between(chosen.numbers) if columns else None)
 
 
-def _heading(connection: Connection, head: LineageHead) -> Heading:
+def links_of(request: web.Request, connection: Connection, warehouse: str | None, jobs: str | None) -> OpenLineageLinks:
+    """What OpenLineage's events point to, with the namespaces that the caller gave."""
+    repository = f"{request.app[SETUP].server_url}/{connection.repository.full_name}"
+    return OpenLineageLinks(repository, warehouse, jobs or openlineage.JOB_NAMESPACE)
+
+
+def heading_of(connection: Connection, head: LineageHead) -> Heading:
+    """The fields above the nodes."""
     return Heading(
         connection_id=connection.id,
         repository=connection.repository.full_name,
@@ -224,6 +233,8 @@ def _heading(connection: Connection, head: LineageHead) -> Heading:
         dbt_version=head.dbt_version,
         adapter_type=head.adapter_type,
         manifest_schema=head.manifest_schema,
+        columns_state=head.columns_state,
+        columns_reason=head.columns_reason,
     )
 
 

@@ -12,14 +12,15 @@ from app.core.errors import UnavailableError
 from app.core.models.connections import Connection
 from app.lineage.definitions import COMMON, OF_TYPE
 from app.lineage.graph import Graph
+from app.store import Store
 from app.store.lineages import LineageHead, StoredNode
 from app.web.api.call import Call
 from app.web.api.lineage import TRIES, find_node, is_known, stored, validators
+from app.web.api.node_columns import compiled_code, traced
 from app.web.api.operation import API, NOT_MODIFIED, Operation
 from app.web.api.schemas.nodes import NodeDocument, NodeQuery
 from app.web.http.problems import HttpProblem
 
-NOT_RENDERED = "Freshet does not compile models: `raw_code` is what the project has"
 EARLIER_RELEASE = "An earlier release of Freshet stored this node: extract the commit again to get all fields"
 
 
@@ -35,12 +36,27 @@ async def get_node(call: Call[NodeQuery, None]) -> web.Response:
         graph = await call.store.lineage_cache.get(head)
         if graph is None:
             continue
-        number = _only(graph, name)
-        found = await call.store.lineages.node(head, graph.nodes[number].unique_id)
-        if found is not None:
-            document = {**_place(connection, head), **fields(found), **_neighbours(graph, number)}
-            return web.Response(body=orjson.dumps(document, option=orjson.OPT_UTC_Z), headers=headers, content_type="application/json")
+        body = await _body(call.store, connection, head, graph, _only(graph, name))
+        if body is not None:
+            return web.Response(body=body, headers=headers, content_type="application/json")
     raise UnavailableError("reading a node", "the commit keeps being extracted again", "Try again in a moment.")
+
+
+async def _body(store: Store, connection: Connection, head: LineageHead, graph: Graph, number: int) -> bytes | None:
+    """The node as JSON; None if the lineage was replaced or removed since."""
+    graphs, ready = store.lineage_cache, head.columns_state == "ready"
+    columns = await graphs.columns(head) if ready else None
+    code = await compiled_code(store, head, graph, number)
+    found = await store.lineages.node(head, graph.nodes[number].unique_id)
+    if found is None or (ready and columns is None):
+        return None
+
+    def write() -> bytes:
+        known = fields(found)
+        parts = (_place(connection, head), known, code, traced(columns, number, known["columns"]), _neighbours(graph, number))
+        return orjson.dumps({name: value for part in parts for name, value in part.items()}, option=orjson.OPT_UTC_Z)
+
+    return await graphs.compute(write)
 
 
 def fields(node: StoredNode) -> dict[str, Any]:
@@ -53,8 +69,6 @@ def fields(node: StoredNode) -> dict[str, Any]:
     return {
         **content,
         **more,
-        "compiled_code": None,
-        "compiled_code_reason": NOT_RENDERED,
         "columns": columns,
         "notes": [] if node.definition is not None else [EARLIER_RELEASE],
     }
@@ -92,6 +106,7 @@ def _place(connection: Connection, head: LineageHead) -> dict[str, Any]:
         "sha": head.sha,
         "head_sha": connection.head_sha,
         "extracted_at": head.extracted_at,
+        "columns_state": head.columns_state,
     }
 
 

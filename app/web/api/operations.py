@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp.typedefs import Handler
 
-from app.web.api import badge, connections, diff, extractions, lineage, nodes, notifications, service, stats
+from app.web.api import badge, columns, connections, diff, extractions, lineage, nodes, notifications, service, stats
 from app.web.api.operation import Operation
 
 
@@ -14,6 +14,7 @@ def operations(webhook: Handler) -> tuple[Operation, ...]:
         *service.operations(webhook),
         *connections.OPERATIONS,
         *lineage.operations(),
+        *columns.operations(),
         *nodes.OPERATIONS,
         *diff.operations(),
         *extractions.OPERATIONS,

@@ -20,6 +20,11 @@ JobNamespace = Annotated[str, StringConstraints(max_length=200, pattern="^[A-Za-
 """As in `OPENLINEAGE_NAMESPACE` of OpenLineage's integration for dbt, in the characters that Marquez accepts."""
 COMMIT = "a full id, at least 7 digits of one, or a branch"
 MAX_DEPTH = 999_999
+ColumnsState = Literal["pending", "ready", "failed"]
+COLUMNS_STATE = (
+    "Whether `…/columns` has the columns: `ready`; `pending`: they follow within seconds; `failed`: see `columns_reason`; null: an earlier "
+    "release stored the lineage, so extract the commit again to get them"
+)
 
 BASE, HEAD = "7fd1a60b01f91b314f59955a4e4d4e80d8edf11d", "6dcb09b5b57875f334f61aebed695e2e4193db5e"
 STG_ORDERS: dict[str, Any] = {
@@ -190,6 +195,8 @@ class LineageDocument(Model):
         dbt_version="1.11.16",
         adapter_type="snowflake",
         manifest_schema="v12",
+        columns_state="ready",
+        columns_reason=None,
         notes=[],
         nodes=[ORDERS, STG_ORDERS],
         edges=[EDGE],
@@ -211,6 +218,8 @@ class LineageDocument(Model):
     dbt_version: Annotated[str, Field(description="dbt's version, as in its manifest")]
     adapter_type: Annotated[str | None, Field(description="Adapter that the project was parsed for")]
     manifest_schema: Annotated[str, Field(description="Version of the schema of dbt's manifest, such as `v12`")]
+    columns_state: Annotated[ColumnsState | None, Field(description=COLUMNS_STATE)] = None
+    columns_reason: Annotated[str | None, Field(description="Why there are no columns: what happened and what to do")] = None
     notes: Annotated[list[str], Field(description="What to know about this answer, such as a filter that matches nothing")]
     nodes: Annotated[list[Node], Field(description="Selected nodes, in order of `unique_id`")]
     edges: Annotated[list[Edge], Field(description="Edges between these nodes")]

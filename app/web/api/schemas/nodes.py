@@ -6,10 +6,23 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
+from app.lineage.column_document import ColumnStatus, Subtype
+from app.lineage.column_graph import EdgeType
+from app.web.api.schemas.columns import COLUMN_EDGE, ORDER_ID, ColumnEnd, DownstreamEnd, TracedColumnOut
 from app.web.api.schemas.common import Commit, Query, Time
-from app.web.api.schemas.lineages import COMMIT, HEAD, ORDERS, Column, Node
+from app.web.api.schemas.lineages import COLUMNS_STATE, COMMIT, HEAD, ORDERS, ColumnsState, ColumnTest, Node
 
 Json = Any
+NODE_COLUMN: dict[str, Any] = {
+    **ORDER_ID,
+    "tests": ORDERS["columns"][0]["tests"],
+    "meta": {},
+    "tags": [],
+    "constraints": [],
+    "docs_blocks": [],
+    "upstream": [{**COLUMN_EDGE["upstream"], "type": "DIRECT", "subtype": "IDENTITY", "certain": True}],
+    "downstream": [],
+}
 
 
 class NodeQuery(Query):
@@ -18,14 +31,32 @@ class NodeQuery(Query):
     sha: Annotated[Commit | None, Field(description=f"The node at this commit: {COMMIT}; by default in the connection's lineage")] = None
 
 
-class NodeColumn(Column):
-    """A column with everything that the YAML files say of it."""
+class ColumnSource(ColumnEnd):
+    """A column that is depended on. Types and subtypes are OpenLineage's."""
 
+    type: Annotated[EdgeType, Field(description="`DIRECT`: values are made of it. `INDIRECT`: it decides which values or rows there are")]
+    subtype: Annotated[Subtype, Field(description="Such as `IDENTITY` or `FILTER`")]
+    certain: Annotated[bool, Field(description="False: possible, but not known")]
+
+
+class ColumnUse(DownstreamEnd):
+    """A column, or all rows of a node, that depend on a column."""
+
+    type: Annotated[EdgeType, Field(description="As in `upstream`")]
+    subtype: Annotated[Subtype, Field(description="Such as `IDENTITY` or `FILTER`")]
+    certain: Annotated[bool, Field(description="False: possible, but not known")]
+
+
+class NodeColumn(TracedColumnOut):
+    """A column with everything that the YAML files say of it, and what it depends on."""
+
+    tests: Annotated[list[ColumnTest], Field(description="Tests on this column")]
     meta: Annotated[dict[str, Json] | None, Field(description="dbt's `meta` of the column")]
     tags: Annotated[list[str] | None, Field(description="dbt's tags of the column")]
     constraints: Annotated[list[Json] | None, Field(description="dbt's constraints of the column")]
     docs_blocks: Annotated[list[str] | None, Field(description="Ids of the doc blocks in its description")]
-    documented: Annotated[bool, Field(description="True: it has a description")]
+    upstream: Annotated[list[ColumnSource], Field(description="What its values depend on, one node away")]
+    downstream: Annotated[list[ColumnUse], Field(description="What depends on it, one node away")]
 
 
 class NodeDocument(Node):
@@ -54,15 +85,18 @@ class NodeDocument(Node):
                     "contract": {"enforced": False},
                     "constraints": [],
                     "raw_code": "select * from {{ ref('stg_orders') }}",
-                    "compiled_code": None,
-                    "compiled_code_reason": "Freshet does not compile models: `raw_code` is what the project has",
+                    "compiled_code": 'select * from "analytics"."prod"."stg_orders"',
+                    "compiled_code_reason": None,
                     "language": "sql",
                     "patch_path": "shop://models/marts/marts.yml",
                     "docs_blocks": [],
-                    "columns": [
-                        {**column, "meta": {}, "tags": [], "constraints": [], "docs_blocks": [], "documented": True}
-                        for column in ORDERS["columns"]
-                    ],
+                    "columns_state": "ready",
+                    "columns_status": "exact",
+                    "columns_reason": None,
+                    "columns_open": False,
+                    "hard_coded": [],
+                    "columns": [NODE_COLUMN],
+                    "rows": [],
                     "upstream": ["model.shop.stg_orders"],
                     "downstream": ["exposure.shop.board"],
                     "notes": [],
@@ -92,7 +126,16 @@ class NodeDocument(Node):
     language: Annotated[str | None, Field(description="`sql` or `python`")]
     patch_path: Annotated[str | None, Field(description="The YAML file that describes it, as `PACKAGE://PATH`")]
     docs_blocks: Annotated[list[str] | None, Field(description="Ids of the doc blocks in its description")]
-    columns: Annotated[list[NodeColumn], Field(description="Columns named in YAML files, then those that only a test names")]  # type: ignore[assignment]
+    columns_state: Annotated[ColumnsState | None, Field(description=COLUMNS_STATE)]
+    columns_status: Annotated[
+        ColumnStatus | None,
+        Field(description="`exact`: all of its columns and what they depend on are known; `approximate`, `unknown`: see `columns_reason`"),
+    ]
+    columns_reason: Annotated[str | None, Field(description="Why they are not exact")]
+    columns_open: Annotated[bool | None, Field(description="True: its table may have more columns than these")]
+    hard_coded: Annotated[list[str], Field(description="Tables that its SQL names and dbt's graph does not have")]
+    columns: Annotated[list[NodeColumn], Field(description="Columns of the SQL, then those that only YAML files or tests name")]  # type: ignore[assignment]
+    rows: Annotated[list[ColumnSource], Field(description="Columns that decide which rows there are")]
     upstream: Annotated[list[str], Field(description="`unique_id`s of the nodes that it depends on")]
     downstream: Annotated[list[str], Field(description="`unique_id`s of the nodes that depend on it")]
     notes: Annotated[list[str], Field(description="What to know about this answer, such as fields that an earlier release did not store")]
