@@ -40,17 +40,26 @@ def blocks(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 def sentence(result: Mapping[str, Any]) -> str:
-    """One line: "Column lineage: 598 of 610 models exact, 12 approximate."."""
+    """One line of Markdown: "Column lineage: 598 of 610 models exact, 12 approximate."."""
     columns = result["columns"]
     if columns["state"] != "ready":
         return f"Column lineage: none. {prose(columns['reason'])}"
+    found = line(result)
+    return f"Column lineage: {found}" if found else ""
+
+
+def line(result: Mapping[str, Any]) -> str:
+    """How many models are exact: "598 of 610 models exact, 12 approximate."; empty if there are no columns, or no models."""
+    columns = result.get("columns") or {"state": None}
+    if columns["state"] != "ready":
+        return ""
     counts = columns["counts"]
     total = sum(counts.values())
     noun = "models and snapshots" if result["counts"].get("snapshot") else "models" if total != 1 else "model"
     if counts["exact"] == total:
-        return f"Column lineage: {'all ' if total > 1 else ''}{total:,} {noun} exact." if total else ""
+        return f"{'all ' if total > 1 else ''}{total:,} {noun} exact." if total else ""
     rest = [f"{counts[status]:,} {status}" for status in OTHERS if counts[status]]
-    return f"Column lineage: {counts['exact']:,} of {total:,} {noun} exact, {', '.join(rest)}."
+    return f"{counts['exact']:,} of {total:,} {noun} exact, {', '.join(rest)}."
 
 
 def _not_exact(columns: Mapping[str, Any]) -> str:

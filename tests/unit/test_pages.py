@@ -62,6 +62,14 @@ def result(text: str) -> dict[str, object]:
         "counts": {"model": 1},
         "edges": 0,
         "change": {"nodes_added": [text], "nodes_removed": [], "nodes_changed": [], "counts": counts, "total": 1},
+        "columns": {
+            "state": "ready",
+            "counts": {"exact": 2, "approximate": 1, "unknown": 0},
+            "not_exact": [{"status": "approximate", "reason": f"`{text}` reads rows.", "count": 5, "unique_ids": [f"model.shop.{text}"]}],
+            "reasons": 2,
+            "hard_coded": [{"name": text, "count": 1, "unique_ids": [f"model.shop.{text}"]}],
+            "tables": 1,
+        },
         "notes": [f"the profile `{text}` of {text}"],
         "placeholders": [{"kind": "var", "name": text, "value": text, "path": text, "line": 1}],
         "remarks": [{"level": "notice", "title": text, "message": f"{text}\n{text}", "path": text, "line": 1}],
@@ -86,8 +94,20 @@ def test_a_page_shows_notes_and_placeholders() -> None:
     assert "`" not in read.text
 
 
+def test_a_page_says_how_far_the_columns_are_known() -> None:
+    text = " ".join(Reader(render(replace(FAILED, status="succeeded", result=result("shop")))).text.split())
+    assert "2 of 3 models exact, 1 approximate." in text
+    for part in ("5 approximate", "shop reads rows.", "shop and 4 more", "1 table that the SQL names and dbt does not know:"):
+        assert part in text
+    failed = result("shop") | {"columns": {"state": "failed", "reason": "The container needed more than `600 MiB`."}}
+    assert (
+        "There are no columns. The container needed more than 600 MiB."
+        in Reader(render(replace(FAILED, status="succeeded", result=failed))).text
+    )
+
+
 def test_results_of_early_versions_are_still_shown() -> None:
-    old = {key: value for key, value in result("shop").items() if key not in ("placeholders", "remarks")}
+    old = {key: value for key, value in result("shop").items() if key not in ("placeholders", "remarks", "columns")}
     assert "<h2>Lineage</h2>" in render(replace(FAILED, status="succeeded", result=old))
 
 

@@ -14,7 +14,7 @@ from app.core.models.connections import Connection
 from app.core.models.extractions import ENDED, Extraction
 from app.core.plurals import count, plural
 from app.lineage.resource_types import label
-from app.reports import check_run, placeholders, summary
+from app.reports import check_run, column_lineage, placeholders, summary
 from app.reports.markdown import plain
 from app.web.auth.rate_limits import address_of
 from app.web.http import requests, sse
@@ -99,6 +99,7 @@ def _context(found: Extraction) -> dict[str, Any]:
         "conclusion": check_run.conclusion_of(found),
         "stages": summary.stage_rows(found),
         "remarks": summary.remarks(found),
+        "columns_line": column_lineage.line(found.result),
         "to_paste": placeholders.settings_snippet(found.result.get("placeholders", ())),
         "live": found.status not in ENDED,
     }

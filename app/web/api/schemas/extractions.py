@@ -102,6 +102,24 @@ EXTRACTION: dict[str, Any] = {
             "total": 1,
         },
         "carried_from": None,
+        "columns": {
+            "state": "ready",
+            "engine": "sqlglot 30.30.0",
+            "counts": {"exact": 11, "approximate": 1, "unknown": 0},
+            "edges": 203,
+            "reused": 15,
+            "not_exact": [
+                {
+                    "status": "approximate",
+                    "reason": "`dbt_utils.get_column_values` reads rows from the warehouse.",
+                    "count": 1,
+                    "unique_ids": ["model.shop.payment_methods"],
+                }
+            ],
+            "reasons": 1,
+            "hard_coded": [{"name": "legacy.crm.accounts", "count": 1, "unique_ids": ["model.shop.accounts"]}],
+            "tables": 1,
+        },
         "notes": ["Parsed for snowflake with the target `prod`: `profiles.yml` beside the project."],
         "remarks": [],
     },

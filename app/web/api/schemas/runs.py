@@ -143,6 +143,38 @@ class ChangeView(Model):
         return [{"upstream": edge[0], "downstream": edge[1]} if isinstance(edge, list | tuple) else edge for edge in edges]
 
 
+class NotExactView(Model):
+    """Models and snapshots whose columns are not exact for the same reason."""
+
+    status: Annotated[str, Field(description="`approximate` or `unknown`")]
+    reason: Annotated[str, Field(description="Why, in sentences")]
+    count: Annotated[int, Field(description="Number of nodes")]
+    unique_ids: Annotated[list[str], Field(description="The first 3 of them")]
+
+
+class HardCodedView(Model):
+    """A table that SQL names and dbt's graph does not have."""
+
+    name: Annotated[str, Field(description="As the SQL names it")]
+    count: Annotated[int, Field(description="Number of nodes that name it")]
+    unique_ids: Annotated[list[str], Field(description="The first 3 of them")]
+
+
+class ColumnsView(Model):
+    """How far the columns of the lineage are known."""
+
+    state: Annotated[Literal["ready", "failed"], Field(description="`failed`: see `reason`")]
+    reason: Annotated[str | None, Field(description="Why there are none: what happened and what to do")] = None
+    engine: Annotated[str | None, Field(description="The parser and its version")] = None
+    counts: Annotated[dict[str, int], Field(description="Models and snapshots by status: `exact`, `approximate`, `unknown`")] = {}  # noqa: RUF012
+    edges: Annotated[int | None, Field(description="Number of edges between columns, and to rows")] = None
+    reused: Annotated[int | None, Field(description="Nodes whose columns were taken over from the commit before")] = None
+    not_exact: Annotated[list[NotExactView], Field(description="The most frequent reasons, at most 10")] = []  # noqa: RUF012
+    reasons: Annotated[int, Field(description="Number of reasons")] = 0
+    hard_coded: Annotated[list[HardCodedView], Field(description="The most frequent hard-coded tables, at most 10")] = []  # noqa: RUF012
+    tables: Annotated[int, Field(description="Number of hard-coded tables")] = 0
+
+
 class ResultView(Model):
     """What a successful extraction produced. What it was made with is in `settings`, what it took in `cost`."""
 
@@ -156,6 +188,9 @@ class ResultView(Model):
     carried_from: Annotated[
         str | None,
         Field(description="Commit whose lineage was carried forward, because nothing that dbt reads had changed; null: dbt ran"),
+    ] = None
+    columns: Annotated[
+        ColumnsView | None, Field(description="The columns, once they are known or have failed; null: an early version made this lineage")
     ] = None
     notes: Annotated[list[str], Field(description="What was inferred and what was left out, in sentences")] = []  # noqa: RUF012
     remarks: Annotated[list[RemarkView], Field(description="Findings, place by place")] = []  # noqa: RUF012
