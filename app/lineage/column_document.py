@@ -16,6 +16,7 @@ import msgspec
 from app.core.errors import ColumnsError
 from app.lineage import copy_format
 from app.lineage.column_overview import ColumnsOverview
+from app.lineage.column_placeholders import has_placeholders, without_placeholders
 from app.lineage.manifest import DECODE_ERRORS
 from app.lineage.nodes import HASH_BYTES, storable, without_nul
 
@@ -88,7 +89,7 @@ class ColumnContent(msgspec.Struct, frozen=True, kw_only=True):
     hard_coded: Annotated[tuple[Name, ...], msgspec.Meta(max_length=10_000)] = ()
     """Names of tables that are in the SQL, but not in dbt's graph."""
     compiled_reason: Reason | None = None
-    """Why there is no compiled SQL."""
+    """Why there is no compiled SQL, or what is left out of it."""
     rendered: Annotated[str, msgspec.Meta(max_length=100)] | None = None
     """`full`, or `without_execute`: without answers to what macros ask the warehouse."""
 
@@ -210,6 +211,7 @@ def nodes_of(document: bytes | mmap, known: Collection[str]) -> Iterator[NodeCol
         if number == 1:
             continue
         found = _decoded(_LINE, line, number)
+        found = without_placeholders(found) if has_placeholders(line) else found
         unique_id = storable(found.unique_id)
         if unique_id in left:
             left.discard(unique_id)

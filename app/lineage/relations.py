@@ -14,6 +14,10 @@ from app.lineage.manifest import Resource
 
 RelationNameSource = Literal["profile", "settings", "project", "placeholder"]
 _INVENTED = re.compile(rf"{TOKEN}\w*", re.IGNORECASE)
+_WORD = rf"(?<![\w$-])(?>[\w$-]*?{TOKEN}[\w$-]*)"
+_QUALIFIER = re.compile(rf"""(?:"{_WORD}"|`{_WORD}`|\[{_WORD}\]|(?<!['"\[]){_WORD})\.(?=[\w"`\[$])""", re.IGNORECASE)
+"""The unknown database or schema before a name, with its dot. The text after a single quotation mark is no name."""
+_IN_SQL = re.compile(_WORD, re.IGNORECASE)
 
 
 def relation_name(resource: Resource, names: WarehouseNames) -> tuple[str | None, RelationNameSource | None]:
@@ -39,6 +43,28 @@ def known(value: Any) -> Any:
 def readable(text: str) -> str:
     """A text for people, with `…` for what is unknown in it."""
     return text if is_known(text) else _INVENTED.sub("\N{HORIZONTAL ELLIPSIS}", text)
+
+
+def readable_sql(code: str) -> str:
+    r"""SQL without the unknown databases and schemas before names, and with `…` for everything else that is unknown.
+
+    >>> readable_sql('select * from "freshetunknown_database"."sales"."orders" where at = \'freshetunknown_env\'')
+    'select * from "sales"."orders" where at = \'…\''
+    """
+    return code if is_known(code) else _IN_SQL.sub("\N{HORIZONTAL ELLIPSIS}", _QUALIFIER.sub("", code))
+
+
+def readable_table(name: str) -> str | None:
+    """The known end of a table's name, of parts with dots between them; None if the table itself is unknown.
+
+    >>> readable_table("freshetunknown_database.crm.accounts"), readable_table("crm.freshetunknown_table")
+    ('crm.accounts', None)
+    """
+    if is_known(name):
+        return name
+    parts = name.split(".")
+    last = max(number for number, part in enumerate(parts) if not is_known(part))
+    return ".".join(parts[last + 1 :]) or None
 
 
 def _has(own: str | None, name: GivenName) -> bool:

@@ -59,6 +59,61 @@ def test_a_node_is_stored_as_the_container_found_it() -> None:
     ]
 
 
+INVENTED = """
+select o.freshetunknown_column, "freshetunknown_database"."sales"."orders".id, '{freshetunknown_env}', 'freshetunknown_host.org'
+from "freshetunknown_database"."sales"."orders" as o
+join freshetunknown_database.FRESHETUNKNOWN_SCHEMA_raw.a on true
+join `freshetunknown_database.x.b` on true
+join `freshetunknown-database`.`x`.`c` on true
+join [freshetunknown_schema].[d] on true
+join "sales"."freshetunknown_table" on true
+"""
+READABLE = """
+select o.…, "sales"."orders".id, '{…}', '….org'
+from "sales"."orders" as o
+join a on true
+join `x.b` on true
+join `x`.`c` on true
+join [d] on true
+join "sales"."…" on true
+"""
+
+
+def test_compiled_sql_has_only_names_that_the_project_has() -> None:
+    [node] = found(document(line(compiled_code=INVENTED)))
+    assert node.compiled_code == READABLE.encode()
+    assert "left out" in (decode_content(node.content).compiled_reason or "")
+    [node] = found(document(line(compiled_code=READABLE)))
+    assert decode_content(node.content).compiled_reason is None
+
+
+def test_hard_coded_tables_have_only_names_that_the_project_has() -> None:
+    names = ["freshetunknown_database.crm.accounts", "crm.accounts", "crm.freshetunknown_table", "a.b"]
+    [node] = found(document(line(hard_coded=names)))
+    assert decode_content(node.content).hard_coded == ("crm.accounts", "a.b")
+
+
+def test_columns_and_reasons_have_only_names_that_the_project_has() -> None:
+    columns = [["id", "freshetunknown_type"], ["freshetunknown_column", None]]
+    edges = [[RAW, "id", "id", "IDENTITY", True], [RAW, "freshetunknown_column", "id", "CONDITIONAL", True]]
+    [node] = found(document(line(columns=columns, edges=edges, reason="It asks for `freshetunknown_schema.x`.")))
+    content = decode_content(node.content)
+    assert (node.status, content.open, [(column.name, column.type) for column in content.columns], len(content.edges)) == (
+        "approximate",
+        True,
+        [("id", None)],
+        1,
+    )
+    assert content.reason == "It asks for `….x`. Columns whose names the repository does not have are left out."
+
+
+@pytest.mark.parametrize("repeated", ["a", "a.", '"', "[", "`freshetunknown", "freshetunknown_", "freshetunknown.", "- "])
+def test_taking_placeholders_out_of_hostile_sql_takes_linear_time(repeated: str) -> None:
+    before = time.process_time()
+    found(document(line(compiled_code=repeated * (2_000_000 // len(repeated)) + "freshetunknown")))
+    assert time.process_time() - before < 5
+
+
 def test_what_is_left_out_has_defaults() -> None:
     [node] = found(document({"unique_id": ORDERS, "status": "unknown"}))
     content = decode_content(node.content)
