@@ -8,6 +8,9 @@ from app.runner.job_protocol import ColumnsFollow, MalformedResultError
 from app.runner.outcome import ContainerLimits, Exit
 
 RERUN = "Run the extraction again."
+REBUILD = "The operator can rebuild the image with `make image`."
+MAX_WORDS = 500
+"""Characters of a container's log in a reason."""
 
 
 class NoColumns:
@@ -54,17 +57,21 @@ def _explained(job: DbtJob, error: BaseException, limits: ContainerLimits) -> tu
             return reason, error.next_step
         case MalformedResultError():
             reason = f"the container of the image {job.image.name} did not answer as expected"
-            return reason, "The operator can rebuild the image with `make image`."
+            return reason, REBUILD
         case FreshetError():
             return error.reason, RERUN if error.retryable else error.next_step
     return f"{type(error).__name__}: {error}", RERUN
 
 
-def ended_early(job: DbtJob, end: Exit) -> ColumnsError:
-    """The error for a container that ended without its document."""
+def ended_early(job: DbtJob, end: Exit, *, broken: bool) -> ColumnsError:
+    """The error for a container that ended without its document. `broken`: the connection broke, or the output ended within an answer."""
     if end.status:
         return ColumnsError(doing(job), f"the container ended with exit status {end.status} before it had read them all")
-    return ColumnsError(doing(job), "the connection to the container broke before the end of the columns", RERUN, temporary=True)
+    if broken:
+        return ColumnsError(doing(job), "the connection to the container broke before the end of the columns", RERUN, temporary=True)
+    last = end.log.strip()[-MAX_WORDS:].rpartition("\n")[2].strip()
+    words = f". The end of its log: {last}" if last else ""
+    return ColumnsError(doing(job), f"the container of the image {job.image.name} ended without columns{words}", REBUILD)
 
 
 def check(job: DbtJob, found: ColumnsFollow | None) -> ColumnsFollow:

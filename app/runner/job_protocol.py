@@ -138,6 +138,11 @@ class AnswerReader:
         """Call this before sending a job."""
         self._sinks, self._has_job = sinks, True
 
+    @property
+    def within_answer(self) -> bool:
+        """Whether more of a line or of announced bytes has to follow."""
+        return bool(self._head) or self._left > 0
+
     async def feed(self, data: bytes) -> None:
         """Read more of the output. Raises MalformedResultError, and what the sinks raise."""
         while data:

@@ -51,6 +51,11 @@ if do == "babble":
     sys.stdout.write("hello\\n")
 if do == "short":
     write(b"{", columns_bytes=100)
+if do == "broken":
+    sys.stdout.write('{"columns_by')
+if do == "leave":
+    print("no columns for you", file=sys.stderr)
+    sys.exit()
 if do == "refuse":
     answer(columns_bytes=0, error="Finding columns needs more memory.")
 if do == "endless":
@@ -146,6 +151,8 @@ async def test_what_columns_take_is_measured(make: Make, image: RunnerImage) -> 
         ("hang", {"timeout_s": 2.0}, "it may take 2 seconds", False),
         ("babble", {}, "did not answer as expected", False),
         ("short", {}, "broke before the end", True),
+        ("broken", {}, "broke before the end", True),
+        ("leave", {}, "freshet-test:columns ended without columns. The end of its log: no columns for you", False),
         ("refuse", {}, "Finding columns needs more memory.", False),
         ("endless", {}, "bigger than 256 MiB", False),
     ],

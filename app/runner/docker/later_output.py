@@ -159,7 +159,8 @@ class LaterOutput:
 
     async def _wait(self, container: Container, answer: asyncio.Event) -> None:
         if not await container.wait_for(answer):
-            raise columns.ended_early(self._job, await container.exit())
+            broken = container.streams.broken or container.answers.within_answer
+            raise columns.ended_early(self._job, await container.exit(), broken=broken)
 
 
 def _measured(usage: Usage) -> Usage:
