@@ -155,6 +155,9 @@ class ColumnsDelivery(Protocol):
         Raises ColumnsError if there is none, and EngineUnavailableError if the service is stopped meanwhile.
         """
 
+    async def refuse(self) -> None:
+        """Say that the document is not one: the branch's next job starts without it, and without the one that this job started with."""
+
     def close(self) -> None:
         """End the container, unless it has delivered everything, and free the document, unless `wait` returned it."""
 

@@ -15,7 +15,7 @@ from app.core.errors import ColumnsError, UnavailableError
 from app.core.models.extractions import ANYONE, Extraction, Usage
 from app.lineage.column_document import StorableColumns
 from app.pipeline.leases import STORE_RETRIES_S
-from app.pipeline.ports import ColumnsDelivery, Decoders
+from app.pipeline.ports import ColumnsDelivery, ColumnsDocument, Decoders
 from app.pipeline.progress import ClaimLostError, Progress
 from app.pipeline.refresh import CarriedLineage, NewLineage
 from app.reports import column_lineage, results
@@ -104,11 +104,8 @@ async def _columns(made: NewLineage, delivery: ColumnsDelivery, decoders: Decode
     """Wait for the columns and decode them. Raises UnavailableError if the service is stopped."""
     try:
         document = await delivery.wait()
-        try:
-            progress.record(usage=_total(made.parsed.usage, document.usage))
-            return await decoders.columns(document.spool, made.lineage, made.job.label, made.parsed.image)
-        finally:
-            document.spool.close()
+        progress.record(usage=_total(made.parsed.usage, document.usage))
+        return await _decoded(made, document, delivery, decoders)
     except ColumnsError as error:
         logger.info("no columns", reason=str(error), temporary=error.temporary)
         return error
@@ -117,6 +114,20 @@ async def _columns(made: NewLineage, delivery: ColumnsDelivery, decoders: Decode
     except Exception as error:  # a bug of ours: the lineage is stored
         logger.exception("columns crashed")
         return _crashed(made, error)
+
+
+async def _decoded(made: NewLineage, document: ColumnsDocument, delivery: ColumnsDelivery, decoders: Decoders) -> StorableColumns:
+    """Decode a document, and refuse it if it is not one. Raises ColumnsError."""
+    try:
+        return await decoders.columns(document.spool, made.lineage, made.job.label, made.parsed.image)
+    except ColumnsError as error:
+        if not error.temporary:
+            await delivery.refuse()
+            # It may be made of an earlier one, which another run does not start with.
+            error.temporary = made.parsed.with_state
+        raise
+    finally:
+        document.spool.close()
 
 
 async def _store_columns(

@@ -24,6 +24,9 @@ class NoColumns:
         reason = f"the runner image {self._job.image.name} was built by an earlier release of Freshet, which did not read columns"
         raise ColumnsError(doing(self._job), reason, "The operator can rebuild it with `make image`. Then push again.")
 
+    async def refuse(self) -> None:
+        """Nothing is kept."""
+
     def close(self) -> None:
         """Nothing to free."""
 

@@ -45,6 +45,7 @@ class Delivery:
     outcome: bytes | Exception
     may_end: asyncio.Event = field(default_factory=asyncio.Event)
     begun: asyncio.Event = field(default_factory=asyncio.Event)
+    refused: bool = False
     closed: bool = False
 
     async def wait(self) -> ColumnsDocument:
@@ -56,6 +57,9 @@ class Delivery:
         await spool.write(self.outcome)
         await spool.flush()
         return ColumnsDocument(spool, USAGE)
+
+    async def refuse(self) -> None:
+        self.refused = True
 
     def close(self) -> None:
         self.closed = True
@@ -70,6 +74,8 @@ class Container:
     runs: list[Delivery] = field(default_factory=list)
     hold: bool = False
     """Whether columns come only when `may_end` is set."""
+    with_state: bool = False
+    """See `Parsed.with_state`."""
 
     async def dbt(self, job: DbtJob) -> Parsed:
         assert job.columns, "the image gives columns"
@@ -77,7 +83,7 @@ class Container:
         if not self.hold:
             delivery.may_end.set()
         self.runs.append(delivery)
-        return replace(await self.world.parsed(), columns=delivery)
+        return replace(await self.world.parsed(), columns=delivery, with_state=self.with_state)
 
 
 def with_columns(world: World, *outcomes: bytes | Exception, hold: bool = False) -> Container:

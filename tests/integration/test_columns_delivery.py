@@ -182,6 +182,20 @@ async def test_no_columns_have_a_reason_and_the_manifest_is_there(
     assert await kept(runner._jobs._states, job(image=image, state=MAIN)) == (True, temporary)
 
 
+async def test_a_document_that_is_refused_is_not_given_to_the_next_job(make: Make, image: RunnerImage, docker: aiodocker.Docker) -> None:
+    runner = make()
+    side = replace(MAIN, own="side pr 2")
+    await columns(await parsed(runner, image))
+    refused = await parsed(runner, image, state=side)
+    await columns(refused)
+    assert refused.columns is not None
+    await refused.columns.refuse()
+    await gone(docker)
+    states = runner._jobs._states
+    assert await kept(states, job(image=image, state=side)) == (True, False)
+    assert await kept(states, job(image=image, state=MAIN)) == (True, True), "that of the followed branch was not refused"
+
+
 async def test_columns_that_nobody_wants_any_more_end_the_container_and_the_state_stays(
     make: Make, image: RunnerImage, docker: aiodocker.Docker
 ) -> None:

@@ -116,6 +116,23 @@ async def test_failed_columns_never_fail_the_extraction(world: World, outcome: b
     assert "Column lineage: none. While" in summary(ended)
 
 
+async def test_a_document_that_is_none_is_refused_so_that_the_next_job_starts_without(world: World) -> None:
+    container = with_columns(world, b"not a document", document(A))
+    async with world.working():
+        for number in range(2):
+            await world.ended(await pushed(world, {"models/a.sql": f"select {number} as id"}))
+    assert [run.refused for run in container.runs] == [True, False]
+
+
+async def test_a_refused_document_that_an_earlier_one_had_a_part_in_is_made_again_by_the_next_push(world: World) -> None:
+    container = with_columns(world, b"not a document", document(A))
+    container.with_state = True
+    async with world.working():
+        await world.ended(await world.queued())
+        await world.ended(await pushed(world, {"README.md": "not read by dbt"}))
+    assert (len(container.runs), (await head_of(world)).columns_state) == (2, "ready")
+
+
 async def test_columns_that_cannot_be_stored_do_not_fail_the_extraction(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(*_: Any) -> bool:
         raise ZeroDivisionError

@@ -25,8 +25,8 @@ logger = log.get(__name__)
 class LaterColumns:
     """Hands a columns document from the background to the job's caller (`ports.ColumnsDelivery`)."""
 
-    def __init__(self, job: DbtJob) -> None:
-        self._job = job
+    def __init__(self, job: DbtJob, later: LaterOutput) -> None:
+        self._job, self._later = job, later
         self._found: asyncio.Future[ColumnsDocument] = asyncio.get_running_loop().create_future()
         self._task: asyncio.Task[None] | None = None
         self.unwanted = False
@@ -37,6 +37,10 @@ class LaterColumns:
         found = await asyncio.shield(self._found)
         self._taken = True
         return found
+
+    async def refuse(self) -> None:
+        """See `ports.ColumnsDelivery`."""
+        await self._later.forget_columns()
 
     def close(self) -> None:
         """Stop the container, once the parse state is there."""
@@ -100,8 +104,12 @@ class Drain:
             self._ends["state"]()
         if self._delivery is not None and not self._delivery.unwanted:
             self._delivery.begin()
-            self._delivery.succeed(await self._later.receive_columns(self._container))
-            await self._later.keep_columns()
+            document = await self._later.receive_columns(self._container)
+            try:
+                # First of all: the receiver may refuse it, and then it is forgotten.
+                await self._later.keep_columns()
+            finally:
+                self._delivery.succeed(document)
 
     async def _failed(self, error: Exception) -> None:
         if self._delivery is None:
@@ -110,7 +118,7 @@ class Drain:
         failure = columns.failure(self._job, error, self._container.spec.limits)
         logger.warning("no columns", reason=str(failure))
         self._delivery.fail(failure)
-        if not failure.temporary:
+        if not failure.temporary and self._later.had_columns:
             await self._later.forget_columns()
 
 

@@ -160,7 +160,7 @@ class ContainerJobs:
     def _release(self, container: Container, job: DbtJob, later: LaterOutput, kind: WarmKind, limit_s: float) -> LaterColumns | None:
         """Receive what is left in the background. A container whose columns are waited for counts as one that runs a job."""
         if job.columns:
-            delivery = LaterColumns(job)
+            delivery = LaterColumns(job, later)
             self._pool.spawn(Drain(container, job, later, delivery).run(limit_s, lambda: self._pool.end(kind)))
             return delivery
         self._pool.end(kind)

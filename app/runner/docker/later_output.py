@@ -91,7 +91,8 @@ class LaterOutput:
         self._state = self._legacy(earlier.state, "state")
         self._columns = self._legacy(earlier.columns, "columns") if job.columns else None
         self._document = Spool(work_dir) if job.columns else None
-        self._had_columns = earlier.columns is not None
+        self.had_columns = earlier.columns is not None
+        """Whether the job started with a document."""
 
     def _legacy(self, initial: StateFile | None, kind: Kind) -> _Legacy | None:
         writer = self._states.new_writer(self._job, initial, kind)
@@ -138,8 +139,8 @@ class LaterOutput:
             await self._columns.save(self._states)
 
     async def forget_columns(self) -> None:
-        """If the job had an earlier document, that may be why it failed: the next one starts without."""
-        if self._had_columns and self._job.state is not None:
+        """Make the branch's next job start without a document: the kept one is refused, or an earlier one may be why this job failed."""
+        if self._job.state is not None:
             with suppress(OSError):
                 await self._states.forget(self._job.state, ("columns",))
 
