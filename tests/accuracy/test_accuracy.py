@@ -11,6 +11,8 @@ from tests.accuracy.metamorphic import mutations
 from tests.accuracy.operators import ALL
 
 QUERIES = 120
+WATCHED = 3
+"""Each third query of the hand set is watched here, all of them in `make accuracy`."""
 HAND_SET = hand_set()
 
 
@@ -29,7 +31,7 @@ def test_a_query_of_the_hand_set_has_the_edges_written_beside_it(case: Written) 
 
 
 def test_duckdb_shows_no_dependence_that_has_no_edge() -> None:
-    asked = [observed.Asked(case.name, case.sql, case.edges) for case in HAND_SET]
+    asked = [observed.Asked(case.name, case.sql, case.edges) for case in HAND_SET[::WATCHED]]
     seen = observed.watch(asked, observed.oracles(1), tries=2)
     assert (seen.faults, seen.left_out) == ([], 0)
     assert seen.confirmed > 0.7 * seen.claimed

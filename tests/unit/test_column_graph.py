@@ -210,7 +210,7 @@ def test_circles_end() -> None:
     assert follow(columns, MART, "a")[0] == {MART: ["a"], ORDERS: ["a"]}
 
 
-def test_100_000_columns_take_linear_time() -> None:
+def test_many_columns_take_linear_time() -> None:
     def seconds(count: int) -> float:
         nodes = [node(RAW, yaml("c", "Told once.")), *(node(f"model.shop.m{number:06}") for number in range(count))]
         ids = [one.unique_id for one in nodes]
@@ -224,7 +224,7 @@ def test_100_000_columns_take_linear_time() -> None:
         assert len(follow(columns, ids[0], "c", "downstream")[0]) == count + 1
         return time.process_time() - began
 
-    small, large = seconds(10_000), seconds(100_000)
+    small, large = seconds(3_000), seconds(30_000)
     assert large < 30 * small
 
 

@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -196,7 +196,11 @@ def plain_cost() -> float:
 
 def excess(pattern: re.Pattern[Any], uses: set[str], plain: float) -> str:
     """What is wrong with an expression; empty if nothing."""
-    looks = [(cost(pattern, use, recipe.text(SMALL)), use, recipe) for recipe in sorted(recipes(pattern)) for use in sorted(uses)]
+    looks = []
+    for use, recipe in product(sorted(uses), sorted(recipes(pattern))):
+        looks.append((cost(pattern, use, recipe.text(SMALL)), use, recipe))
+        if looks[-1][0] == float("inf"):
+            return f"{use}() does not end with {recipe!r}"
     slowest = heapq.nlargest(SLOWEST, looks)
     return next((wrong for _, use, recipe in slowest if (wrong := _second_look(pattern, use, recipe, plain))), "")
 
