@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from app.lineage.nodes import Lineage
 from app.store import Store, lineage_cache, pool
-from app.web.api.schemas.lineages import DiffDocument
+from app.web.api.schemas.diffs import DiffDocument
 from tests.integration.lineage_reader import SHAS, TOKEN, Reader, reading, save, save_lineage
 from tests.unit.test_column_tests import generic
 from tests.unit.test_nodes import CUSTOMERS, ORDERS, build, resource

@@ -16,7 +16,7 @@ from app.store.lineages import LineageHead
 from app.web.api.call import Call
 from app.web.api.lineage import TRIES, is_known, stored, validators
 from app.web.api.operation import API, NOT_MODIFIED, Operation
-from app.web.api.schemas.lineages import DiffDocument, DiffQuery
+from app.web.api.schemas.diffs import DiffDocument, DiffQuery
 from app.web.http.streaming import FairWriter
 
 
