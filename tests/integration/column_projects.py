@@ -24,6 +24,24 @@ TOOLS = """
 """
 """What a package of macros is made of."""
 
+UTILS = """
+{% macro star(from, relation_alias=False, except=[], prefix='', suffix='') %}
+  {{ return(adapter.dispatch('star', 'dbt_utils')(from, relation_alias, except, prefix, suffix)) }}
+{% endmacro %}
+{% macro default__star(from, relation_alias=False, except=[], prefix='', suffix='') %}
+  {%- for column in adapter.get_columns_in_relation(from) if column.name not in except %}
+    {{- column.name }} as {{ prefix ~ column.name ~ suffix }}{{ ", " if not loop.last }}
+  {%- endfor -%}
+{% endmacro %}
+{% macro get_column_values(table, column) %}
+  {%- if not execute %}{{ return([]) }}{% endif -%}
+  {%- call statement('get_column_values', fetch_result=true) %}select distinct {{ column }} as value from {{ table }}{% endcall -%}
+  {%- set found = load_result('get_column_values') -%}
+  {{ return(found['data'] | map(attribute=0) | list if found and found['data'] else none) }}
+{% endmacro %}
+"""
+"""What dbt_utils has under names that Freshet knows."""
+
 MACROS = """
 {% macro generate_schema_name(name, node) %}{{ 'custom_' ~ name if name else target.schema }}{% endmacro %}
 {% macro first_column(query) %}{% set found = run_query(query) %}{{ return(found.columns[0].values() if execute else []) }}{% endmacro %}
@@ -37,12 +55,15 @@ MACROS = """
 
 FEATURES = {
     "dbt_project.yml": PROJECT + "vars: {wanted: id}\n",
-    "packages.yml": "packages: [{local: packages/tools}]\n",
+    "packages.yml": "packages: [{local: packages/tools}, {local: packages/dbt_utils}]\n",
+    "dbt_packages/dbt_utils/dbt_project.yml": "name: dbt_utils\nversion: '1.0'\n",
+    "dbt_packages/dbt_utils/macros/utils.sql": UTILS,
     "dbt_packages/tools/dbt_project.yml": "name: tools\nversion: '1.0'\n",
     "dbt_packages/tools/macros/tools.sql": TOOLS,
     "macros/own.sql": MACROS,
     "seeds/countries.csv": "\ufeffcode,name\nde,Germany\n",
     "models/sources.yml": "sources: [{name: raw, tables: [{name: orders, columns: [{name: id, data_type: bigint}]}, {name: events}]}]\n",
+    "models/visits.yml": "sources: [{name: web, tables: [{name: visits, columns: [{name: id}]}]}]\n",
     # What later models ask of a source goes through stars.
     "models/stg_orders.sql": "select * from {{ source('raw', 'orders') }}",
     "models/orders.sql": "select id, upper(status) as status from {{ ref('stg_orders') }} where country = 'de'",
@@ -51,6 +72,19 @@ FEATURES = {
     "models/reads_ephemeral.sql": "select a.id, b.status from {{ ref('smaller') }} as a join {{ ref('small') }} as b using (id)",
     "models/starred.sql": "select {{ tools.star(ref('orders')) }} from {{ ref('orders') }}",
     "models/star_of_source.sql": "select {{ tools.star(source('raw', 'orders')) }} from {{ source('raw', 'orders') }}",
+    "models/whole_source.sql": """
+        select 1 as one, {{ dbt_utils.star(source('web', 'visits'), relation_alias='v', except=['secret']) }}
+        from {{ source('web', 'visits') }} as v""",
+    "models/reads_whole_source.sql": "select id, page from {{ ref('whole_source') }}",
+    "models/renamed_source.sql": "select {{ dbt_utils.star(source('web', 'visits'), prefix='v_') }} from {{ source('web', 'visits') }}",
+    "models/whole_model.sql": "select {{ dbt_utils.star(ref('orders')) }} from {{ ref('orders') }}",
+    "models/valued.sql": """
+        select id {% for value in dbt_utils.get_column_values(ref('orders'), 'status') %}, '{{ value }}' as {{ value }}{% endfor %}
+        from {{ ref('orders') }}""",
+    "models/commanded.sql": "select id {{ ', ' ~ flags.WHICH }} from (select 1 as id, 2 as compile, 3 as parse)",
+    "models/direct.sql": """
+        select {% for column in get_columns_in_relation(ref('orders')) %}{{ column.name }}, {% endfor %} 1 as one
+        from {{ ref('orders') }}""",
     "models/united.sql": "{{ tools.union_relations([ref('orders'), ref('countries_copy')]) }}",
     "models/countries_copy.sql": "select code as id, cast(name as varchar) as status from {{ ref('countries') }}",
     "models/pivoted.sql": """
@@ -92,6 +126,8 @@ FEATURES = {
     "models/snake.py": "def model(dbt, session):\n    return dbt.ref('orders')\n",
     "models/reads_snake.sql": "select id, score from {{ ref('snake') }}",
     "models/broken.sql": "select from where {{ ref('orders') }}",
+    "models/reads_broken.sql": "select id, other from {{ ref('broken') }}",
+    "models/all_of_broken.sql": "select * from {{ ref('broken') }}",
     "models/nothing.sql": "-- {{ ref('orders') }}",
     "models/circle_a.sql": "select id from {{ this }}",
     "models/models.yml": """

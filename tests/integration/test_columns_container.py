@@ -48,6 +48,8 @@ async def test_all_that_can_be_known_is_exact_and_what_is_invented_is_named(dock
         "queried": "`first_column` reads rows from the warehouse",
         "guesses": "The SQL file asks whether `elsewhere",
         "star_of_source": "`tools",
+        "renamed_source": "`dbt_utils",
+        "valued": "`dbt_utils",
     }
     assert reasons["pivoted"].startswith("`tools.get_column_values` reads rows from the warehouse.")
     assert reasons["star_of_source"].startswith("`tools.star` asks for the columns of `raw.orders`, of which not all are known.")
@@ -66,6 +68,30 @@ async def test_macros_get_the_columns_that_were_found_upstream(docker: aiodocker
     assert "'True' as there" in found.nodes["model.looks"]["compiled_code"]
     assert found.columns("model.graphic") == ["id", "status"]
     assert "where id" not in found.nodes["model.grows"]["compiled_code"]
+
+
+async def test_a_star_over_a_table_with_unknown_columns_passes_all_of_them_on(docker: aiodocker.Docker, kept: dict[str, Written]) -> None:
+    found = await first(kept)
+    assert found.columns("model.whole_source") == ["one", "id", "page"]
+    assert found.sources_of("model.whole_source", "page") == {"source.web.visits.page"}
+    assert "v.* EXCLUDE (secret)" in found.nodes["model.whole_source"]["compiled_code"]
+    assert found.columns("model.renamed_source") == ["v_id"]
+    assert found.columns("model.whole_model") == ["id", "status"]
+
+
+async def test_macros_are_answered_as_by_dbt_compile(docker: aiodocker.Docker, kept: dict[str, Written]) -> None:
+    found = await first(kept)
+    assert found.columns("model.commanded") == ["id", "compile"]
+    assert (found.columns("model.valued"), found.nodes["model.valued"]["rendered"]) == (["id"], "full")
+    assert found.columns("model.direct") == ["id", "status", "one"]
+
+
+async def test_a_model_that_nobody_can_read_has_the_columns_that_others_read(docker: aiodocker.Docker, kept: dict[str, Written]) -> None:
+    found = await first(kept)
+    assert found.columns("model.broken") == ["id", "other"]
+    assert found.nodes["model.reads_broken"]["status"] == "exact"
+    assert found.sources_of("model.reads_broken", "other") == {"model.broken.other"}
+    assert all(found.nodes[name]["open"] for name in ("model.broken", "model.all_of_broken"))
 
 
 async def test_columns_are_followed_through_all_kinds_of_nodes(docker: aiodocker.Docker, kept: dict[str, Written]) -> None:

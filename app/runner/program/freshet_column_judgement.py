@@ -42,7 +42,7 @@ def judged(found: Analysis, how: Rendered) -> Analysis:
         columns = tuple(Column(name, None if (kind or "").lower() in how.types else kind) for name, kind in found.columns)
         found = found._replace(columns=columns)
     if found.status == UNKNOWN:
-        return found._replace(reason=_joined(found.reason, *how.reasons, _failed(how)))
+        return found._replace(reason=_joined(found.reason, *how.reasons, _failed(how)), open=True, ordered=False)
     if how.how == PLAIN or how.reasons:
         said = (*how.reasons, NO_WAREHOUSE) if how.reasons else ()
         reason = _joined(*said, _failed(how), found.reason)
@@ -96,5 +96,10 @@ def _failed(how: Rendered) -> str | None:
 
 
 def _joined(*parts: str | None) -> str:
-    text = " ".join(part for part in dict.fromkeys(parts) if part)
+    said = [part for part in dict.fromkeys(parts) if part]
+    text = " ".join([_ended(part) for part in said[:-1]] + said[-1:])
     return text if text.startswith("dbt") else text[:1].upper() + text[1:]
+
+
+def _ended(sentence: str) -> str:
+    return sentence if sentence.endswith(".") else f"{sentence}."

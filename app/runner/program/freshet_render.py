@@ -11,6 +11,7 @@ import freshet_shortcuts
 import freshet_tree
 from dbt.adapters.factory import get_adapter, get_adapter_package_names
 from dbt.compilation import Compiler
+from dbt.flags import get_flags
 from freshet_column_catalog import is_ephemeral
 
 if TYPE_CHECKING:
@@ -40,8 +41,10 @@ class Renderer:
         adapter = get_adapter(config)
         internal = tuple(get_adapter_package_names(adapter.type()))
         self._answers = freshet_render_answers.Answers(catalog, nodes, dialect, internal)
-        self._answers.install()
+        self._answers.install(adapter)
         freshet_render_context.install()
+        # Macros ask which command this is, and have an answer without a warehouse for this one.
+        object.__setattr__(get_flags(), "WHICH", "compile")
         self._compiler = Compiler(config)
         self._compiler._write_node = lambda node, *_args, **_more: node  # noqa: SLF001 - files are not needed
         self.graph = LazyGraph(manifest, self._looked_at_graph)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import freshet_columns
+import freshet_render_macros
 import freshet_render_notes
 from dbt.adapters.base.connections import BaseConnectionManager
 from dbt.clients import jinja as dbt_jinja
@@ -38,7 +39,6 @@ WITHOUT_ANSWER = frozenset(
 RESPONSES = ("dbt.adapters.contracts.connection", "dbt.contracts.connection")
 PLACEHOLDER = "freshetunknown"
 """The start of names that `app/runner/profile.py` puts in the place of unknown ones."""
-COLUMNS_MACRO = "macro.dbt.get_columns_in_relation"
 
 
 class OfflineError(Exception):
@@ -53,8 +53,9 @@ class Answers:
 
     def __init__(self, catalog: Catalog, nodes: dict, dialect: str, internal: tuple) -> None:
         """`nodes`: by unique_id, all that are relations. `internal`: names of packages that belong to dbt."""
-        self._catalog, self._nodes, self._dialect, self._internal = catalog, nodes, dialect, internal
+        self._catalog, self._nodes, self.dialect, self._internal = catalog, nodes, dialect, internal
         self._response = _response()
+        self._adapter = None  # type: Any
         self.notes = freshet_render_notes.Notes("", internal)
         self._own = ""
 
@@ -64,8 +65,9 @@ class Answers:
         self.notes = freshet_render_notes.Notes(package, self._internal)
         return self.notes
 
-    def install(self) -> None:
+    def install(self, adapter: Any) -> None:
         """Answer in the place of the adapter, and let nothing connect."""
+        self._adapter = adapter
         RuntimeDatabaseWrapper.__getattr__ = lambda wrapper, name: self._attribute(wrapper, name)  # noqa: PLW0108 - a method would be bound
         for manager in _all_kinds(BaseConnectionManager):
             if "open" in vars(manager):
@@ -80,6 +82,20 @@ class Answers:
         found = (self._ephemeral(names[-1]) or self._catalog.find(tuple(names))) if names else None
         return (found or "") if kind == "relation" else self._state(found)
 
+    def columns(self, relation: Any = None) -> list:
+        """The known columns of a relation, as the adapter's."""
+        return self._columns(self._adapter, relation)
+
+    def is_open(self, relation: Any) -> bool:
+        """Whether a relation of the warehouse may have more columns than those that are known."""
+        names = () if getattr(relation, "is_cte", False) else _names(relation)
+        if not names:
+            return False
+        found = self._catalog.find(names)
+        self.notes.ask("columns", names, self._state(found))
+        table = self._catalog.tables.get(found) if found else None
+        return table is None or table.open
+
     def _watch_macros(self) -> None:
         stack, generator = dbt_jinja.MacroStack, dbt_jinja.MacroGenerator
         push, pop, call = stack.push, stack.pop, generator.__call__
@@ -93,14 +109,15 @@ class Answers:
             pop(self_, name)
 
         def calling(self_: Any, *arguments: Any, **more: Any) -> Any:
-            if getattr(self_.macro, "unique_id", "") == COLUMNS_MACRO and self_.stack is not None:
-                return self._columns(self._adapter, *arguments, **more)
-            return call(self_, *arguments, **more)
+            own = freshet_render_macros.OWN.get(getattr(self_.macro, "unique_id", ""))
+            if own is None or self_.stack is None:
+                return call(self_, *arguments, **more)
+            return own(self, lambda: call(self_, *arguments, **more), arguments, more)
 
         stack.push, stack.pop, generator.__call__ = pushing, popping, calling
 
     def _attribute(self, wrapper: Any, name: str) -> Any:
-        adapter = self._adapter = wrapper._adapter  # noqa: SLF001 - dbt's, like those below
+        adapter = wrapper._adapter  # noqa: SLF001 - dbt's, like those below
         if name not in adapter._available_:
             raise AttributeError(f"'{type(wrapper).__name__}' object has no attribute '{name}'")
         own = OWN.get(name)
@@ -180,7 +197,7 @@ class Answers:
         before = self._catalog.hits, self._catalog.misses
         self._catalog.hits, self._catalog.misses = {}, []
         try:
-            found = freshet_columns.analyse(str(sql), self._dialect, self._catalog)
+            found = freshet_columns.analyse(str(sql), self.dialect, self._catalog)
             for unique_id, digest in self._catalog.hits.items():
                 self.notes.ask("table", (unique_id,), digest)
         finally:
