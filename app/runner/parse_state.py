@@ -28,6 +28,8 @@ from app.core.eviction import Cached, evicted
 from app.pipeline.ports import DbtJob, StateScope
 
 MAX_STATE = 128 << 20
+"""Of one file. A columns document that is bigger is received (up to `column_document.MAX_DOCUMENT`) and stored, but not kept: the next
+container has a kept one in its memory, decoded, which takes five times its size. Without it, that container reads all columns again."""
 MAX_TOTAL = 2 << 30
 FULL_AGAIN_S = 7 * 86400
 WAIT_S = 5.0

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import aiodocker
@@ -131,6 +132,13 @@ async def test_columns_without_a_state_are_received_and_not_kept(make: Make, ima
     runner = make()
     for _ in range(2):
         assert await columns(await parsed(runner, image, state=None)) == {}
+
+
+async def test_a_document_that_is_too_big_to_keep_is_received_all_the_same(make: Make, image: RunnerImage, tmp_path: Path) -> None:
+    runner = make(states=ParseStates(tmp_path, max_state_bytes=20))
+    assert await columns(await parsed(runner, image)) == {}
+    assert await columns(await parsed(runner, image)) == {"state": "state", "columns": "{}"}, "it is bigger than 20 bytes"
+    assert await columns(await parsed(runner, image)) == {"state": "state", "columns": "{}"}, "the one before it is still there"
 
 
 async def test_what_columns_take_is_measured(make: Make, image: RunnerImage) -> None:
