@@ -83,6 +83,7 @@ async def with_retries(write: Callable[[], Awaitable[object]]) -> bool:
 
 async def _store_lineage(tx: Store, extraction: Extraction, made: NewLineage | CarriedLineage) -> dict[str, Any]:
     """Store the lineage and switch the connection to it; the result of the extraction."""
+    await tx.connections.prepare_project(extraction.connection_id)
     saved, result = await _save(tx, extraction, made)
     if saved.switched:  # what a side branch calls the project is not what the connection calls it
         await tx.connections.set_project(extraction.connection_id, made.layout.project_dir, result["project_name"])

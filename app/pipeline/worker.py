@@ -189,8 +189,8 @@ class Worker:
             problem = results.project_removed(problem)
 
         async def hide(tx: Store) -> None:
-            await tx.connections.hide_without_project(extraction.connection_id, extraction.id)
             await tx.installations.record_missing_project(extraction.repository.id)
+            await tx.connections.hide_without_project(extraction.connection_id, extraction.id)
 
         await self._fail(extraction, progress, problem, hide)
 
@@ -204,7 +204,7 @@ class Worker:
     ) -> None:
         """End the extraction as failed, unless its lineage is stored.
 
-        `first` is done in the same transaction: connections are locked before extractions, always.
+        `first` is done in the same transaction: repositories are locked before connections, and those before extractions, always.
         """
         if progress.result:
             await self._end_without_columns(extraction, progress, problem)

@@ -79,6 +79,10 @@ class Connections:
         """Record the newest commit of the followed branch."""
         await self._db.execute(SQL["move_head"], UUID(connection_id), sha)
 
+    async def prepare_project(self, connection_id: str) -> None:
+        """Call this first in a transaction with `set_project`: repositories are locked before connections, always."""
+        await self._db.execute(SQL["lock_repository_of_new"], UUID(connection_id))
+
     async def set_project(self, connection_id: str, project_dir: str, project_name: str | None) -> None:
         """Record the project's directory, if none is set, and its name."""
         await self._db.execute(SQL["set_project"], UUID(connection_id), project_dir, project_name)

@@ -1,6 +1,11 @@
 -- name: lock_repository
--- Connections of a repository are created by one transaction at a time.
-SELECT id FROM repositories WHERE id = $1 FOR UPDATE;
+-- Connections of a repository are created by one transaction at a time. Not FOR UPDATE: changing a connection twice in one transaction, as
+-- storing a lineage does, locks its repository's key while it holds the connection.
+SELECT id FROM repositories WHERE id = $1 FOR NO KEY UPDATE;
+
+-- name: lock_repository_of_new
+-- The same before a connection learns its directory, which no other connection of the repository may get meanwhile.
+SELECT r.id FROM connections c JOIN repositories r ON r.id = c.repository_id WHERE c.id = $1 AND c.project_dir IS NULL FOR NO KEY UPDATE OF r;
 
 -- name: for_repository
 SELECT c.id, c.project_dir, c.branch, c.by_hand, c.project_name, c.head_sha, c.stale_since, c.signed_series, c.created_at, c.lineage_id,
