@@ -13,6 +13,7 @@ column_overview  what a check run says of that
 column_graph     the columns of a stored lineage in memory, with the edges between them
 column_merge     builds it, with what YAML files say of columns
 column_reach     follows its edges, and finds columns by name
+column_selectors  what `--select` means where columns are shown
 copy_format      rows in PostgreSQL's binary COPY format
 graph            a stored lineage in memory, and its filters
 node_selectors   dbt's way to name nodes: `+orders`, `tag:finance`

@@ -5,6 +5,9 @@ notes                   what was inferred about a project, and why
 check_run               titles, annotations and the whole check run
 summary                 the Markdown below a title
 column_lineage          the part of results and of a summary about columns
+column_listing          columns on a console, node by node
+column_tree             … one column with what it is made of
+column_words            … how they are called
 placeholders            the part of a summary about placeholders
 dbt_errors              splits and classifies dbt's output
 dbt_error_catalogue     the classes of dbt's errors, in the order in which they are tried

@@ -15,6 +15,7 @@ PHRASES = (
     ("The operator can rebuild the image with", "Rebuild the image with"),
     ("Then re-run this check.", "Then run this command again."),
     ("Re-run this check.", "Run this command again."),
+    ("Run the extraction again.", "Run this command again."),
     ("Re-run the check.", "Run this command again."),
 )
 """What check runs say, and what the command line says instead."""

@@ -57,6 +57,7 @@ async def test_extract_from_a_directory_prints_a_summary_and_writes_json(tmp_pat
     assert status == 0, progress
     assert "Parse with dbt" in progress
     lineage = json.loads(target.read_bytes())
+    assert ("Trace columns" in progress, "Columns:" in output, "columns" in lineage) == (False, False, False), "nobody asked for them"
     models = [node for node in lineage["nodes"] if node["resource_type"] == "model"]
     assert re.search(rf"model +│ {len(models)} ", output)
     assert (lineage["project_name"], lineage["adapter_type"]) == ("kingfisher", "duckdb")

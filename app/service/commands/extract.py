@@ -29,14 +29,19 @@ from app.reports import results
 from app.reports.summary import STAGE_WORDS
 from app.runner.parse_state import ParseStates
 from app.service import components, config
-from app.service.commands import Commands, extract_output
-from app.service.commands.extract_output import Extracted, Format
+from app.service.commands import Commands, extract_columns, extract_output
+from app.service.commands.extract_output import Format
+from app.service.commands.extracted import Extracted, Selected
 from app.service.config import Settings
 from app.store.lineages import KnownInput
 
 PLACE = """a directory: its files as they are now, also those that are not committed; DIRECTORY@SHA or DIRECTORY#BRANCH: a commit of it;
 or a git URL, with #BRANCH or @SHA if it is not the default branch"""
-SELECT = "only these nodes, in dbt's syntax: orders, +orders, 2+orders+1, tag:finance, path:models/marts"
+SELECT = """only these nodes, in dbt's syntax: orders, +orders, 2+orders+1, tag:finance, path:models/marts;
+with --columns also one column with what it is made of: orders.total"""
+COLUMNS = "trace columns too, and show where they come from; with --format also as json, csv or openlineage"
+WITH_COLUMNS = frozenset({"summary", "json", "csv", "openlineage"})
+"""Formats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ class ExtractOptions:
     output_format: Format = "summary"
     json_file: Path | None = None
     quiet: bool = False
+    columns: bool = False
 
 
 def add_parser(commands: Commands) -> None:
@@ -58,6 +64,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("place", metavar="PATH_OR_GIT_URL", help=PLACE)
     parser.add_argument("--project-dir", metavar="DIR", help="directory of the dbt project, if the repository has several")
     parser.add_argument("--select", metavar="NODES", nargs="+", action="extend", help=SELECT)
+    parser.add_argument("--columns", action="store_true", help=COLUMNS)
     parser.add_argument("--base", metavar="REF", help="show what changed since REF (a branch, a tag or a commit), and what that reaches")
     names = get_args(Format)
     parser.add_argument("--format", choices=names, default="summary", help="what to print to standard output; default: summary")
@@ -70,6 +77,8 @@ def _options(parsed: argparse.Namespace) -> ExtractOptions:
     to_stdout = parsed.json is not None and str(parsed.json) == "-"
     if to_stdout and parsed.format not in {"summary", "json"}:
         raise ConfigurationError("reading the options", f"--json - and --format {parsed.format} both write to standard output")
+    if parsed.columns and parsed.format not in WITH_COLUMNS:
+        raise ConfigurationError("reading the options", f"--format {parsed.format} cannot show --columns: json, csv and openlineage can")
     return ExtractOptions(
         place=parsed.place,
         project_dir=parsed.project_dir,
@@ -78,6 +87,7 @@ def _options(parsed: argparse.Namespace) -> ExtractOptions:
         output_format="json" if to_stdout else parsed.format,
         json_file=None if to_stdout else parsed.json,
         quiet=parsed.quiet,
+        columns=parsed.columns,
     )
 
 
@@ -94,7 +104,7 @@ async def extract(settings: Settings, options: ExtractOptions) -> int:
         extractor = _Extractor(settings, runner, console, errors, _project_dir(source.directory, options.project_dir))
         if source.uncommitted:
             extract_output.print_uncommitted(console, source.head_sha, source.uncommitted)
-        head = await extractor.extract(source)
+        head = await extractor.extract(source, columns=options.columns)
         base = None
         if head is not None and options.base is not None:
             base_place = replace(place, ref=await merge_base(source, options.base))
@@ -107,11 +117,11 @@ async def extract(settings: Settings, options: ExtractOptions) -> int:
     except node_selectors.SelectorError as error:
         extract_output.print_selector_error(errors, error)
         return 1
-    return 0
+    return 1 if extract_columns.print_failure(errors, head) else 0
 
 
 def _print(options: ExtractOptions, head: Extracted, base: Extracted | None) -> None:
-    selection = None if options.select is None else node_selectors.select(head.graph, options.select)
+    selection = None if options.select is None else extract_columns.select(head, options.select)
     if options.json_file is not None:
         try:
             options.json_file.write_bytes(extract_output.document(head, "json", selection))
@@ -121,12 +131,16 @@ def _print(options: ExtractOptions, head: Extracted, base: Extracted | None) -> 
         sys.stdout.buffer.write(extract_output.document(head, options.output_format, selection))
         sys.stdout.buffer.flush()
     elif not options.quiet:
-        console = Console()
-        extract_output.print_summary(console, head)
-        if selection is not None:
-            extract_output.print_nodes(console, head, selection)
-        if base is not None:
-            extract_output.print_changes(console, base, head)
+        _print_summary(Console(), head, base, selection)
+
+
+def _print_summary(console: Console, head: Extracted, base: Extracted | None, selection: Selected | None) -> None:
+    extract_output.print_summary(console, head)
+    if selection is not None and selection.nodes:
+        extract_output.print_nodes(console, head, selection.nodes)
+    if base is not None:
+        extract_output.print_changes(console, base, head)
+    extract_columns.print_columns(console, head, selection)
 
 
 @asynccontextmanager
@@ -156,9 +170,9 @@ class _Extractor:
         self._settings, self._runner, self._console, self._errors = settings, runner, console, errors
         self._project_dir = project_dir
 
-    async def extract(self, source: LocalSource) -> Extracted | None:
+    async def extract(self, source: LocalSource, *, columns: bool = False) -> Extracted | None:
         """The lineage of one commit; None if there is none: why is printed."""
-        commit = Commit("cli", source.repository, source.sha, columns=False)
+        commit = Commit("cli", source.repository, source.sha, columns=columns)
         settings = self._settings
         packages = local_packages(config.environment(), settings.work_dir, settings.github_server_url, settings.package_hosts)
         async with components.installer(settings, packages, settings.github_server_url) as installer:
@@ -178,7 +192,8 @@ class _Extractor:
                 problem = results.problem(error, console_progress.annotations, on_command_line=True)
                 extract_output.print_problem(self._errors, problem)
                 return None
-        return Extracted(source, refreshed, await asyncio.to_thread(refreshed.result, None))
+            traced = await extract_columns.receive(refreshed, tools.decoders, console_progress) if commit.columns else None
+        return Extracted(source, refreshed, await asyncio.to_thread(refreshed.result, None), traced)
 
 
 class _ConsoleProgress:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import Any, Literal
 
 import orjson
@@ -16,56 +14,25 @@ from rich.table import Table
 
 from app.core.models.extractions import Problem
 from app.core.plurals import count, plural
-from app.github.git.local import LocalSource
 from app.lineage import resource_types
+from app.lineage.column_graph import ColumnSelection
 from app.lineage.diff import Diff, NodeVersion
-from app.lineage.formats import dot, edges_csv, graphml, mermaid, openlineage
+from app.lineage.formats import columns_csv, dot, edges_csv, graphml, mermaid, openlineage
 from app.lineage.formats.heading import Heading
 from app.lineage.formats.openlineage import OpenLineageLinks
-from app.lineage.graph import Graph, GraphNode, Selection
+from app.lineage.graph import Graph, Selection
 from app.lineage.node_selectors import SelectorError, versioned_name
-from app.lineage.nodes import Lineage, Node
-from app.pipeline.refresh import NewLineage
+from app.lineage.nodes import Node
 from app.reports.command_line import for_command_line
 from app.reports.markdown import plain
+from app.service.commands import extract_columns
+from app.service.commands.extracted import Extracted, Selected
 
 Format = Literal["summary", "json", "dot", "mermaid", "graphml", "csv", "openlineage"]
 MAX_LISTED = 50
 """Lines of a list; the rest is counted."""
 MAX_NAMED = 3
 """Changed files that are named."""
-
-
-@dataclass(frozen=True)
-class Extracted:
-    """One commit with its lineage."""
-
-    source: LocalSource
-    refreshed: NewLineage
-    result: Mapping[str, Any]
-    """As `NewLineage.result`."""
-
-    @cached_property
-    def graph(self) -> Graph:
-        """The lineage as a graph."""
-        nodes = [GraphNode(node.unique_id, node.resource_type, node.name, node.package_name, node.content) for node in self.lineage.nodes]
-        return Graph(nodes, [node.upstream for node in self.lineage.nodes])
-
-    @property
-    def lineage(self) -> Lineage:
-        """The lineage, in memory."""
-        lineage = self.refreshed.lineage
-        assert isinstance(lineage, Lineage)  # noqa: S101 - `Inline` returns one
-        return lineage
-
-    @property
-    def label(self) -> str:
-        """For people: `shop at 1a2b3c4`, with what is not committed."""
-        source = self.source
-        if source.head_sha is None:
-            return source.repository.full_name
-        more = f" with {count(len(source.uncommitted), 'uncommitted file')}" if source.uncommitted else ""
-        return f"{source.repository.full_name} at {source.head_sha[:7]}{more}"
 
 
 class LogStream(io.StringIO):
@@ -82,16 +49,18 @@ class LogStream(io.StringIO):
         return len(text)
 
 
-def document(extracted: Extracted, output_format: Format, selected: Collection[int] | None) -> bytes:
-    """The lineage, or the selected nodes, in a format."""
+def document(extracted: Extracted, output_format: Format, selected: Selected | None) -> bytes:
+    """The lineage, or the selected nodes, in a format; where columns were asked for, with them (`csv`: only them)."""
     graph = extracted.graph
-    numbers = range(len(graph.nodes)) if selected is None else sorted(selected)
-    selection, heading = Selection(graph, numbers), _heading(extracted)
+    numbers = range(len(graph.nodes)) if selected is None else sorted(selected.positions)
+    selection, heading, columns = Selection(graph, numbers), _heading(extracted), extracted.column_part(selected)
     if output_format == "json":
-        return _json(extracted, selection)
+        return _json(extracted, selection, columns)
     if output_format == "openlineage":
         links = OpenLineageLinks(f"file:///{extracted.source.repository.full_name}")
-        return b"".join(openlineage.render(heading, selection, links)) + b"\n"
+        return b"".join(openlineage.render(heading, selection, links, columns)) + b"\n"
+    if output_format == "csv" and extracted.columns is not None:
+        return b"".join(columns_csv.render(columns))
     render = {"dot": dot.render, "mermaid": mermaid.render, "graphml": graphml.render, "csv": edges_csv.render}[output_format]
     return b"".join(render(heading, selection))
 
@@ -252,7 +221,7 @@ def _heading(extracted: Extracted) -> Heading:
     )
 
 
-def _json(extracted: Extracted, selection: Selection) -> bytes:
+def _json(extracted: Extracted, selection: Selection, columns: ColumnSelection | None) -> bytes:
     lineage, result, source = extracted.lineage, extracted.result, extracted.source
     heading = {
         "repository": source.repository.full_name,
@@ -267,6 +236,7 @@ def _json(extracted: Extracted, selection: Selection) -> bytes:
         **{name: result[name] for name in ("target", "evidence", "notes", "placeholders", "remarks")},
         "nodes": [orjson.Fragment(content) for content in selection.nodes()],
         "edges": [orjson.Fragment(edges) for edges in _edges(selection)],
+        **extract_columns.json_fields(extracted.columns, columns),
     }
     return orjson.dumps(heading, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
