@@ -17,7 +17,7 @@ from app.reports.command_line import PHRASES, for_command_line
 APP = Path(__file__).parents[2] / "app"
 ROOMS = ("project", "packages", "pipeline", "runner", "reports", "core/errors.py")
 ONLY_FOR_CHECK_RUNS = re.compile(
-    r"\b[Rr]e-run|[Rr]un the extraction again|push again|this check\b|[Tt]he operator\b|App's installation|on the repositories|see dbt's log",
+    r"\b[Rr]e-run|un the extraction again|push again|this check\b|[Tt]he operator\b|App's installation|on the repositories|see dbt's log",
     re.ASCII,
 )
 SERVICE_ONLY = {
