@@ -33,6 +33,17 @@ UTILS = """
     {{- column.name }} as {{ prefix ~ column.name ~ suffix }}{{ ", " if not loop.last }}
   {%- endfor -%}
 {% endmacro %}
+{% macro tables_like(pattern) %}
+  {%- call statement('tables', fetch_result=true) %}
+    select table_schema, table_name, case table_type when 'BASE TABLE' then 'table' end as table_type
+    from information_schema.tables where table_name ilike '{{ pattern }}' and table_schema = 'web'
+  {% endcall -%}
+  {%- set found = [] -%}
+  {%- for row in load_result('tables')['table'] if execute %}
+    {%- do found.append(api.Relation.create(target.database, row.table_schema, row.table_name, type=row.table_type)) -%}
+  {%- endfor -%}
+  {{ return(found) }}
+{% endmacro %}
 {% macro get_column_values(table, column) %}
   {%- if not execute %}{{ return([]) }}{% endif -%}
   {%- call statement('get_column_values', fetch_result=true) %}select distinct {{ column }} as value from {{ table }}{% endcall -%}
@@ -81,6 +92,7 @@ FEATURES = {
     "models/valued.sql": """
         select id {% for value in dbt_utils.get_column_values(ref('orders'), 'status') %}, '{{ value }}' as {{ value }}{% endfor %}
         from {{ ref('orders') }}""",
+    "models/all_visits.sql": "{% for table in dbt_utils.tables_like('VISIT%') %}select id from {{ table }}{% endfor %}",
     "models/commanded.sql": "select id {{ ', ' ~ flags.WHICH }} from (select 1 as id, 2 as compile, 3 as parse)",
     "models/direct.sql": """
         select {% for column in get_columns_in_relation(ref('orders')) %}{{ column.name }}, {% endfor %} 1 as one

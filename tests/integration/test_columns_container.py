@@ -50,6 +50,7 @@ async def test_all_that_can_be_known_is_exact_and_what_is_invented_is_named(dock
         "star_of_source": "`tools",
         "renamed_source": "`dbt_utils",
         "valued": "`dbt_utils",
+        "all_visits": "`dbt_utils",
     }
     assert reasons["pivoted"].startswith("`tools.get_column_values` reads rows from the warehouse.")
     assert reasons["star_of_source"].startswith("`tools.star` asks for the columns of `raw.orders`, of which not all are known.")
@@ -83,6 +84,8 @@ async def test_macros_are_answered_as_by_dbt_compile(docker: aiodocker.Docker, k
     found = await first(kept)
     assert found.columns("model.commanded") == ["id", "compile"]
     assert (found.columns("model.valued"), found.nodes["model.valued"]["rendered"]) == (["id"], "full")
+    assert found.sources_of("model.all_visits", "id") == {"source.web.visits.id"}
+    assert "lists tables of the warehouse" in found.nodes["model.all_visits"]["reason"]
     assert found.columns("model.direct") == ["id", "status", "one"]
 
 

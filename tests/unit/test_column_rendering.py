@@ -13,6 +13,7 @@ from tests.unit.columns.engine import engine
 from tests.unit.test_runner_placeholders import load
 
 order, notes, judgement = (load(f"freshet_{name}") for name in ("column_order", "render_notes", "column_judgement"))
+listing = load("freshet_render_listing")
 catalog, records = load("freshet_column_catalog"), load("freshet_column_records")
 
 INTERNAL = ("dbt", "dbt_duckdb")
@@ -148,3 +149,47 @@ def test_a_line_keeps_within_the_limits_of_its_reader() -> None:
 
 def test_lines_that_are_not_complete_are_not_read() -> None:
     assert list(records.lines(b"one\ntwo\nthr")) == [(0, 3), (4, 7)]
+
+
+TABLES = [listing.Listed("LAKE", "events", name, "external") for name in ("page_view", "click", "other")] + [
+    listing.Listed("lake", "main", "orders", "table")
+]
+
+
+@pytest.mark.parametrize("dialect", ["duckdb", "snowflake", "bigquery", "redshift", "tsql", "athena"])
+def test_a_list_of_tables_has_those_of_the_project_that_the_query_names(dialect: str) -> None:
+    def names(condition: str) -> list[str]:
+        sql = "select distinct table_schema, table_name as n from information_schema.tables where "
+        return [row["n"] for row in listing.rows(sql + condition, dialect, TABLES)]
+
+    assert names("table_schema like 'EVENTS' and table_name like '%' and table_name not like 'other%'") == ["page_view", "click"]
+    assert names("lower(table_schema) = 'events' and not (table_name in ('click', 'other'))") == ["page_view"]
+    assert names("table_schema <> 'events' or table_name = upper('click')") == ["click", "orders"]
+    assert names("table_name like '_rders'") == ["orders"]
+    assert names("table_schema = 'main' and row_count > 0 and table_type = 'BASE TABLE'") == ["orders"], "what is not known may be true"
+
+
+def test_a_list_of_tables_says_what_they_are_as_dbt_does() -> None:
+    sql = """
+        select table_schema as "s", case table_type when 'BASE TABLE' then 'table' end as "table_type"
+        from lake.information_schema.tables"""
+    assert listing.rows(sql, "snowflake", TABLES) == [{"s": "events", "table_type": "external"}, {"s": "main", "table_type": "table"}]
+    assert listing.rows("select table_name from sea.information_schema.tables", "snowflake", TABLES) == []
+    sql = "select table_name from `lake`.`events`.INFORMATION_SCHEMA.TABLES where table_name = 'click'"
+    assert listing.rows(sql, "bigquery", TABLES) == [{"table_name": "click"}]
+    found = listing.rows("select schema_name from `lake`.INFORMATION_SCHEMA.SCHEMATA", "bigquery", TABLES)
+    assert found == [{"schema_name": "events"}, {"schema_name": "main"}]
+    both = "select table_name from main.information_schema.tables union all select table_name from lake.information_schema.tables"
+    assert len(listing.rows(both, "snowflake", iter(TABLES))) == len(TABLES)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select * from orders",
+        "select from where information_schema.tables",
+        "select t.table_name from information_schema.tables t join orders on true",
+    ],
+)
+def test_other_queries_list_no_tables(sql: str) -> None:
+    assert listing.rows(sql, "duckdb", TABLES) is None

@@ -10,14 +10,16 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import freshet_columns
+import freshet_render_listing
 import freshet_render_macros
 import freshet_render_notes
 from dbt.adapters.base.connections import BaseConnectionManager
 from dbt.clients import jinja as dbt_jinja
 from dbt.context.providers import RuntimeDatabaseWrapper
+from freshet_column_catalog import identifier, is_ephemeral
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from freshet_column_catalog import Catalog
 
@@ -143,7 +145,19 @@ class Answers:
         notes, who = self.notes, self.notes.caller()
         looked = lambda: notes.invent("reads rows from the warehouse", who)  # noqa: E731
         names = [column.name for column in columns]
+        listed = freshet_render_listing.rows(str(sql), self.dialect, self._listed())
+        if listed is not None:
+            notes.invent("lists tables of the warehouse, of which only those of the project are known", who)
+            notes.graph = True
+            return self._response, freshet_render_tables.table(names, listed)
         return self._response, freshet_render_tables.WatchedTable(names, looked, (lambda: None) if complete else looked)
+
+    def _listed(self) -> Iterator[freshet_render_listing.Listed]:
+        """The relations of the project, but for the node itself."""
+        for unique_id, node in self._nodes.items():
+            if unique_id != self._own and not is_ephemeral(node):
+                kind = "external" if unique_id.startswith("source.") else "table"
+                yield freshet_render_listing.Listed(node.database or "", node.schema or "", identifier(node), kind)
 
     def _columns(self, adapter: Any, relation: Any = None, *_arguments: Any, **_more: Any) -> list:
         names = _names(relation)

@@ -84,6 +84,13 @@ class WatchedTable(agate.Table):
         return tuple(self._column_names)
 
 
+def table(names: list, rows: list) -> agate.Table:
+    """A table of rows by column, as dbt's are."""
+    kind = agate.Text()
+    distinct = list(dict.fromkeys(names)) or [FALLBACK]
+    return agate.Table([[row.get(name) for name in distinct] for row in rows], distinct, [kind] * len(distinct))
+
+
 def install() -> None:
     """Make dbt's `load_result` tell too."""
     for name in HELPERS:
