@@ -14,7 +14,7 @@ from tests.unit.test_runner_placeholders import load
 
 order, notes, judgement = (load(f"freshet_{name}") for name in ("column_order", "render_notes", "column_judgement"))
 listing = load("freshet_render_listing")
-catalog, records = load("freshet_column_catalog"), load("freshet_column_records")
+catalog, records, evidence = (load(f"freshet_column_{name}") for name in ("catalog", "records", "evidence"))
 
 INTERNAL = ("dbt", "dbt_duckdb")
 
@@ -193,3 +193,38 @@ def test_a_list_of_tables_says_what_they_are_as_dbt_does() -> None:
 )
 def test_other_queries_list_no_tables(sql: str) -> None:
     assert listing.rows(sql, "duckdb", TABLES) is None
+
+
+def test_a_node_s_doubts_are_decided_by_what_other_nodes_show_and_by_its_own_references_first() -> None:
+    found = engine.Analysis("exact", None, doubts={"source.p.a": ("x", "y"), "source.p.b": ("x", "y")})
+    shows = [("a", found._replace(doubts={}, shown={"source.p.a": ("z",), "source.p.b": ("y", "x")})), ("b", found._replace(doubts={}))]
+    for mixed in (shows, shows[::-1]):
+        known = evidence.Evidence(dict(mixed))
+        assert known.proof(found) == [["source.p.b", "x"], ["source.p.b", "y"]]
+        assert known.proof(found._replace(shown={"source.p.a": ("x",)})) == [["source.p.b", "y"]]
+
+
+def test_what_is_shown_of_one_table_is_shown_of_those_before_and_behind_its_star() -> None:
+    nothing = engine.Analysis("exact", None)
+    starred = nothing._replace(rest=((engine.Star("source.a", ("left_out",)),),))
+    joined = nothing._replace(rest=((engine.Star("source.a", ()), engine.Star("source.b", ())),))
+    reader = nothing._replace(shown={"model.starred": ("x", "left_out"), "model.joined": ("y",), "source.a": ("z",)})
+    known = evidence.Evidence({"model.starred": starred, "model.joined": joined, "model.reader": reader})
+    asked = dict.fromkeys(("source.a", "source.b", "model.starred", "model.joined"), ("left_out", "x", "y", "z"))
+    assert known.proof(nothing._replace(doubts=asked)) == [
+        ["model.joined", "x"],
+        ["model.joined", "y"],
+        ["model.joined", "z"],
+        ["model.starred", "left_out"],
+        ["model.starred", "x"],
+        ["model.starred", "z"],
+        ["source.a", "x"],
+        ["source.a", "z"],
+    ]
+
+
+def test_what_was_rendered_with_invented_answers_shows_nothing() -> None:
+    found = engine.Analysis("exact", None, shown={"source.p.a": ("x",)})
+    assert judgement.judged(found, judgement.Rendered("full")).shown
+    assert not judgement.judged(found, judgement.Rendered("full", ("It asks.",))).shown
+    assert not judgement.judged(found, judgement.Rendered("without_execute", failed="no")).shown

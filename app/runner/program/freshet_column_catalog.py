@@ -39,13 +39,14 @@ class Catalog:
         self._names = {}  # type: dict[Parts, list[tuple[Parts, str]]]
         self._ctes = {}  # type: dict[str, list[str]]
         self._near = frozenset()  # type: frozenset[str]
+        self._hidden = frozenset()  # type: frozenset[str]
         self._default = (_lower(database), _lower(schema))
         for node in sorted(nodes, key=lambda node: (IN_WAREHOUSE.index(_kind(node)), node.unique_id)):
             self._index(node)
 
-    def begin(self, node: Any) -> None:
-        """Prefer the tables that this node depends on, and forget which ones were named."""
-        self._near = frozenset(node.depends_on.nodes)
+    def begin(self, node: Any, hidden: frozenset = frozenset()) -> None:
+        """Prefer the tables that this node depends on, and forget which ones were named. `hidden`: tables that it does not know yet."""
+        self._near, self._hidden = frozenset(node.depends_on.nodes), hidden
         self.hits, self.misses = {}, []
 
     def add(self, table: Table) -> None:
@@ -92,7 +93,8 @@ class Catalog:
             return None
         self.hits[unique_id] = self.digest(unique_id)
         # A table of itself, or in a circle: its columns may be anything.
-        return self.tables.get(unique_id) or Table(unique_id, (), open=True, ordered=False)
+        known = None if unique_id in self._hidden else self.tables.get(unique_id)
+        return known or Table(unique_id, (), open=True, ordered=False)
 
     def _index(self, node: Any) -> None:
         if is_ephemeral(node):

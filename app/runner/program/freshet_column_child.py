@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import freshet_column_catalog
 import freshet_column_document
+import freshet_column_evidence
 import freshet_column_judgement
 import freshet_column_keys
 import freshet_column_memory
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from freshet_columns import Analysis
     from freshet_render_notes import Notes
 
-START, RENDER, AGAIN, ENGINE, CARRY, WRITE, DONE = "start", "render", "again", "engine", "carry", "write", "done"
+START, RENDER, AGAIN, ENGINE, DECIDE, CARRY, WRITE, DONE = "start", "render", "again", "engine", "decide", "carry", "write", "done"
 """What the process is doing."""
 ATTEMPTS = ((RENDER, FULL), (AGAIN, PLAIN))
 
@@ -75,6 +76,7 @@ class NodeWork:
                 self._add_table(node)
         for node in self._models:
             self._add(node)
+        self._decide_doubts()
         self._say(CARRY, "")
         self._document.carry(without=CARRY in self._task.skip.get("", {}))
         self._say(WRITE, "")
@@ -166,6 +168,37 @@ class NodeWork:
         self._say(ENGINE, node.unique_id)
         return freshet_columns.analyse(code, self._dialect, self._catalog)
 
+    def _decide_doubts(self) -> None:
+        """Look again at nodes in which other nodes show whose the columns are."""
+        found = {node.unique_id: self._document.found(node.unique_id) for node in self._models}
+        evidence = freshet_column_evidence.Evidence(found)
+        for node in self._models:
+            first = found[node.unique_id]
+            if first.doubts and self._task.stop is None:
+                self._look_again(node, first, evidence.proof(first))
+
+    def _look_again(self, node: Any, first: Analysis, proof: list) -> None:
+        record = self._document.record(node.unique_id)
+        is_skipped = DECIDE in self._task.skip.get(node.unique_id, {})
+        if is_skipped or record["compiled_code"] is None or record["cache"].get("proof", []) == proof:
+            return
+        for pairs in (proof, []):
+            found = self._decided(node, record, pairs)
+            if freshet_column_evidence.is_same_table(first, found):
+                found = found._replace(shown=first.shown, doubts=first.doubts)
+                self._document.add(node.unique_id, found, record, {**record["cache"], "proof": proof})
+                return
+
+    def _decided(self, node: Any, record: dict, proof: list) -> Analysis:
+        """A node's columns, as far as they are known by the tables that it could read at first."""
+        tables = record["cache"]["tables"].items()
+        unknown = frozenset(unique_id for unique_id, digest in tables if digest == freshet_column_catalog.NOT_YET)
+        self._catalog.begin(node, unknown)
+        self._say(DECIDE, node.unique_id)
+        found = freshet_columns.analyse(record["compiled_code"], self._dialect, self._catalog, frozenset(map(tuple, proof)))
+        how = freshet_column_judgement.Rendered(*record["cache"]["how"])
+        return _of_its_kind(node, freshet_column_judgement.judged(found, how))
+
     def _cache(self, cache: dict, notes: Notes | None) -> dict:
         """What the rendering depends on."""
         if notes is None:
@@ -181,7 +214,7 @@ class NodeWork:
         if not found.columns:
             found = found._replace(columns=_documented(node)) if found.status == UNKNOWN else found
         found = _of_its_kind(node, found)
-        cache = {**cache, "tables": self._catalog.hits, "misses": self._catalog.misses}
+        cache = {**cache, "tables": self._catalog.hits, "misses": self._catalog.misses, "proof": []}
         reason = found.reason if code is None else None
         facts = {"compiled_code": code, "compiled_reason": reason, "rendered": how.how if how is not None else None}
         return self._document.add(node.unique_id, found, facts, cache)

@@ -61,6 +61,14 @@ class NodeLines:
         """What an earlier process of this job has found."""
         return self._found.get(unique_id)
 
+    def found(self, unique_id: str) -> Analysis:
+        """What was found about a node that was added."""
+        return self._found[unique_id]
+
+    def record(self, unique_id: str) -> dict:
+        """The decoded line of a node."""
+        return records.decoded(self._lines[unique_id])
+
     def ephemerals(self, nodes: dict, node: Any) -> dict:
         """The digests of the SQL of ephemeral models that becomes part of the node's, by unique_id."""
         parents = [unique_id for unique_id in node.depends_on.nodes if unique_id in nodes and is_ephemeral(nodes[unique_id])]
@@ -72,7 +80,10 @@ class NodeLines:
         self._lines[table.unique_id] = _table_line(table)
 
     def add(self, unique_id: str, found: Analysis, facts: dict, cache: dict) -> Analysis:
-        """Add a node that was looked at."""
+        """Add a node that was looked at, perhaps again."""
+        self._reused.discard(unique_id)
+        self._carried_before.discard(unique_id)
+        cache = {key: value for key, value in cache.items() if key != "own"}
         line = records.line(unique_id, found, facts, cache)
         self._work.write(line + b"\n")
         self._work.flush()

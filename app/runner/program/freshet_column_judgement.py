@@ -46,8 +46,8 @@ def judged(found: Analysis, how: Rendered) -> Analysis:
     if how.how == PLAIN or how.reasons:
         said = (*how.reasons, NO_WAREHOUSE) if how.reasons else ()
         reason = _joined(*said, _failed(how), found.reason)
-        # A column may come from an answer that is missing.
-        return found._replace(status=APPROXIMATE, reason=reason, open=True, ordered=False)
+        # A column may come from an answer that is missing, and one that is read may not be read then.
+        return found._replace(status=APPROXIMATE, reason=reason, open=True, ordered=False, shown={})
     return found
 
 

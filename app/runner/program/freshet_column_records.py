@@ -20,6 +20,8 @@ EXACT, APPROXIMATE, UNKNOWN = "exact", "approximate", "unknown"
 MAX_DOCUMENT, MAX_LINE = 256 << 20, 32 << 20
 MAX_REASON, MAX_NAME, MAX_COLUMNS, MAX_EDGES, MAX_HARD_CODED = 500, 1000, 10_000, 200_000, 1000
 MAX_CODE = 16 << 20
+KEPT = ("ordered", "used", "demands", "rest", "shown", "doubts")
+"""Of an analysis, what only the next job reads."""
 NEW, REUSED = b'"reused":false', b'"reused":true'
 
 
@@ -41,12 +43,17 @@ def line(unique_id: str, found: Analysis, facts: dict, cache: dict) -> bytes:
         "compiled_code": facts.get("compiled_code"),
         "compiled_reason": facts.get("compiled_reason"),
         "rendered": facts.get("rendered"),
-        "cache": {**cache, "ordered": found.ordered, "used": found.used, "demands": found.demands, "rest": found.rest},
+        "cache": {**cache, **{name: getattr(found, name) for name in KEPT}},
     }
     text = encoded(record)
     if len(text) > MAX_LINE:
         reason = "What is known about the columns is too big."
-        return line(unique_id, found._replace(status=UNKNOWN, reason=reason, columns=(), open=True, edges=(), demands={}, rest=()), {}, {})
+        return line(
+            unique_id,
+            found._replace(status=UNKNOWN, reason=reason, columns=(), open=True, edges=(), demands={}, rest=(), shown={}, doubts={}),
+            {},
+            {},
+        )
     return text
 
 
@@ -62,9 +69,15 @@ def analysis(record: dict) -> Analysis:
         edges=tuple(Edge(*edge) for edge in record["edges"]),
         hard_coded=tuple(record["hard_coded"]),
         used=tuple(cache["used"]),
-        demands={unique_id: tuple(names) for unique_id, names in cache["demands"].items()},
+        demands=_tuples(cache["demands"]),
         rest=tuple(tuple(Star(unique_id, tuple(excluded), *certain) for unique_id, excluded, *certain in group) for group in cache["rest"]),
+        shown=_tuples(cache["shown"]),
+        doubts=_tuples(cache["doubts"]),
     )
+
+
+def _tuples(lists: dict) -> dict:
+    return {unique_id: tuple(names) for unique_id, names in lists.items()}
 
 
 def encoded(value: Any) -> bytes:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 LIBRARY = os.environ.get("FRESHET_LIBRARY", "/opt/freshet/lib")
 PREVIOUS = os.path.join(freshet_tree.WORK, "columns")
 WORK, DOCUMENT = PREVIOUS + ".work", PREVIOUS + ".new"
-MAX_CPU_S = {"start": 60.0, "render": 5.0, "again": 5.0, "engine": 2.0, "carry": 20.0, "write": 20.0}
+MAX_CPU_S = {"start": 60.0, "render": 5.0, "again": 5.0, "engine": 2.0, "decide": 2.0, "carry": 20.0, "write": 20.0}
 MAX_WALL_S = 20.0
 """How long one step may take, on a machine that does other things at the same time."""
 PATIENT = ("start", "carry", "write")

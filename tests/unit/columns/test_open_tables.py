@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.columns.engine import Tables, analyse, edges, engine, names, stated, table
+from tests.unit.columns.engine import TABLES, Tables, analyse, edges, engine, names, stated, table
 
 CERTAIN = {
     "select x from raw": "raw.x > x IDENTITY",
@@ -108,3 +108,37 @@ def test_a_demand_that_differs_in_case_is_the_known_column() -> None:
     analyses, _ = project(base="select Amount, * from raw", top="select AMOUNT from base")
     assert names(analyses["base"]) == ["Amount"]
     assert edges(analyses["top"]) == {"base.Amount > AMOUNT IDENTITY"}
+
+
+SHOWN = {
+    "select x from raw": {"raw": ("x",)},
+    "select r.x from raw as r join half on true": {"raw": ("x",)},
+    "select x from raw join half on true": {},
+    "with q as (select * from raw union all select * from half) select y from q": {},
+    "select x from raw, unnest(raw.items) as i": {"raw": ("items",)},
+    "select a from t where exists (select 1 from raw where b = a)": {},
+}
+
+
+@pytest.mark.parametrize("sql", SHOWN)
+def test_only_a_reference_that_can_mean_nothing_else_shows_that_a_table_has_a_column(sql: str) -> None:
+    assert analyse(sql).shown == SHOWN[sql]
+
+
+def decided(sql: str, *proof: tuple[str, str], dialect: str = "duckdb") -> tuple[str, set[str]]:
+    analysis = engine.analyse(sql, dialect, TABLES, frozenset(proof))
+    return analysis.status, edges(analysis)
+
+
+def test_what_another_query_shows_decides_whose_a_column_is() -> None:
+    sql = "select x from raw join half on true"
+    assert decided(sql, ("half", "x")) == ("exact", {"half.x > x IDENTITY"})
+    assert decided(sql, ("half", "y"))[0] == decided(sql, ("half", "x"), ("raw", "x"))[0] == "approximate"
+    behind_star = "with q as (select * from raw join half on true) select x from q"
+    assert decided(behind_star, ("half", "x")) == ("exact", {"half.x > x IDENTITY"})
+
+
+def test_in_clickhouse_a_column_of_the_right_table_may_be_one_of_the_left_one() -> None:
+    sql = "select x from raw join half on true"
+    assert decided(sql, ("half", "x"), dialect="clickhouse")[0] == "approximate"
+    assert decided(sql, ("raw", "x"), ("half", "x"), dialect="clickhouse") == ("exact", {"raw.x > x IDENTITY"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import sqlglot
@@ -15,22 +16,28 @@ from freshet_columns.model import APPROXIMATE, EXACT, UNKNOWN, Analysis, Catalog
 from freshet_columns.output_names import UNNAMED
 from freshet_columns.queries import Query, evaluate
 from freshet_columns.relations import Relation
-from freshet_columns.run import OUTSIDE, Run, either
+from freshet_columns.run import OUTSIDE, Proof, Run, either
 from freshet_columns.scopes import Environment
 from freshet_columns.values import JOIN, NAMES, Value
 
 MAX_REASON = 500
-VERSION = "2"
+VERSION = "3"
 """Part of the cache keys: raise it with every change of the results."""
 
 
-def analyse(sql: str, dialect: str, catalog: Catalog) -> Analysis:
-    """The columns of a query and what they depend on; `unknown` with a reason where no parser understands it."""
+NO_PROOF: Proof = frozenset()
+
+
+def analyse(sql: str, dialect: str, catalog: Catalog, proof: Proof = NO_PROOF) -> Analysis:
+    """The columns of a query and what they depend on; `unknown` with a reason where no parser understands it.
+
+    `proof`: (unique_id, column key) pairs that other queries have shown (`Analysis.shown`), to decide this one's doubts.
+    """
     dialect = DIALECTS.get(dialect, dialect)
     if Dialect.get(dialect) is None:
         return _unknown(f"Freshet does not know the SQL of the adapter `{dialect}`")
     try:
-        return _analysed(sql, dialect, catalog)
+        return _analysed(sql, dialect, catalog, proof)
     except SqlglotError as error:
         return _unknown("the SQL could not be parsed: " + _parse_error(error))
     except RecursionError:
@@ -58,26 +65,27 @@ def _parse_error(error: BaseException) -> str:
     return (description.splitlines() or [type(error).__name__])[0] + where
 
 
-def _analysed(sql: str, dialect: str, catalog: Catalog) -> Analysis:
+def _analysed(sql: str, dialect: str, catalog: Catalog, proof: Proof) -> Analysis:
     statements = [
         tree for tree in sqlglot.parse(sql.lstrip("\ufeff"), dialect=dialect) if tree is not None and not isinstance(tree, exp.Semicolon)
     ]
     trees = [tree for tree in statements if isinstance(tree, (exp.Query, exp.Pivot, exp.Table, exp.DDL, exp.Values))]
     if not trees:
         return _unknown("the SQL has no query" if statements else "the SQL is empty")
-    run, relation = _walked(trees[-1], dialect, catalog)
+    run, relation = _walked(trees[-1], Run(facts(dialect), catalog, proof))
     if len(statements) > 1:
         run.note(f"the SQL has {len(statements)} statements: only the last query is read")
     return _result(run, relation)
 
 
-def _walked(tree: Any, dialect: str, catalog: Catalog) -> tuple[Run, Relation]:
+def _walked(tree: Any, run: Run) -> tuple[Run, Relation]:
     """One pass, and a second one if the first found whose columns the ambiguous ones are."""
-    run = Run(facts(dialect), catalog)
     relation = evaluate(Query(tree, Environment(run, {}, {}), None))
     if run.doubts & run.proved:
-        run = Run(facts(dialect), catalog, frozenset(run.proved))
+        doubts = run.doubts
+        run = Run(run.facts, run.catalog, run.proof | run.proved)
         relation = evaluate(Query(tree, Environment(run, {}, {}), None))
+        run.doubts |= doubts
     return run, relation
 
 
@@ -109,7 +117,17 @@ def _result(run: Run, relation: Relation) -> Analysis:
         tuple(run.used),
         {table: tuple(names.values()) for table, names in run.asked.items() if not table.startswith(OUTSIDE)},
         _rest(relation),
+        _by_table(run.proved),
+        _by_table(run.doubts),
     )
+
+
+def _by_table(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+    """The keys of columns by table, in an order that depends on nothing else."""
+    found: dict[str, list[str]] = {}
+    for table, key in sorted(pairs):
+        found.setdefault(table, []).append(key)
+    return {table: tuple(keys) for table, keys in found.items()}
 
 
 def _rest(relation: Relation) -> tuple[tuple[Star, ...], ...]:

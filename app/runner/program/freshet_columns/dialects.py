@@ -28,18 +28,25 @@ NONE, AFTER, BEFORE = "none", "after", "before"
 
 
 class Facts(NamedTuple):
-    """`lateral`: how projections see earlier aliases; `where`: how WHERE does."""
+    """How clauses see aliases: `lateral` is for later projections, `where` for WHERE, `group` for GROUP BY, `having` also for QUALIFY.
+
+    `prefers_left`: of two tables with a column, a join takes the left one's, where other warehouses refuse the query.
+    """
 
     dialect: str
     folding: Folding
     lateral: str
     where: str
+    group: str
+    having: str
     implicit_lateral: bool
     implicit_recursion: bool
+    prefers_left: bool
 
 
 _LATERAL = dict.fromkeys(("databricks", "duckdb", "redshift", "snowflake", "spark"), AFTER)
 _WHERE = dict.fromkeys(("duckdb", "snowflake"), AFTER)
+_GROUP = {**dict.fromkeys(("bigquery", "clickhouse"), BEFORE), **dict.fromkeys(("trino", "athena", "tsql", "fabric"), NONE)}
 
 
 @lru_cache(maxsize=32)
@@ -51,6 +58,9 @@ def facts(dialect: str) -> Facts:
         Folding(dialect),
         BEFORE if clickhouse else _LATERAL.get(dialect, NONE),
         BEFORE if clickhouse else _WHERE.get(dialect, NONE),
+        _GROUP.get(dialect, AFTER),
+        BEFORE if _GROUP.get(dialect) == BEFORE else AFTER,
         implicit_lateral=dialect == "duckdb",
         implicit_recursion=dialect in ("tsql", "fabric", "snowflake"),
+        prefers_left=clickhouse,
     )

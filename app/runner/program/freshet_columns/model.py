@@ -64,7 +64,8 @@ class Analysis(NamedTuple):
     branch of a union; within a group, one of the stars provides the column.
     `ordered`: the columns are in the order of the SQL. `hard_coded`: tables that dbt's graph does not have.
     `used`: unique_ids of the tables that the SQL reads. `demands`: the columns that it reads of open tables beyond the known
-    ones, by unique_id.
+    ones, by unique_id. `shown`: keys of columns that open tables certainly have by what the SQL alone says; `doubts`: keys of those
+    that several open tables may have. Both by unique_id.
     """
 
     status: str
@@ -77,3 +78,5 @@ class Analysis(NamedTuple):
     used: tuple[str, ...] = ()
     demands: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - nobody changes an analysis
     rest: tuple[tuple[Star, ...], ...] = ()
+    shown: dict[str, tuple[str, ...]] = {}  # noqa: RUF012
+    doubts: dict[str, tuple[str, ...]] = {}  # noqa: RUF012

@@ -16,7 +16,7 @@ Proof = frozenset[tuple[str, str]]
 
 
 class Run:
-    """One pass over one query; `proof` holds (table, column key) pairs that an earlier pass found by unambiguous references."""
+    """One pass over one query; `proof` holds (table, column key) pairs that unambiguous references elsewhere have shown."""
 
     def __init__(self, facts: Facts, catalog: Catalog, proof: Proof = frozenset()) -> None:
         self.facts = facts
@@ -75,26 +75,30 @@ class Run:
             self.leaves.append((table, name))
         return number
 
-    def ask(self, relation: Relation, key: str, name: str) -> Value | None:
-        """The value of a column that only open tables may have; None when none of them may."""
+    def ask(self, relation: Relation, key: str, name: str, *, alone: bool = True) -> Value | None:
+        """The value of a column that only open tables may have; None when none of them may.
+
+        `alone`: nothing else may have it, so that the reference shows that the table does.
+        """
         result: Value = {}
         found = False
         for group in relation.rest:
             tables = [table for table, excluded in group.tables if key not in excluded]
             found = found or bool(tables)
-            value = self._one_of(tables, key, name)
+            value = self._one_of(tables, key, name, shows=alone and group.certain)
             merge(result, value if group.certain else doubtful(value))
         return result if found else None
 
-    def _one_of(self, tables: list[str], key: str, name: str) -> Value:
-        proved = [table for table in tables if (table, key) in self.proof]
-        tables = proved if len(proved) == 1 else tables
+    def _one_of(self, tables: list[str], key: str, name: str, *, shows: bool) -> Value:
+        proved = self._decided([(table, key) in self.proof for table in tables])
+        tables = tables if proved is None else [tables[proved]]
         if len(tables) > 1:
             return self._doubt(tables, key, name)
-        return self._demand(tables[0], key, name) if tables else {}
+        return self._demand(tables[0], key, name, shows=shows) if tables else {}
 
-    def _demand(self, table: str, key: str, name: str) -> Value:
-        self.proved.add((table, key))
+    def _demand(self, table: str, key: str, name: str, *, shows: bool) -> Value:
+        if shows:
+            self.proved.add((table, key))
         self.asked.setdefault(table, {}).setdefault(key, name)
         return {IDENTITY * 2: 1 << self._leaf(table, key, name)}
 
@@ -110,13 +114,19 @@ class Run:
             leaves |= 1 << self._leaf(table, key, name)
         return doubtful({IDENTITY * 2: leaves})
 
-    def ask_any(self, relations: list[Relation], key: str, name: str) -> Value:
+    def ask_any(self, relations: list[Relation], key: str, name: str, *, alone: bool) -> Value:
         """The value of a column that one of several open relations has."""
-        proved = [relation for relation in relations if self._is_proved(relation, key)]
-        if len(proved) == 1:
-            return self.ask(proved[0], key, name) or {}
+        proved = self._decided([self._is_proved(relation, key) for relation in relations])
+        if proved is not None:
+            return self.ask(relations[proved], key, name, alone=alone) or {}
         tables = having(relations, key)
-        return self._doubt(tables, key, name) if len(tables) > 1 else self._demand(tables[0], key, name)
+        return self._doubt(tables, key, name) if len(tables) > 1 else self._demand(tables[0], key, name, shows=alone)
+
+    def _decided(self, proved: list[bool]) -> int | None:
+        """Which of several candidates, from left to right, has the column, if some certainly have one of this name."""
+        if self.facts.prefers_left:
+            return 0 if proved[:1] == [True] else None
+        return proved.index(True) if proved.count(True) == 1 else None
 
     def is_proved(self, relations: list[Relation], key: str) -> bool:
         """Tell whether an earlier pass found that one of these relations has the column."""

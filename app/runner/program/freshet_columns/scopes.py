@@ -140,7 +140,7 @@ class Scope:
         if key in self.parameters:
             return Field(name, key, EMPTY)
         alias = self.aliases.get(key) if self.alias_mode != NONE else None
-        if alias is not None and self.alias_mode == BEFORE:
+        if alias is not None and (self.alias_mode == BEFORE or self._is_ambiguous(key)):
             return alias
         field = self.merged.get(key) or self.elements.get(key) or self._known(key, name)
         if field is not None:
@@ -149,10 +149,15 @@ class Scope:
             return alias
         return self._unknown(key, name) if name.lower() not in PSEUDO else None
 
+    def _is_ambiguous(self, key: str) -> bool:
+        """Tell whether the warehouse would refuse a column with this name, so that an alias is meant."""
+        return key not in self.merged and key not in self.elements and len({id(field.value) for field in self._all(key)}) > 1
+
+    def _all(self, key: str) -> list[Field]:
+        return [field for source in self.sources for field in source.relation.find(key)]
+
     def _known(self, key: str, name: str) -> Field | None:
-        found: list[Field] = []
-        for source in self.sources:
-            found += source.relation.find(key)
+        found = self._all(key)
         if len(found) <= 1:
             return found[0] if found else None
         return self._one_of(found, name)
@@ -179,9 +184,10 @@ class Scope:
         return Field(name, key, union(wild)) if wild else None
 
     def _asked(self, candidates: list[Relation], key: str, name: str) -> Value:
+        alone = all(source.relation.wild is None for source in self.sources)
         if len(candidates) > 1:
-            return self.run.ask_any(candidates, key, name)
-        return self.run.ask(candidates[0], key, name) or EMPTY
+            return self.run.ask_any(candidates, key, name, alone=alone)
+        return self.run.ask(candidates[0], key, name, alone=alone) or EMPTY
 
     def _perhaps_around(self, candidates: list[Relation], key: str, name: str) -> Value | None:
         """In a condition of a subquery, a column that its own tables only may have is perhaps one of the tables around it."""
