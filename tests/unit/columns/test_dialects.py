@@ -117,3 +117,51 @@ def test_a_query_tells_its_own_names_without_any_tables() -> None:
     sql = "select a, t.b, c + 1 as d, count(*), x.y.z, * from nowhere"
     assert engine.output_names(sql, "bigquery") == ["a", "b", "d", "f3_", "z"]
     assert engine.output_names("select from where", "bigquery") == []
+
+
+BY_ALIAS, BY_COLUMN = "t.b > * GROUP_BY", "t.a > * GROUP_BY"
+GROUPED = {
+    "bigquery": BY_ALIAS,
+    "clickhouse": BY_ALIAS,
+    "snowflake": BY_COLUMN,
+    "duckdb": BY_COLUMN,
+    "postgres": BY_COLUMN,
+    "redshift": BY_COLUMN,
+    "spark": BY_COLUMN,
+    "databricks": BY_COLUMN,
+    "trino": BY_COLUMN,
+    "athena": BY_COLUMN,
+    "sqlserver": BY_COLUMN,
+    "fabric": BY_COLUMN,
+}
+
+
+@pytest.mark.parametrize("dialect", GROUPED)
+def test_group_by_means_the_column_or_the_alias_of_the_same_name_as_in_the_warehouse(dialect: str) -> None:
+    found = edges(analyse("select max(b) as a, c from t group by a, c", dialect))
+    assert found & {BY_ALIAS, BY_COLUMN} == {GROUPED[dialect]}
+
+
+@pytest.mark.parametrize(("dialect", "column"), [("bigquery", "b"), ("duckdb", "a"), ("snowflake", "a")])
+def test_qualify_means_the_column_or_the_alias_of_the_same_name_as_in_the_warehouse(dialect: str, column: str) -> None:
+    found = edges(analyse("select b as a from t qualify a = max(a) over ()", dialect))
+    assert {edge for edge in found if "FILTER" in edge} == {f"t.{column} > * FILTER"}
+
+
+def test_distinct_on_means_the_alias() -> None:
+    assert "t.b > * GROUP_BY" in edges(analyse("select distinct on (a) b as a, a as z from t order by a", "postgres"))
+
+
+AMBIGUOUS = [
+    "select t.id, x from t join u on t.id = u.id group by id, x",
+    "select t.id, x from t join u on t.id = u.id group by id, x having id > 1",
+    "select t.id, x from t join u on t.id = u.id qualify x = max(x) over (partition by id)",
+]
+
+
+@pytest.mark.parametrize("sql", AMBIGUOUS)
+@pytest.mark.parametrize("dialect", ["bigquery", "snowflake"])
+def test_a_name_that_several_tables_have_is_that_of_the_projection(sql: str, dialect: str) -> None:
+    analysis = analyse(sql, dialect)
+    assert analysis.status == "exact"
+    assert not any(edge.startswith("u.id") and "JOIN" not in edge for edge in edges(analysis))

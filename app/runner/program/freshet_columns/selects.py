@@ -8,7 +8,7 @@ from typing import Any
 from sqlglot import exp
 
 from freshet_columns.ctes import named_expressions, with_ctes
-from freshet_columns.dialects import AFTER, BEFORE
+from freshet_columns.dialects import BEFORE
 from freshet_columns.joins import join
 from freshet_columns.matches import connected_rows, matched_rows
 from freshet_columns.orders import by_ordinal, limited, sorted_rows
@@ -95,19 +95,18 @@ def _sources(node: Any, scope: Scope) -> Work:
 def _rows(node: Any, scope: Scope, relation: Relation, projection: Projection) -> Work:
     """What the set of rows depends on: the sources' own rows, joins, conditions, groups, and limits with an order."""
     rows = union([item.relation.rows for item in scope.sources] + scope.rows)
-    for clause, kind, aliases in _CLAUSES:
+    facts = scope.run.facts
+    for clause, mode in (("prewhere", facts.where), ("where", facts.where), ("having", facts.having), ("qualify", facts.having)):
         condition = node.args.get(clause)
         if condition is not None:
-            scope.alias_mode = scope.run.facts.where if aliases is None else aliases
-            merge(rows, (yield from condition_rows(condition.this, scope, kind)))
-    scope.alias_mode = BEFORE if scope.run.facts.lateral == BEFORE else AFTER
+            scope.alias_mode = mode
+            merge(rows, (yield from condition_rows(condition.this, scope, FILTER)))
+    scope.alias_mode = facts.group
     merge(rows, (yield from _groups(node, scope, relation, projection)))
+    scope.alias_mode = BEFORE
     merge(rows, (yield from _distinct(node, scope, relation)))
     merge(rows, (yield from sorted_rows(node, scope, relation)))
     return rows
-
-
-_CLAUSES = (("prewhere", FILTER, None), ("where", FILTER, None), ("having", FILTER, AFTER), ("qualify", FILTER, AFTER))
 
 
 def _groups(node: Any, scope: Scope, relation: Relation, projection: Projection) -> Work:
