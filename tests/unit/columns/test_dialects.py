@@ -165,3 +165,45 @@ def test_a_name_that_several_tables_have_is_that_of_the_projection(sql: str, dia
     analysis = analyse(sql, dialect)
     assert analysis.status == "exact"
     assert not any(edge.startswith("u.id") and "JOIN" not in edge for edge in edges(analysis))
+
+
+WITH_UNITS = [
+    ("duckdb", "dateadd(month, 1, a)"),
+    ("duckdb", "date_diff(month, 1, a)"),
+    ("duckdb", "date_trunc(a, week(monday))"),
+    ("duckdb", "timestampdiff(month, a, a)"),
+    ("snowflake", "trunc(a, month)"),
+    ("snowflake", "date_trunc(a, month)"),
+    ("snowflake", "dateadd(month, 1, a)"),
+    ("bigquery", "date_diff(a, current_date, isoweek)"),
+    ("bigquery", "date_trunc(a, week(monday))"),
+    ("bigquery", "extract(week(monday) from a)"),
+    ("bigquery", "dateadd(day, 1, a)"),
+    ("bigquery", "date_trunc(month, a)"),
+    ("postgres", "datediff(day, a, a)"),
+    ("postgres", "trunc(a, month)"),
+    ("redshift", "datediff(day, a, getdate())"),
+    ("databricks", "datediff(hour, a, now())"),
+    ("trino", "date_diff(a, now(), day)"),
+    ("sqlserver", "datediff(d, a, getdate())"),
+    ("sqlserver", "date_bucket(week, 1, a)"),
+    ("sqlserver", "datepart(weekday, a)"),
+    ("clickhouse", "date_trunc(week, a)"),
+    ("clickhouse", "age(hour, a, now())"),
+]
+
+
+@pytest.mark.parametrize(("dialect", "call"), WITH_UNITS)
+def test_a_unit_of_time_is_no_column(dialect: str, call: str) -> None:
+    analysis = analyse(f"select {call} as o from t join raw on true", dialect)  # noqa: S608
+    assert (edges(analysis), analysis.status) == ({"t.a > o TRANSFORMATION"}, "exact")
+
+
+def test_an_argument_that_is_lost_by_the_order_of_another_dialect_is_said() -> None:
+    assert "order of another SQL dialect" in analyse("select datediff(day, a, coalesce(b, c)) as o from t", "postgres").reason
+
+
+@pytest.mark.parametrize("call", ["date_trunc('month', day)", "dateadd(day, month, day)", "datediff(day, 1, day)", "date_part('dow', day)"])
+def test_a_column_that_is_called_like_a_unit_of_time_is_one_where_no_unit_can_be(call: str) -> None:
+    found = edges(analyse(f"select {call} as o from raw", "snowflake"))  # noqa: S608
+    assert "raw.day > o TRANSFORMATION" in found

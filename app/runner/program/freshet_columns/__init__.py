@@ -2,9 +2,9 @@
 
 `analysis` parses and sums up; `queries` evaluates queries of all kinds without recursion, each kind in its own module: `selects`
 (with `joins`, `tables`, `stars`, `pivots`), `set_operations`, `ctes`; `scopes` finds what a name means, `expressions` what an
-expression depends on; `values` and `relations` hold the results, `run` the state of one analysis; `names` and `dialects` say what
-differs between warehouses, `data_types` and `output_names` what the SQL says about types and names; `demand` carries columns that
-models ask of open tables up to the sources; `model` has the types of all this.
+expression depends on (with `structs`, `date_units`); `values` and `relations` hold the results, `run` the state of one analysis;
+`names` and `dialects` say what differs between warehouses, `data_types` and `output_names` what the SQL says about types and names;
+`demand` carries columns that models ask of open tables up to the sources; `model` has the types of all this.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import SqlglotError, TokenError
 
-from freshet_columns import ctes, joins, pivots, selects, set_operations, structs, tables  # noqa: F401 - they register themselves
+from freshet_columns import ctes, date_units, joins, pivots, selects, set_operations, structs, tables  # noqa: F401 - they register themselves
 from freshet_columns.dialects import DIALECTS, facts
 from freshet_columns.model import APPROXIMATE, EXACT, UNKNOWN, Analysis, Catalog, Column, Edge, Star
 from freshet_columns.output_names import UNNAMED
