@@ -119,6 +119,23 @@ def test_a_query_tells_its_own_names_without_any_tables() -> None:
     assert engine.output_names("select from where", "bigquery") == []
 
 
+NAMED = {
+    "with a + 1 as k select k from t": "t.a > k TRANSFORMATION",
+    "with a + 1 as k, q as (select k as x from t) select x from q": "t.a > x TRANSFORMATION",
+    "with a + 1 as k, k + b as l, q as (select l as x, b from t) select x from q": "t.a > x TRANSFORMATION; t.b > x TRANSFORMATION",
+    "with q as (with a + 1 as k select k, b from t) select k from q": "t.a > k TRANSFORMATION",
+    "with q as (select a, b from t), b + 1 as k select k, a from q": "t.a > a IDENTITY; t.b > k TRANSFORMATION",
+    "select o from (with (select max(a) from t) as m select m - x as o from u)": "t.a > o AGGREGATION; u.x > o TRANSFORMATION",
+    "select x from u where id in (with a + 1 as k select k from t)": "u.x > x IDENTITY; u.id > * FILTER; t.a > * FILTER",
+}
+
+
+@pytest.mark.parametrize("sql", NAMED)
+def test_named_expressions_of_clickhouse_mean_the_columns_of_the_query_that_uses_them(sql: str) -> None:
+    analysis = analyse(sql, "clickhouse")
+    assert (edges(analysis), analysis.status) == (stated(NAMED[sql]), "exact")
+
+
 BY_ALIAS, BY_COLUMN = "t.b > * GROUP_BY", "t.a > * GROUP_BY"
 GROUPED = {
     "bigquery": BY_ALIAS,

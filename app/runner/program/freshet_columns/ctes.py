@@ -31,9 +31,22 @@ def with_ctes(node: Any, environment: Environment, outer: Scope | None) -> Work:
 
 
 def named_expressions(node: Any) -> list:
-    """ClickHouse's `WITH expression AS name`."""
+    """ClickHouse's `WITH expression AS name`, those that the query itself uses: other ones may be meant for its CTEs."""
     clause = node.args.get("with_")
-    return [cte for cte in clause.expressions if cte.args.get("scalar")] if clause is not None else []
+    named = [cte for cte in clause.expressions if cte.args.get("scalar")] if clause is not None else []
+    names = _names([value for name, value in node.args.items() if name != "with_"]) if named else set()
+    used = []
+    for cte in reversed(named):
+        if cte.alias in names:
+            used.append(cte)
+            names |= _names([cte.this])
+    return used[::-1]
+
+
+def _names(nodes: list) -> set:
+    """The names at the start of references."""
+    flat = [item for node in nodes for item in (node if isinstance(node, list) else [node]) if isinstance(item, exp.Expr)]
+    return {column.parts[0].name for item in flat for column in item.find_all(exp.Column)}
 
 
 def _define(cte: Any, recursive: bool, environment: Environment, outer: Scope | None) -> Work:  # noqa: FBT001
