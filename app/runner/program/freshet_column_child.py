@@ -149,24 +149,25 @@ class NodeWork:
             return None, notes, str(error)
 
     def _with_code(self, node: Any, code: str, how: str, notes: Notes, failed: str | None, cache: dict) -> Analysis:
-        found = self._analysed(node, code)
+        found = self._analysed(node, code, strict=True)
         if found.status == UNKNOWN and how == FULL and notes.reasons and AGAIN not in self._task.skip.get(node.unique_id, {}):
             # Made of an answer that is missing, it may be no SQL: without `execute` macros take their other branch.
             other, more, _ = self._attempt(node, AGAIN, PLAIN)
             if other is not None:
-                again = self._analysed(node, other)
+                again = self._analysed(node, other, strict=True)
                 if again.status != UNKNOWN:
                     code, how, found, notes = other, PLAIN, again, notes.including(more)
+        found = self._analysed(node, code) if found.status == UNKNOWN else found
         rendered = freshet_column_judgement.rendered(how, notes, failed)
         return self._finish(node, found, code, rendered, self._cache(cache, notes))
 
-    def _analysed(self, node: Any, code: str) -> Analysis:
+    def _analysed(self, node: Any, code: str, *, strict: bool = False) -> Analysis:
         skipped = self._task.skip.get(node.unique_id, {})
         self._catalog.begin(node)
         if ENGINE in skipped:
             return freshet_column_judgement.unknown(skipped[ENGINE], _documented(node))
         self._say(ENGINE, node.unique_id)
-        return freshet_columns.analyse(code, self._dialect, self._catalog)
+        return freshet_columns.analyse(code, self._dialect, self._catalog, strict=strict)
 
     def _decide_doubts(self) -> None:
         """Look again at nodes in which other nodes show whose the columns are."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.columns.engine import Tables, analyse, engine, names, table
+from tests.unit.columns.engine import TABLES, Tables, analyse, edges, engine, names, stated, table
 
 UNKNOWN = {
     "": "The SQL is empty",
@@ -28,6 +28,42 @@ def test_sql_that_cannot_be_read_is_unknown_with_a_reason(sql: str) -> None:
     analysis = analyse(sql)
     assert (analysis.status, analysis.columns, analysis.edges) == ("unknown", (), ())
     assert analysis.reason.startswith(UNKNOWN[sql])
+
+
+OTHER = "select cast(json_query(replace(s, '''', '\"'), 'lax $.a' omit quotes) as decimal(38, 4)) as d, a from t"
+HOLES = {
+    "select a, , as n, max(b) as c from t group by a": "t.a > a IDENTITY?; t.b > c AGGREGATION?; t.a > * GROUP_BY?",
+    "select a, as n, b from t": "t.a > a IDENTITY?; t.b > b IDENTITY?",
+    "select a, case else 'unknown' end as f from t": "t.a > a IDENTITY?",
+    "with x as (), y as (select b from t) select y.b from y": "t.b > b IDENTITY?",
+    "select a from t where": "t.a > a IDENTITY?",
+}
+
+
+def test_sql_of_another_dialect_is_read_as_such_and_uncertain() -> None:
+    analysis = analyse(OTHER, "duckdb")
+    assert (analysis.status, analysis.open) == ("approximate", False)
+    assert edges(analysis) == {"t.s > d TRANSFORMATION?", "t.a > a IDENTITY?"}
+    assert analysis.reason.startswith("The SQL could not be parsed: Expecting ) (line 1, column ")
+    assert analysis.reason.endswith("; it was read as trino")
+
+
+@pytest.mark.parametrize("sql", HOLES)
+@pytest.mark.parametrize("dialect", ["snowflake", "bigquery"])
+def test_sql_with_holes_is_read_around_them_and_uncertain(sql: str, dialect: str) -> None:
+    analysis = analyse(sql, dialect)
+    assert (analysis.status, analysis.open, edges(analysis)) == ("approximate", True, stated(HOLES[sql]))
+    assert "this part is left out" in analysis.reason
+
+
+@pytest.mark.parametrize("sql", [OTHER, *HOLES])
+def test_strictly_read_sql_that_is_none_is_unknown(sql: str) -> None:
+    assert engine.analyse(sql, "duckdb", TABLES, strict=True).status == "unknown"
+
+
+@pytest.mark.parametrize("sql", ["select a b c d from t", "select a from t where a = 1) and b in (select 1", "a b c"])
+def test_sql_of_which_the_rest_would_be_lost_stays_unknown(sql: str) -> None:
+    assert analyse(sql, "snowflake").status == "unknown"
 
 
 def test_an_adapter_without_a_dialect_is_said() -> None:

@@ -1,10 +1,10 @@
 """Column lineage of SQL: which columns a query makes, what each depends on, and how sure that is. Needs sqlglot only.
 
-`analysis` parses and sums up; `queries` evaluates queries of all kinds without recursion, each kind in its own module: `selects`
-(with `joins`, `tables`, `stars`, `pivots`), `set_operations`, `ctes`; `scopes` finds what a name means, `expressions` what an
-expression depends on (with `structs`, `date_units`); `values` and `relations` hold the results, `run` the state of one analysis;
-`names` and `dialects` say what differs between warehouses, `data_types` and `output_names` what the SQL says about types and names;
-`demand` carries columns that models ask of open tables up to the sources; `model` has the types of all this.
+`parsing` reads the text, `analysis` sums up; `queries` evaluates queries of all kinds without recursion, each kind in its own
+module: `selects` (with `joins`, `tables`, `stars`, `pivots`), `set_operations`, `ctes`; `scopes` finds what a name means,
+`expressions` what an expression depends on (with `structs`, `date_units`); `values` and `relations` hold the results, `run` the state
+of one analysis; `names` and `dialects` say what differs between warehouses, `data_types` and `output_names` what the SQL says about
+types and names; `demand` carries columns that models ask of open tables up to the sources; `model` has the types of all this.
 """
 
 from __future__ import annotations

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-import sqlglot
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
-from sqlglot.errors import SqlglotError, TokenError
+from sqlglot.errors import SqlglotError
 
 from freshet_columns import ctes, date_units, joins, pivots, selects, set_operations, structs, tables  # noqa: F401 - they register themselves
 from freshet_columns.dialects import DIALECTS, facts
 from freshet_columns.model import APPROXIMATE, EXACT, UNKNOWN, Analysis, Catalog, Column, Edge, Star
 from freshet_columns.output_names import UNNAMED
+from freshet_columns.parsing import Parsed, described, parsed
 from freshet_columns.queries import Query, evaluate
 from freshet_columns.relations import Relation
 from freshet_columns.run import OUTSIDE, Proof, Run, either
@@ -28,18 +28,19 @@ VERSION = "3"
 NO_PROOF: Proof = frozenset()
 
 
-def analyse(sql: str, dialect: str, catalog: Catalog, proof: Proof = NO_PROOF) -> Analysis:
+def analyse(sql: str, dialect: str, catalog: Catalog, proof: Proof = NO_PROOF, *, strict: bool = False) -> Analysis:
     """The columns of a query and what they depend on; `unknown` with a reason where no parser understands it.
 
-    `proof`: (unique_id, column key) pairs that other queries have shown (`Analysis.shown`), to decide this one's doubts.
+    `proof`: (unique_id, column key) pairs that other queries have shown (`Analysis.shown`), to decide this one's doubts. `strict`: SQL
+    that the dialect does not have is `unknown`; otherwise, if there is any way to read it, `approximate`.
     """
     dialect = DIALECTS.get(dialect, dialect)
     if Dialect.get(dialect) is None:
         return _unknown(f"Freshet does not know the SQL of the adapter `{dialect}`")
     try:
-        return _analysed(sql, dialect, catalog, proof)
+        return _analysed(parsed(sql, dialect, strict=strict), dialect, catalog, proof)
     except SqlglotError as error:
-        return _unknown("the SQL could not be parsed: " + _parse_error(error))
+        return _unknown("the SQL could not be parsed: " + described(error))
     except RecursionError:
         return _unknown("the SQL is nested too deeply")
     except MemoryError:
@@ -52,30 +53,24 @@ def _unknown(reason: str) -> Analysis:
     return Analysis(UNKNOWN, _sentence(reason))
 
 
-def _parse_error(error: BaseException) -> str:
-    """What a parser says, without the names of its own classes."""
-    if isinstance(error, TokenError):
-        near = " ".join(str(error).partition("'")[2].split())[:30]
-        return f"a quotation mark or a comment is not closed, or a character is not known, near `{near}`"
-    found = (getattr(error, "errors", None) or [{}])[0]
-    description = str(found.get("description") or error).partition("<")[0].split(" for class")[0].rstrip(" .").removesuffix(" but got")
-    if description.startswith("Required keyword") or not description:
-        description = "an expression is not complete"
-    where = f" (line {found['line']}, column {found['col']})" if found.get("line") else ""
-    return (description.splitlines() or [type(error).__name__])[0] + where
-
-
-def _analysed(sql: str, dialect: str, catalog: Catalog, proof: Proof) -> Analysis:
-    statements = [
-        tree for tree in sqlglot.parse(sql.lstrip("\ufeff"), dialect=dialect) if tree is not None and not isinstance(tree, exp.Semicolon)
-    ]
-    trees = [tree for tree in statements if isinstance(tree, (exp.Query, exp.Pivot, exp.Table, exp.DDL, exp.Values))]
+def _analysed(parts: Parsed, dialect: str, catalog: Catalog, proof: Proof) -> Analysis:
+    trees = [tree for tree in parts.statements if isinstance(tree, (exp.Query, exp.Pivot, exp.Table, exp.DDL, exp.Values))]
     if not trees:
-        return _unknown("the SQL has no query" if statements else "the SQL is empty")
+        return _unknown("the SQL has no query" if parts.statements else "the SQL is empty")
     run, relation = _walked(trees[-1], Run(facts(dialect), catalog, proof))
-    if len(statements) > 1:
-        run.note(f"the SQL has {len(statements)} statements: only the last query is read")
-    return _result(run, relation)
+    if len(parts.statements) > 1:
+        run.note(f"the SQL has {len(parts.statements)} statements: only the last query is read")
+    return _doubted(_result(run, relation), parts)
+
+
+def _doubted(found: Analysis, parts: Parsed) -> Analysis:
+    """The result, as uncertain as the text that it was read from."""
+    if parts.doubt is None:
+        return found
+    edges = tuple(edge._replace(certain=False) for edge in found.edges)
+    reason = _sentence(f"{parts.doubt}; {found.reason}" if found.reason else parts.doubt)
+    found = found._replace(status=APPROXIMATE, reason=reason, edges=edges, shown={})
+    return found if parts.whole else found._replace(open=True, ordered=False)
 
 
 def _walked(tree: Any, run: Run) -> tuple[Run, Relation]:

@@ -64,7 +64,8 @@ def start(query: Query) -> Work:
 
 
 def _unknown(query: Query) -> Work:
-    query.environment.run.note(f"Freshet does not understand this kind of query: {type(query.node).__name__.upper()}")
+    name = type(query.node).__name__.upper()
+    query.environment.run.note("a query is missing" if query.node is None else f"Freshet does not understand this kind of query: {name}")
     return Relation([], wild={})
     yield  # a generator like the others
 

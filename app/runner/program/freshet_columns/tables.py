@@ -249,8 +249,11 @@ def _function(node: Any, scope: Scope) -> Work:
     call = node.this if isinstance(node, (exp.Table, exp.Lateral, exp.TableFromRows)) else node
     if node.args.get("rows_from"):
         call = exp.Tuple(expressions=[item.this.copy() for item in node.args["rows_from"]])
-    if isinstance(call, (exp.Var, exp.Literal, exp.Parameter, exp.Placeholder)) or call is None:
-        return scope.run.outside(str(call.name) if call is not None else "?")
+    if call is None:
+        scope.run.note("the name of a table is missing")
+        return Relation([], wild={})
+    if isinstance(call, (exp.Var, exp.Literal, exp.Parameter, exp.Placeholder)):
+        return scope.run.outside(str(call.name))
     if isinstance(call, exp.Anonymous) and call.name.lower() not in HARMLESS and not call.name.lower().startswith(HARMLESS_PREFIXES):
         scope.run.note(f"the table function `{call.name}` may read tables that the SQL does not name")
     value = yield from evaluated(call, scope, TRANSFORMATION)
