@@ -16,6 +16,7 @@ from rich.tree import Tree
 from app.core.interruption import InterruptedBySignal, heard, until_interrupted
 from app.core.plurals import count
 from app.lineage.resource_types import in_order, label
+from app.reports.column_words import FROM
 from demo import second_push
 from tests.double import CheckRun, GitHubDouble, Repository
 from tests.service import TOKEN, Service, serving
@@ -23,6 +24,8 @@ from tests.service import TOKEN, Service, serving
 PROJECT = Path(__file__).parent / "project"
 REPOSITORY = "acme/bikes"
 FOLDER = "transform"
+NODE, COLUMN = "bike_profitability", "profit_eur"
+COLUMN_PATH = f"columns?node={NODE}&column={COLUMN}&direction=upstream"
 PUSH_TIMEOUT_S = 180.0
 
 console = Console(highlight=False, soft_wrap=True)
@@ -69,6 +72,7 @@ async def _walk(github: GitHubDouble, service: Service) -> bool:
     connection = await service.connection(REPOSITORY)
     before = await service.get(f"/connections/{connection['id']}/lineage")
     _show_lineage(before)
+    _show_column(await service.get(f"/connections/{connection['id']}/{COLUMN_PATH}"))
 
     changed = {f"{FOLDER}/{path}": content for path, content in second_push.FILES.items()}
     second = await github.push(repository, changed, message=second_push.MESSAGE)
@@ -141,6 +145,35 @@ def _tree(lineage: dict[str, Any]) -> Tree:
     return root
 
 
+def _show_column(columns: dict[str, Any]) -> None:
+    """The columns that one column is made of, up to its sources."""
+    if columns["columns_state"] != "ready":
+        console.print(f"\n   There are no columns: {columns['columns_reason']}", markup=False)
+        return
+    upstream: dict[tuple[str, str], list[tuple[tuple[str, str], str]]] = {}
+    rows: set[tuple[str, str]] = set()
+    for edge in columns["edges"]:
+        above, below = ((end["unique_id"], end["column"]) for end in (edge["upstream"], edge["downstream"]))
+        if below[1] is None:
+            rows.add(above)
+        else:
+            upstream.setdefault(below, []).append((above, FROM.get(edge["subtype"], f"{edge['subtype']} ")))
+
+    def grow(branch: Tree, column: tuple[str, str]) -> None:
+        for parent, words in upstream.get(column, ()):
+            kind, _, node = parent[0].split(".", 2)
+            end = "" if parent in upstream else f" [dim]{kind}[/dim]"
+            grow(branch.add(f"[dim]{words}[/dim]{node}.{parent[1]}{end}"), parent)
+
+    root = Tree(f"   {NODE}.{COLUMN}, to its sources")
+    for start in upstream:
+        if start[0].endswith(f".{NODE}"):
+            grow(root, start)
+    console.print(f"\n   One column: GET …/{COLUMN_PATH}\n", markup=False)
+    console.print(root)
+    console.print(f"   {count(len(rows), 'column')} on the way decide which rows there are")
+
+
 def _show_change(before: dict[str, Any], after: dict[str, Any]) -> None:
     old, new = ({node["unique_id"] for node in lineage["nodes"]} for lineage in (before, after))
     old_edges, new_edges = ({(edge["upstream"], edge["downstream"]) for edge in lineage["edges"]} for lineage in (before, after))
@@ -163,6 +196,7 @@ async def _stay(github: GitHubDouble, service: Service) -> None:
         ("lineage", "lineage"),
         ("upstream of a model", "lineage?focus=%2Bfct_rentals"),
         ("one node", "nodes/fct_rentals"),
+        ("what a column is made of", COLUMN_PATH),
     ):
         console.print(f"   {what}: {curl} '{api}/{address}'")
     console.print(f"   the API: {service.url}/docs")

@@ -108,9 +108,11 @@ def _no_column(columns: ColumnGraph, part: str, node: str, positions: set[int], 
     if not names:
         return SelectorError(part, f"names no column: none of {node} is known")
     near = column_reach.similar_columns(columns, sorted(positions), name)
+    is_open = any(columns.nodes[position].open for position in positions if position in columns.nodes)
+    reason = f"names no {'known ' if is_open else ''}column of {node}"
     listed = ", ".join(names[:MAX_SUGGESTIONS]) + (" …" if len(names) > MAX_SUGGESTIONS else "")
-    reason = f"names no column of {node}"
-    return SelectorError(part, reason if near else f"{reason}, which has {listed}", [f"{node}.{one}" for one in near])
+    more = f", which {'may have more than' if is_open else 'has'} {listed}"
+    return SelectorError(part, reason if near else f"{reason}{more}", [f"{node}.{one}" for one in near])
 
 
 def _union(columns: ColumnGraph, parts: Iterable[ColumnSelection]) -> ColumnSelection:

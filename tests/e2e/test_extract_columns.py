@@ -131,4 +131,4 @@ async def test_without_columns_the_graph_is_printed_and_the_reason_too(
     document = json.loads(target.read_bytes())
     assert [node["name"] for node in document["nodes"]] == ["orders"]
     assert (document["columns"]["nodes"], document["columns"]["edges"]) == ([], [])
-    assert reason in document["columns"]["reason"]
+    assert reason in document["columns"]["columns_reason"]

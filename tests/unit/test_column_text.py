@@ -227,6 +227,7 @@ def test_the_selected_part_has_the_edges_into_nodes_and_along_columns() -> None:
     [
         ("mart.totl", "names no column of mart", ("mart.total",)),
         ("mart.zzz", "names no column of mart, which has order_id, total", ()),
+        (f"{RAW}.zzz", f"names no known column of {RAW}, which may have more than id, amount, status, deleted, never_read", ()),
         ("+ordrs.status", "matches no node", ("model.shop.orders.status",)),
         ("nowhere", "matches no node", ()),
         ("mart.", "matches no node", (MART,)),

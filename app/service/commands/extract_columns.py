@@ -60,7 +60,7 @@ def select(extracted: Extracted, selection: str) -> Selected:
 def json_fields(columns: ColumnGraph | ColumnsError | None, part: ColumnSelection | None) -> dict[str, Any]:
     """The key `columns` of the JSON document: as `GET …/columns` has it, or why there are none."""
     if isinstance(columns, ColumnsError):
-        return {"columns": {"nodes": [], "edges": [], "reason": _reason(columns)}}
+        return {"columns": {"nodes": [], "edges": [], "columns_reason": _reason(columns)}}
     if part is None:
         return {}
     nodes = [orjson.Fragment(node) for node in columns_json.nodes(part)]
