@@ -114,6 +114,7 @@ FEATURES = {
     "models/grows.sql": """
         {{ config(materialized='incremental', pre_hook="{{ exceptions.raise_compiler_error('no hook runs') if execute }}") }}
         select id from {{ ref('orders') }} {% if is_incremental() %} where id > (select max(other) from {{ this }}) {% endif %}""",
+    "models/own.sql": "select id {{ ', more' if adapter.get_columns_in_relation(this) }} from {{ ref('orders') }}",
     "models/looks.sql": """
         {% set found = adapter.get_relation(this.database, this.schema, ref('orders').identifier) %}
         select {{ 'id' if found else 'no_id' }}, '{{ adapter.check_schema_exists(this.database, this.schema) }}' as there

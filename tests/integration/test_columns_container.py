@@ -68,6 +68,7 @@ async def test_macros_get_the_columns_that_were_found_upstream(docker: aiodocker
     assert found.columns("model.looks") == ["id", "there"]
     assert "'True' as there" in found.nodes["model.looks"]["compiled_code"]
     assert found.columns("model.graphic") == ["id", "status"]
+    assert found.columns("model.own") == ["id"], "it is not there yet"
     assert "where id" not in found.nodes["model.grows"]["compiled_code"]
 
 

@@ -164,9 +164,9 @@ class Answers:
         found = (self._ephemeral(names[-1]) or self._catalog.find(names)) if names else None
         table = self._catalog.tables.get(found) if found else None
         self.notes.ask("columns", names, self._state(found))
-        if table is None:
+        if table is None and found != self._own:
             self.notes.invent(f"asks for the columns of {_shown(names)}, which is not a part of the project")
-        elif table.open:
+        elif table is not None and table.open:
             self.notes.invent(f"asks for the columns of `{_named(table.unique_id)}`, of which not all are known")
         return [self._column(adapter, column) for column in (table.columns if table else ())]
 
