@@ -17,8 +17,12 @@ TARGETS = (("answered", 1.0), ("rendered in full", 0.99), ("exact", 0.90))
 KINDS = (
     ("a Python model", r"It is a Python model"),
     ("dbt could not render it without a warehouse", r"dbt could not render it without"),
-    ("the SQL is none, because a macro builds it from rows of the warehouse", r"(could not be parsed|is empty).* reads rows from"),
+    (
+        "the SQL is none, because a macro builds it from rows of the warehouse",
+        r"(could not be parsed|is empty).* (reads rows from|lists tables of)",
+    ),
     ("the SQL could not be parsed, or is empty", r"could not be parsed|is empty"),
+    ("a macro lists tables of the warehouse", r"lists tables of"),
     ("a macro reads rows from the warehouse", r"reads rows from|asks whether|asks for a list"),
     ("a macro asks for columns of a table of which not all are known", r"asks for the columns of"),
     ("a column may belong to several tables of which not all columns are known", r"may belong to"),
@@ -116,8 +120,13 @@ def page(rows: Sequence[tuple[str, Counted]]) -> str:
     head = ["project", "dialect", "models", "answered", "rendered in full", "exact", "approximate", "unknown", "edges", "not in the graph"]
     cells = [[*head, "CPU of the stage", "memory"], ["---"] * (len(head) + 2), *(_row(*row) for row in rows), _row("**all**", total)]
     reasons = [["models", "why not exact"], ["---"] * 2, *([f"{number:,}", kind] for kind, number in total.reasons.most_common())]
-    targets = ", ".join(f"{name} {total.share(name):.2%} (target {target:.0%})" for name, target in TARGETS)
-    return f"Over all: {targets}.\n\n{_table(cells)}\n\n{_table(reasons)}"
+    targets = ", ".join(_verdict(total, name, target) for name, target in TARGETS)
+    return f"Over all {total.nodes:,} models and snapshots: {targets}.\n\n{_table(cells)}\n\n{_table(reasons)}"
+
+
+def _verdict(total: Counted, name: str, target: float) -> str:
+    share = total.share(name)
+    return f"{name} {share:.2%} (target {target:.0%}: {'met' if share >= target else '**missed**'})"
 
 
 def missed(rows: Iterable[Counted]) -> list[str]:
