@@ -40,8 +40,11 @@ COUNTED = ("model.", "snapshot.")
 NODE_COLUMNS_COLUMNS = ("hash", "unique_id", "status", "content", "compiled_code")
 """The columns of `NodeColumns.row`."""
 
-Name = Annotated[str, msgspec.Meta(max_length=1000)]
-Reason = Annotated[str, msgspec.Meta(max_length=500)]
+MAX_NAME, MAX_REASON = 1000, 500
+"""Characters."""
+
+Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
+Reason = Annotated[str, msgspec.Meta(max_length=MAX_REASON)]
 
 
 class MalformedColumnsError(Exception):
@@ -182,6 +185,19 @@ class StorableColumns(Protocol):
         """Release the file."""
 
 
+class TextRedaction(Protocol):
+    """Masks secrets (`decoding.document_redaction`)."""
+
+    def reason(self, text: str) -> str:
+        """At most `MAX_REASON` characters."""
+
+    def code(self, sql: str) -> tuple[str | None, str | None]:
+        """The SQL, or None and the reason."""
+
+    def name(self, text: str) -> str:
+        """The name of a table that dbt does not know: at most `MAX_NAME` characters."""
+
+
 def decode_content(content: bytes) -> ColumnContent:
     """Decode the stored `content` of a node."""
     return _CONTENT.decode(content)
@@ -204,7 +220,7 @@ def head_of(document: bytes | mmap) -> DocumentHead:
     return head
 
 
-def nodes_of(document: bytes | mmap, known: Collection[str]) -> Iterator[NodeColumns]:
+def nodes_of(document: bytes | mmap, known: Collection[str], redaction: TextRedaction) -> Iterator[NodeColumns]:
     """The nodes of a document in its order, with what is not `known` (unique_ids of a lineage) left out. Raises MalformedColumnsError."""
     left = set(known)
     for number, line in _lines(document):
@@ -215,25 +231,30 @@ def nodes_of(document: bytes | mmap, known: Collection[str]) -> Iterator[NodeCol
         unique_id = storable(found.unique_id)
         if unique_id in left:
             left.discard(unique_id)
-            yield _storable(unique_id, found, known)
+            yield _storable(unique_id, found, known, redaction)
         elif unique_id in known:
             message = f"line {number}: {unique_id} is there twice"
             raise MalformedColumnsError(message)
 
 
-def _storable(unique_id: str, found: ColumnsLine, known: Collection[str]) -> NodeColumns:
+def _storable(unique_id: str, found: ColumnsLine, known: Collection[str], redaction: TextRedaction) -> NodeColumns:
     edges = tuple(edge for edge in found.edges if storable(edge.upstream) in known)
+    code, no_code = (None, None) if found.compiled_code is None else redaction.code(storable(found.compiled_code))
     content = ColumnContent(
-        reason=found.reason,
+        reason=_redacted(found.reason, redaction),
         columns=found.columns,
         open=found.open,
         edges=edges,
-        hard_coded=found.hard_coded,
-        compiled_reason=found.compiled_reason,
+        hard_coded=tuple(redaction.name(name) for name in found.hard_coded),
+        compiled_reason=no_code or _redacted(found.compiled_reason, redaction),
         rendered=found.rendered,
     )
-    code = None if found.compiled_code is None else storable(found.compiled_code).encode()
-    return NodeColumns(unique_id, found.status, without_nul(msgspec.json.encode(content)), code, found.reused, len(edges))
+    text = without_nul(msgspec.json.encode(content))
+    return NodeColumns(unique_id, found.status, text, None if code is None else code.encode(), found.reused, len(edges))
+
+
+def _redacted(reason: str | None, redaction: TextRedaction) -> str | None:
+    return None if reason is None else redaction.reason(reason)
 
 
 def _lines(document: bytes | mmap) -> Iterator[tuple[int, bytes]]:

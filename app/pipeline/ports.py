@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -214,10 +214,12 @@ class Decoders(Protocol):
         Raises ManifestError, or UnavailableError if a retry may help.
         """
 
-    async def columns(self, document: Spool, lineage: StorableLineage, label: str, image: str) -> StorableColumns:
-        """The columns of a lineage's nodes; the caller closes them. `lineage` has to be open. `label` and `image`: for error messages.
+    async def columns(
+        self, document: Spool, lineage: StorableLineage, label: str, image: str, secrets: Collection[str] = ()
+    ) -> StorableColumns:
+        """The columns of a lineage's nodes, without `secrets`; the caller closes them. `lineage` has to be open.
 
-        Raises ColumnsError.
+        `label` and `image`: for error messages. Raises ColumnsError.
         """
 
 

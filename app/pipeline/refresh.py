@@ -92,6 +92,10 @@ class NewLineage:
         run = results.Run(self.layout, self.job.adapter_type, parsed.image, asdict(parsed.usage), parsed.placeholders, remarks)
         return results.success(run, self.lineage, change)
 
+    def secrets(self) -> set[str]:
+        """Values that the container had and that are not shown."""
+        return _secrets(self.job)
+
     def close(self) -> None:
         """Free what the lineage uses besides memory, and stop the container if it still reads columns."""
         self.lineage.close()

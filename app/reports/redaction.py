@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from app.core.plurals import count
@@ -40,16 +40,19 @@ _OPTION = rf"(?=(?>[\w.-]*?--)[\w.-]*{_WORD})[\w.-]++"
 _VALUE = r"""(?!["']?\{[{%])(?:"(?:[^"\\]|\\.)++"|'(?:[^'\\]|\\.)++'|[^\s"',;(){}\[\]]+)"""
 _JWT = re.compile(r"eyJ[\w-]{8,}+(\.[\w-]{8,}+(?:\.[\w-]*+)?)?")
 """https://www.rfc-editor.org/rfc/rfc7519. Without the group it is none: matched all the same, so that no search begins within it again."""
-_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
+_Masks = tuple[tuple[re.Pattern[str], str], ...]
+_TOKENS: _Masks = (
     # Tokens of GitHub, AWS, GitLab, Slack, dbt Cloud, Google and Databricks. Also within words: quoted output may have `\\n` before them.
     (re.compile(r"(?:gh[pousr]_|github_pat_)[\w.-]{8,}"), MASK),
     (re.compile(r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}"), MASK),
     (re.compile(r"(?:glpat-|xox[abeoprs]-|dbt[cu]_|AIza|ya29\.)[\w.~+/-]{10,}"), MASK),
     (re.compile(r"dapi[0-9a-f]{32}"), MASK),
-    (re.compile(r"(authorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:\w{1,20} )?)[^\s\"',]+", re.IGNORECASE), rf"\1{MASK}"),
     (re.compile(r"(bearer\s{1,3})[\w.~+/-]{8,}=*", re.IGNORECASE), rf"\1{MASK}"),
     # https://www.rfc-editor.org/rfc/rfc3986#section-3.2.1
     (re.compile(r"(?<=://)[^\s/?#]{1,2000}@"), f"{MASK}@"),
+)
+_BY_NAME: _Masks = (
+    (re.compile(r"(authorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:\w{1,20} )?)[^\s\"',]+", re.IGNORECASE), rf"\1{MASK}"),
     (
         re.compile(rf"""((?<![\w.-])(?:{_OPTION}\s{{1,3}}|{_NAME}["']?\s{{0,3}}[:=]\s{{0,3}})){_VALUE}""", re.IGNORECASE),
         rf"\1{MASK}",
@@ -61,6 +64,16 @@ _HINT = re.compile(
     re.IGNORECASE,
 )
 """Every match of the patterns contains one of these; most lines contain none and are skipped quickly."""
+_SIGNS = (
+    *(f"gh{kind}_" for kind in "pousr"),
+    *(f"A{kind}A" for kind in ("KI", "SI", "BI", "CC")),
+    "dbtc_",
+    "dbtu_",
+    "github_pat_",
+    "glpat-",
+)
+_SIGNS += ("xox", "AIza", "ya29.", "dapi", "eyJ", "://", "-----BEGIN")
+"""Every match of `_TOKENS` and every key contains one of these, or `bearer`. They are searched for faster than an expression is."""
 _KEY_BEGINS = re.compile(r"-----BEGIN [A-Z0-9 ]{0,60}-----")
 _KEY_ENDS = re.compile(r"-----END [A-Z0-9 ]{0,60}-----")
 _KEY_LINE = re.compile(r"(?:.{0,40}[\s\"'|>])?[A-Za-z0-9+/=]{16,}\W{0,4}")
@@ -77,10 +90,29 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     >>> redact("GET https://bob:pw@hub.example\x1b]0;owned\x07 password=hunter2")
     'GET https://***@hub.example\\x1b]0;owned\\x07 password=***'
     """
-    text = _LINE_ENDS.sub("\n", _COLOURS.sub("", text))
-    for secret in sorted({*secrets}, key=len, reverse=True):
-        text = text.replace(secret, MASK)
+    text = _without_secrets(_LINE_ENDS.sub("\n", _COLOURS.sub("", text)), secrets)
     return "\n".join(_masked(_visible(line)) if line else line for line in _without_keys(text.split("\n")))
+
+
+def redact_code(text: str, secrets: Iterable[str] = (), tick: Callable[[], None] = lambda: None) -> str:
+    """Mask `secrets`, tokens, keys and the passwords in URLs in SQL. The rest stays as it is: `a.token = b.token` compares two columns.
+
+    `tick` is called every few milliseconds of processor time at most; it may raise to stop.
+
+    >>> redact_code("select 'ghp_0123456789abcdef' from a join b on a.access_key = b.access_key")
+    "select '***' from a join b on a.access_key = b.access_key"
+    """
+    text = _without_secrets(text, secrets, tick)
+    if not _has_sign(text):
+        return text
+    return "\n".join(_masked_code(line, tick) for line in _without_keys(text.split("\n")))
+
+
+def redact_short(text: str, secrets: Iterable[str], length: int, cut_at: int) -> str:
+    """`redact` a text of a sentence or two, at most `length` characters of it; it may have been cut anywhere if it has `cut_at`."""
+    if len(text) >= cut_at:
+        text = _without_end_of(text, secrets)
+    return redact(text, secrets)[:length]
 
 
 def secret_values(values: Mapping[str, Any]) -> set[str]:
@@ -101,6 +133,22 @@ def _secret_texts(value: object, *, named: bool) -> Iterator[str]:
             yield from {value, value.strip()}
         case int() | float() if named and not isinstance(value, bool):
             yield str(value)
+
+
+def _without_secrets(text: str, secrets: Iterable[str], tick: Callable[[], None] = lambda: None) -> str:
+    for secret in sorted({*secrets}, key=len, reverse=True):
+        tick()
+        text = text.replace(secret, MASK)
+    return text
+
+
+def _without_end_of(text: str, secrets: Iterable[str]) -> str:
+    """Mask the beginning of a secret at the end of a text."""
+    for secret in sorted({*secrets}, key=len, reverse=True):
+        for size in range(min(len(secret), len(text)), MIN_SECRET - 1, -1):
+            if text.endswith(secret[:size]):
+                return text[:-size] + MASK
+    return text
 
 
 def _without_keys(lines: list[str]) -> Iterator[str]:
@@ -137,15 +185,25 @@ def _end_of_key(lines: list[str], number: int, ends: list[int]) -> int:
     return number
 
 
-def _masked(line: str) -> str:
+def _masked(line: str, masks: _Masks = (*_TOKENS, *_BY_NAME), tick: Callable[[], None] = lambda: None) -> str:
+    tick()
     if len(line) > MAX_PIECE:
-        return "".join(_masked(piece) for piece in _pieces(line))
+        return "".join(_masked(piece, masks, tick) for piece in _pieces(line))
     if not _HINT.search(line):
         return line
     line = _JWT.sub(lambda found: MASK if found[1] else found[0], line)
-    for pattern, mask in _PATTERNS:
+    for pattern, mask in masks:
         line = pattern.sub(mask, line)
     return line
+
+
+def _masked_code(line: str, tick: Callable[[], None]) -> str:
+    tick()
+    return _masked(line, _TOKENS, tick) if _has_sign(line) else line
+
+
+def _has_sign(text: str) -> bool:
+    return any(sign in text for sign in _SIGNS) or "bearer" in text.lower()
 
 
 def _pieces(line: str) -> Iterator[str]:

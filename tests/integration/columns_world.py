@@ -13,7 +13,7 @@ from app.core.errors import ColumnsError
 from app.core.models.extractions import Usage
 from app.core.spool import Spool
 from app.pipeline.decoding import spooled_columns
-from app.pipeline.decoding.spooled_columns import SpooledColumns
+from app.pipeline.decoding.spooled_columns import ColumnsScope, SpooledColumns
 from app.pipeline.ports import ColumnsDocument, DbtJob, Parsed
 from app.runner.columns import NoColumns
 from app.store.columns import StoredColumns
@@ -123,4 +123,4 @@ async def columns_of(world: World, sha: str | None = None) -> list[StoredColumns
 def storable(*nodes: Mapping[str, Any]) -> SpooledColumns:
     """Columns as they are decoded, of these lines of a document."""
     rows = tempfile.TemporaryFile()  # noqa: SIM115 - the columns close it
-    return SpooledColumns(rows, spooled_columns.write(document(*nodes), {node["unique_id"] for node in nodes}, rows))
+    return SpooledColumns(rows, spooled_columns.write(document(*nodes), ColumnsScope(frozenset(node["unique_id"] for node in nodes)), rows))

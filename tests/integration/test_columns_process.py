@@ -19,6 +19,7 @@ from app.lineage import copy_format
 from app.lineage.column_document import StorableColumns, decode_content, nodes_of
 from app.lineage.nodes import HASH_BYTES, StorableLineage
 from app.pipeline.decoding import pool as decoding
+from app.pipeline.decoding.document_redaction import DocumentRedaction
 from app.pipeline.decoding.inline import Inline
 from app.pipeline.decoding.pool import Decoders
 from tests.integration.test_manifest_process import IMAGE, LABEL, children, odd_manifest, spooled
@@ -76,7 +77,7 @@ async def test_the_columns_of_the_lineage_are_in_the_file(
 ) -> None:
     content = of(lineage, edges=[["source.shop.raw.a", "id", "id", "IDENTITY", True], ["model.evil.x", "id", "id", "IDENTITY", True]])
     found = await read(Inline() if inline else decoders, content, lineage, tmp_path)
-    told = sorted(nodes_of(content, lineage.unique_ids()), key=lambda node: node.unique_id)
+    told = sorted(nodes_of(content, lineage.unique_ids(), DocumentRedaction(())), key=lambda node: node.unique_id)
     assert [node.unique_id for node in told] == [*models(lineage), "source.shop.raw.a"]
     assert found.hashes == b"".join(node.hash for node in told)
     assert found.counts == {"exact": 3, "approximate": 3, "unknown": 3}

@@ -17,7 +17,7 @@ from app.pipeline import storing
 from app.reports import check_run
 from app.store import Store
 from app.store.columns import Columns
-from tests.integration.columns_world import A, Container, columns_of, document, failure, head_of, with_an_old_image, with_columns
+from tests.integration.columns_world import A, Container, columns_of, document, failure, head_of, with_columns
 from tests.integration.life_world import World, committed, make_world
 from tests.patience import HANGS_S
 
@@ -87,18 +87,6 @@ async def test_the_lineage_is_readable_before_its_columns(world: World) -> None:
     assert statistics.cpu_seconds.spread.last == 1.9
 
 
-async def test_an_image_of_an_earlier_release_says_how_to_get_columns(world: World) -> None:
-    with_an_old_image(world)
-    async with world.working():
-        ended = await world.ended(await world.queued())
-        carried = await world.ended(await pushed(world, {"README.md": "not read by dbt"}))
-    head = await head_of(world)
-    assert (ended.status, head.columns_state) == ("succeeded", "failed")
-    for text in (head.columns_reason or "", summary(ended), summary(carried)):
-        assert "was built by an earlier release of Freshet" in text
-        assert "make image" in text
-
-
 @pytest.mark.parametrize(
     "outcome",
     [failure(temporary=True), failure(temporary=False), b"not a document", ZeroDivisionError("a bug")],
@@ -114,23 +102,6 @@ async def test_failed_columns_never_fail_the_extraction(world: World, outcome: b
     assert head.columns_reason
     assert head.columns_reason == ended.result["columns"]["reason"]
     assert "Column lineage: none. While" in summary(ended)
-
-
-async def test_a_document_that_is_none_is_refused_so_that_the_next_job_starts_without(world: World) -> None:
-    container = with_columns(world, b"not a document", document(A))
-    async with world.working():
-        for number in range(2):
-            await world.ended(await pushed(world, {"models/a.sql": f"select {number} as id"}))
-    assert [run.refused for run in container.runs] == [True, False]
-
-
-async def test_a_refused_document_that_an_earlier_one_had_a_part_in_is_made_again_by_the_next_push(world: World) -> None:
-    container = with_columns(world, b"not a document", document(A))
-    container.with_state = True
-    async with world.working():
-        await world.ended(await world.queued())
-        await world.ended(await pushed(world, {"README.md": "not read by dbt"}))
-    assert (len(container.runs), (await head_of(world)).columns_state) == (2, "ready")
 
 
 async def test_columns_that_cannot_be_stored_do_not_fail_the_extraction(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from app.lineage import column_document, copy_format
 from app.lineage.column_document import MalformedColumnsError, NodeColumns, decode_content, head_of, nodes_of
+from app.pipeline.decoding.document_redaction import DocumentRedaction
 
 HEAD = {"version": 1, "dialect": "duckdb", "engine": "sqlglot 30.30.0", "dbt_version": "1.11.16", "rules": "1", "cache": {"macros": []}}
 ORDERS, RAW = "model.shop.orders", "source.shop.raw.orders"
@@ -43,7 +44,7 @@ def document(*lines: object, head: object = HEAD) -> bytes:
 
 def found(content: bytes) -> list[NodeColumns]:
     head_of(content)
-    return list(nodes_of(content, KNOWN))
+    return list(nodes_of(content, KNOWN, DocumentRedaction(())))
 
 
 def test_a_node_is_stored_as_the_container_found_it() -> None:
@@ -225,7 +226,7 @@ def test_reading_takes_time_in_proportion_to_the_size(part: bytes) -> None:
     def seconds(size: int) -> float:
         content = document() + part * (size // len(part))
         since = time.process_time()
-        assert list(nodes_of(content, KNOWN)) == []
+        assert list(nodes_of(content, KNOWN, DocumentRedaction(()))) == []
         return time.process_time() - since
 
     assert min(seconds(8 << 20) for _ in range(3)) < 10 * min(seconds(2 << 20) for _ in range(3))

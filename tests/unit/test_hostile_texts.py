@@ -77,6 +77,10 @@ def redact(text: str) -> Case:
     return case("log", text, lambda: redaction.redact_log(text))
 
 
+def redact_code(text: str) -> Case:
+    return case("SQL", text, lambda: redaction.redact_code(text))
+
+
 def locate(text: str, paths: int = 1) -> Case:
     return case("message", text, lambda: locations.explain(text, layout(paths)))
 
@@ -127,6 +131,20 @@ def layout(paths: int) -> ProjectLayout:
         *(
             redact(filled(turn, MAX_LOG))
             for turn in ("eyJ", "eyJaaaaaaaa.", "-----BEGIN KEY-----\n", "-----BEGIN KEY----- ", "--pwd", "pwd.", 'pwd="\\', "pwd=", "://")
+        ),
+        *(
+            redact_code(filled(turn, MAX_LOG))
+            for turn in (
+                "eyJ",
+                "eyJaaaaaaaa.",
+                "-----BEGIN KEY-----\n",
+                "-----BEGIN KEY----- ",
+                "://",
+                "pwd\n",
+                "bearer ",
+                "ghp_",
+                "a://b@",
+            )
         ),
         *(redact(filled(turn, MAX_LOG)) for turn in ("a", "\n", "A+/=", "bearer ", "authorization: ", "\x1b[", "\u202e", "'")),
         *(

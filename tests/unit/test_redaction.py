@@ -106,3 +106,24 @@ def test_a_long_log_keeps_its_beginning_and_end() -> None:
 def test_a_long_line_is_searched_in_pieces() -> None:
     line = "some words " * 5_000 + "password=hunter2hunter2 " + "and more " * 5_000
     assert redaction.redact_log(line) == line.replace("hunter2hunter2", redaction.MASK)
+
+
+@pytest.mark.parametrize(
+    "form", ["gh{0}_{1}", "github_pat_{1}", "Bearer {1}", "bEARER  {1}", "glpat-{1}", "dbtc_{1}", "AIza{1}", "ya29.{1}"]
+)
+@given(kind=st.sampled_from("pousr"), value=WORDS, before=AROUND, after=AROUND)
+def test_tokens_in_code_are_masked(form: str, kind: str, value: str, before: str, after: str) -> None:
+    assert value not in redaction.redact_code(before + form.format(kind, value) + after)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["AKIAIOSFODNN7EXAMPLE", "ASIAIOSFODNN7EXAMPLE", "dapi" + "0a" * 16, "xoxb-0123456789-abc", "eyJhbGciOiJIUzI1.eyJzdWIiOiIxMjM0.abc"],
+)
+def test_keys_in_code_are_masked(secret: str) -> None:
+    shown = redaction.redact_code(f"select '{secret}' as a,\n  b.token = c.token as same")
+    assert shown == "select '***' as a,\n  b.token = c.token as same"
+
+
+def test_private_keys_in_code_are_masked() -> None:
+    assert redaction.redact_code(f"'{KEY}'\n as a") == "'***\n as a"

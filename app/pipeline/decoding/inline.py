@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections.abc import Collection
 
 from app.core.models.warehouse import WarehouseNames
 from app.core.spool import Spool
@@ -11,7 +12,7 @@ from app.lineage import nodes
 from app.lineage.column_document import MalformedColumnsError, malformed_columns
 from app.lineage.nodes import Lineage, StorableLineage
 from app.pipeline.decoding import spooled_columns
-from app.pipeline.decoding.spooled_columns import SpooledColumns
+from app.pipeline.decoding.spooled_columns import ColumnsScope, SpooledColumns
 
 
 class Inline:
@@ -21,18 +22,21 @@ class Inline:
         """The lineage of a manifest. Raises ManifestError."""
         return await asyncio.to_thread(lambda: nodes.read_manifest(manifest.content(), label, image, names))
 
-    async def columns(self, document: Spool, lineage: StorableLineage, label: str, image: str) -> SpooledColumns:
+    async def columns(
+        self, document: Spool, lineage: StorableLineage, label: str, image: str, secrets: Collection[str] = ()
+    ) -> SpooledColumns:
         """The columns of a lineage's nodes. Raises ColumnsError."""
+        scope = ColumnsScope(frozenset(lineage.unique_ids()), frozenset(secrets))
         try:
-            return await asyncio.to_thread(_columns, document, lineage)
+            return await asyncio.to_thread(_columns, document, scope)
         except MalformedColumnsError as error:
             raise malformed_columns(error, label, image) from error
 
 
-def _columns(document: Spool, lineage: StorableLineage) -> SpooledColumns:
+def _columns(document: Spool, scope: ColumnsScope) -> SpooledColumns:
     rows = tempfile.TemporaryFile()  # noqa: SIM115 - the columns close it
     try:
-        return SpooledColumns(rows, spooled_columns.write(document.content(), lineage.unique_ids(), rows))
+        return SpooledColumns(rows, spooled_columns.write(document.content(), scope, rows))
     except BaseException:
         rows.close()
         raise

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -21,14 +21,14 @@ from app.core.spool import Spool, disk_errors
 from app.lineage.nodes import StorableLineage
 from app.pipeline.decoding.process import MAX_MESSAGE, DecodingResult, Request
 from app.pipeline.decoding.spooled import SpooledLineage
-from app.pipeline.decoding.spooled_columns import SpooledColumns
+from app.pipeline.decoding.spooled_columns import ColumnsScope, SpooledColumns
 
 TIMEOUT_S = 300.0
 KEPT_BYTES = 16 << 20
 """A process that read a bigger manifest is replaced, to free its memory."""
 END_S = 2.0
 ENVIRONMENT = {"LC_ALL": "C.UTF-8"}
-"""The whole environment of the processes: they read untrusted files, so they get no secrets."""
+"""The whole environment of the processes: they read untrusted files, so they get no secrets of ours."""
 RETRIES = "Freshet retries automatically."
 ROOT = Path(__file__).parents[3]
 
@@ -108,8 +108,8 @@ class Decoders:
         Raises ManifestError, or UnavailableError (retryable) if the process was killed or the disk is full.
         """
         request = Request(label[:1000], image[:1000], names)
-        with self._file() as ids:
-            rows, answer = await self._rows(manifest, request, ids)
+        with self._file() as scope:
+            rows, answer = await self._rows(manifest, request, scope)
         if answer.sizes is not None:
             return await asyncio.to_thread(SpooledLineage, rows, answer.sizes)
         rows.close()
@@ -117,13 +117,15 @@ class Decoders:
             raise ManifestError(answer.refusal.doing, answer.refusal.reason, answer.refusal.next_step)
         raise UnavailableError(f"reading the manifest of {label}", answer.crash, RETRIES)
 
-    async def columns(self, document: Spool, lineage: StorableLineage, label: str, image: str) -> SpooledColumns:
+    async def columns(
+        self, document: Spool, lineage: StorableLineage, label: str, image: str, secrets: Collection[str] = ()
+    ) -> SpooledColumns:
         """The columns of a lineage's nodes. Raises ColumnsError."""
         doing = f"reading the columns of {label}"
         try:
-            with self._file() as ids:
-                await asyncio.to_thread(_write_ids, lineage, ids)
-                rows, answer = await self._rows(document, Request(label[:1000], image[:1000], None), ids)
+            with self._file() as scope:
+                await asyncio.to_thread(_write_scope, lineage, secrets, scope)
+                rows, answer = await self._rows(document, Request(label[:1000], image[:1000], None), scope)
         except UnavailableError as error:
             raise ColumnsError(doing, error.reason, temporary=True) from error
         if answer.sizes is not None:
@@ -133,11 +135,11 @@ class Decoders:
             raise ColumnsError(answer.refusal.doing, answer.refusal.reason, answer.refusal.next_step)
         raise ColumnsError(doing, answer.crash, temporary=True)
 
-    async def _rows(self, content: Spool, request: Request, ids: IO[bytes]) -> tuple[IO[bytes], DecodingResult]:
+    async def _rows(self, content: Spool, request: Request, scope: IO[bytes]) -> tuple[IO[bytes], DecodingResult]:
         """A file, and what the process has written into it."""
         rows = self._file()
         try:
-            descriptors = [await content.fileno(), rows.fileno(), ids.fileno()]
+            descriptors = [await content.fileno(), rows.fileno(), scope.fileno()]
             async with self._turns:
                 keep = content.size_bytes <= KEPT_BYTES
                 answer = await self._ask(msgspec.json.encode(request), descriptors, request.label, keep=keep)
@@ -222,9 +224,9 @@ async def serve(work_dir: Path, size: int, environ: Mapping[str, str] = ENVIRONM
         await decoders.stop()
 
 
-def _write_ids(lineage: StorableLineage, file: IO[bytes]) -> None:
+def _write_scope(lineage: StorableLineage, secrets: Collection[str], file: IO[bytes]) -> None:
     with disk_errors():
-        file.write(msgspec.json.encode(lineage.unique_ids()))
+        file.write(msgspec.json.encode(ColumnsScope(frozenset(lineage.unique_ids()), frozenset(secrets))))
         file.flush()
 
 

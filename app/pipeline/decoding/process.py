@@ -1,7 +1,7 @@
 """The program that decodes: `pool` starts it with a socket as its standard input; it ends when the socket is closed.
 
-A request is a message (`Request`) with three descriptors: the manifest or columns document, an empty file for the rows, and a file with the
-unique_ids of the lineage as a JSON array (only read for columns). The answer is a `DecodingResult`.
+A request is a message (`Request`) with three descriptors: the manifest or columns document, an empty file for the rows, and a file with a
+`ColumnsScope` as JSON (only read for columns). The answer is a `DecodingResult`.
 """
 
 from __future__ import annotations
@@ -71,13 +71,13 @@ def serve(service: socket.socket) -> None:
 
 def _answer(request: Request, descriptors: list[int]) -> DecodingResult:
     with ExitStack() as files:
-        content, rows, ids = (files.enter_context(os.fdopen(one, mode)) for one, mode in zip(descriptors, MODES, strict=True))
+        content, rows, scope = (files.enter_context(os.fdopen(one, mode)) for one, mode in zip(descriptors, MODES, strict=True))
         size = os.fstat(content.fileno()).st_size
         limit = MEMORY_BASE + MEMORY_FACTOR * size
         _limit_memory(limit)
         try:
             mapped = _mapped(content)
-            return DecodingResult(_columns(mapped, ids, rows) if request.names is None else _lineage(mapped, request.names, rows))
+            return DecodingResult(_columns(mapped, scope, rows) if request.names is None else _lineage(mapped, request.names, rows))
         except (*manifest.DECODE_ERRORS, MalformedColumnsError) as error:
             return DecodingResult(refusal=_malformed(request, error, size))
         except MemoryError:
@@ -91,8 +91,8 @@ def _lineage(content: bytes | mmap, names: WarehouseNames, rows: IO[bytes]) -> S
     return spooled.write(manifest.decode(content), names, rows)
 
 
-def _columns(content: bytes | mmap, ids: IO[bytes], rows: IO[bytes]) -> Sizes:
-    return spooled_columns.write(content, msgspec.json.decode(_mapped(ids), type=frozenset[str]), rows)
+def _columns(content: bytes | mmap, scope: IO[bytes], rows: IO[bytes]) -> Sizes:
+    return spooled_columns.write(content, msgspec.json.decode(_mapped(scope), type=spooled_columns.ColumnsScope), rows)
 
 
 def _malformed(request: Request, error: Exception, size: int) -> Refusal:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from mmap import mmap
 from typing import IO, Any, get_args
 
@@ -12,6 +12,7 @@ import msgspec
 from app.lineage import copy_format
 from app.lineage.column_document import COUNTED, ColumnStatus, NodeColumns, head_of, nodes_of
 from app.lineage.column_overview import ColumnsOverview, OverviewBuilder
+from app.pipeline.decoding.document_redaction import DocumentRedaction
 from app.pipeline.decoding.spooled_rows import RowWriter, Sizes, SpooledRows
 
 
@@ -26,11 +27,20 @@ class ColumnsSummary(msgspec.Struct, frozen=True):
     overview: ColumnsOverview
 
 
-def write(document: bytes | mmap, known: Collection[str], file: IO[bytes]) -> Sizes:
-    """Write the columns of the `known` nodes (unique_ids) of a document. Raises MalformedColumnsError."""
+class ColumnsScope(msgspec.Struct, frozen=True):
+    """What a document is read for."""
+
+    known: frozenset[str]
+    """The unique_ids of the lineage."""
+    secrets: frozenset[str] = frozenset()
+    """Values to mask: see `redaction.secret_values`."""
+
+
+def write(document: bytes | mmap, scope: ColumnsScope, file: IO[bytes]) -> Sizes:
+    """Write the columns of the known nodes of a document. Raises MalformedColumnsError."""
     head, rows, overview = head_of(document), RowWriter(file), OverviewBuilder()
     counts, edges, reused = Counter[str](dict.fromkeys(get_args(ColumnStatus), 0)), 0, 0
-    for node in nodes_of(document, known):
+    for node in nodes_of(document, scope.known, DocumentRedaction(scope.secrets)):
         rows.add(node.unique_id, node.row())
         overview.add(node.unique_id, node.status, node.content)
         counts[node.status] += node.unique_id.startswith(COUNTED)

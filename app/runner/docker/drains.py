@@ -116,7 +116,8 @@ class Drain:
             logger.warning("the parse state was not stored", reason=str(error) or type(error).__name__)
             return
         failure = columns.failure(self._job, error, self._container.spec.limits)
-        logger.warning("no columns", reason=str(failure))
+        # The reason may contain what the container wrote: who waits for the columns redacts it.
+        logger.warning("no columns", reason=type(error).__name__)
         self._delivery.fail(failure)
         if not failure.temporary and self._later.had_columns:
             await self._later.forget_columns()
