@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
-from app.core.errors import BranchLeftOutError, DbtError, JobError
+from app.core.errors import BranchLeftOutError, ColumnsError, DbtError, JobError
 from app.core.models.annotations import Annotation
 from app.core.models.extractions import ContainerFacts, Stage
 from app.core.models.github import Repository
@@ -24,6 +24,9 @@ from app.project.runner_images import RunnerImage
 from app.reports import redaction, results
 from app.reports.locations import explain
 from app.store.lineages import KnownInput
+
+MAX_REASON = 2000
+"""Characters of why there are no columns at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,11 @@ class NewLineage:
     def secrets(self) -> set[str]:
         """Values that the container had and that are not shown."""
         return _secrets(self.job)
+
+    def redacted(self, error: ColumnsError) -> ColumnsError:
+        """Why there are no columns, without what is not shown: a container may have written parts of it."""
+        reason = redaction.redact_short(error.reason, self.secrets(), MAX_REASON, MAX_REASON)
+        return ColumnsError(error.doing, reason, error.next_step, temporary=error.temporary)
 
     def close(self) -> None:
         """Free what the lineage uses besides memory, and stop the container if it still reads columns."""

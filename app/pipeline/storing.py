@@ -18,12 +18,9 @@ from app.pipeline.leases import STORE_RETRIES_S
 from app.pipeline.ports import ColumnsDelivery, ColumnsDocument, Decoders
 from app.pipeline.progress import ClaimLostError, Progress
 from app.pipeline.refresh import CarriedLineage, NewLineage
-from app.reports import column_lineage, redaction, results
+from app.reports import column_lineage, results
 from app.store import Store
 from app.store.lineages import SavedLineage
-
-MAX_REASON = 2000
-"""Characters of why there are no columns at all."""
 
 logger = log.get(__name__)
 
@@ -111,7 +108,7 @@ async def _columns(made: NewLineage, delivery: ColumnsDelivery, decoders: Decode
         progress.record(usage=_total(made.parsed.usage, document.usage))
         return await _decoded(made, document, delivery, decoders)
     except ColumnsError as error:
-        redacted = await asyncio.to_thread(_redacted, error, made.secrets())
+        redacted = await asyncio.to_thread(made.redacted, error)
         logger.info("no columns", reason=str(redacted), temporary=error.temporary)
         return redacted
     except UnavailableError:
@@ -171,12 +168,6 @@ def _total(dbt: Usage, columns: Usage) -> Usage:
     cpu = [usage.cpu_seconds for usage in (dbt, columns) if usage.cpu_seconds is not None]
     peak = [usage.peak_memory_bytes for usage in (dbt, columns) if usage.peak_memory_bytes is not None]
     return replace(dbt, cpu_seconds=sum(cpu) if cpu else None, peak_memory_bytes=max(peak, default=None))
-
-
-def _redacted(error: ColumnsError, secrets: set[str]) -> ColumnsError:
-    """A container may have written parts of the reason."""
-    reason = redaction.redact_short(error.reason, secrets, MAX_REASON, MAX_REASON)
-    return ColumnsError(error.doing, reason, error.next_step, temporary=error.temporary)
 
 
 def _crashed(made: NewLineage, error: Exception) -> ColumnsError:

@@ -117,7 +117,7 @@ class Drain:
             return
         failure = columns.failure(self._job, error, self._container.spec.limits)
         # The reason may contain what the container wrote: who waits for the columns redacts it.
-        logger.warning("no columns", reason=type(error).__name__)
+        logger.info("no columns", reason=type(error).__name__)
         self._delivery.fail(failure)
         if not failure.temporary and self._later.had_columns:
             await self._later.forget_columns()

@@ -30,18 +30,16 @@ from app.service.commands.extracted import Extracted, Selected, graph_of
 async def receive(made: NewLineage, decoders: Decoders, progress: Progress) -> ColumnGraph | ColumnsError:
     """Wait for the columns of a lineage, and decode them; or why there are none."""
     await progress.enter("columns")
-    if made.parsed.columns is not None:
-        await progress.enter("columns")
     delivery = made.parsed.columns or NoColumns(made.job)
     try:
         document = await delivery.wait()
         try:
-            found = await decoders.columns(document.spool, made.lineage, made.job.label, made.parsed.image)
+            found = await decoders.columns(document.spool, made.lineage, made.job.label, made.parsed.image, made.secrets())
         finally:
             document.spool.close()
         return await asyncio.to_thread(_graph, made, found)
     except ColumnsError as error:
-        return error
+        return made.redacted(error)
     finally:
         delivery.close()
 
