@@ -15,6 +15,9 @@ FILES = {
     "models/after.sql": "select label from {{ source('raw', 'b') }} as b join {{ ref('m') }} as m on true",
     "models/z.sql": "select b.label, a.id from {{ source('raw', 'b') }} as b join {{ source('raw', 'a') }} as a on true",
     "models/reads.sql": "select amount from {{ ref('m') }}",
+    "models/starred.sql": """
+        select a.* exclude (hidden), label as l from {{ source('raw', 'a') }} as a join {{ source('raw', 'b') }} as b on true""",
+    "models/of_starred.sql": "select hidden, amount from {{ ref('starred') }} as s join {{ source('raw', 'b') }} as b on true",
 }
 LABEL_OF_NOTHING = FILES | {"models/z.sql": "select 1 as label"}
 OTHER_OF_A = FILES | {"models/z.sql": FILES["models/z.sql"].replace("a.id", "a.other")}
@@ -31,6 +34,9 @@ async def test_a_column_is_that_of_the_table_for_which_another_model_shows_it(do
     assert found.sources_of("model.m", "other") == {"source.raw.a.other", "source.raw.b.other"}
     assert "`other`" in found.nodes["model.m"]["reason"]
     assert "`label`" not in found.nodes["model.m"]["reason"]
+    # The star has all columns that its table is shown to have, except those that it leaves out.
+    assert found.sources_of("model.of_starred", "amount") == {"model.starred.amount"}
+    assert found.sources_of("model.of_starred", "hidden") == {"source.raw.b.hidden"}
 
 
 async def test_after_a_push_to_another_model_the_result_is_that_of_a_full_run(docker: aiodocker.Docker) -> None:

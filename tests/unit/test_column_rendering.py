@@ -78,6 +78,13 @@ def test_of_two_nodes_with_one_table_that_is_meant_on_which_the_reader_depends()
     assert found.find(("orders",)) == "source.p.orders"
 
 
+def test_a_model_with_stars_lacks_what_all_of_them_leave_out() -> None:
+    star = engine.Star("source.p.s", ("a", "b"))
+    found = engine.Analysis("exact", None, open=True, rest=((star, star._replace(excluded=("b", "c"))),))
+    assert catalog.model_table(node("model.p.m"), found).lacks == ("b",)
+    assert catalog.model_table(node("model.p.m"), engine.Analysis("exact", None)).lacks == ()
+
+
 def test_a_seed_has_the_columns_of_its_header_and_of_yaml_if_that_is_unreadable(tmp_path: Any) -> None:
     seed = node("seed.p.s", original_file_path="s.csv", columns={"a": SimpleNamespace(name="a", data_type="int")})
     seed.config = SimpleNamespace(delimiter=";", column_types={"B": "date"})
@@ -228,3 +235,5 @@ def test_what_was_rendered_with_invented_answers_shows_nothing() -> None:
     assert judgement.judged(found, judgement.Rendered("full")).shown
     assert not judgement.judged(found, judgement.Rendered("full", ("It asks.",))).shown
     assert not judgement.judged(found, judgement.Rendered("without_execute", failed="no")).shown
+    starred = judgement.judged(found._replace(rest=((engine.Star("source.p.a", ()),),)), judgement.Rendered("full", ("It asks.",)))
+    assert evidence.Evidence({"m": starred, "n": found}).proof(found._replace(shown={}, doubts={"m": ("x",)})) == []

@@ -158,7 +158,13 @@ def model_table(node: Any, found: Analysis) -> Table:
     """A model or snapshot, with the columns of its SQL and those of its contract."""
     known = {column.name.lower() for column in found.columns}
     more = tuple(column for column in contract(node) if column.name.lower() not in known)
-    return Table(node.unique_id, found.columns + more, open=found.open, ordered=found.ordered and not more)
+    return Table(node.unique_id, found.columns + more, found.open, found.ordered and not more, _lacks(found))
+
+
+def _lacks(found: Analysis) -> tuple:
+    """The keys of columns that none of a model's stars provides. The status does not matter: evidence changes it after readers looked."""
+    excluded = [set(star.excluded) for group in found.rest for star in group]
+    return tuple(sorted(set.intersection(*excluded))) if excluded else ()
 
 
 def seed_table(node: Any, project_root: str) -> Table:

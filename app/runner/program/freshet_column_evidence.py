@@ -57,6 +57,6 @@ def is_same_table(one: Analysis, other: Analysis) -> bool:
 
 
 def _stars(found: Analysis) -> tuple:
-    """The stars by which a node certainly has columns; none of a set operation."""
-    is_certain = found.status == "exact" and len(found.rest) == 1 and all(star.certain for star in found.rest[0])
+    """The stars by which a node certainly has columns; none of a set operation. The status does not matter: evidence changes it."""
+    is_certain = len(found.rest) == 1 and all(star.certain for star in found.rest[0])
     return found.rest[0] if is_certain else ()

@@ -47,7 +47,8 @@ def judged(found: Analysis, how: Rendered) -> Analysis:
         said = (*how.reasons, NO_WAREHOUSE) if how.reasons else ()
         reason = _joined(*said, _failed(how), found.reason)
         # A column may come from an answer that is missing, and one that is read may not be read then.
-        return found._replace(status=APPROXIMATE, reason=reason, open=True, ordered=False, shown={})
+        rest = tuple(tuple(star._replace(certain=False) for star in group) for group in found.rest)
+        return found._replace(status=APPROXIMATE, reason=reason, open=True, ordered=False, rest=rest, shown={})
     return found
 
 

@@ -136,6 +136,12 @@ def test_named_expressions_of_clickhouse_mean_the_columns_of_the_query_that_uses
     assert (edges(analysis), analysis.status) == (stated(NAMED[sql]), "exact")
 
 
+def test_using_finds_a_column_that_was_quoted_in_lower_case() -> None:
+    analysis = analyse('with q as (select "id", x from u) select id, a, x from t full join q using (id)', "snowflake")
+    assert analysis.status == "exact"
+    assert {"u.id > * JOIN", "t.id > * JOIN", "u.id > id TRANSFORMATION", "t.id > id TRANSFORMATION"} <= edges(analysis)
+
+
 BY_ALIAS, BY_COLUMN = "t.b > * GROUP_BY", "t.a > * GROUP_BY"
 GROUPED = {
     "bigquery": BY_ALIAS,

@@ -110,12 +110,20 @@ def test_a_demand_that_differs_in_case_is_the_known_column() -> None:
     assert edges(analyses["top"]) == {"base.Amount > AMOUNT IDENTITY"}
 
 
+def test_a_column_that_a_model_s_star_leaves_out_is_not_asked_of_it() -> None:
+    known = Tables(table("m", open=True)._replace(lacks=("b",)))
+    found = engine.analyse("select z, b from m", "duckdb", known)
+    assert (edges(found), found.status, found.demands) == ({"m.z > z IDENTITY"}, "approximate", {"m": ("z",)})
+    assert found.reason == "Column `b` was not found in `m`"
+    assert engine.analyse("select * from m", "duckdb", known).rest == ((engine.Star("m", ("b",)),),)
+
+
 SHOWN = {
     "select x from raw": {"raw": ("x",)},
     "select r.x from raw as r join half on true": {"raw": ("x",)},
     "select x from raw join half on true": {},
     "with q as (select * from raw union all select * from half) select y from q": {},
-    "select x from raw, unnest(raw.items) as i": {"raw": ("items",)},
+    "select x from raw, unnest(raw.items)": {"raw": ("items",)},
     "select a from t where exists (select 1 from raw where b = a)": {},
 }
 
@@ -142,3 +150,40 @@ def test_in_clickhouse_a_column_of_the_right_table_may_be_one_of_the_left_one() 
     sql = "select x from raw join half on true"
     assert decided(sql, ("half", "x"), dialect="clickhouse")[0] == "approximate"
     assert decided(sql, ("raw", "x"), ("half", "x"), dialect="clickhouse") == ("exact", {"raw.x > x IDENTITY"})
+
+
+MADE = {
+    (
+        "snowflake",
+        "select value, x from raw, lateral flatten(input => raw.items) as f",
+    ): "raw.items > value TRANSFORMATION; raw.x > x IDENTITY",
+    ("snowflake", "select f.value, x from raw, table(flatten(raw.items)) as f"): "raw.items > value TRANSFORMATION; raw.x > x IDENTITY",
+    (
+        "snowflake",
+        "select value, x from raw, lateral split_to_table(raw.items, ',')",
+    ): "raw.items > value TRANSFORMATION; raw.x > x IDENTITY",
+    ("tsql", "select value, x from raw cross apply openjson(raw.items)"): "raw.items > value TRANSFORMATION; raw.x > x IDENTITY",
+    ("tsql", "select y, x from raw cross apply openjson(raw.items) with (y int '$.v')"): "raw.items > y TRANSFORMATION; raw.x > x IDENTITY",
+    ("tsql", "select value, x from raw cross apply string_split(raw.items, ',')"): "raw.items > value TRANSFORMATION; raw.x > x IDENTITY",
+    ("postgres", "select key, x from raw, json_each(raw.items)"): "raw.items > key TRANSFORMATION; raw.x > x IDENTITY",
+    ("postgres", "select e, x from raw, jsonb_array_elements(raw.items) as e"): "raw.items > e TRANSFORMATION; raw.x > x IDENTITY",
+    ("postgres", "select n, x from raw, generate_series(1, raw.items) as n"): "raw.items > n TRANSFORMATION; raw.x > x IDENTITY",
+    ("bigquery", "select n, x from raw, unnest(generate_array(1, raw.items)) as n"): "raw.items > n TRANSFORMATION; raw.x > x IDENTITY",
+    ("trino", "select e, x from raw cross join unnest(raw.items) as u (e)"): "raw.items > e TRANSFORMATION; raw.x > x IDENTITY",
+}
+
+
+@pytest.mark.parametrize(("dialect", "sql"), MADE)
+def test_a_column_of_a_function_is_none_of_an_open_table(dialect: str, sql: str) -> None:
+    analysis = analyse(sql, dialect)
+    assert edges(analysis) == stated(MADE[dialect, sql] + "; raw.items > * JOIN")
+    assert analysis.status == "exact"
+
+
+def test_a_column_may_be_a_field_of_an_array_s_elements_unless_the_table_is_shown_to_have_it() -> None:
+    sql = "select x, i.y from raw, unnest(items) as i"
+    analysis = analyse(sql, "bigquery")
+    assert {"raw.x > x IDENTITY?", "raw.items > x TRANSFORMATION?", "raw.items > y TRANSFORMATION"} <= edges(analysis)
+    assert "`raw` or to the elements of an array" in analysis.reason
+    status, found = decided(sql, ("raw", "x"), dialect="bigquery")
+    assert (status, {edge for edge in found if " > x " in edge}) == ("exact", {"raw.x > x IDENTITY"})

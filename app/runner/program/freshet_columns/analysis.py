@@ -21,7 +21,7 @@ from freshet_columns.scopes import Environment
 from freshet_columns.values import JOIN, NAMES, Value
 
 MAX_REASON = 500
-VERSION = "3"
+VERSION = "4"
 """Part of the cache keys: raise it with every change of the results."""
 
 
@@ -69,7 +69,8 @@ def _doubted(found: Analysis, parts: Parsed) -> Analysis:
         return found
     edges = tuple(edge._replace(certain=False) for edge in found.edges)
     reason = _sentence(f"{parts.doubt}; {found.reason}" if found.reason else parts.doubt)
-    found = found._replace(status=APPROXIMATE, reason=reason, edges=edges, shown={})
+    rest = tuple(tuple(star._replace(certain=False) for star in group) for group in found.rest)
+    found = found._replace(status=APPROXIMATE, reason=reason, edges=edges, rest=rest, shown={})
     return found if parts.whole else found._replace(open=True, ordered=False)
 
 

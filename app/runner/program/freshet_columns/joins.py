@@ -109,7 +109,7 @@ def _value(field: Field | None) -> Value:
 def _from(sources: list[Source], key: str, name: str, scope: Scope) -> Field | None:
     part = Scope(scope.environment)
     part.sources = sources
-    field = part.own(key, name)
+    field = part.own(key, name) or part.loosely(key)
     if field is None:
         scope.run.note(f"column `{name}` of USING was not found on both sides of the join")
     return field

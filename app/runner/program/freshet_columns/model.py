@@ -20,13 +20,14 @@ class Table(NamedTuple):
     """A relation that SQL may read.
 
     `open`: it may have more columns than these. `ordered`: the columns are in the warehouse's order, so that set operations
-    may match them by position.
+    may match them by position. `lacks`: keys of columns that it does not have, although it is open: those that its star leaves out.
     """
 
     unique_id: str
     columns: tuple[Column, ...]
     open: bool = False
     ordered: bool = True
+    lacks: tuple[str, ...] = ()
 
 
 class Catalog(Protocol):

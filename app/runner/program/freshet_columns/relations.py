@@ -50,10 +50,11 @@ class Relation:
     """Columns in order, of which the first `fixed` are certainly at their positions.
 
     `rows`: what the set of rows depends on. `wild`: the value of every other column that may be asked for (None: there is none).
-    `layout`: equal numbers mean the same columns in the same order, even where they are not known.
+    `layout`: equal numbers mean the same columns in the same order, even where they are not known. `of_function`: it is no table, so
+    that its alias may be its value.
     """
 
-    __slots__ = ("_index", "_loose", "fields", "fixed", "layout", "rest", "rows", "wild")
+    __slots__ = ("_index", "_loose", "fields", "fixed", "layout", "of_function", "rest", "rows", "wild")
 
     def __init__(self, fields: list[Field], rest: Rest = (), rows: Value = EMPTY, wild: Value | None = None) -> None:
         self.fields = fields
@@ -62,6 +63,7 @@ class Relation:
         self.wild = wild
         self.fixed = len(fields)
         self.layout: int | None = None
+        self.of_function = False
         self._index: dict[str, Field] | None = None
         self._loose: dict[str, list[Field]] | None = None
 

@@ -59,7 +59,7 @@ class Run:
 
     def _made(self, table: Table) -> Relation:
         fields = [self._field(table.unique_id, column) for column in table.columns]
-        rest: tuple[Group, ...] = (Group(((table.unique_id, frozenset()),)),) if table.open else ()
+        rest: tuple[Group, ...] = (Group(((table.unique_id, frozenset(table.lacks)),)),) if table.open else ()
         relation = Relation(fields, rest)
         relation.fixed = len(fields) if table.ordered and not table.open else 0
         relation.layout = self.layout("table", table.unique_id)
@@ -75,17 +75,14 @@ class Run:
             self.leaves.append((table, name))
         return number
 
-    def ask(self, relation: Relation, key: str, name: str, *, alone: bool = True) -> Value | None:
-        """The value of a column that only open tables may have; None when none of them may.
-
-        `alone`: nothing else may have it, so that the reference shows that the table does.
-        """
+    def ask(self, relation: Relation, key: str, name: str) -> Value | None:
+        """The value of a column that only open tables may have; None when none of them may."""
         result: Value = {}
         found = False
         for group in relation.rest:
             tables = [table for table, excluded in group.tables if key not in excluded]
             found = found or bool(tables)
-            value = self._one_of(tables, key, name, shows=alone and group.certain)
+            value = self._one_of(tables, key, name, shows=group.certain)
             merge(result, value if group.certain else doubtful(value))
         return result if found else None
 
@@ -114,13 +111,13 @@ class Run:
             leaves |= 1 << self._leaf(table, key, name)
         return doubtful({IDENTITY * 2: leaves})
 
-    def ask_any(self, relations: list[Relation], key: str, name: str, *, alone: bool) -> Value:
+    def ask_any(self, relations: list[Relation], key: str, name: str) -> Value:
         """The value of a column that one of several open relations has."""
         proved = self._decided([self._is_proved(relation, key) for relation in relations])
         if proved is not None:
-            return self.ask(relations[proved], key, name, alone=alone) or {}
+            return self.ask(relations[proved], key, name) or {}
         tables = having(relations, key)
-        return self._doubt(tables, key, name) if len(tables) > 1 else self._demand(tables[0], key, name, shows=alone)
+        return self._doubt(tables, key, name) if len(tables) > 1 else self._demand(tables[0], key, name, shows=True)
 
     def _decided(self, proved: list[bool]) -> int | None:
         """Which of several candidates, from left to right, has the column, if some certainly have one of this name."""

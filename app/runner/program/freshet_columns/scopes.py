@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from freshet_columns.dialects import AFTER, BEFORE, NONE
 from freshet_columns.relations import Field, Relation
-from freshet_columns.run import Run, having
+from freshet_columns.run import Run, either, having
 from freshet_columns.values import EMPTY, TRANSFORMATION, Value, doubtful, through, union
 
 PSEUDO = frozenset(
@@ -121,7 +121,7 @@ class Scope:
             if field is not None:
                 return field
             scope = scope.outer
-        return self._row_of(key) or self._expressed(key, name) or self._loosely(key)
+        return self._row_of(key) or self._expressed(key, name) or self.loosely(key)
 
     def _expressed(self, key: str, name: str) -> Field | None:
         """A named expression of a query around this one."""
@@ -147,6 +147,8 @@ class Scope:
             return field
         if alias is not None and self.alias_mode == AFTER and not self._is_proved(key):
             return alias
+        if key in self.by_alias and self.by_alias[key].relation.of_function:
+            return self._row_of(key)
         return self._unknown(key, name) if name.lower() not in PSEUDO else None
 
     def _is_ambiguous(self, key: str) -> bool:
@@ -184,10 +186,16 @@ class Scope:
         return Field(name, key, union(wild)) if wild else None
 
     def _asked(self, candidates: list[Relation], key: str, name: str) -> Value:
-        alone = all(source.relation.wild is None for source in self.sources)
+        wild = [source.relation.wild for source in self.sources if source.relation.wild is not None]
+        if wild and not self.run.is_proved(candidates, key):
+            tables = having(candidates, key)
+            self.run.note(
+                f"column `{name}` may belong to {either(tables)} or to the elements of an array: not all of their columns are known"
+            )
+            return union([self.run.perhaps(tables, key, name), doubtful(through(union(wild), TRANSFORMATION))])
         if len(candidates) > 1:
-            return self.run.ask_any(candidates, key, name, alone=alone)
-        return self.run.ask(candidates[0], key, name, alone=alone) or EMPTY
+            return self.run.ask_any(candidates, key, name)
+        return self.run.ask(candidates[0], key, name) or EMPTY
 
     def _perhaps_around(self, candidates: list[Relation], key: str, name: str) -> Value | None:
         """In a condition of a subquery, a column that its own tables only may have is perhaps one of the tables around it."""
@@ -214,7 +222,8 @@ class Scope:
             return None
         return Field(key, key, self.whole(source.relation), None, {field.key: field for field in source.relation.fields})
 
-    def _loosely(self, key: str) -> Field | None:
+    def loosely(self, key: str) -> Field | None:
+        """The known column whose name differs in case only."""
         for scope in self.chain():
             for source in scope.sources:
                 found = source.relation.find_loosely(key)

@@ -12,19 +12,9 @@ from freshet_columns.relations import Field, Relation
 from freshet_columns.run import Run
 from freshet_columns.scopes import Scope, Source
 from freshet_columns.structs import parts_of
+from freshet_columns.table_functions import function
 from freshet_columns.values import EMPTY, TRANSFORMATION, Value, counted, doubtful, through, union
 
-HARMLESS = frozenset(
-    """
-    string_split openjson numbers numbers_mt zeros range generate_series generate_date_array split_to_table strtok_split_to_table
-    flatten unnest explode values generator json_table json_each json_array_elements jsonb_array_elements jsonb_each
-    jsonb_each_text json_each_text jsonb_array_elements_text json_array_elements_text jsonb_to_recordset json_to_recordset
-    regexp_matches regexp_split_to_table string_to_table read_csv read_csv_auto read_parquet read_json read_json_auto glob inline
-    posexplode stack json_tuple sequence xmltable url s3 generate_subscripts null
-    """.split()  # noqa: SIM905
-)
-"""Functions in FROM that read nothing but their arguments (or files)."""
-HARMLESS_PREFIXES = ("json", "regexp_", "st_", "string_", "generate_", "read_", "split", "array")
 POSITION_NAMES = {"clickhouse": "c{}", "duckdb": "col{}", "spark": "col{}", "databricks": "col{}"}
 
 
@@ -67,7 +57,7 @@ def _single(node: Any, scope: Scope) -> Work:
     elif isinstance(node, exp.Lateral):
         relation = yield from _lateral(node, scope)
     else:
-        relation = yield from _function(node, scope)
+        relation = yield from function(node, scope)
     yield from _added(node, relation, path, scope)
 
 
@@ -126,7 +116,7 @@ def _named_openly(relation: Relation, names: list[Any], run: Run) -> Relation:
 def _table(node: Any, scope: Scope) -> Work:
     """The relation of a table's name, and the keys of the name's parts."""
     if not isinstance(node.this, (exp.Identifier, exp.Dot)):
-        relation = yield from _function(node, scope)
+        relation = yield from function(node, scope)
         return relation, ()
     identifiers = [part for part in node.parts if isinstance(part, exp.Identifier)]
     keys = tuple(scope.run.folding.of(part) for part in identifiers)
@@ -208,7 +198,9 @@ def _unnest(node: Any, scope: Scope) -> Work:
         fields.append(Field(offset.name, scope.run.folding.of(offset), EMPTY))
     literal = all(isinstance(array, exp.Array) for array in node.expressions)
     rows = EMPTY if literal else counted(union(values))
-    return Relation(fields, (), rows, None if complete else union(values))
+    relation = Relation(fields, (), rows, None if complete else union(values))
+    relation.of_function = True
+    return relation
 
 
 def _is_range(node: Any, names: list[Any], scope: Scope) -> bool:
@@ -241,20 +233,4 @@ def _lateral(node: Any, scope: Scope) -> Work:
         return (yield Query(inner, scope.environment, scope))
     if isinstance(inner, exp.Unnest):
         return (yield from _unnest(inner, scope))
-    return (yield from _function(node, scope))
-
-
-def _function(node: Any, scope: Scope) -> Work:
-    """A function in FROM: any column that is asked of it depends on its arguments."""
-    call = node.this if isinstance(node, (exp.Table, exp.Lateral, exp.TableFromRows)) else node
-    if node.args.get("rows_from"):
-        call = exp.Tuple(expressions=[item.this.copy() for item in node.args["rows_from"]])
-    if call is None:
-        scope.run.note("the name of a table is missing")
-        return Relation([], wild={})
-    if isinstance(call, (exp.Var, exp.Literal, exp.Parameter, exp.Placeholder)):
-        return scope.run.outside(str(call.name))
-    if isinstance(call, exp.Anonymous) and call.name.lower() not in HARMLESS and not call.name.lower().startswith(HARMLESS_PREFIXES):
-        scope.run.note(f"the table function `{call.name}` may read tables that the SQL does not name")
-    value = yield from evaluated(call, scope, TRANSFORMATION)
-    return Relation([], (), counted(value), value)
+    return (yield from function(node, scope))
