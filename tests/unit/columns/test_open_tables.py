@@ -63,6 +63,24 @@ def test_a_star_behind_which_some_columns_are_taken_out_does_not_provide_them() 
     assert analysis.rest == ((engine.Star("raw", ("x",)),),)
 
 
+WHOLE = [
+    "select distinct * from half",
+    "select k from (select distinct * from half)",
+    "select distinct half.*, a from half join t on true",
+    "select * from half group by all",
+    "select * from half union select * from half",
+    "select * from half intersect select * from half",
+    "select * from half except select * from half",
+]
+
+
+@pytest.mark.parametrize("sql", WHOLE)
+def test_rows_that_depend_on_unknown_columns_are_not_exact(sql: str) -> None:
+    analysis = analyse(sql)
+    assert analysis.status == "approximate"
+    assert "compares all columns" in analysis.reason
+
+
 def test_a_position_behind_an_open_star_is_not_guessed() -> None:
     assert "Position 3" in analyse("select *, k as a from half order by 3 limit 1").reason
 
@@ -125,6 +143,9 @@ SHOWN = {
     "with q as (select * from raw union all select * from half) select y from q": {},
     "select x from raw, unnest(raw.items)": {"raw": ("items",)},
     "select a from t where exists (select 1 from raw where b = a)": {},
+    "select (select max(y) from half where half.id = raw.id) as m from raw": {"half": ("id",), "raw": ("id",)},
+    "select (select max(y) from half) as m from t": {"half": ("y",)},
+    "select (select max(b) from half) as m from t": {},
 }
 
 

@@ -75,14 +75,17 @@ class Run:
             self.leaves.append((table, name))
         return number
 
-    def ask(self, relation: Relation, key: str, name: str) -> Value | None:
-        """The value of a column that only open tables may have; None when none of them may."""
+    def ask(self, relation: Relation, key: str, name: str, *, shows: bool = True) -> Value | None:
+        """The value of a column that only open tables may have; None when none of them may.
+
+        `shows`: the reference shows that a table has the column, because nothing else may.
+        """
         result: Value = {}
         found = False
         for group in relation.rest:
             tables = [table for table, excluded in group.tables if key not in excluded]
             found = found or bool(tables)
-            value = self._one_of(tables, key, name, shows=group.certain)
+            value = self._one_of(tables, key, name, shows=shows and group.certain)
             merge(result, value if group.certain else doubtful(value))
         return result if found else None
 
@@ -111,13 +114,13 @@ class Run:
             leaves |= 1 << self._leaf(table, key, name)
         return doubtful({IDENTITY * 2: leaves})
 
-    def ask_any(self, relations: list[Relation], key: str, name: str) -> Value:
+    def ask_any(self, relations: list[Relation], key: str, name: str, *, shows: bool) -> Value:
         """The value of a column that one of several open relations has."""
         proved = self._decided([self._is_proved(relation, key) for relation in relations])
         if proved is not None:
-            return self.ask(relations[proved], key, name) or {}
+            return self.ask(relations[proved], key, name, shows=shows) or {}
         tables = having(relations, key)
-        return self._doubt(tables, key, name) if len(tables) > 1 else self._demand(tables[0], key, name, shows=True)
+        return self._doubt(tables, key, name) if len(tables) > 1 else self._demand(tables[0], key, name, shows=shows)
 
     def _decided(self, proved: list[bool]) -> int | None:
         """Which of several candidates, from left to right, has the column, if some certainly have one of this name."""

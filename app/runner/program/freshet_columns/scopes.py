@@ -193,9 +193,14 @@ class Scope:
                 f"column `{name}` may belong to {either(tables)} or to the elements of an array: not all of their columns are known"
             )
             return union([self.run.perhaps(tables, key, name), doubtful(through(union(wild), TRANSFORMATION))])
+        shows = not any(scope.may_have(key) for scope in self.chain()[1:])
         if len(candidates) > 1:
-            return self.run.ask_any(candidates, key, name)
-        return self.run.ask(candidates[0], key, name) or EMPTY
+            return self.run.ask_any(candidates, key, name, shows=shows)
+        return self.run.ask(candidates[0], key, name, shows=shows) or EMPTY
+
+    def may_have(self, key: str) -> bool:
+        """Tell whether one of the sources has, or may have, a column of this name."""
+        return key in self.merged or any(source.relation.find(key) or source.relation.may_have(key) for source in self.sources)
 
     def _perhaps_around(self, candidates: list[Relation], key: str, name: str) -> Value | None:
         """In a condition of a subquery, a column that its own tables only may have is perhaps one of the tables around it."""

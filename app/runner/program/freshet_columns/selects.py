@@ -115,6 +115,8 @@ def _groups(node: Any, scope: Scope, relation: Relation, projection: Projection)
         return EMPTY
     rows: Value = {}
     if group.args.get("all") and not group.expressions:
+        if relation.rest:
+            scope.run.note("GROUP BY ALL compares all columns, and not all of them are known")
         merge(rows, _group_all(projection))
     for item in _flat(group):
         merge(rows, (yield from by_ordinal(item, scope, relation, GROUP_BY)))
