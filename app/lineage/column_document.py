@@ -30,7 +30,7 @@ T = TypeVar("T")
 FORMAT = 1
 """Of the document."""
 STORED = "1"
-"""Of the stored form of a node's columns. Changing it stores them all again."""
+"""Of the stored form of a node's columns. Changing it stores them all again, and no lineage with other ones is carried forward."""
 MAX_DOCUMENT = 256 << 20
 """Bytes."""
 MAX_LINE = 32 << 20

@@ -13,6 +13,7 @@ from app.core.models.annotations import Annotation
 from app.core.models.extractions import ContainerFacts, Stage
 from app.core.models.github import Repository
 from app.core.models.warehouse import UNKNOWN
+from app.lineage.column_document import STORED
 from app.lineage.nodes import VERSION, ChangeSummary, StorableLineage
 from app.pipeline.ports import DbtJob, Decoders, Installer, PackageRequest, PackageTree, Parsed, Runner, Sources, SourceTree, StateScope
 from app.project import checkout, discovery, repository_settings, runner_images
@@ -155,7 +156,8 @@ async def _refresh(
     if layout.needs_packages:
         await progress.enter("installing_deps")
         packages = await tools.installer.identify(_packages(tree, commit, layout, job))
-    input_hash = await asyncio.to_thread(project.input_hash, layout, job.adapter_type, job.image.id, VERSION, packages)
+    version = f"{VERSION} {STORED}" if job.columns else VERSION
+    input_hash = await asyncio.to_thread(project.input_hash, layout, job.adapter_type, job.image.id, version, packages)
     if earlier := await progress.find_known_input(input_hash):
         await progress.enter("storing")
         return CarriedLineage(layout, earlier)

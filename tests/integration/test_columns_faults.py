@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import orjson
+import pytest
 import pytest_asyncio
 
 from app.core.errors import ColumnsError
+from app.pipeline import refresh
 from app.store import Store
 from tests.integration.columns_world import A, document, head_of, with_an_old_image, with_columns
 from tests.integration.life_world import World, make_world
@@ -29,6 +31,19 @@ async def test_an_image_of_an_earlier_release_says_how_to_get_columns(world: Wor
     for text in (head.columns_reason or "", summary(ended), summary(carried)):
         assert "was built by an earlier release of Freshet" in text
         assert "make image" in text
+
+
+async def test_a_lineage_whose_columns_have_another_form_or_are_of_an_earlier_release_is_not_carried_forward(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container = with_columns(world)
+    async with world.working():
+        with monkeypatch.context() as earlier:
+            earlier.setattr(refresh, "STORED", "0")
+            await world.ended(await world.queued())
+        for number in range(2):
+            ended = await world.ended(await pushed(world, {"README.md": f"not read by dbt {number}"}))
+            assert (ended.result.get("carried_from") is not None, len(container.runs)) == (number == 1, 2)
 
 
 async def test_a_document_that_is_none_is_refused_so_that_the_next_job_starts_without(world: World) -> None:
