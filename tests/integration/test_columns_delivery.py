@@ -17,10 +17,12 @@ from app.core.errors import ColumnsError, EngineUnavailableError
 from app.pipeline.ports import DbtJob, Parsed, StateScope
 from app.project.runner_images import RunnerImage
 from app.runner.docker.backend import DockerRunner
+from app.runner.docker.engine import connect
 from app.runner.parse_state import ParseStates
 from tests.integration.runner_fixtures import Make, containers
 from tests.integration.runner_images import HEARS, build_runner, named
 from tests.integration.runner_projects import extraction, job, tree
+from tests.integration.test_containers_faults import Relay
 from tests.patience import HANGS_S
 
 MAIN = StateScope(1, 2, "c0ffee", own="followed main 1", followed="followed main 1", fresh=False)
@@ -57,6 +59,8 @@ if do == "broken":
 if do == "leave":
     print("no columns for you", file=sys.stderr)
     sys.exit()
+if do == "outlive":
+    sys.stdin.buffer.read()
 if do == "refuse":
     answer(columns_bytes=0, error="Finding columns needs more memory.")
 if do == "endless":
@@ -188,6 +192,22 @@ async def test_no_columns_have_a_reason_and_the_manifest_is_there(
     await gone(docker)
     # What the job before left may be the cause, unless it cannot be.
     assert await kept(runner._jobs._states, job(image=image, state=MAIN)) == (True, temporary)
+
+
+async def test_a_connection_to_the_engine_that_breaks_meanwhile_is_a_temporary_reason(
+    make: Make, image: RunnerImage, docker: aiodocker.Docker, tmp_path: Path
+) -> None:
+    """The container ends well once nobody reads any more: that is no end without columns."""
+    relay = Relay(tmp_path / "engine.sock")
+    async with relay, connect(relay.url) as client:
+        found = await parsed(make(docker=client), image, "outlive", state=None)
+        assert found.columns is not None
+        await relay.cut()
+        with pytest.raises(ColumnsError, match="broke before the end") as caught:
+            await found.columns.wait()
+        assert caught.value.temporary
+        found.columns.close()
+        await gone(docker)
 
 
 async def test_a_document_that_is_refused_is_not_given_to_the_next_job(make: Make, image: RunnerImage, docker: aiodocker.Docker) -> None:

@@ -255,10 +255,14 @@ class Relay:
         self._server = await asyncio.start_unix_server(self._serve, self.path)
 
     async def stop(self) -> None:
-        """Cut all connections."""
+        """Cut all connections, and accept no more."""
         assert self._server is not None
         self._server.close()
         self.path.unlink(missing_ok=True)
+        await self.cut()
+
+    async def cut(self) -> None:
+        """Cut all connections."""
         for writer in self._writers:
             writer.close()
             with contextlib.suppress(ConnectionError):

@@ -17,7 +17,7 @@ from app.core.errors import ConfigurationError, EngineUnavailableError, OutputTo
 from app.runner.docker import engine
 from app.runner.docker.isolation import ContainerSpec
 from app.runner.docker.lifetime import NOT_FOUND, Leftovers, created
-from app.runner.docker.streams import BoundedLog, Streams, hang_up
+from app.runner.docker.streams import LINGER_S, BoundedLog, Streams, hang_up
 from app.runner.job_protocol import AnswerReader, Sinks
 from app.runner.outcome import Exit, out_of_memory
 
@@ -132,6 +132,11 @@ class Container:
         if reading.done() and not answer.is_set():
             reading.result()
         return answer.is_set()
+
+    async def has_ended(self) -> bool:
+        """Whether the container has ended too, after its output; False if it goes on, so that the connection broke."""
+        done, _ = await asyncio.wait([self._ending()], timeout=LINGER_S)
+        return bool(done)
 
     async def set_cpu_shares(self, shares: int) -> None:
         """Change the CPU share, if the engine allows it.

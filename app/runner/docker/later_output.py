@@ -160,7 +160,7 @@ class LaterOutput:
 
     async def _wait(self, container: Container, answer: asyncio.Event) -> None:
         if not await container.wait_for(answer):
-            broken = container.streams.broken or container.answers.within_answer
+            broken = container.answers.within_answer or not await container.has_ended()
             raise columns.ended_early(self._job, await container.exit(), broken=broken)
 
 

@@ -57,8 +57,6 @@ class Streams:
     def __init__(self, stream: Stream, stdout: Feed, log: Callable[[bytes], None]) -> None:
         self._stream, self._stdout, self._log = stream, stdout, log
         self._messages = 0
-        self.broken = False
-        """Whether the connection broke, rather than being closed at the end of the output."""
         self.reading = asyncio.create_task(self._read(), name="container output")
 
     async def write(self, data: bytes) -> None:
@@ -106,7 +104,6 @@ class Streams:
             return await self._stream.read_out()
         except (aiohttp.ClientError, OSError):
             # A broken connection counts as the end of the output. Callers notice if that is too early.
-            self.broken = True
             return None
 
 
