@@ -93,7 +93,10 @@ FEATURES = {
         select id {% for value in dbt_utils.get_column_values(ref('orders'), 'status') %}, '{{ value }}' as {{ value }}{% endfor %}
         from {{ ref('orders') }}""",
     "models/all_visits.sql": "{% for table in dbt_utils.tables_like('VISIT%') %}select id from {{ table }}{% endfor %}",
-    "models/commanded.sql": "select id {{ ', ' ~ flags.WHICH }} from (select 1 as id, 2 as compile, 3 as parse)",
+    "models/commanded.sql": "select id {{ ', ' ~ flags.WHICH }} from (select 1 as id, 2 as run, 3 as parse)",
+    "models/refused.sql": """
+        {% if flags.WHICH == 'run' %}{{ exceptions.raise_compiler_error('no columns to unite') }}{% endif %}
+        select id {{ ', status' if execute }} from {{ ref('orders') }}""",
     "models/direct.sql": """
         select {% for column in get_columns_in_relation(ref('orders')) %}{{ column.name }}, {% endfor %} 1 as one
         from {{ ref('orders') }}""",

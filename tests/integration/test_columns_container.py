@@ -42,6 +42,7 @@ async def test_all_that_can_be_known_is_exact_and_what_is_invented_is_named(dock
     assert (found.status, found.rest, found.announced["error"]) == (0, b"", None)
     assert with_status(found, "unknown") == {"model.snake", "model.broken", "model.nothing"}
     reasons = {name.partition(".")[2]: found.nodes[name]["reason"] for name in with_status(found, "approximate")}
+    refused = "Compilation Error in model refused (models/refused"
     assert {name: reason.partition(".")[0] for name, reason in reasons.items() if name != "raises"} == {
         "pivoted": "`tools",
         "breaks": "`first_column` reads rows from the warehouse",
@@ -51,6 +52,7 @@ async def test_all_that_can_be_known_is_exact_and_what_is_invented_is_named(dock
         "renamed_source": "`dbt_utils",
         "valued": "`dbt_utils",
         "all_visits": "`dbt_utils",
+        "refused": "It is rendered as for `dbt compile`, because as for `dbt run` it fails: " + refused,
     }
     assert reasons["pivoted"].startswith("`tools.get_column_values` reads rows from the warehouse.")
     assert reasons["star_of_source"].startswith("`tools.star` asks for the columns of `raw.orders`, of which not all are known.")
@@ -81,9 +83,12 @@ async def test_a_star_over_a_table_with_unknown_columns_passes_all_of_them_on(do
     assert found.columns("model.whole_model") == ["id", "status"]
 
 
-async def test_macros_are_answered_as_by_dbt_compile(docker: aiodocker.Docker, kept: dict[str, Written]) -> None:
+async def test_macros_are_answered_as_by_dbt_run_and_if_that_fails_as_by_compile(
+    docker: aiodocker.Docker, kept: dict[str, Written]
+) -> None:
     found = await first(kept)
-    assert found.columns("model.commanded") == ["id", "compile"]
+    assert found.columns("model.commanded") == ["id", "run"]
+    assert (found.columns("model.refused"), found.nodes["model.refused"]["rendered"]) == (["id", "status"], "full")
     assert (found.columns("model.valued"), found.nodes["model.valued"]["rendered"]) == (["id"], "full")
     assert found.sources_of("model.all_visits", "id") == {"source.web.visits.id"}
     assert "lists tables of the warehouse" in found.nodes["model.all_visits"]["reason"]

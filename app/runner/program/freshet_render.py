@@ -25,7 +25,7 @@ FULL, PLAIN = "full", "without_execute"
 """How a node was rendered: as dbt compiles it, or as it parses it (`execute` is false)."""
 BOM = "\ufeff"
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-MAX_REASON = 400
+MAX_REASON, MAX_FAILURE = 400, 200
 
 
 class RenderError(Exception):
@@ -43,8 +43,6 @@ class Renderer:
         self._answers = freshet_render_answers.Answers(catalog, nodes, dialect, internal)
         self._answers.install(adapter)
         freshet_render_context.install()
-        # Macros ask which command this is, and have an answer without a warehouse for this one.
-        object.__setattr__(get_flags(), "WHICH", "compile")
         self._compiler = Compiler(config)
         self._compiler._write_node = lambda node, *_args, **_more: node  # noqa: SLF001 - files are not needed
         self.graph = LazyGraph(manifest, self._looked_at_graph)
@@ -59,7 +57,23 @@ class Renderer:
 
     def render(self, node: Any, how: str) -> str:
         """Return the node's SQL, after `begin`. Raises RenderError, or MemoryError."""
-        return self._compiled(node, how)
+        _be("run")
+        try:
+            return self._compiled(node, how)
+        except RenderError as error:
+            if how != FULL:
+                raise
+            return self._forgiven(node, error)
+
+    def _forgiven(self, node: Any, error: RenderError) -> str:
+        """The SQL as for `dbt compile`: macros let pass there what they need a warehouse for."""
+        _be("compile")
+        try:
+            code = self._compiled(node, FULL)
+        except RenderError:
+            raise error from None
+        self._answers.notes.invent(f"is rendered as for `dbt compile`, because as for `dbt run` it fails: {str(error)[:MAX_FAILURE]}", "It")
+        return code
 
     def asked_again(self, question: list) -> str:
         """The answer to a question from the notes, as it would be now."""
@@ -70,7 +84,7 @@ class Renderer:
         self._answers.begin(parent.unique_id, parent.package_name)
         for how in (FULL, PLAIN):
             try:
-                self._compiled(parent, how)
+                self.render(parent, how)
             except RenderError:
                 continue
             return
@@ -140,6 +154,11 @@ def message(error: BaseException) -> str:
     text = str(error) if type(error).__module__.split(".")[0] in ("dbt", "dbt_common") else f"{type(error).__name__}: {error}"
     text = COLOURS.sub("", text).replace(freshet_tree.SOURCE + "/", "")
     return " ".join(text.split())[:MAX_REASON]
+
+
+def _be(command: str) -> None:
+    """Answer macros that ask which command this is."""
+    object.__setattr__(get_flags(), "WHICH", command)
 
 
 def _reset(node: Any) -> None:
