@@ -15,8 +15,9 @@ from app.lineage.manifest import Resource
 RelationNameSource = Literal["profile", "settings", "project", "placeholder"]
 _INVENTED = re.compile(rf"{TOKEN}\w*", re.IGNORECASE)
 _WORD = rf"(?<![\w$-])(?>[\w$-]*?{TOKEN}[\w$-]*)"
-_QUALIFIER = re.compile(rf"""(?:"{_WORD}"|`{_WORD}`|\[{_WORD}\]|(?<!['"\[]){_WORD})\.(?=[\w"`\[$])""", re.IGNORECASE)
-"""The unknown database or schema before a name, with its dot. The text after a single quotation mark is no name."""
+_PART = rf"""(?:"{_WORD}"|`{_WORD}`|\[{_WORD}\]|(?<!['"\[]){_WORD})\."""
+_QUALIFIER = re.compile(rf"""(?<!\.)(?>(?:{_PART})+)(?=[\w"`\[$])""", re.IGNORECASE)
+"""The unknown database and schema at the start of a name, with their dots. The text after a single quotation mark is no name."""
 _IN_SQL = re.compile(_WORD, re.IGNORECASE)
 
 

@@ -68,6 +68,7 @@ join `freshetunknown_database.x.b` on true
 join `freshetunknown-database`.`x`.`c` on true
 join [freshetunknown_schema].[d] on true
 join "sales"."freshetunknown_table" on true
+join "freshetunknown_database"."freshetunknown_schema"."e" on "sales"."raw_freshetunknown"."f".id
 """
 READABLE = """
 select o.…, "sales"."orders".id, '{…}', '….org'
@@ -77,6 +78,7 @@ join `x.b` on true
 join `x`.`c` on true
 join [d] on true
 join "sales"."…" on true
+join "e" on "sales"."…"."f".id
 """
 
 
