@@ -33,7 +33,7 @@ LINES: tuple[Mapping[str, Any], ...] = (
             [RAW, "status", "Status", "IDENTITY", True],
             [RAW, "status", None, "FILTER", True],
         ],
-        "compiled_code": "select cast(id as integer) as id from raw.orders",
+        "compiled_code": "select cast(id as integer) as id from freshetunknown_database.raw.orders",
         "rendered": "full",
         "hard_coded": ["legacy.crm.accounts"],
     },
@@ -205,7 +205,10 @@ async def test_a_node_has_its_columns_and_its_compiled_code(reader: Reader) -> N
     key = orders["columns"][0]
     assert (key["name"], key["description"], key["documented"], key["meta"]) == ("order_id", "The key.", True, {"pii": False})
     assert key["upstream"] == [{"unique_id": STG, "column": "id", "type": "DIRECT", "subtype": "IDENTITY", "certain": True}]
+    assert orders["compiled_code_reason"] is None
     staged = await node(reader, "stg_orders")
+    assert staged["compiled_code"] == "select cast(id as integer) as id from raw.orders"
+    assert "are left out of the SQL" in staged["compiled_code_reason"]
     assert staged["hard_coded"] == ["legacy.crm.accounts"]
     assert [one["column"] for one in staged["rows"]] == ["status"]
     assert [(one["unique_id"], one["column"]) for one in staged["columns"][0]["downstream"]] == [(ORDERS, "order_id"), (ORDERS, "n")]

@@ -97,8 +97,6 @@ class NodeWork:
 
     def _looked_at(self, node: Any) -> Analysis:
         """Find a node's columns, or take them from the earlier document."""
-        if self._task.stop is not None:
-            return self._plain(node, self._task.stop)
         if not _is_sql(node):
             return self._plain(node, freshet_column_judgement.PYTHON)
         if not (node.raw_code or "").strip():
@@ -106,8 +104,10 @@ class NodeWork:
         key = self._keys.node(node)
         ephemerals = self._document.ephemerals(self._tables, node)
         remembered = None if node.unique_id in self._task.skip else self._remembered(node, key, ephemerals)
-        if remembered is not None:
+        if remembered is not None and (self._task.stop is None or self._is_same(node, remembered)):
             return self._from_memory(node, remembered)
+        if self._task.stop is not None:
+            return self._plain(node, self._task.stop)
         return self._rendered(node, {"key": key, "ephemerals": ephemerals})
 
     def _remembered(self, node: Any, key: str, ephemerals: dict) -> Remembered | None:
@@ -116,10 +116,13 @@ class NodeWork:
         except Exception:  # noqa: BLE001 - it is untrusted: anything may be wrong with it
             return None
 
+    def _is_same(self, node: Any, remembered: Remembered) -> bool:
+        return remembered.record["compiled_code"] is None or self._recall.tables_are_same(node, remembered)
+
     def _from_memory(self, node: Any, remembered: Remembered) -> Analysis:
-        code = remembered.record["compiled_code"]
-        if code is None or self._recall.tables_are_same(node, remembered):
+        if self._is_same(node, remembered):
             return self._document.reuse(node.unique_id, remembered)
+        code = remembered.record["compiled_code"]
         how = freshet_column_judgement.Rendered(*remembered.cache["how"])
         return self._finish(node, self._analysed(node, code), code, how, remembered.cache)
 

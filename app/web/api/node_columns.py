@@ -43,27 +43,28 @@ def traced(columns: ColumnGraph | None, position: int, yaml: Sequence[Json]) -> 
 
 
 async def compiled_code(store: Store, head: LineageHead, graph: Graph, position: int) -> Json:
-    """The compiled code, or null and why."""
+    """The compiled code and what is left out of it, or null and why."""
     node = graph.nodes[position]
     if node.resource_type not in COMPILED:
         return _code(None, NO_SQL)
     found = await store.columns.one(head.id, node.unique_id) if head.columns_state == "ready" else None
+    said = _reasons(found[0].content) if found else _Reasons()
     if found is None or found[1] is None:
-        reason = _reason(found[0].content) if found else None
-        return _code(None, reason or head.columns_reason or NOT_THERE[head.columns_state])
-    return _code(found[1].decode(), None)
+        return _code(None, said.compiled_reason or said.reason or head.columns_reason or NOT_THERE[head.columns_state])
+    return _code(found[1].decode(), said.compiled_reason)
 
 
 def _code(code: str | None, reason: str | None) -> Json:
     return {"compiled_code": code, "compiled_code_reason": reason}
 
 
-def _reason(content: bytes) -> str | None:
-    return msgspec.json.decode(content, type=_WithReason).reason
-
-
-class _WithReason(msgspec.Struct):
+class _Reasons(msgspec.Struct):
     reason: str | None = None
+    compiled_reason: str | None = None
+
+
+def _reasons(content: bytes) -> _Reasons:
+    return msgspec.json.decode(content, type=_Reasons)
 
 
 def _column(columns: ColumnGraph, number: int, yaml: Mapping[str, Any]) -> Json:

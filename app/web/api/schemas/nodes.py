@@ -122,7 +122,7 @@ class NodeDocument(Node):
     constraints: Annotated[list[Json] | None, Field(description="dbt's constraints of the model")]
     raw_code: Annotated[str | None, Field(description="The code as the project has it; empty or null for types without")]
     compiled_code: Annotated[str | None, Field(description="The code that dbt would run; null: see `compiled_code_reason`")]
-    compiled_code_reason: Annotated[str | None, Field(description="Why `compiled_code` is null")]
+    compiled_code_reason: Annotated[str | None, Field(description="Why `compiled_code` is null, or what is left out of it")]
     language: Annotated[str | None, Field(description="`sql` or `python`")]
     patch_path: Annotated[str | None, Field(description="The YAML file that describes it, as `PACKAGE://PATH`")]
     docs_blocks: Annotated[list[str] | None, Field(description="Ids of the doc blocks in its description")]
