@@ -171,6 +171,12 @@ def test_qualify_means_the_column_or_the_alias_of_the_same_name_as_in_the_wareho
     assert {edge for edge in found if "FILTER" in edge} == {f"t.{column} > * FILTER"}
 
 
+@pytest.mark.parametrize(("dialect", "column"), [("postgres", "b"), ("duckdb", "b"), ("bigquery", "a")])
+def test_an_expression_of_order_by_means_the_column_or_the_alias_as_in_the_warehouse(dialect: str, column: str) -> None:
+    assert f"t.{column} > * SORT" in edges(analyse("select a as b from t order by lower(b) limit 1", dialect))
+    assert "t.a > * SORT" in edges(analyse("select a as b from t order by b limit 1", dialect))
+
+
 def test_distinct_on_means_the_alias() -> None:
     assert "t.b > * GROUP_BY" in edges(analyse("select distinct on (a) b as a, a as z from t order by a", "postgres"))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from freshet_columns.dialects import BEFORE, NONE
+from freshet_columns.dialects import AFTER, BEFORE, NONE
 from freshet_columns.queries import Query, Work, evaluated
 from freshet_columns.relations import Relation
 from freshet_columns.scopes import Scope, Source
@@ -21,12 +21,17 @@ def sorted_rows(node: Any, scope: Scope, relation: Relation) -> Work:
         merge(rows, (yield from evaluated(item, scope, GROUP_BY)))
     if limit is None and node.args.get("offset") is None and not _is_distinct_on(node):
         return rows
-    scope.alias_mode = BEFORE
     order = node.args.get("order")
     for item in order.expressions if order is not None else []:
-        merge(rows, (yield from by_ordinal(item.this if isinstance(item, exp.Ordered) else item, scope, relation, SORT)))
+        key = item.this if isinstance(item, exp.Ordered) else item
+        scope.alias_mode = BEFORE if isinstance(key, exp.Column) else _IN_ORDER.get(scope.run.facts.dialect, BEFORE)
+        merge(rows, (yield from by_ordinal(key, scope, relation, SORT)))
     scope.alias_mode = NONE
     return rows
+
+
+_IN_ORDER = {"postgres": NONE, "redshift": AFTER, "duckdb": AFTER}
+"""How expressions of ORDER BY see aliases, where a lone name sees them otherwise."""
 
 
 def _is_distinct_on(node: Any) -> bool:
