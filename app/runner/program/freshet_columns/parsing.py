@@ -12,6 +12,8 @@ from sqlglot.errors import ErrorLevel, SqlglotError, TokenError
 BACKTICKS = ("bigquery", "databricks", "spark", "clickhouse")
 """Dialects with backticks around names. In some of them, a text between double quotation marks is no name."""
 OTHERS = ("trino", "snowflake", "postgres", "duckdb", "")
+MAX_CHARACTERS = 50_000
+"""Of texts that are tried as SQL of other dialects: each costs as much as the first."""
 TITLES = {"": "standard SQL", "tsql": "SQL Server"}
 SKIPPED = ("Invalid expression / Unexpected token",)
 """Errors after which the parser leaves out the rest of the text."""
@@ -59,6 +61,8 @@ def _statements(trees: list[Any]) -> list[Any]:
 
 def _as_other(sql: str, dialect: str) -> Parsed | None:
     """The text as SQL of the first other dialect that accepts it."""
+    if len(sql) > MAX_CHARACTERS:
+        return None
     others = (*BACKTICKS, *OTHERS) if dialect in BACKTICKS else OTHERS
     for other in others:
         try:
