@@ -121,7 +121,7 @@ async def serving(
             stderr=output,
             start_new_session=True,
         )
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=HANGS_S)) as session:
         service = Service(f"http://127.0.0.1:{port}", log_file, process, session)
         try:
             await _ready(service)
