@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from tests.accuracy.truth import Edge
 from tests.accuracy.world import TABLES
@@ -56,10 +56,20 @@ class Tables:
         """None: these queries have no ephemeral models."""
 
 
+class Catalog(Protocol):
+    """What the engine asks about tables."""
+
+    def table(self, parts: tuple[tuple[str, bool], ...]) -> Any:
+        """The table with a name, given as parts and whether each is quoted; None for an unknown one."""
+
+    def ephemeral(self, cte_name: str) -> Any:
+        """The ephemeral model behind a CTE, or None."""
+
+
 KNOWN, OPEN = Tables(TABLES), Tables(TABLES, is_open=True)
 
 
-def claims(sql: str, dialect: str, tables: Tables = KNOWN) -> Claims:
+def claims(sql: str, dialect: str, tables: Catalog = KNOWN) -> Claims:
     """Ask the engine; names in lower case, since dialects fold them."""
     package = load()
     found = package.analyse(sql, "sqlserver" if dialect == "tsql" else dialect, tables)

@@ -79,10 +79,10 @@ def watch(queries: Iterable[Asked], databases: Sequence[Oracle], tries: int, *, 
         if not names:
             result.left_out += 1
             continue
-        _judge(result, asked, names, seen, index(edges))
+        judge(result, asked, names, seen, index(edges))
         other = twin(asked.sql)
         if other is not None and other != asked.sql:
-            _judge_twin(result, asked, observe(other, databases, tries), index(edges), index(claims(other, "duckdb").edges))
+            judge_twin(result, asked, observe(other, databases, tries), index(edges), index(claims(other, "duckdb").edges))
     return result
 
 
@@ -99,7 +99,7 @@ def observe(sql: str, databases: Sequence[Oracle], tries: int) -> tuple[list[str
     return names, Seen(frozenset().union(*(one.values for one in found)), frozenset().union(*(one.rows for one in found)))
 
 
-def _judge(result: Watch, asked: Asked, names: list[str], seen: Seen, known: Index) -> None:
+def judge(result: Watch, asked: Asked, names: list[str], seen: Seen, known: Index) -> None:
     """Each dependence that was seen has to be one of the column or one of the rows."""
     for leaf in seen.rows:
         covered = leaf in known.rows
@@ -118,7 +118,7 @@ def _judge(result: Watch, asked: Asked, names: list[str], seen: Seen, known: Ind
     result.confirmed += sum(pair in shown or pair[0] in seen.rows for pair in claimed) + len(known.rows & moving)
 
 
-def _judge_twin(result: Watch, asked: Asked, twin_seen: tuple[list[str], Seen], known: Index, of_twin: Index) -> None:
+def judge_twin(result: Watch, asked: Asked, twin_seen: tuple[list[str], Seen], known: Index, of_twin: Index) -> None:
     """Without conditions, a column that changed has to be made of the other, or to be grouped or matched by it."""
     names, seen = twin_seen
     for leaf, position in seen.values:

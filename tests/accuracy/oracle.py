@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import random
 import threading
-from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import duckdb
 
+from tests.accuracy.row_matching import Row, compared
 from tests.accuracy.truth import Leaf
 
-Row = tuple[Any, ...]
 MAX_ROWS = 400
 SOON_S = 0.05
 
@@ -31,6 +32,8 @@ class Seen(NamedTuple):
 
 class Oracle:
     """A database with some tables, whose cells it changes. `columns`: the kind of each column, by table as the SQL names it."""
+
+    max_rows, soon_s = MAX_ROWS, SOON_S
 
     def __init__(self, columns: dict[str, dict[str, str]], rows: dict[str, Sequence[Sequence[Any]]], schema: str | None = None) -> None:
         self.columns = columns
@@ -55,10 +58,10 @@ class Oracle:
 
     def fits(self, sql: str) -> bool:
         """Tell whether a query ends soon and has few enough rows to be compared hundreds of times."""
-        alarm = threading.Timer(SOON_S, self.database.interrupt)
+        alarm = threading.Timer(self.soon_s, self.database.interrupt)
         alarm.start()
         try:
-            return len(self.database.execute(sql).fetchmany(MAX_ROWS + 1)) <= MAX_ROWS
+            return len(self.database.execute(sql).fetchmany(self.max_rows + 1)) <= self.max_rows
         except duckdb.Error:
             return False
         finally:
@@ -79,7 +82,7 @@ class Oracle:
         values, rows = set[tuple[Leaf, int]](), set[Leaf]()
         for leaf, number, value in self._changes(tables, tries, random.Random(seed)):
             after = self._changed(sql, leaf, number, value)
-            if after != before:
+            if after is not None and after != before:
                 changed, moved = compared(before, after)
                 values |= {(leaf, position) for position in changed}
                 rows |= {leaf} if moved else set()
@@ -93,19 +96,19 @@ class Oracle:
                 known = [row[position] for row in content if row[position] is not None]
                 for number in [r.randrange(len(content)) for _ in range(tries)] if content else []:
                     old = content[number][position]
-                    others = [value for value in (*known, None, _new(known, r)) if value != old]
+                    others = [value for value in (*known, None, different(known, r)) if value != old]
                     if others:
                         yield (table, name), number, r.choice(others)
 
-    def _changed(self, sql: str, leaf: Leaf, number: int, value: Any) -> list[Row]:
-        """The query's rows with one cell changed; rows keep their places."""
+    def _changed(self, sql: str, leaf: Leaf, number: int, value: Any) -> list[Row] | None:
+        """The query's rows with one cell changed; rows keep their places. None: the query fails then."""
         table, name = leaf
         self.database.execute("begin")
         try:
             self.database.execute(f'update {self._name(table)} set "{name}" = ? where rowid = ?', [value, number])
             return self.run(sql)
         except duckdb.Error:
-            return []
+            return None
         finally:
             self.database.execute("rollback")
 
@@ -116,50 +119,15 @@ def _plain(value: Any) -> Any:
     return round(value, 9) if isinstance(value, float) else value
 
 
-def _new(known: Sequence[Any], r: random.Random) -> Any:
+def different(known: Sequence[Any], r: random.Random) -> Any:
     """A value of the same type that may be new."""
     example = known[0] if known else None
     if isinstance(example, bool):
         return not example
     if isinstance(example, int):
         return r.randrange(12)
+    if isinstance(example, date):
+        return example + timedelta(days=r.randrange(1, 400))
+    if isinstance(example, float | Decimal):
+        return type(example)(r.randrange(12))
     return f"{example}-{r.randrange(9)}" if isinstance(example, str) else None
-
-
-def compared(before: list[Row], after: list[Row]) -> tuple[set[int], bool]:
-    """The positions of columns whose values changed in rows that stayed, and whether rows came, went or took other places.
-
-    Rows are told apart by a column that has a value of its own in each of them, before and after; without one, by their places or by
-    likeness, whichever explains more.
-    """
-    if len(before) != len(after):
-        return set(), True
-    key = _key(before, after)
-    if key is not None:
-        new = {row[key]: row for row in after}
-        return set().union(*(_differing(row, new[row[key]]) for row in before)), False
-    gone, come = [*(Counter(before) - Counter(after)).elements()], [*(Counter(after) - Counter(before)).elements()]
-    pairings = (_alike(gone, come), [_differing(one, other) for one, other in zip(before, after, strict=True)])
-    return set().union(*min(pairings, key=lambda pairing: sum(map(len, pairing)))), False
-
-
-def _key(before: list[Row], after: list[Row]) -> int | None:
-    for position in range(len(before[0]) if before else 0):
-        values = {row[position] for row in before}
-        if len(values) == len(before) > 1 and None not in values and values == {row[position] for row in after}:
-            return position
-    return None
-
-
-def _alike(gone: list[Row], come: list[Row]) -> list[set[int]]:
-    left = [*come]
-    differences = list[set[int]]()
-    for row in gone:
-        other = min(left, key=lambda candidate: len(_differing(row, candidate)))
-        left.remove(other)
-        differences.append(_differing(row, other))
-    return differences
-
-
-def _differing(one: Row, other: Row) -> set[int]:
-    return {position for position, (a, b) in enumerate(zip(one, other, strict=True)) if a != b}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.accuracy.constructed import Compared
 from tests.accuracy.observed import Watch
+from tests.accuracy.projects import WatchedProject
 from tests.accuracy.scores import CLASSES, Board, Tally, percent
 
 PAGE = Path(__file__).parents[2] / "docs" / "accuracy.md"
@@ -63,26 +64,35 @@ def _dialect(name: str, board: Board) -> list[str]:
 def observed(parts: dict[str, Watch]) -> str:
     """The part about what DuckDB showed."""
     head = ["queries", "", "row-set dependences seen", "covered", "value dependences seen", "covered", "edges claimed", "seen"]
-    rows = [
-        [
-            name,
-            f"{watch.queries - watch.left_out}",
-            f"{watch.rows:,}",
-            _share(watch.rows_covered, watch.rows),
-            f"{watch.values:,}",
-            _share(watch.values_covered, watch.values),
-            f"{watch.claimed:,}",
-            _share(watch.confirmed, watch.claimed),
-        ]
-        for name, watch in parts.items()
-    ]
+    rows = [[name, f"{watch.queries - watch.left_out}", *_watched(watch)] for name, watch in parts.items()]
     left_out = sum(watch.left_out for watch in parts.values())
     said = f"{left_out} queries were left out: they make too many rows to be run hundreds of times.\n\n" if left_out else ""
     return f"### Watched in DuckDB\n\n{said}{table(head, rows)}"
 
 
+def projects(found: Sequence[WatchedProject]) -> str:
+    """The part about whole projects."""
+    head = ["project", "models", "", "row-set dependences seen", "covered", "value dependences seen", "covered", "edges claimed", "seen"]
+    rows = [[one.name, f"{one.models}", name, *_watched(watch)] for one in found for name, watch in one.parts.items()]
+    rows += [[one.name, "", f"not measured: {one.missing}", *[""] * 6] for one in found if one.missing]
+    left_out = [f"- {one.name}: {text}" for one in found for text in one.left_out]
+    said = "\n\nModels that were left out:\n\n" + "\n".join(left_out) if left_out else ""
+    return f"### Whole projects, watched in DuckDB\n\n{table(head, rows)}{said}"
+
+
+def _watched(watch: Watch) -> list[str]:
+    return [
+        f"{watch.rows:,}",
+        _share(watch.rows_covered, watch.rows),
+        f"{watch.values:,}",
+        _share(watch.values_covered, watch.values),
+        f"{watch.claimed:,}",
+        _share(watch.confirmed, watch.claimed),
+    ]
+
+
 def _share(part: int, whole: int) -> str:
-    return percent(part / whole if whole else 1.0)
+    return percent(part / whole) if whole else "–"
 
 
 def texts(pairs: dict[str, tuple[int, int]]) -> str:

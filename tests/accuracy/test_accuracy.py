@@ -9,6 +9,7 @@ from tests.accuracy.engine import claims
 from tests.accuracy.hand import Written, hand_set
 from tests.accuracy.metamorphic import mutations
 from tests.accuracy.operators import ALL
+from tests.accuracy.row_matching import compared
 
 QUERIES = 120
 WATCHED = 3
@@ -35,6 +36,20 @@ def test_duckdb_shows_no_dependence_that_has_no_edge() -> None:
     seen = observed.watch(asked, observed.oracles(1), tries=2)
     assert (seen.faults, seen.left_out) == ([], 0)
     assert seen.confirmed > 0.7 * seen.claimed
+
+
+BEFORE = [(1, 1, "a", 5), (1, 2, "b", 6), (2, 1, "c", 7), (2, 2, "c", 7)]
+ROWS = {
+    "one of a pair of columns that identify rows": ([(1, 1, "a", 5), (1, 3, "b", 6), (2, 1, "c", 7), (2, 2, "c", 7)], {1}, False),
+    "a value, in another order": ([(2, 1, "c", 7), (1, 1, "a", 9), (1, 2, "b", 6), (2, 2, "c", 7)], {3}, False),
+    "a row that went": (BEFORE[1:], set(), True),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_columns_that_changed_are_found_without_a_key(name: str) -> None:
+    after, *expected = ROWS[name]
+    assert [*compared(BEFORE, after)] == expected
 
 
 @pytest.mark.parametrize("number", range(18))
