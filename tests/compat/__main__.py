@@ -144,8 +144,10 @@ def row(outcome: Outcome, model_files: int) -> list[str]:
 
 
 def _reason(said: str) -> str:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return " ".join(lines[-8:]).replace("|", "\\|")[:400]
+    lines = [line.strip() for line in said.splitlines() if line.strip()][-8:]
+    while lines and not lines[0].endswith((".", ":")):  # what the command does, step by step
+        del lines[0]
+    return " ".join(lines).replace("|", "\\|")[:400]
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
@@ -170,6 +172,7 @@ async def run(repositories: Path, only: Sequence[str], keep: Path | None, *, wri
             if outcome.document is None:
                 print(outcome.said, file=sys.stderr, flush=True)
             elif outcome.columns.nodes:
+                outcome.columns.again = project.settings is not None
                 found.append((_name(project), outcome.columns))
     print(columns.page(found))
     if write and not only:

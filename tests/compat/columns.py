@@ -17,11 +17,14 @@ TARGETS = (("answered", 1.0), ("rendered in full", 0.99), ("exact", 0.90))
 KINDS = (
     ("a Python model", r"It is a Python model"),
     ("dbt could not render it without a warehouse", r"dbt could not render it without"),
+    ("the SQL is of another dialect than the adapter's", r"it was read as"),
+    ("a part of the SQL could not be parsed", r"this part is left out"),
     (
         "the SQL is none, because a macro builds it from rows of the warehouse",
         r"(could not be parsed|is empty).* (reads rows from|lists tables of)",
     ),
     ("the SQL could not be parsed, or is empty", r"could not be parsed|is empty"),
+    ("a macro refuses what `dbt run` does without a warehouse", r"is rendered as for `dbt compile`"),
     ("a macro lists tables of the warehouse", r"lists tables of"),
     ("a macro reads rows from the warehouse", r"reads rows from|asks whether|asks for a list"),
     ("a macro asks for columns of a table of which not all are known", r"asks for the columns of"),
@@ -51,6 +54,8 @@ class Counted:
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
     error: str | None = None
+    again: bool = False
+    """Whether these are models of another row, with other settings: they count once."""
 
     def add(self, other: Counted) -> None:
         """Count another project too."""
@@ -114,9 +119,7 @@ def kind_of(reason: str) -> str:
 
 def page(rows: Sequence[tuple[str, Counted]]) -> str:
     """The section of `docs/compatibility.md`, in Markdown. Each row: a project's name and its counts."""
-    total = Counted(0)
-    for _, counted in rows:
-        total.add(counted)
+    total = _total(counted for _, counted in rows)
     head = ["project", "dialect", "models", "answered", "rendered in full", "exact", "approximate", "unknown", "edges", "not in the graph"]
     cells = [[*head, "CPU of the stage", "memory"], ["---"] * (len(head) + 2), *(_row(*row) for row in rows), _row("**all**", total)]
     reasons = [["models", "why not exact"], ["---"] * 2, *([f"{number:,}", kind] for kind, number in total.reasons.most_common())]
@@ -131,15 +134,22 @@ def _verdict(total: Counted, name: str, target: float) -> str:
 
 def missed(rows: Iterable[Counted]) -> list[str]:
     """The targets that are missed over all projects."""
+    total = _total(rows)
+    return [f"{name}: {total.share(name):.2%} of {target:.0%}" for name, target in TARGETS if total.share(name) < target]
+
+
+def _total(rows: Iterable[Counted]) -> Counted:
     total = Counted(0)
     for counted in rows:
-        total.add(counted)
-    return [f"{name}: {total.share(name):.2%} of {target:.0%}" for name, target in TARGETS if total.share(name) < target]
+        if not counted.again:
+            total.add(counted)
+    return total
 
 
 def _row(name: str, counted: Counted) -> list[str]:
     if counted.error is not None:
         return [name, "", f"{counted.nodes:,}", f"**none**: {counted.error}", *[""] * 8]
+    name += "<br>not in the sum" if counted.again else ""
     shares = [f"{counted.share(target):.1%}" for target, _ in TARGETS]
     statuses = [f"{counted.statuses[status]:,}" for status in ("approximate", "unknown")]
     usage = [f"{counted.cpu_seconds:.1f} s", f"{counted.peak_memory_bytes / 2**20:.0f} MiB"]
