@@ -47,6 +47,8 @@ class Project:
     directory: str | None = None
     settings: str | None = None
     """The text of `.github/freshet.yml`, if the project cannot be extracted, or not for the adapter that is wanted, without it."""
+    again: bool = False
+    """Whether its models are those of another row: they count once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +174,7 @@ async def run(repositories: Path, only: Sequence[str], keep: Path | None, *, wri
             if outcome.document is None:
                 print(outcome.said, file=sys.stderr, flush=True)
             elif outcome.columns.nodes:
-                outcome.columns.again = project.settings is not None
+                outcome.columns.again = project.again
                 found.append((_name(project), outcome.columns))
     print(columns.page(found))
     if write and not only:

@@ -55,7 +55,7 @@ class Counted:
     peak_memory_bytes: int = 0
     error: str | None = None
     again: bool = False
-    """Whether these are models of another row, with other settings: they count once."""
+    """Whether these are models of another row: they count once."""
 
     def add(self, other: Counted) -> None:
         """Count another project too."""
