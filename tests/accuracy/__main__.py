@@ -17,7 +17,7 @@ from tests.accuracy.metamorphic import MUTATIONS, mutations
 from tests.accuracy.observed import Asked, Watch
 from tests.accuracy.scores import percent
 
-RIGHT, SURE, RUN = 0.97, 0.995, 0.9
+RIGHT, SURE, RUN = 0.97, 0.995, 0.8
 """Targets: precision and recall of each class of edges; precision of what is marked exact and certain; models that can be watched."""
 DATABASES, TRIES = 2, 4
 

@@ -35,7 +35,7 @@ class Package(NamedTuple):
 class Whole(NamedTuple):
     """A project to watch. `repository` is None for the sample project; `adapter`: whose SQL it is written in.
 
-    `answered`: SQL of models, by name, in place of what dbt renders without the warehouse's answers.
+    `answered`: SQL of models, by name, in place of what dbt renders without the warehouse's answers. `directory`: in the repository.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Whole(NamedTuple):
     adapter: str = "duckdb"
     packages: tuple[Package, ...] = ()
     answered: Mapping[str, str] = {}
+    directory: str = ""
 
 
 SAMPLE_PROJECT = Whole("the sample project (`demo/project`)")
@@ -65,6 +66,12 @@ PUBLIC = (
         {"util_months": "select unnest(range(timestamp '2018-01-01', timestamp '2019-12-01', interval 1 month)) as date_month"},
     ),
     Whole("dbt-labs/attribution-playbook", "dbt-labs/attribution-playbook", "snowflake"),
+    Whole(
+        "dbt-labs/dbt-utils `integration_tests`",
+        "dbt-labs/dbt-utils",
+        packages=(Package("dbt_utils", "dbt-labs/dbt-utils", "700764ce230b2fb775b5338b6bc77a72233ea34c"),),
+        directory="integration_tests",
+    ),
 )
 """The SQL of the two playbooks is Snowflake's. The warehouse says how many months `util_months` has: without it, one."""
 
@@ -84,7 +91,7 @@ def files(project: Whole) -> Files:
     github = GitHub(REPOSITORIES)
     commits = {listed.repository: listed.commit for listed in read()[0]}
     try:
-        found = dict(_texts(github, project.repository, commits[project.repository], ""))
+        found = dict(_texts(github, project.repository, commits[project.repository], "", project.directory))
         for package in project.packages:
             found |= _texts(github, package.repository, package.version, f"dbt_packages/{package.folder}/")
     except subprocess.CalledProcessError as error:
@@ -94,7 +101,9 @@ def files(project: Whole) -> Files:
     return found
 
 
-def _texts(github: GitHub, repository: str, commit: str, before: str) -> Iterator[tuple[str, str]]:
+def _texts(github: GitHub, repository: str, commit: str, before: str, directory: str = "") -> Iterator[tuple[str, str]]:
+    start = f"{directory}/" if directory else ""
     for path, is_link, content in github.files(repository, commit):
-        if not is_link and not path.startswith("integration_tests/") and Path(path).suffix in (".sql", ".yml", ".csv", ".md", ".py"):
-            yield before + path, "" if len(content) > MAX_SEED else content.decode(errors="replace")
+        inside = path.startswith(start) if start else not path.startswith("integration_tests/")
+        if inside and not is_link and Path(path).suffix in (".sql", ".yml", ".csv", ".md", ".py"):
+            yield before + path.removeprefix(start), "" if len(content) > MAX_SEED else content.decode(errors="replace")
