@@ -93,6 +93,12 @@ FEATURES = {
         select id {% for value in dbt_utils.get_column_values(ref('orders'), 'status') %}, '{{ value }}' as {{ value }}{% endfor %}
         from {{ ref('orders') }}""",
     "models/all_visits.sql": "{% for table in dbt_utils.tables_like('VISIT%') %}select id from {{ table }}{% endfor %}",
+    "models/by_type.sql": """
+        select id {% for column in adapter.get_columns_in_relation(ref('orders')) if column.is_string() %}
+        , trim({{ column.name }}) as {{ column.name }} {% endfor %} from {{ ref('orders') }}""",
+    "models/by_variable.sql": "select id {{ ', status' if var('absent') == 'there' }} from {{ ref('orders') }}",
+    "models/writes_variable.sql": "select id, '{{ var('written') }}' as written from {{ ref('orders') }}",
+    "models/first_row.sql": "select id {% if execute %}{{ run_query('select 1')[0].values()[0] }}{% endif %} from {{ ref('orders') }}",
     "models/commanded.sql": "select id {{ ', ' ~ flags.WHICH }} from (select 1 as id, 2 as run, 3 as parse)",
     "models/refused.sql": """
         {% if flags.WHICH == 'run' %}{{ exceptions.raise_compiler_error('no columns to unite') }}{% endif %}

@@ -52,11 +52,16 @@ async def test_all_that_can_be_known_is_exact_and_what_is_invented_is_named(dock
         "renamed_source": "`dbt_utils",
         "valued": "`dbt_utils",
         "all_visits": "`dbt_utils",
+        "first_row": "`run_query` reads rows from the warehouse",
+        "by_type": "The SQL file decides by the type of the column `status`, which is not known",
+        "by_variable": "The SQL file decides by the variable `absent`, which has no value",
         "refused": "It is rendered as for `dbt compile`, because as for `dbt run` it fails: " + refused,
     }
     assert reasons["pivoted"].startswith("`tools.get_column_values` reads rows from the warehouse.")
     assert reasons["star_of_source"].startswith("`tools.star` asks for the columns of `raw.orders`, of which not all are known.")
     assert "no such month" in reasons["raises"]
+    assert "the empty result of a query has no element 0" in reasons["first_row"]
+    assert reasons["by_variable"].endswith("Set it in `.github/freshet.yml` to see what the SQL makes of it.")
     assert found.nodes["model.raises"]["rendered"] == found.nodes["model.breaks"]["rendered"] == "without_execute"
 
 

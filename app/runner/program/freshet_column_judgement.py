@@ -14,6 +14,8 @@ FULL, PLAIN = "full", "without_execute"
 PYTHON = "It is a Python model: only the columns in YAML are known."
 NO_CODE = "It is defined in another project: only the columns in YAML are known."
 NO_WAREHOUSE = "Freshet has no warehouse, so what the SQL makes of the answer is missing."
+NO_VALUE = "which has no value."
+SETTABLE = "Set it in `.github/freshet.yml` to see what the SQL makes of it."
 SNAPSHOT = ("dbt_scd_id", "dbt_updated_at", "dbt_valid_from", "dbt_valid_to")
 """https://docs.getdbt.com/docs/build/snapshots#snapshot-meta-fields"""
 DELETED = "dbt_is_deleted"
@@ -44,7 +46,7 @@ def judged(found: Analysis, how: Rendered) -> Analysis:
     if found.status == UNKNOWN:
         return found._replace(reason=_joined(found.reason, *how.reasons, _failed(how)), open=True, ordered=False)
     if how.how == PLAIN or how.reasons:
-        said = (*how.reasons, NO_WAREHOUSE) if how.reasons else ()
+        said = (*how.reasons, _remedy(how)) if how.reasons else ()
         reason = _joined(*said, _failed(how), found.reason)
         # A column may come from an answer that is missing, and one that is read may not be read then.
         rest = tuple(tuple(star._replace(certain=False) for star in group) for group in found.rest)
@@ -70,11 +72,16 @@ def snapshot(found: Analysis, config: Any) -> Analysis:
     """The snapshot's table: its SQL's columns, and those that dbt adds."""
     names = getattr(config, "snapshot_meta_column_names", None)
     own = [getattr(names, name, None) or name for name in SNAPSHOT]
-    if getattr(config, "hard_deletes", None) == "new_record":
+    if _option(config, "hard_deletes") == "new_record":
         own.append(getattr(names, DELETED, None) or DELETED)
     taken = {column.name.lower() for column in found.columns}
     added = tuple(Column(name, None) for name in own if name.lower() not in taken)
     return found._replace(columns=found.columns + added, edges=found.edges + _snapshot_edges(found, config, own))
+
+
+def _option(config: Any, name: str) -> Any:
+    """A setting, which dbt may not know by name: it keeps such ones apart."""
+    return getattr(config, name, None) or (getattr(config, "_extra", None) or {}).get(name)
 
 
 def _snapshot_edges(found: Analysis, config: Any, own: list) -> tuple:
@@ -90,6 +97,10 @@ def _snapshot_edges(found: Analysis, config: Any, own: list) -> tuple:
         made = targets.get(name, (scd_id,) if name in keys else ())
         edges += [Edge(edge.upstream, edge.upstream_column, target, "TRANSFORMATION", edge.certain) for target in made]
     return tuple(dict.fromkeys(edges))
+
+
+def _remedy(how: Rendered) -> str:
+    return SETTABLE if all(reason.endswith(NO_VALUE) for reason in how.reasons) else NO_WAREHOUSE
 
 
 def _failed(how: Rendered) -> str | None:

@@ -25,6 +25,7 @@ FULL, PLAIN = "full", "without_execute"
 """How a node was rendered: as dbt compiles it, or as it parses it (`execute` is false)."""
 BOM = "\ufeff"
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+OURS = re.compile(r"freshet_render_tables\.\w+ object")
 MAX_REASON, MAX_FAILURE = 400, 200
 
 
@@ -152,6 +153,7 @@ for _name in ("__getitem__", "__contains__", "__iter__", "__len__", "get", "item
 def message(error: BaseException) -> str:
     """Dbt's message in one line, without paths of this container."""
     text = str(error) if type(error).__module__.split(".")[0] in ("dbt", "dbt_common") else f"{type(error).__name__}: {error}"
+    text = OURS.sub("the empty result of a query", text)
     text = COLOURS.sub("", text).replace(freshet_tree.SOURCE + "/", "")
     return " ".join(text.split())[:MAX_REASON]
 

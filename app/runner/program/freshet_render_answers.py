@@ -5,6 +5,7 @@ dbt's own adapter does everything else: quoting, names of relations, types, disp
 
 from __future__ import annotations
 
+import functools
 import importlib
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,13 @@ import freshet_columns
 import freshet_render_listing
 import freshet_render_macros
 import freshet_render_notes
+import freshet_render_types
+import freshet_render_variables
 from dbt.adapters.base.connections import BaseConnectionManager
 from dbt.clients import jinja as dbt_jinja
 from dbt.context.providers import RuntimeDatabaseWrapper
 from freshet_column_catalog import identifier, is_ephemeral
+from sqlglot import exp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -75,6 +79,7 @@ class Answers:
             if "open" in vars(manager):
                 manager.open = classmethod(_refuse)
         self._watch_macros()
+        freshet_render_variables.install(self._deciding)
 
     def asked_again(self, question: list) -> str:
         """The answer to a question of the notes as it would be now, as a short text."""
@@ -199,12 +204,18 @@ class Answers:
 
     def _column(self, adapter: Any, column: Any) -> Any:
         text = adapter.Column.translate_type("string")
+        made = _adapters(adapter, column.name, column.type or text, text)
         if column.type is None:
-            self.notes.types.add(text.lower())
-        for kind in (column.type or text, text):
-            with suppress(Exception):
-                return adapter.Column.create(column.name, kind)
-        return adapter.Column(column.name, text)
+            made = freshet_render_types.watched(made, self._deciding(f"type of the column `{column.name}`", "is not known"))
+            self.notes.types |= {
+                spelling for kind in (text, made.dtype, made.data_type) for spelling in _spellings(str(kind), self.dialect)
+            }
+        return made
+
+    def _deciding(self, what: str, why: str = "has no value") -> Callable:
+        """What to call when something unknown decides about the SQL: that is noted of who has asked for it."""
+        notes, who = self.notes, self.notes.caller()
+        return lambda: notes.invent(f"decides by the {what}, which {why}", who)
 
     def _shape(self, sql: str) -> tuple:
         """The columns of a query, and whether these are certainly all."""
@@ -233,6 +244,23 @@ OWN = {
     "get_relation": Answers._relation,  # noqa: SLF001
     "check_schema_exists": Answers._has_schema,  # noqa: SLF001
 }
+
+
+def _adapters(adapter: Any, name: str, *kinds: str) -> Any:
+    """A column as the adapter has it, of the first type that it takes."""
+    for kind in kinds:
+        with suppress(Exception):
+            return adapter.Column.create(name, kind)
+    return adapter.Column(name, kinds[-1])
+
+
+@functools.cache
+def _spellings(kind: str, dialect: str) -> set:
+    """A type as macros write it, and as the engine does."""
+    found = {kind.lower()}
+    with suppress(Exception):
+        found.add(exp.DataType.build(kind, dialect=dialect).sql(dialect=dialect).lower())
+    return found
 
 
 def _refuse(_cls: type, _connection: Any) -> None:
