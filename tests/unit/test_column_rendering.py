@@ -131,6 +131,13 @@ def test_what_was_invented_makes_a_node_approximate_and_open() -> None:
     assert (plain.status, plain.reason) == ("approximate", "dbt could not render it in full without a warehouse: no such month")
 
 
+def test_a_snapshot_that_records_deletions_has_a_column_for_them() -> None:
+    names = SimpleNamespace(dbt_valid_from="since", dbt_is_deleted=None)
+    config = SimpleNamespace(_extra={"hard_deletes": "new_record"}, snapshot_meta_column_names=names)
+    found = judgement.snapshot(engine.Analysis("exact", None, (engine.Column("a"),)), config)
+    assert [column.name for column in found.columns] == ["a", "dbt_scd_id", "dbt_updated_at", "since", "dbt_valid_to", "dbt_is_deleted"]
+
+
 def test_a_line_says_the_same_after_it_was_read_again() -> None:
     edges = (engine.Edge("model.p.a", "x", "y", "IDENTITY", certain=True), engine.Edge("model.p.a", "z", None, "FILTER", certain=False))
     rest = ((engine.Star("model.p.a", ("x",)),),)
