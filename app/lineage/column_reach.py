@@ -21,11 +21,11 @@ def find_columns(columns: ColumnGraph, position: int, name: str) -> list[int]:
     """The columns of a node with this name: the one that is spelled so, or those that differ in case only. In quotes, only the former."""
     node = columns.nodes.get(position)
     numbers = node.columns if node else []
-    bare, quoted = unquoted(name)
-    for spelling in (name, bare):
+    bare, is_quoted = unquoted(name)
+    for spelling in (name, bare, name[1:-1] if is_quoted else name):
         if exact := [number for number in numbers if columns.name(number) == spelling]:
             return exact
-    return [] if quoted else [number for number in numbers if columns.name(number).casefold() == name.casefold()]
+    return [] if is_quoted else [number for number in numbers if columns.name(number).casefold() == name.casefold()]
 
 
 def similar_columns(columns: ColumnGraph, positions: Iterable[int], name: str) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from app.lineage import column_reach, node_selectors
 from app.lineage.column_graph import ColumnGraph, ColumnSelection
+from app.lineage.column_tests import quoted
 from app.lineage.graph import MAX_SUGGESTIONS, Graph
 from app.lineage.node_selectors import MAX_SELECTORS, NodeReference, SelectorError
 
@@ -110,9 +111,9 @@ def _no_column(columns: ColumnGraph, part: str, node: str, positions: set[int], 
     near = column_reach.similar_columns(columns, sorted(positions), name)
     is_open = any(columns.nodes[position].open for position in positions if position in columns.nodes)
     reason = f"names no {'known ' if is_open else ''}column of {node}"
-    listed = ", ".join(names[:MAX_SUGGESTIONS]) + (" …" if len(names) > MAX_SUGGESTIONS else "")
+    listed = ", ".join(map(quoted, names[:MAX_SUGGESTIONS])) + (" …" if len(names) > MAX_SUGGESTIONS else "")
     more = f", which {'may have more than' if is_open else 'has'} {listed}"
-    return SelectorError(part, reason if near else f"{reason}{more}", [f"{node}.{one}" for one in near])
+    return SelectorError(part, reason if near else f"{reason}{more}", [f"{node}.{quoted(one)}" for one in near])
 
 
 def _union(columns: ColumnGraph, parts: Iterable[ColumnSelection]) -> ColumnSelection:

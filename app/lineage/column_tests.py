@@ -17,6 +17,7 @@ from app.lineage.manifest import Column, Manifest, Resource
 from app.lineage.resource_types import RELATIONS
 
 QUOTES = ('""', "``", "[]")
+_WORD = re.compile(r"[^\W\d]\w*")
 _CALL = re.compile(r"\b(ref|source)\(([^()]*+)\)")
 _POSITIONAL = re.compile(r"(?:^|,)\s*['\"]([^'\"]*)['\"]")
 
@@ -62,10 +63,15 @@ def by_column(columns: Mapping[str, Column], tests: Sequence[ColumnTest]) -> lis
 
 
 def unquoted(name: str) -> tuple[str, bool]:
-    """A name without the warehouse's quotes, and whether it had any."""
+    """A name without the warehouse's quotes, and whether it had any. A quote in the name is doubled, as in SQL."""
     if len(name) > 2 and name[0] + name[-1] in QUOTES:  # noqa: PLR2004 - something between two quotes
-        return name[1:-1], True
+        return name[1:-1].replace(name[-1] * 2, name[-1]), True
     return name, False
+
+
+def quoted(name: str) -> str:
+    """A name as `unquoted` reads it: in quotes if it is no word."""
+    return name if _WORD.fullmatch(name) else '"' + name.replace('"', '""') + '"'
 
 
 def _declared_on(test: Resource, parents: Sequence[str], manifest: Manifest) -> str:

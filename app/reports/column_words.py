@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 from app.lineage.column_document import DIRECT, Subtype
 from app.lineage.column_graph import CERTAIN, SUBTYPES, ColumnGraph
+from app.lineage.column_tests import quoted
 from app.lineage.formats.labels import labels, visible
 from app.lineage.graph import Selection
 
@@ -23,7 +23,6 @@ MADE = ("model", "snapshot")
 UNCERTAIN = "?"
 MAX_REFERENCES = 20
 """In one list; the rest is counted."""
-_PLAIN = re.compile(r"[^\W\d]\w*")
 
 
 class ColumnNames:
@@ -43,8 +42,7 @@ class ColumnNames:
 
     def own(self, column: int) -> str:
         """Of a column, in quotes if it is no word."""
-        name = visible(self._columns.name(column))
-        return name if _PLAIN.fullmatch(name) else f'"{name}"'
+        return quoted(visible(self._columns.name(column)))
 
     def column(self, column: int) -> str:
         """Of a column, with its node: `orders.total`."""

@@ -214,6 +214,15 @@ def test_names_with_dots_and_spaces_are_found() -> None:
     assert (len(whole.nodes), whole.followed) == (2, ())
 
 
+def test_a_quote_in_a_name_is_doubled_as_in_sql_where_it_is_shown_and_where_it_is_selected() -> None:
+    columns = graph_of([node(ORDERS)], [line(ORDERS, ['x.y"z', "net total"])])
+    for selection in ('orders."x.y""z"', 'orders."x.y"z"', 'orders.x.y"z'):
+        assert drawn(columns, selection)[0].startswith('orders."x.y""z"'), selection
+    with pytest.raises(SelectorError) as raised:
+        column_selectors.select(columns.graph, columns, "orders.net_total")
+    assert raised.value.candidates == ('orders."net total"',)
+
+
 def test_the_selected_part_has_the_edges_into_nodes_and_along_columns() -> None:
     columns = shop()
     nodes, edges = named(column_selectors.select(columns.graph, columns, "mart orders.status").part(columns))
