@@ -161,6 +161,28 @@ def test_a_line_keeps_within_the_limits_of_its_reader() -> None:
     assert read["compiled_reason"] == "The compiled SQL is too long to be kept."
 
 
+def test_what_is_left_out_beyond_the_limits_costs_nothing_else() -> None:
+    many = tuple(engine.Column(f"c{number}") for number in range(10_001))
+    edges = tuple(engine.Edge("source.p.s", one.name, one.name, "IDENTITY", certain=True) for one in many)
+    read = records.decoded(records.line("model.p.m", engine.Analysis("exact", None, many, edges=edges), {}, {}))
+    assert (read["status"], len(read["edges"]), read["reason"].partition(" or ")[2]) == (
+        "approximate",
+        10_000,
+        "too long names: the others are left out.",
+    )
+    long = "x" * 1001
+    named = (engine.Column(long), engine.Column("a"))
+    edges = tuple(engine.Edge("source.p.s", *pair, "IDENTITY", certain=True) for pair in ((long, long), ("a", "a"), (long, None)))
+    read = records.decoded(records.line("model.p.m", engine.Analysis("unknown", None, named, edges=edges), {}, {}))
+    assert (read["status"], read["columns"], read["edges"]) == ("unknown", [["a", None]], [["source.p.s", "a", "a", "IDENTITY", True]])
+
+
+def test_a_type_that_is_too_long_is_left_out() -> None:
+    found = engine.Analysis("exact", None, (engine.Column("a", "struct<" + "x" * 1000), engine.Column("b", "int")))
+    read = records.decoded(records.line("model.p.m", found, {}, {}))
+    assert (read["status"], read["columns"]) == ("exact", [["a", None], ["b", "int"]])
+
+
 def test_lines_that_are_not_complete_are_not_read() -> None:
     assert list(records.lines(b"one\ntwo\nthr")) == [(0, 3), (4, 7)]
 

@@ -119,15 +119,26 @@ def _limited(found: Analysis) -> Analysis:
     """Within the limits that the reader checks too."""
     reason = found.reason[:MAX_REASON] if found.reason else None
     found = found._replace(reason=reason, hard_coded=tuple(name[:MAX_NAME] for name in found.hard_coded[:MAX_HARD_CODED]))
+    if any(len(kind or "") > MAX_NAME for _, kind in found.columns):
+        found = found._replace(columns=tuple(Column(name, None if len(kind or "") > MAX_NAME else kind) for name, kind in found.columns))
     if len(found.columns) <= MAX_COLUMNS and len(found.edges) <= MAX_EDGES and not _has_long_names(found):
         return found
-    reason = (
-        f"It has more than {MAX_COLUMNS:,} columns, {MAX_EDGES:,} references to columns, or too long names: the table is all that is kept."
-    )
-    kept = tuple(column for column in found.columns[:MAX_COLUMNS] if len(column.name) <= MAX_NAME)
-    return found._replace(status=APPROXIMATE, reason=reason, columns=kept, open=True, edges=())
+    reason = f"It has more than {MAX_COLUMNS:,} columns, {MAX_EDGES:,} references to columns, or too long names: the others are left out."
+    kept = tuple(column for column in found.columns if len(column.name) <= MAX_NAME)[:MAX_COLUMNS]
+    edges = _among(found.edges, {column.name for column in kept})
+    return found._replace(status=_at_most(APPROXIMATE, found.status), reason=reason, columns=kept, open=True, edges=edges)
+
+
+def _at_most(status: str, known: str) -> str:
+    return status if known == EXACT else known
+
+
+def _among(edges: tuple, names: set) -> tuple:
+    """The edges to these columns and to rows; none at all if they are too many, so that none of a column is missing."""
+    found = tuple(edge for edge in edges if len(edge.upstream_column) <= MAX_NAME and (edge.column is None or edge.column in names))
+    return found if len(found) <= MAX_EDGES else ()
 
 
 def _has_long_names(found: Analysis) -> bool:
-    names = any(len(name) > MAX_NAME or len(kind or "") > MAX_NAME for name, kind in found.columns)
+    names = any(len(column.name) > MAX_NAME for column in found.columns)
     return names or any(len(edge.upstream_column) > MAX_NAME or len(edge.column or "") > MAX_NAME for edge in found.edges)
