@@ -21,7 +21,7 @@ from app.runner.docker.backend import DockerRunner
 from tests.integration.hostile_code import attack, hostile_runner
 from tests.integration.runner_fixtures import Make, containers
 from tests.integration.runner_images import HEARS, SPEAKS, build_runner
-from tests.integration.runner_projects import SHOP, held, job, tree
+from tests.integration.runner_projects import SHOP, extraction, held, job, tree
 from tests.patience import HANGS_S
 
 WHEN_WARMED = (
@@ -242,7 +242,9 @@ async def test_a_container_that_is_still_warming_can_be_used(make: Make, docker:
         [image] = await runner.images()
         parsing = asyncio.create_task(runner.parse(job(image=image, extraction_id="hurry"), held(SHOP, release), None))
         async with asyncio.timeout(HANGS_S):
-            while not (details := await docker.containers.container(name).show())["Name"].startswith("/freshet-hurry-parse-"):
+            while not (details := await docker.containers.container(name).show())["Name"].startswith(
+                f"/freshet-{extraction('hurry')}-parse-"
+            ):
                 await asyncio.sleep(0.05)
         assert details["HostConfig"]["CpuShares"] == 512
         assert details["Config"]["Labels"]["io.freshet.role"] == "warm"
