@@ -26,6 +26,15 @@ CLAUSES = {
         "select decode(a, b, c, d) as x from t",
     ): "t.a > x CONDITIONAL; t.b > x CONDITIONAL; t.c > x TRANSFORMATION; t.d > x TRANSFORMATION",
     ("snowflake", "select nvl2(a, b, c) as x from t"): "t.a > x CONDITIONAL; t.b > x TRANSFORMATION; t.c > x TRANSFORMATION",
+    ("snowflake", "select $1 as x, $3 + 1 as y from t"): "t.id > x IDENTITY; t.b > y TRANSFORMATION",
+    ("snowflake", "select q.id from identifier('db.s.t') as q"): "t.id > id IDENTITY",
+    ("snowflake", "select $1 as x from @stage/file"): "",
+    ("clickhouse", "select multiIf(a = 1, b, c = 2, d, 0) as m from t"): (
+        "t.a > m CONDITIONAL; t.c > m CONDITIONAL; t.b > m TRANSFORMATION; t.d > m TRANSFORMATION"
+    ),
+    ("duckdb", "select a from t limit (select max(x) from u) offset (select min(y) from u)"): (
+        "t.a > a IDENTITY; u.x > * FILTER; u.y > * FILTER"
+    ),
     ("snowflake", "select * ilike 'a%' from t"): "t.a > a IDENTITY",
     (
         "clickhouse",
@@ -48,6 +57,24 @@ def test_each_warehouse_has_clauses_of_its_own(dialect: str, sql: str) -> None:
     analysis = analyse(sql, dialect)
     assert edges(analysis) == stated(CLAUSES[dialect, sql])
     assert analysis.status == "exact"
+
+
+DOUBTS = {
+    ("snowflake", "select $1 as x from raw"): "`$1` means a column by its position, which is not known",
+    ("snowflake", "select $1 as x from t, u"): "`$1` means a column by its position, which is not known",
+    ("snowflake", "select id from identifier($name)"): "The name of a table is a variable",
+    ("snowflake", "select id from table(generator(rowcount => 3))"): "Column `id` was not found in any table",
+    (
+        "postgres",
+        "with recursive r as (select id from t union select r.id from r) cycle id set looped using path select * from r",
+    ): "The clauses SEARCH and CYCLE add columns, which are not read",
+}
+
+
+@pytest.mark.parametrize(("dialect", "sql"), DOUBTS)
+def test_what_only_the_warehouse_knows_is_approximate(dialect: str, sql: str) -> None:
+    analysis = analyse(sql, dialect)
+    assert (analysis.status, analysis.reason) == ("approximate", DOUBTS[dialect, sql])
 
 
 NAMES = {

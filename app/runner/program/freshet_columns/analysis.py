@@ -9,7 +9,7 @@ from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import SqlglotError
 
-from freshet_columns import ctes, date_units, joins, pivots, selects, set_operations, structs, tables  # noqa: F401 - they register themselves
+from freshet_columns import choices, ctes, date_units, joins, pivots, selects, set_operations, structs, tables  # noqa: F401 - they register themselves
 from freshet_columns.dialects import DIALECTS, facts
 from freshet_columns.model import APPROXIMATE, EXACT, UNKNOWN, Analysis, Catalog, Column, Edge, Star
 from freshet_columns.output_names import UNNAMED
@@ -21,7 +21,7 @@ from freshet_columns.scopes import Environment
 from freshet_columns.values import JOIN, NAMES, Value
 
 MAX_REASON = 500
-VERSION = "7"
+VERSION = "8"
 """Part of the cache keys: raise it with every change of the results."""
 
 
@@ -68,7 +68,7 @@ def _doubted(found: Analysis, parts: Parsed) -> Analysis:
     if parts.doubt is None:
         return found
     edges = tuple(edge._replace(certain=False) for edge in found.edges)
-    reason = _sentence(f"{parts.doubt}; {found.reason}" if found.reason else parts.doubt)
+    reason = _sentence(f"{parts.doubt}; {_continued(found.reason)}" if found.reason else parts.doubt)
     rest = tuple(tuple(star._replace(certain=False) for star in group) for group in found.rest)
     found = found._replace(status=APPROXIMATE, reason=reason, edges=edges, rest=rest, shown={})
     return found if parts.whole else found._replace(open=True, ordered=False)
@@ -139,6 +139,10 @@ def _reason(notes: list[str]) -> str | None:
         return None
     text = "; ".join(notes[:3]) + (f"; and {len(notes) - 3} more" if len(notes) > 3 else "")  # noqa: PLR2004
     return _sentence(text)
+
+
+def _continued(reason: str) -> str:
+    return reason if reason[1:2].isupper() else reason[:1].lower() + reason[1:]
 
 
 def _sentence(text: str) -> str:

@@ -22,6 +22,8 @@ def with_ctes(node: Any, environment: Environment, outer: Scope | None) -> Work:
     if clause is None:
         return environment
     environment = environment.copied()
+    if clause.args.get("search") is not None:
+        environment.run.note("the clauses SEARCH and CYCLE add columns, which are not read")
     for cte in clause.expressions:
         if cte.args.get("scalar"):
             environment.expressions[environment.run.folding.of(cte.args["alias"].this)] = cte.this

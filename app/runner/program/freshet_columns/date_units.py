@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlglot import exp
 
+from freshet_columns.choices import choose
 from freshet_columns.expressions import Walk, children, handles
 from freshet_columns.values import changed
 
@@ -46,6 +47,9 @@ def _is_misplaced(node: Any) -> bool:
 @handles(exp.Anonymous)
 def _unknown_function(walk: Walk, node: Any, kind: int) -> None:
     arguments, name = list(node.expressions), node.name.lower()
+    if name == "multiif":
+        choose(walk, arguments, kind)
+        return
     places = {2: (0,) if name in _TWO else (1,) if name == "trunc" else (), 3: (0, 2) if name in _THREE else ()}.get(len(arguments), ())
     place = next((place for place in places if _is_misplaced(arguments[place])), None)
     if place is not None and not any(_is_unit(arguments[other]) and type(arguments[other]) is not exp.Column for other in places):

@@ -160,14 +160,6 @@ def _condition_last(walk: Walk, node: Any, kind: int) -> None:
     walk.push(node.expression, indirect(kind, CONDITIONAL))
 
 
-def _decode(walk: Walk, node: Any, kind: int) -> None:
-    operand, *pairs = node.expressions
-    walk.push(operand, indirect(kind, CONDITIONAL))
-    for number, item in enumerate(pairs):
-        is_condition = number % 2 == 0 and number + 1 < len(pairs)
-        walk.push(item, indirect(kind, CONDITIONAL) if is_condition else changed(kind))
-
-
 def _window(walk: Walk, node: Any, kind: int) -> None:
     walk.push(node.this, kind)
     around = indirect(kind, WINDOW)
@@ -263,7 +255,6 @@ _EXACT_TYPES: dict[str, Handler] = {
     "Nvl2": _condition_first,
     "Nullif": _condition_last,
     "Filter": _condition_last,
-    "DecodeCase": _decode,
     "Window": _window,
     "WithinGroup": _within_group,
     "Order": _order,

@@ -7,10 +7,10 @@ from typing import Any
 from sqlglot import exp
 
 from freshet_columns.dialects import AFTER, BEFORE, NONE
-from freshet_columns.queries import Query, Work, evaluated
+from freshet_columns.queries import Query, Work, condition_rows, evaluated
 from freshet_columns.relations import Relation
 from freshet_columns.scopes import Scope, Source
-from freshet_columns.values import EMPTY, GROUP_BY, SORT, Value, merge, through, union
+from freshet_columns.values import EMPTY, FILTER, GROUP_BY, SORT, Value, merge, through, union
 
 
 def sorted_rows(node: Any, scope: Scope, relation: Relation) -> Work:
@@ -19,6 +19,10 @@ def sorted_rows(node: Any, scope: Scope, relation: Relation) -> Work:
     limit = node.args.get("limit")
     for item in limit.expressions if isinstance(limit, exp.Limit) else []:
         merge(rows, (yield from evaluated(item, scope, GROUP_BY)))
+    for clause in (limit, node.args.get("offset")):
+        number = clause.expression if isinstance(clause, (exp.Limit, exp.Offset)) else None
+        if number is not None and number.find(exp.Query) is not None:
+            merge(rows, (yield from condition_rows(number, scope, FILTER)))
     if limit is None and node.args.get("offset") is None and not _is_distinct_on(node):
         return rows
     order = node.args.get("order")

@@ -57,6 +57,10 @@ class Run:
         relation.layout = self.layout("table", OUTSIDE + name)
         return relation
 
+    def is_outside(self, relation: Relation) -> bool:
+        """Whether a relation is that of `outside`: dbt's graph does not have it."""
+        return all(table.startswith(OUTSIDE) for group in relation.rest for table, _ in group.tables)
+
     def _made(self, table: Table) -> Relation:
         fields = [self._field(table.unique_id, column) for column in table.columns]
         rest: tuple[Group, ...] = (Group(((table.unique_id, frozenset(table.lacks)),)),) if table.open else ()

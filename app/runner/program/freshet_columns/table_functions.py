@@ -59,7 +59,8 @@ def function(node: Any, scope: Scope) -> Work:
     value = yield from evaluated(call, scope, TRANSFORMATION)
     key = scope.run.folding.key
     fields = [Field(name, key(name, False), value) for name in _columns(call, node.alias, scope)]  # noqa: FBT003
-    relation = Relation(fields, (), counted(value), None if fields else value)
+    has_more = not fields and not isinstance(call, exp.Generator)
+    relation = Relation(fields, (), counted(value), value if has_more else None)
     relation.of_function = True
     return relation
 

@@ -115,6 +115,8 @@ def _named_openly(relation: Relation, names: list[Any], run: Run) -> Relation:
 
 def _table(node: Any, scope: Scope) -> Work:
     """The relation of a table's name, and the keys of the name's parts."""
+    if isinstance(node.this, exp.DynamicIdentifier):
+        return (yield from _dynamic(node, scope))
     if not isinstance(node.this, (exp.Identifier, exp.Dot)):
         relation = yield from function(node, scope)
         return relation, ()
@@ -129,6 +131,15 @@ def _table(node: Any, scope: Scope) -> Work:
         return scope.run.relation(table), keys
     path = _path_of_array(identifiers, scope)
     return path or scope.run.outside(".".join(name for name, _ in parts)), keys[-1:] if path else keys
+
+
+def _dynamic(node: Any, scope: Scope) -> Work:
+    """Snowflake's `identifier('a.b')`: the text is the name, but a variable says nothing."""
+    text = node.this.this
+    if not isinstance(text, exp.Literal) or not text.is_string:
+        scope.run.note("the name of a table is a variable")
+        return Relation([], wild={}), ()
+    return (yield from _table(exp.to_table(text.this, dialect=scope.run.facts.dialect), scope))
 
 
 def _local(keys: tuple[str, ...], scope: Scope) -> Relation | None:
