@@ -59,6 +59,33 @@ def test_each_warehouse_has_clauses_of_its_own(dialect: str, sql: str) -> None:
     assert analysis.status == "exact"
 
 
+METHODS = {
+    ("sqlserver", "select ltrim(cast('<X>' + replace(a, '-', '') as xml).value('(/X)[1]', 'varchar(9)')) as x from t"): (
+        "t.a > x TRANSFORMATION"
+    ),
+    ("tsql", "select t.s.value('(/X)[1]', 'int') as x, a.STDistance(b) as y from t where s.exist('/X') = 1"): (
+        "t.s > x TRANSFORMATION; t.a > y TRANSFORMATION; t.b > y TRANSFORMATION; t.s > * FILTER"
+    ),
+    ("tsql", "select n.e.value('.', 'int') as x from t cross apply t.s.nodes('/a') as n(e)"): "t.s > x TRANSFORMATION; t.s > * JOIN",
+    ("tsql", "select (select max(z) as m from u where u.id = t.id).query('x') as x from t"): (
+        "u.z > x AGGREGATION; u.id > x FILTER; t.id > x FILTER"
+    ),
+    ("tsql", "select dbo.value_of(a) as x, db.dbo.f(t.b) as y from t"): "t.a > x TRANSFORMATION; t.b > y TRANSFORMATION",
+    ("duckdb", "select a.upper().trim() as x, (a || t.b).lower() as y, s.list_filter(e -> e > c) as z from t"): (
+        "t.a > x TRANSFORMATION; t.a > y TRANSFORMATION; t.b > y TRANSFORMATION; t.s > z TRANSFORMATION; t.c > z TRANSFORMATION"
+    ),
+    ("duckdb", "select name.lower() as x, main.f(id) as y from raw"): "raw.name > x TRANSFORMATION; raw.id > y TRANSFORMATION",
+    ("bigquery", "select safe.parse_date('%Y', a) as x, net.host(t.b) as y from t"): "t.a > x TRANSFORMATION; t.b > y TRANSFORMATION",
+}
+
+
+@pytest.mark.parametrize(("dialect", "sql"), METHODS)
+def test_what_a_method_is_called_on_is_part_of_its_value(dialect: str, sql: str) -> None:
+    analysis = analyse(sql, dialect)
+    assert edges(analysis) == stated(METHODS[dialect, sql])
+    assert analysis.status == "exact"
+
+
 DOUBTS = {
     ("snowflake", "select $1 as x from raw"): "`$1` means a column by its position, which is not known",
     ("snowflake", "select $1 as x from t, u"): "`$1` means a column by its position, which is not known",

@@ -7,6 +7,7 @@ from typing import Any
 from sqlglot import exp
 
 from freshet_columns.expressions import Walk, children, dependences, handles
+from freshet_columns.methods import receiver
 from freshet_columns.relations import Field
 from freshet_columns.scopes import Scope
 from freshet_columns.values import AGGREGATION, Value, changed, merge, only_indirect, through, union
@@ -133,10 +134,11 @@ def _dot(walk: Walk, node: Any, kind: int) -> None:
     field = member(node, walk.scope)
     if field is not None:
         walk.add(field.value, kind)
-        return
-    walk.push(node.this, changed(kind))
-    if not isinstance(node.expression, (exp.Identifier, exp.Star)):
+    elif isinstance(node.expression, exp.Func):
+        receiver(walk, node, kind)
         walk.push(node.expression, changed(kind))
+    else:
+        walk.push(node.this, changed(kind))
 
 
 @handles(exp.Bracket)
