@@ -236,3 +236,9 @@ async def test_a_warehouse_without_databases_is_read_too(docker: aiodocker.Docke
     found = await written(files, adapter="clickhouse")
     assert found.sources_of("model.a", "id") == {"source.raw.t.id"}
     assert found.sources_of("model.b", "other") == {"model.a.id"}
+
+
+async def test_functions_of_dbt_are_known_where_they_ask_for_the_version_of_the_warehouse(docker: aiodocker.Docker) -> None:
+    days = "select {{ dbt.dateadd('day', 1, 'at') }} as later, {{ dbt.datediff('at', 'until', 'hour') }} as h from raw.t"
+    found = await written({"dbt_project.yml": PROJECT, "models/days.sql": days}, adapter="databricks")
+    assert (found.nodes["model.days"]["status"], found.columns("model.days")) == ("exact", ["later", "h"])

@@ -243,7 +243,9 @@ OWN = {
     "get_column_schema_from_query": Answers._columns_of_query,  # noqa: SLF001
     "get_relation": Answers._relation,  # noqa: SLF001
     "check_schema_exists": Answers._has_schema,  # noqa: SLF001
+    "compare_dbr_version": lambda *_arguments, **_more: 1,
 }
+"""Instead of an adapter's own. The last one is Databricks' for a SQL warehouse, which is newer than all that macros compare it with."""
 
 
 def _adapters(adapter: Any, name: str, *kinds: str) -> Any:
