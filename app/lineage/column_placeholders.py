@@ -21,6 +21,7 @@ LEFT_OUT = (
     "Other texts that it does not have are shown as `\N{HORIZONTAL ELLIPSIS}`."
 )
 NAMELESS = "Columns whose names the repository does not have are left out."
+HIDDEN = "`\N{HORIZONTAL ELLIPSIS}` stands for a value that the repository does not have."
 MAX_REASON = 500
 _TOKEN = TOKEN.encode()
 
@@ -53,7 +54,10 @@ def _typed(column: FoundColumn) -> FoundColumn:
 
 
 def _reason(*parts: str | None) -> str | None:
-    return " ".join(readable(part) for part in parts if part)[:MAX_REASON] or None
+    said = [part for part in parts if part]
+    if any(not is_known(part) for part in said):
+        said = [f"{readable(part).rstrip('.')}." for part in said] + [HIDDEN]
+    return " ".join(said)[:MAX_REASON] or None
 
 
 def _real(names: Iterable[str]) -> tuple[str, ...]:

@@ -107,7 +107,10 @@ def test_columns_and_reasons_have_only_names_that_the_project_has() -> None:
         [("id", None)],
         1,
     )
-    assert content.reason == "It asks for `….x`. Columns whose names the repository does not have are left out."
+    assert content.reason == (
+        "It asks for `….x`. Columns whose names the repository does not have are left out. "
+        "`…` stands for a value that the repository does not have."
+    )
 
 
 @pytest.mark.parametrize("repeated", ["a", "a.", '"', "[", "`freshetunknown", "freshetunknown_", "freshetunknown.", "- "])
