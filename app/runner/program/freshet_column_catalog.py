@@ -6,6 +6,7 @@ import csv
 import hashlib
 import os
 import re
+from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
 from freshet_columns import Column, Table
@@ -22,6 +23,8 @@ EPHEMERAL = "__dbt__cte__"
 """dbt's prefix for an ephemeral model's CTE: https://github.com/dbt-labs/dbt-adapters/blob/main/dbt-adapters/src/dbt/adapters/base/relation.py"""
 NOT_YET = "not yet"
 MAX_HEADER_BYTES = 1 << 20
+MAX_HEADER_NAMES = 10_001
+"""One more than a document keeps of a table, so that it says that some are left out."""
 
 Parts = tuple  # names, the database first
 
@@ -183,7 +186,23 @@ def _header(path: str, config: Any) -> list:
         [names] = csv.reader([text], delimiter=getattr(config, "delimiter", None) or ",")
     except (OSError, ValueError, TypeError, csv.Error):
         return []
-    return [name.strip() for name in names if name.strip()]
+    return _distinct([name.strip() for name in names[:MAX_HEADER_NAMES]]) if any(map(str.strip, names)) else []
+
+
+def _distinct(names: list) -> list:
+    """The names that dbt gives the columns: a letter if there is none, and a number if it was there before.
+
+    >>> _distinct(["id", "", "name", "name"])
+    ['id', 'b', 'name', 'name_2']
+    """
+    found, last = {}, {}  # type: dict[str, None], dict[str, int]
+    for place, name in enumerate(names):
+        own = one = name or ascii_lowercase[place % 26] * (place // 26 + 1)
+        while one in found:
+            last[own] = last.get(own, 1) + 1
+            one = f"{own}_{last[own]}"
+        found[one] = None
+    return list(found)
 
 
 def _kind(node: Any) -> str:
