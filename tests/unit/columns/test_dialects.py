@@ -32,6 +32,13 @@ CLAUSES = {
     ("clickhouse", "select multiIf(a = 1, b, c = 2, d, 0) as m from t"): (
         "t.a > m CONDITIONAL; t.c > m CONDITIONAL; t.b > m TRANSFORMATION; t.d > m TRANSFORMATION"
     ),
+    ("clickhouse", "with q as (select x from u where y > 1) select name from raw where id in q"): (
+        "raw.name > name IDENTITY; raw.id > * FILTER; u.x > * FILTER; u.y > * FILTER"
+    ),
+    ("duckdb", "select k from half where k in wide"): (
+        "half.k > k IDENTITY; half.k > * FILTER; wide.id > * FILTER; wide.items > * FILTER; wide.payload > * FILTER"
+    ),
+    ("duckdb", "select id from t where a in s"): "t.id > id IDENTITY; t.a > * FILTER; t.s > * FILTER",
     ("duckdb", "select a from t limit (select max(x) from u) offset (select min(y) from u)"): (
         "t.a > a IDENTITY; u.x > * FILTER; u.y > * FILTER"
     ),

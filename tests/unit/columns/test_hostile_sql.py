@@ -94,6 +94,11 @@ def test_a_byte_order_mark_is_no_fault() -> None:
 TOKENS = "select from where group by order union all join on using with as ( ) , * . a b t u q 1 'x' = + case when then end over".split()  # noqa: SIM905
 
 
+def test_a_table_without_a_name_is_said_to_be_missing() -> None:
+    analysis = analyse("select group from .", "athena")
+    assert (analysis.status, "the name of a table is missing" in (analysis.reason or "")) == ("approximate", True)
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.sampled_from(TOKENS), max_size=25), st.sampled_from(sorted(engine.DIALECTS)))
 def test_any_sequence_of_words_gets_an_answer(words: list[str], adapter: str) -> None:

@@ -21,7 +21,7 @@ from freshet_columns.scopes import Environment
 from freshet_columns.values import JOIN, NAMES, Value
 
 MAX_REASON = 500
-VERSION = "9"
+VERSION = "10"
 """Part of the cache keys: raise it with every change of the results."""
 
 

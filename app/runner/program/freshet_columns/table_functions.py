@@ -49,7 +49,7 @@ def function(node: Any, scope: Scope) -> Work:
     call = node.this if isinstance(node, (exp.Table, exp.Lateral, exp.TableFromRows)) else node
     if node.args.get("rows_from"):
         call = exp.Tuple(expressions=[item.this.copy() for item in node.args["rows_from"]])
-    if call is None:
+    if not isinstance(call, exp.Expr):
         scope.run.note("the name of a table is missing")
         return Relation([], wild={})
     if isinstance(call, (exp.Var, exp.Literal, exp.Parameter, exp.Placeholder)):
