@@ -224,8 +224,8 @@ def test_many_columns_take_linear_time() -> None:
         assert len(follow(columns, ids[0], "c", "downstream")[0]) == count + 1
         return time.process_time() - began
 
-    small, large = seconds(3_000), seconds(30_000)
-    assert large < 30 * small
+    small, large = min(seconds(3_000) for _ in range(3)), seconds(30_000)
+    assert large < 60 * small, "a quadratic step would take a hundred times as long"
 
 
 # -- following
