@@ -28,6 +28,8 @@ KINDS = (
     ("a macro lists tables of the warehouse", r"lists tables of"),
     ("a macro reads rows from the warehouse", r"reads rows from|asks whether|asks for a list"),
     ("a macro asks for columns of a table of which not all are known", r"asks for the columns of"),
+    ("a macro decides by the type of a column, which is not known", r"decides by the type"),
+    ("a macro decides by a variable without a value", r"decides by"),
     ("a column may belong to several tables of which not all columns are known", r"may belong to"),
     ("a column that the SQL names does not exist upstream", r"was not found"),
     ("DISTINCT, EXCEPT or INTERSECT over columns that are not all known", r"compares all columns"),
