@@ -139,9 +139,12 @@ async def test_a_chore_that_github_did_not_answer_is_repeated_soon(db: Database,
         await chores_are_done(db)
         github.app.webhook_url = None
         github.state.requests.clear()
-        await store.installations.make_chores_due()
         github.faults.add("GET", "/app/hook/deliveries", 99, Answer(502))
-        with pytest.raises(GitHubUnavailableError):
-            await reconciler._next_chore()
-        wait_s = await db.value("SELECT extract(epoch FROM due_at - now())::float8 FROM chores WHERE name = 'deliveries'")
-        assert wait_s == pytest.approx(leases.CHORE_RETRY_S, abs=5)
+        await store.installations.make_chores_due()
+        wait_s = "SELECT extract(epoch FROM due_at - now())::float8 FROM chores WHERE name = 'deliveries'"
+        async with asyncio.timeout(HANGS_S):
+            # The service may take the chore before the test does.
+            while await db.value(wait_s) != pytest.approx(leases.CHORE_RETRY_S, abs=5):
+                with contextlib.suppress(GitHubUnavailableError):
+                    await reconciler._next_chore()
+                await asyncio.sleep(0.02)
