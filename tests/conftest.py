@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -104,3 +105,11 @@ async def make(docker: aiodocker.Docker, tmp_path: Path) -> AsyncIterator[Make]:
     """Makes runners, and sees that they leave no container."""
     async with runners(docker, tmp_path) as make_runner:
         yield make_runner
+
+
+@pytest.fixture
+def terminal() -> Iterator[None]:
+    """Let programs that a test starts end with their terminal, also if the tests themselves do not, as under `nohup`."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)

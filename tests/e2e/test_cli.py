@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiodocker
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -125,6 +126,7 @@ async def test_extract_prints_the_selected_part_in_a_format_and_nothing_else(tmp
     assert any(line.endswith(',"model.kingfisher.fct_rentals"') for line in lines)
 
 
+@pytest.mark.usefixtures("terminal")
 async def test_extract_leaves_no_container_behind_when_its_terminal_is_closed(docker: aiodocker.Docker, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     settings = Settings(freshet_data_dir=tmp_path / "data")
