@@ -1,4 +1,4 @@
-"""Reads a container's output to its end in the background, and hands its columns document to whoever waits for it."""
+"""Reads a container's output to its end in the background, and hands the columns document to its receiver."""
 
 from __future__ import annotations
 

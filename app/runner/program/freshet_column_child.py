@@ -56,7 +56,7 @@ class NodeWork:
     """Goes through the nodes of one project."""
 
     def __init__(self, task: Task, say: Callable[[str, str], None]) -> None:
-        """`say` is told what is done now, and for which node."""
+        """`say` is called with each new phase and the unique_id of its node."""
         self._task, self._say = task, say
         manifest, config = task.manifest, task.config
         tables = {**manifest.sources, **{key: node for key, node in manifest.nodes.items() if _is_relation(node)}}

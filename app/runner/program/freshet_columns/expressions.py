@@ -1,7 +1,7 @@
 """What an expression depends on: the values that it is made of, and the conditions that choose between them.
 
 The walk keeps its own stack, so that chains of thousands of operators cost no recursion. A subquery that has no relation yet is
-put into `scope.missing`; whoever asked evaluates it and asks again (see `queries.evaluated`).
+put into `scope.missing`; the caller evaluates it and tries again (see `queries.evaluated`).
 """
 
 from __future__ import annotations

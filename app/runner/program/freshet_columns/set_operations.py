@@ -81,7 +81,7 @@ def _union(first: Relation, parts: list[Part], run: Run) -> Relation:
 
 
 def _named(relations: list[Relation]) -> Relation:
-    """Columns by their names; those that a branch knows of its open tables only are asked there by whoever reads them."""
+    """Columns by their names. A column that a branch has only through an open table is looked up there when it is read."""
     fields: dict[str, Field] = {}
     values: dict[str, Value] = {}
     for relation in relations:
