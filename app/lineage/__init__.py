@@ -18,5 +18,6 @@ copy_format      rows in PostgreSQL's binary COPY format
 graph            a stored lineage in memory, and its filters
 node_selectors   dbt's way to name nodes: `+orders`, `tag:finance`
 diff             the differences between two lineages
+impact/          what a change does, what it reaches, and what it breaks
 formats/         JSON, DOT, Mermaid, GraphML, CSV, OpenLineage
 """

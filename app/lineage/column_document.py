@@ -29,7 +29,7 @@ DIRECT: frozenset[Subtype] = frozenset({"IDENTITY", "TRANSFORMATION", "AGGREGATI
 T = TypeVar("T")
 FORMAT = 1
 """Of the document."""
-STORED = "1"
+STORED = "2"
 """Of the stored form of a node's columns. Changing it stores them all again, and no lineage with other ones is carried forward."""
 MAX_DOCUMENT = 256 << 20
 """Bytes."""
@@ -63,10 +63,15 @@ class DocumentHead(msgspec.Struct, frozen=True):
 
 
 class FoundColumn(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A column as the SQL, the YAML or a seed's header has it. `type`: what the SQL says by a cast; None: it does not say."""
+    """A column as the SQL, the YAML or a seed's header has it. `type`: what the SQL says by a cast; None: it does not say.
+
+    `value`: a digest of the canonical expression without outer casts, with names resolved down to columns of other nodes; equal ones mean
+    the same values. None: not known.
+    """
 
     name: Name
     type: Name | None = None
+    value: Name | None = None
 
 
 class FoundEdge(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -95,6 +100,12 @@ class ColumnContent(msgspec.Struct, frozen=True, kw_only=True):
     """Why there is no compiled SQL, or what is left out of it."""
     rendered: Annotated[str, msgspec.Meta(max_length=100)] | None = None
     """`full`, or `without_execute`: without answers to what macros ask the warehouse."""
+    sql: Name | None = None
+    """A digest of the canonical SQL: formatting, comments and the names of CTEs are not part of it. None: not known."""
+    rows: Name | None = None
+    """A digest of what decides which rows there are. None: not known."""
+    missing: Annotated[tuple[Name, ...], msgspec.Meta(max_length=1000)] = ()
+    """Columns that the SQL names and that nothing which it reads has."""
 
 
 class ColumnsLine(ColumnContent, frozen=True, kw_only=True):
