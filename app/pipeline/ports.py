@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from app.core.models.annotations import IgnoredCheck, Placeholder
 from app.core.models.extractions import Usage
-from app.core.models.github import BranchHead, FailedDelivery, InstallationState, Repository, RepositoryState
+from app.core.models.github import BranchHead, FailedDelivery, InstallationState, MergeBase, Repository, RepositoryState
 from app.core.models.warehouse import UNKNOWN, WarehouseNames
 from app.core.spool import Spool
 from app.lineage.column_document import StorableColumns
@@ -287,6 +287,12 @@ class GitHub(Protocol):
 
     async def branch_head(self, repository: Repository, branch: str) -> str | None:
         """The sha of a branch; None if there is no such branch."""
+
+    async def compare(self, repository: Repository, base: str, head: str) -> MergeBase | None:
+        """Where the history of `head` left that of `base`, each a branch or a full sha; None if GitHub does not have one of them."""
+
+    async def ancestors(self, repository: Repository, sha: str) -> list[str]:
+        """The shas of a commit and of up to 99 commits that it is made of, the newest first."""
 
     async def find_check_run(self, repository: Repository, sha: str, external_id: str) -> int | None:
         """The id of our check run with this `external_id`; None if there is none."""

@@ -11,6 +11,7 @@ Nothing is patched: the App under test uses :attr:`GitHubDouble.api_url` and :at
 ``registration``     creates an App from a manifest: ``/settings/apps/new``, where the browser posts it, and ``/app-manifests/…``
 ``users``            ``/user…``, ``/rate_limit`` and ``/applications/…``: endpoints for users' tokens
 ``repos``            ``/repos/…``: repositories, branches, commits, references, trees
+``histories``        ``/repos/…/commits`` and ``/repos/…/compare/…``
 ``check_runs``       ``/repos/…/check-runs``; ``check_rules`` validates check runs as GitHub does, with pure functions
 ``smart_http``       ``/{owner}/{name}.git``: git's own ``http-backend`` behind GitHub's authentication
 ``events``           payloads of webhooks; ``hookshot`` signs, sends and records them

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -125,16 +125,19 @@ async def commit(
     message: str,
     author: Signature,
     parent: str | None,
+    merged: Sequence[str] = (),
     tree_of: str | None = None,
 ) -> str:
     """Commit ``files`` (None deletes one) on top of ``parent``, and move the branch; the commit's sha.
 
-    ``tree_of`` names the commit whose tree is changed, where that is not the parent (an amended commit).
+    ``merged`` are its other parents, of which it takes no files. ``tree_of`` names the commit whose tree is changed, where that is not the
+    parent (an amended commit).
     """
     who = f"{author.name} <{author.email}> {int(author.at.timestamp())} +0000"
     stream = [f"commit refs/heads/{branch}\nmark :1\ncommitter {who}\n".encode(), _data(message.encode())]
     if parent is not None:
         stream.append(f"from {parent}\n".encode())
+    stream += [f"merge {sha}\n".encode() for sha in merged]
     if tree_of is not None:
         stream.append(f'M 040000 {(await read_commit(directory, tree_of)).tree} ""\n'.encode())
     stream += [_change(path, content) for path, content in files.items()]
@@ -204,9 +207,9 @@ async def read_commit(directory: Path, sha: str) -> Commit:
     return (await log(directory, sha, limit=1))[0]
 
 
-async def log(directory: Path, *revisions: str, limit: int) -> list[Commit]:
-    """At most ``limit`` commits of a range, newest first."""
-    output = await run(directory, "log", "-z", f"--max-count={limit}", f"--format={_LOG_FORMAT}", *revisions, "--")
+async def log(directory: Path, *revisions: str, limit: int, skip: int = 0) -> list[Commit]:
+    """At most ``limit`` commits of a range, newest first, without the first ``skip``."""
+    output = await run(directory, "log", "-z", f"--max-count={limit}", f"--skip={skip}", f"--format={_LOG_FORMAT}", *revisions, "--")
     fields = output.decode().split("\0")
     width = _LOG_FORMAT.count("%x00") + 1
     return [_commit(fields[start : start + width]) for start in range(0, len(fields) - width + 1, width)]
@@ -248,6 +251,19 @@ def _tree_entry(line: str) -> TreeEntry:
     description, _, path = line.partition("\t")
     mode, kind, sha, size = description.split()
     return TreeEntry(mode, kind, sha, None if size == "-" else int(size), path)
+
+
+async def merge_base(directory: Path, base: str, head: str) -> str | None:
+    """The best common ancestor of two commits, None if their histories have nothing in common."""
+    try:
+        return (await run(directory, "merge-base", base, head)).decode().strip()
+    except GitError:
+        return None
+
+
+async def count(directory: Path, *revisions: str) -> int:
+    """The number of commits of a range."""
+    return int(await run(directory, "rev-list", "--count", *revisions, "--"))
 
 
 async def is_ancestor(directory: Path, ancestor: str, descendant: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,12 +47,14 @@ class Pushes(RunningServer):
         branch: str | None = None,
         message: str = "Change files",
         force: bool = False,
+        parents: Sequence[str] | None = None,
         deliver: bool = True,
     ) -> str:
         """Commit changes of files (None deletes one), push, and deliver ``push`` and ``check_suite``; the commit's sha.
 
         Without a branch it is the default one; a new branch starts at the head of the default one. ``force`` amends
-        the last commit instead of adding one; ``deliver=False`` loses the webhooks.
+        the last commit instead of adding one; ``deliver=False`` loses the webhooks. ``parents`` are those of the commit, wherever
+        the branch is: none for an orphan, two for a merge; the files are those of the first one and the changes.
         """
         directory, branch = repository.directory, branch or repository.default_branch
         before = await git.resolve(directory, f"refs/heads/{branch}")
@@ -60,8 +62,12 @@ class Pushes(RunningServer):
         parent = start
         if force and start is not None:
             parent = next(iter((await git.read_commit(directory, start)).parents), None)
+        if parents is not None:
+            parent = next(iter(parents), None)
         author = git.Signature("Mona Lisa", "mona@example.com", self.state.now())
-        after = await git.commit(directory, branch, files, message=message, author=author, parent=parent, tree_of=start if force else None)
+        tree_of = start if force and parents is None else None
+        merged = [*(parents or ())][1:]
+        after = await git.commit(directory, branch, files, message=message, author=author, parent=parent, merged=merged, tree_of=tree_of)
         await self._announce(repository, events.Push(f"refs/heads/{branch}", before or git.NO_COMMIT, after), deliver=deliver)
         return after
 

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from tests.double import git, views
 from tests.double.errors import ApiError, not_found
-from tests.double.rest import DEFAULT_PER_PAGE, positive, require_repository, state_of, token_of
+from tests.double.rest import require_repository, state_of, token_of
 from tests.double.state import Json, Repository, node_id
 
 SHA_MEDIA_TYPE = "application/vnd.github.sha"
@@ -53,25 +53,16 @@ async def get_commit(request: web.Request) -> web.Response:
     return web.json_response(views.commit(state, repository, await git.read_commit(repository.directory, sha)))
 
 
-async def list_commits(request: web.Request) -> web.Response:
-    """https://docs.github.com/en/rest/commits/commits#list-commits: of the default branch, newest first, one page of them."""
-    state, repository = state_of(request), require_repository(request, "contents")
-    await _reject_empty(repository)
-    limit = positive(request, "per_page", DEFAULT_PER_PAGE)
-    listed = await git.log(repository.directory, repository.default_branch, limit=limit)
-    return web.json_response([views.commit(state, repository, commit) for commit in listed])
-
-
 async def require_commit(repository: Repository, ref: str) -> str:
     """The commit of a branch, tag or sha; 409 in an empty repository, 422 if there is none."""
-    await _reject_empty(repository)
+    await reject_empty(repository)
     sha = await git.resolve(repository.directory, ref)
     if sha is None:
         raise ApiError(422, f"No commit found for SHA: {ref}")
     return sha
 
 
-async def _reject_empty(repository: Repository) -> None:
+async def reject_empty(repository: Repository) -> None:
     """Respond as GitHub does for an empty repository."""
     if await git.is_empty(repository.directory):
         raise ApiError(409, "Git Repository is empty.")
@@ -80,7 +71,7 @@ async def _reject_empty(repository: Repository) -> None:
 async def get_reference(request: web.Request) -> web.Response:
     """https://docs.github.com/en/rest/git/refs#get-a-reference."""
     state, repository = state_of(request), require_repository(request, "contents")
-    await _reject_empty(repository)
+    await reject_empty(repository)
     ref = f"refs/{request.match_info['ref']}"
     sha = await git.resolve(repository.directory, ref)
     if sha is None:
@@ -98,7 +89,7 @@ async def get_reference(request: web.Request) -> web.Response:
 async def get_tree(request: web.Request) -> web.Response:
     """https://docs.github.com/en/rest/git/trees#get-a-tree: any value of ``recursive`` makes it so, even 0."""
     state, repository = state_of(request), require_repository(request, "contents")
-    await _reject_empty(repository)
+    await reject_empty(repository)
     sha = await git.resolve(repository.directory, request.match_info["sha"], kind="tree")
     if sha is None:
         raise not_found()

@@ -91,18 +91,28 @@ def _moved(request: web.Request, repository_id: int) -> ApiError:
 
 
 def page(request: web.Request, items: Sequence[T]) -> tuple[list[T], dict[str, str]]:
-    """The requested page and its Link header.
+    """The requested page and its Link header."""
+    size, number = page_of(request)
+    return list(items[(number - 1) * size : number * size]), links(request, len(items))
+
+
+def page_of(request: web.Request) -> tuple[int, int]:
+    """The size and number of the requested page."""
+    return min(positive(request, "per_page", DEFAULT_PER_PAGE), MAX_PER_PAGE), positive(request, "page", 1)
+
+
+def links(request: web.Request, total: int) -> dict[str, str]:
+    """The Link header of a page of ``total`` items.
 
     https://docs.github.com/en/rest/using-the-rest-api/using-pagination-in-the-rest-api
     """
-    size = min(positive(request, "per_page", DEFAULT_PER_PAGE), MAX_PER_PAGE)
-    number, last = positive(request, "page", 1), max(1, -(-len(items) // size))
+    size, number = page_of(request)
+    last = max(1, -(-total // size))
     back = {"prev": number - 1, "first": 1} if number > 1 else {}
     forth = {"next": number + 1, "last": last} if number < last else {}
     base = URL(state_of(request).server_url).join(request.rel_url)
-    links = [f'<{base.update_query(page=to, per_page=size)}>; rel="{rel}"' for rel, to in {**back, **forth}.items()]
-    headers = {"Link": ", ".join(links)} if links else {}
-    return list(items[(number - 1) * size : number * size]), headers
+    found = [f'<{base.update_query(page=to, per_page=size)}>; rel="{rel}"' for rel, to in {**back, **forth}.items()]
+    return {"Link": ", ".join(found)} if found else {}
 
 
 def positive(request: web.Request, name: str, default: int) -> int:

@@ -58,6 +58,7 @@ _RESPONSES = {
     ("GET", _REPO + r"/commits/.+/check-runs"): "ReposOwnerRepoCommitsRefCheckRunsGetResponse200",
     ("GET", _REPO + r"/commits/.+"): "Commit",
     ("GET", _REPO + r"/commits"): "[Commit]",
+    ("GET", _REPO + r"/compare/.+"): "CommitComparison",
     ("GET", _REPO + r"/git/ref/.+"): "GitRef",
     ("GET", _REPO + r"/git/trees/.+"): "GitTree",
     ("POST", _REPO + r"/check-runs"): "CheckRun",

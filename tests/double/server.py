@@ -14,7 +14,7 @@ from email.utils import format_datetime
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from tests.double import apps, check_runs, registration, repos, smart_http, users
+from tests.double import apps, check_runs, histories, registration, repos, smart_http, users
 from tests.double.auth import find_token
 from tests.double.errors import ApiError
 from tests.double.faults import Faults, apply
@@ -37,7 +37,8 @@ _REPO_ROUTES: tuple[tuple[str, str, Callable[[web.Request], Awaitable[web.Respon
     ("GET", "/branches/{branch:.+}", repos.get_branch),
     ("GET", "/commits/{ref:.+}/check-runs", check_runs.list_for_ref),
     ("GET", "/commits/{ref:.+}", repos.get_commit),
-    ("GET", "/commits", repos.list_commits),
+    ("GET", "/commits", histories.list_commits),
+    ("GET", "/compare/{basehead:.+}", histories.compare),
     ("GET", "/git/ref/{ref:.+}", repos.get_reference),
     ("GET", "/git/trees/{sha:.+}", repos.get_tree),
     ("POST", "/check-runs", check_runs.create),

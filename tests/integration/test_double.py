@@ -354,6 +354,41 @@ class TestRepositories:
             "Resource not accessible by integration",
         )
 
+    async def test_lists_of_commits(self, github: GitHubDouble, repository: Repository, installation: Installation) -> None:
+        shas = [await github.push(repository, {"a.sql": f"select {number}"}, branch="side") for number in range(3)]
+        rest = as_installation(github, installation).rest.repos
+        listed = await rest.async_list_commits("acme", "shop", sha=shas[1])
+        assert [commit.sha for commit in listed.parsed_data][:2] == [shas[1], shas[0]]
+        second = await rest.async_list_commits("acme", "shop", sha="side", per_page=2, page=2)
+        assert [commit.sha for commit in second.parsed_data] == [commit.sha for commit in listed.parsed_data][1:]
+        assert 'rel="last"' not in second.headers["Link"]
+        assert len((await rest.async_list_commits("acme", "shop")).parsed_data) == 1
+        assert await refused(rest.async_list_commits("acme", "shop", sha="nope")) == (404, "Not Found")
+
+    async def test_comparisons(self, github: GitHubDouble, repository: Repository, installation: Installation) -> None:
+        root = (await github.push(repository, {"b.sql": "select 1"})).strip()
+        side = [await github.push(repository, {"a.sql": f"select {number}"}, branch="feature/x") for number in range(3)]
+        ahead = await github.push(repository, {"b.sql": None})
+        orphan = await github.push(repository, {"c.sql": ""}, branch="orphan", parents=())
+        rest = as_installation(github, installation).rest.repos
+        found = (await rest.async_compare_commits("acme", "shop", "main...feature/x")).parsed_data
+        assert (found.status, found.merge_base_commit.sha, found.base_commit.sha) == ("diverged", root, ahead)
+        assert ([commit.sha for commit in found.commits], found.ahead_by, found.behind_by) == (side, 3, 1)
+        assert [(file.filename, file.status) for file in found.files or []] == [("a.sql", "added")]
+        paged = (await rest.async_compare_commits("acme", "shop", f"main...{side[-1]}", per_page=1, page=2)).parsed_data
+        assert ([commit.sha for commit in paged.commits], paged.files) == ([side[1]], [])
+        assert (await rest.async_compare_commits("acme", "shop", f"{side[0]}...{side[2]}")).parsed_data.status == "ahead"
+        assert (await rest.async_compare_commits("acme", "shop", f"{side[2]}...{side[0]}")).parsed_data.status == "behind"
+        assert (await rest.async_compare_commits("acme", "shop", "main...main")).parsed_data.status == "identical"
+        merge = await github.push(repository, {"a.sql": "select 2"}, parents=(ahead, side[-1]), message="Merge")
+        assert (await rest.async_compare_commits("acme", "shop", f"main...{side[-1]}")).parsed_data.merge_base_commit.sha == side[-1]
+        assert (await rest.async_get_commit("acme", "shop", merge)).parsed_data.parents[1].sha == side[-1]
+        assert await refused(rest.async_compare_commits("acme", "shop", f"main...{orphan}")) == (
+            404,
+            f"No common ancestor between main and {orphan}.",
+        )
+        assert await refused(rest.async_compare_commits("acme", "shop", "main...nope")) == (404, "Not Found")
+
     async def test_truncated_tree(self) -> None:
         async with GitHubDouble(tree_limit=2, api_prefix="") as github:
             await github.create_repository("acme/shop", {"a": "", "b": "", "c": ""}, private=False)

@@ -26,7 +26,7 @@ from app.core.errors import (
     RejectedError,
     SuspendedError,
 )
-from app.core.models.github import Repository
+from app.core.models.github import MergeBase, Repository
 from app.github.app import auth
 from app.github.app.auth import FETCH, REPORT, AppAuth
 from app.github.rest.checks import GitHubClient
@@ -144,6 +144,41 @@ async def test_branch_heads(world: World) -> None:
     assert await world.client.branch_head(repository, "feature/ünï#1%2F&+") == sha
     assert await world.client.branch_head(repository, "feature") is None
     assert await world.client.branch_head(repository, "no-such") is None
+
+
+async def test_where_a_branch_left_another(world: World) -> None:
+    hosted, repository = await world.create()
+    name = "release/ünï#1%2F&+"
+    root = await world.sha(repository)
+    await world.github.create_branch(hosted, name, root)
+    side = [await world.github.push(hosted, {"a.sql": f"select {number}".encode()}, branch="side") for number in range(3)]
+    for number in range(2):
+        await world.github.push(hosted, {"b.sql": f"select {number}".encode()}, branch=name)
+    assert await world.client.compare(repository, name, side[-1]) == MergeBase(root, 2)
+    assert await world.client.compare(repository, side[1], side[2]) == MergeBase(side[1], 0)
+    assert await world.client.compare(repository, side[2], side[1]) == MergeBase(side[1], 1)
+    orphan = await world.github.push(hosted, {"c.sql": b""}, branch="orphan", parents=())
+    assert await world.client.compare(repository, "main", orphan) == MergeBase(None)
+    assert await world.client.compare(repository, "deleted", side[0]) is None
+    assert await world.client.compare(repository, "main", "1" * 40) is None
+    assert all(len(request.response_json["commits"]) <= 1 for request in world.asked("GET", side[-1]))
+
+
+async def test_commits_before_a_commit(world: World) -> None:
+    hosted, repository = await world.create()
+    shas = [await world.sha(repository)]
+    shas += [await world.github.push(hosted, {"a.sql": f"select {number}".encode()}) for number in range(4)]
+    assert await world.client.ancestors(repository, shas[-2]) == shas[-2::-1]
+    with pytest.raises(GoneError):
+        await world.client.ancestors(repository, "1" * 40)
+
+
+async def test_a_comparison_in_a_repository_that_is_gone_raises(world: World) -> None:
+    hosted, repository = await world.create()
+    sha = await world.sha(repository)
+    await world.github.delete_repository(hosted)
+    with pytest.raises(GoneError):
+        await world.client.compare(repository, "main", sha)
 
 
 async def test_paths_of_a_truncated_tree() -> None:

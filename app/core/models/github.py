@@ -50,6 +50,15 @@ class BranchHead:
 
 
 @dataclass(frozen=True, slots=True)
+class MergeBase:
+    """Where two histories part. `sha` is None if they have no commit in common."""
+
+    sha: str | None
+    behind_by: int = 0
+    """The number of commits of the base that the head does not have."""
+
+
+@dataclass(frozen=True, slots=True)
 class FailedDelivery:
     """A delivery that never succeeded: `id` is of its newest attempt, `guid` is the same for all attempts."""
 

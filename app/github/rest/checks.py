@@ -14,9 +14,9 @@ from pydantic import SecretStr
 
 from app.core.app_health import CHECKING, credentials_error
 from app.core.errors import GoneError, RejectedError
-from app.core.models.github import BranchHead, Repository
+from app.core.models.github import BranchHead, MergeBase, Repository
 from app.github.app.auth import FETCH, REPORT, AppAuth
-from app.github.rest import project_search
+from app.github.rest import history, project_search
 from app.github.rest.http import ApiClient
 from app.github.rest.pace import Pace
 
@@ -107,6 +107,19 @@ class GitHubClient:
             # GitHub answers 404 for a missing branch as for a missing repository.
             await self._describe(repository)
         return head
+
+    async def compare(self, repository: Repository, base: str, head: str) -> MergeBase | None:
+        """Where `head` left `base` (a branch or a full sha each), None if GitHub does not have one of them."""
+        try:
+            return await history.compare(self._reader(repository, f"comparing {_commit(repository, head)} with {base}"), base, head)
+        except GoneError:
+            # GitHub answers 404 for a missing branch as for a missing repository.
+            await self._describe(repository)
+            return None
+
+    async def ancestors(self, repository: Repository, sha: str) -> list[str]:
+        """The shas of a commit and of up to 99 commits that it is made of, the newest first. Also raises GoneError if there is none."""
+        return await history.ancestors(self._reader(repository, f"listing the commits before {_commit(repository, sha)}"), sha)
 
     async def full_name(self, repository: Repository) -> str:
         """The repository's current name: it may have been renamed or transferred."""
@@ -209,6 +222,12 @@ class GitHubClient:
             return await self._api.get(path, type_, doing=doing, token=token, reserve=RESERVE, **query)
 
         return await self._as_installation(repository, permissions, get)
+
+    def _reader(self, repository: Repository, doing: str) -> history.Read:
+        async def read(path: str, type_: type[T], **query: str) -> T:
+            return await self._get(repository, FETCH, f"/repos/{repository.full_name}{path}", type_, doing, **query)
+
+        return read
 
     async def _report(self, repository: Repository, send: Callable[[SecretStr], Awaitable[T]]) -> T:
         """Write a check run. A public repository that was removed from the installation is visible, but 403: it is gone for us."""
