@@ -68,7 +68,8 @@ class _Reader:
 
     def value(self, node: yaml.Node, schema: Schema, path: str) -> Any:
         """The JSON value of a node; mistakes are added to `faults`. Raises _TooManyError."""
-        kind, kinds = _kind(node), listed(schema.get("type"))
+        kinds = listed(schema.get("type"))
+        kind = _kind(node, text="string" in kinds and "boolean" not in kinds)
         if kind is None:
             self._add(node, path, "has a YAML tag that is not supported. Remove the tag.")
         elif kinds and kind not in kinds:
@@ -150,11 +151,15 @@ class _Reader:
         self.faults.append((f"{f'`{path}`' if path else 'The file'} {message}", line_of(node.start_mark)))
 
 
-def _kind(node: yaml.Node) -> str | None:
-    """The JSON type of a node; None if JSON has no such type."""
+def _kind(node: yaml.Node, *, text: bool = False) -> str | None:
+    """The JSON type of a node; None if JSON has no such type.
+
+    `text`: where text is expected, `off` and `yes` are texts, as in YAML 1.2 (https://yaml.org/spec/1.2.2/#1032-tag-resolution), which
+    editors read.
+    """
     name = node.tag.removeprefix(TAG)
     if isinstance(node, yaml.ScalarNode):
-        return TYPES.get(name)
+        return "string" if text and name == "bool" and node.value.lower() not in {"true", "false"} else TYPES.get(name)
     if isinstance(node, yaml.MappingNode):
         return "object" if name == "map" else None
     return "array" if name == "seq" else None

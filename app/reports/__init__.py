@@ -4,6 +4,11 @@ results                 results and problems as they are stored
 notes                   what was inferred about a project, and why
 check_run               titles, annotations and the whole check run
 summary                 the Markdown below a title
+impact                  what a change does, as it is stored with results
+impact_places           … what is known of the nodes that it names
+impact_lines            … the lines of their code
+impact_annotations      … at these lines
+impact_picture          … as a picture
 column_lineage          the part of results and of a summary about columns
 column_listing          columns on a console, node by node
 column_tree             … one column with what it is made of

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.core.yaml_schema import MAX_FAULTS
+from app.project.impact_policy import EffectivePolicy, ImpactPolicy
 from app.project.repository_settings import MAX_BYTES, PackageRule, ProjectSettings, RepositorySettings, read
 
 PAGE = (Path(__file__).parents[2] / "docs/freshet-yml.md").read_text()
@@ -34,6 +35,7 @@ def test_the_example_of_the_page_is_read() -> None:
         {"DBT_SCHEMA": "analytics", "PORT": "5432"},
         "analytics",
         "prod",
+        ImpactPolicy("fail", ("transform/models/marts",), ("finance",)),
     )
     assert settings.complaints == ()
     assert settings.everywhere == settings.for_project("elsewhere") == everywhere
@@ -46,6 +48,45 @@ def test_the_example_of_the_page_is_read() -> None:
         PackageRule("https://gitlab.com/acme/utils.git", use="acme/utils"),
         PackageRule("acme/old_package", skip=True),
     )
+
+
+@pytest.mark.parametrize(
+    ("written", "policy"),
+    [
+        ("fail", ImpactPolicy("fail")),
+        ("neutral", ImpactPolicy()),
+        ("off", ImpactPolicy("off")),
+        ('"off"', ImpactPolicy("off")),
+        ("{}", ImpactPolicy()),
+        ("{breaks: off}", ImpactPolicy("off")),
+        ("{breaks: fail, folders: [./models/marts/, .], tags: [a b]}", ImpactPolicy("fail", ("models/marts", ""), ("a b",))),
+    ],
+)
+def test_what_breaks_mean_is_a_word_or_an_object(written: str, policy: ImpactPolicy) -> None:
+    settings = read(f"impact: {written}".encode())
+    assert settings.complaints == ()
+    assert settings.everywhere.impact == policy
+
+
+def test_a_projects_own_impact_replaces_that_of_the_top_level() -> None:
+    settings = read(b"impact: {breaks: fail, tags: [x]}\nprojects: [{dir: a, impact: neutral}, {dir: b}]")
+    assert settings.for_project("a").impact == ImpactPolicy("neutral")
+    assert settings.for_project("b").impact == ImpactPolicy("fail", tags=("x",))
+
+
+def test_what_breaks_mean_is_not_part_of_what_decides_the_lineage() -> None:
+    assert repr(read(b"impact: fail").everywhere) == repr(ProjectSettings())
+
+
+def test_the_stricter_policy_of_two_commits_decides_for_each_node() -> None:
+    marts = ImpactPolicy("fail", ("t/models/marts",))
+    both = EffectivePolicy(own=ImpactPolicy("neutral", tags=("core",)), base=marts)
+    assert both.decides("t/models/marts/kpis.sql", ()) == "fail"
+    assert both.decides("t/models/martsy/x.sql", ("core",)) == "neutral"
+    assert both.decides(None, ()) == "off"
+    assert EffectivePolicy(own=ImpactPolicy("off"), base=marts).decides("t/models/marts/kpis.sql", ()) == "fail"
+    assert [EffectivePolicy(ImpactPolicy("off"), base).is_off for base in (None, ImpactPolicy("off"), marts)] == [True, True, False]
+    assert EffectivePolicy().decides(None, ()) == "neutral"
 
 
 @pytest.mark.parametrize(
@@ -136,6 +177,12 @@ projects:
         ),
         ("projects:\n- dir: a\n  version: 1", "`projects[0].version` is not a known key. Did you mean `dbt_version`?", 3),
         ("nonsense: 1", "`nonsense` is not a known key. Known keys:", 1),
+        ("impact: strict", "`impact` must be `fail`, `neutral` or `off`", 1),
+        ("impact: true", "`impact` is true or false, but must be text or a mapping", 1),
+        ("impact:\n  breaks: warn", "`impact.breaks` must be `fail`, `neutral` or `off`", 2),
+        ("impact:\n  folder: [a]", "`impact.folder` is not a known key. Did you mean `folders`?", 2),
+        ("impact:\n  folders: [../a]", "`impact.folders[0]` must be a folder of the repository", 2),
+        ("impact: {tags: []}", "`impact.tags` is empty", 1),
         ("target: a\n\ntarget: b", "`target` appears twice", 3),
         ("vars:\n  a: {b: 1, b: 2}", "`vars.a.b` appears twice", 2),
         ("projects:\n- dir: a\n- dir: ./a/", "`projects[1]` has the same `dir` as an earlier item", 3),

@@ -59,6 +59,10 @@ Told = {
     "vars": st.sampled_from([None, {}, {"a": [1, "x", None]}, {"a b": {"c": 1.5}}, [], "a"]),
     "env": st.sampled_from([None, {}, {"A": 1}, {"A": "x", "_b": True}, {"A": None}, {"A-B": "x"}, {"X_TOKEN": "x"}, {"A": []}, {"": "x"}]),
     "branches": st.sampled_from([None, [], ["main", "release/*"], ["a\nb"], [""], [1], "main"]),
+    "impact": st.sampled_from(
+        ["fail", "neutral", "off", "on", "", None, True, 1, [], {}, {"breaks": "fail"}, {"breaks": "x"}, {"breaks": False}, {"x": 1}]
+        + [{key: value} for key in ("folders", "tags") for value in ([], ["a"], ["a", ".."], ["/a"], [1], "a", None, [""])]
+    ),
     "nonsense": st.sampled_from([1, None]),
 }
 Packages = st.fixed_dictionaries(

@@ -34,10 +34,11 @@ def render(_heading: Heading, selection: Selection) -> Iterator[bytes]:
     yield b"flowchart LR\n"
     for number, node, label in labels(selection):
         begin, end = SHAPES.get(drawn_as(node.resource_type).shape, BOX)
-        yield f"  n{number}{begin}{_escaped(label)}{end}\n".encode()
+        yield f"  n{number}{begin}{escaped(label)}{end}\n".encode()
     for upstream, downstream in selection.pairs():
         yield f"  n{upstream} --> n{downstream}\n".encode()
 
 
-def _escaped(label: str) -> str:
+def escaped(label: str) -> str:
+    """A label between quotation marks; never empty, which Mermaid would refuse."""
     return _SPECIAL.sub(lambda found: f"#{ord(found[0])};", label) or " "
