@@ -1,7 +1,7 @@
 """From a webhook delivery to an extraction to a check run: the core of the service.
 
-events              GitHub's payloads as small typed events (pure)
-webhooks            from an event to queued extractions, in one transaction
+events/             GitHub's payloads as small typed events (pure)
+webhooks/           from an event to queued extractions, in one transaction
 triggers            extractions requested through the API or a page
 connections         creates, changes and deletes connections, on request or to match the projects of a commit
 connection_rules    which connections a repository needs, and which of them extract a push (pure)

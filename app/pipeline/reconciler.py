@@ -160,6 +160,8 @@ class Reconciler:
     async def purge(self) -> None:
         """Delete what was removed from the App and whose grace period is over, including mirrors and packages."""
         await self._store.deliveries.purge()
+        if self._retention.history:
+            await self._store.pull_requests.purge(self._retention.history)
         await self._store.retention.purge(self._retention.removed)
         repositories, installations = await self._store.installations.purge(self._retention.removed)
         for repository_id in repositories:

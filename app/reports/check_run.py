@@ -11,7 +11,7 @@ from typing import Any
 
 from app.core.models.annotations import Annotation
 from app.core.models.extractions import Extraction, Status
-from app.core.models.github import Conclusion
+from app.core.models.github import EXTRACT_AGAIN, Conclusion
 from app.core.plurals import count
 from app.lineage.resource_types import label
 from app.project.checkout import is_clean
@@ -42,7 +42,7 @@ def check_run(extraction: Extraction, url: str) -> dict[str, Any]:
     if conclusion:
         body |= {"conclusion": conclusion, "completed_at": _time(extraction.finished_at or extraction.created_at)}
     if conclusion in REPEATABLE:
-        body["actions"] = [{"label": "Extract again", "description": "Run dbt on this commit again", "identifier": "extract"}]
+        body["actions"] = [{"label": "Extract again", "description": "Run dbt on this commit again", "identifier": EXTRACT_AGAIN}]
     if extraction.problem and is_shortened(extraction.problem.output):
         body["output"]["text"] = f"### All of dbt's output\n{fenced(extraction.problem.output, MAX_TEXT_BYTES - 100)}"
     if annotations := _annotations(extraction):

@@ -21,6 +21,7 @@ from app.store.lineages import Lineages
 from app.store.logs import Logs
 from app.store.notifications import Notifications
 from app.store.pool import Database, PoolUse
+from app.store.pull_requests import PullRequests
 from app.store.retention import Retention
 from app.store.signing_keys import SigningKeys
 from app.store.stats import Statistics
@@ -40,6 +41,7 @@ class Store:
         self.columns = Columns(db)
         self.lineage_cache = lineage_cache or LineageCache(db)
         self.check_runs = CheckRuns(db)
+        self.pull_requests = PullRequests(db)
         self.retention = Retention(db)
         self.subscriptions = Subscriptions(db)
         self.notifications = Notifications(db)

@@ -165,6 +165,10 @@ class Extractions:
         """Cancel the queued extractions of an installation, or of some of its repositories."""
         await self._db.execute(SQL["cancel_installation"], installation_id, None if repository_ids is None else list(repository_ids))
 
+    async def cancel_of_branch(self, repository_id: int, branch: str, sha: str) -> None:
+        """Cancel what is queued for the last commit of a branch that is not followed, except what somebody requested."""
+        await self._db.execute(SQL["cancel_of_branch"], repository_id, branch, sha)
+
     async def get(self, extraction_id: str) -> Extraction | None:
         """Return an extraction; None if it does not exist or is hidden."""
         row = await self._db.row(SQL["by_id"], UUID(extraction_id))

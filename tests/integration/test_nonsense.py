@@ -53,6 +53,23 @@ RUN = {"head_sha": SHA, "external_id": "5f9f2f3e-0000-4000-8000-000000000000", "
 PAYLOADS: dict[str, dict[str, Any]] = {
     "ping": {"zen": "Design for failure."},
     "push": {"ref": "refs/heads/main", "before": "0" * 40, "after": SHA, **OF_REPOSITORY},
+    "pull_request": {
+        "action": "opened",
+        "pull_request": {
+            "number": 12,
+            "state": "open",
+            "draft": False,
+            "updated_at": "2026-01-02T03:04:05Z",
+            "head": {"ref": "x", "sha": SHA, "label": "mona:x", "repo": {"id": 8}, "user": {"login": "mona"}},
+            "base": {"ref": "main"},
+        },
+        **OF_REPOSITORY,
+    },
+    "merge_group": {
+        "action": "checks_requested",
+        "merge_group": {"head_sha": SHA, "head_ref": f"refs/heads/gh-readonly-queue/main/pr-12-{SHA}"},
+        **OF_REPOSITORY,
+    },
     "installation": {"action": "created", "installation": INSTALLATION, "repositories": [REPOSITORY]},
     "installation_repositories": {
         "action": "added",
@@ -61,7 +78,12 @@ PAYLOADS: dict[str, dict[str, Any]] = {
         "repositories_removed": [{"id": 9}],
     },
     "repository": {"action": "renamed", **OF_REPOSITORY},
-    "check_run": {"action": "rerequested", "check_run": RUN, **OF_REPOSITORY},
+    "check_run": {
+        "action": "requested_action",
+        "check_run": RUN,
+        "requested_action": {"identifier": "extract"},
+        **OF_REPOSITORY,
+    },
     "check_suite": {"action": "rerequested", "check_suite": {"head_sha": SHA, "head_branch": "main"}, **OF_REPOSITORY},
 }
 

@@ -245,3 +245,113 @@ async def test_only_the_head_of_the_followed_branch_changes_connections(store: S
     assert await follow("main", SHAS[0], "b") == ["b"]
     assert await follow("main", SHAS[0], "b", "a") == ["a", "b"], "a project that comes back keeps its history"
     assert {one.project_dir for one in await queue(store)} == {"a", "b"}
+
+
+async def pull_request(store: Store, action: str, at: int = 1, *, head: dict[str, Any] | None = None, **more: Any) -> None:
+    """`at`: the second in which GitHub says that this happened."""
+    pull = {
+        "number": 12,
+        "state": "closed" if action == "closed" else "open",
+        "draft": False,
+        "updated_at": f"2026-01-02T03:04:{at:02}Z",
+        "head": {"ref": "side", "sha": SHAS[1], "label": "octo:side", "repo": {"id": 7}, **(head or {})},
+        "base": {"ref": "main"},
+        **more,
+    }
+    changes = {"changes": {"base": {"ref": {"from": "main"}}}} if action == "edited" else {}
+    body = {"action": action, "pull_request": pull, "repository": repository(), "installation": {"id": 3}, **changes}
+    await webhooks.receive(store, f"pull-{pull['number']}-{action}-{at}", "pull_request", json.dumps(body).encode())
+
+
+async def test_the_base_branch_of_a_branch_is_that_of_its_pull_request(store: Store) -> None:
+    await push(store, SHAS[0])
+
+    async def base(branch: str = "side", sha: str = SHAS[1], followed: str = "main") -> tuple[str, int] | None:
+        found = await store.pull_requests.base_branch_of(7, branch, sha, followed)
+        return (found.branch, found.number) if found else None
+
+    assert await base() is None
+    await pull_request(store, "opened", base={"ref": "release"})
+    assert await base() == ("release", 12)
+    assert await base(sha=SHAS[2]) == ("release", 12), "a push may come before its event"
+    assert await base("other") is None
+    await pull_request(store, "opened", 2, number=13)
+    await pull_request(store, "opened", 3, number=11, base={"ref": "next"})
+    assert await base() == ("main", 13), "the one to the followed branch"
+    assert await base(followed="trunk") == ("next", 11), "otherwise the lowest number"
+    await pull_request(store, "edited", 4, number=13, base={"ref": "trunk"})
+    assert await base(followed="trunk") == ("trunk", 13)
+    for number in (11, 13):
+        await pull_request(store, "closed", 5, number=number)
+    assert await base() == ("release", 12)
+    await pull_request(store, "closed", 6, base={"ref": "release"})
+    assert await base() == ("main", 11), "the last ones still count for their last commit"
+    assert await base(sha=SHAS[2]) is None
+    await store.pull_requests.purge(timedelta(0))
+    assert await base() is None
+
+
+async def test_an_event_of_a_pull_request_that_comes_late_changes_nothing(store: Store) -> None:
+    await push(store, SHAS[0])
+    await pull_request(store, "closed", 5)
+    await pull_request(store, "synchronize", 4, base={"ref": "release"})
+    assert not await store.pull_requests.has_open(7, "side")
+
+
+async def test_closing_a_pull_request_cancels_what_is_queued_for_its_head(store: Store) -> None:
+    await push(store, SHAS[0])
+    await push(store, SHAS[1], branch="side")
+    await pull_request(store, "opened")
+    await pull_request(store, "opened", number=13, base={"ref": "release"})
+    await pull_request(store, "closed", 2)
+    assert {one.branch for one in await queue(store)} == {"main", "side"}, "the other one is still open"
+    await pull_request(store, "closed", 3, number=13)
+    assert [one.branch for one in await queue(store)] == ["main"]
+
+
+async def test_what_is_followed_or_was_requested_outlives_its_pull_request(store: Store) -> None:
+    await push(store, SHAS[0])
+    await pull_request(store, "closed", head={"ref": "main", "sha": SHAS[0]}, base={"ref": "release"})
+    [queued] = await queue(store)
+    await store.extractions.enqueue(queued.connection_id, "side", SHAS[1], "api", forced=True)
+    await pull_request(store, "closed", number=13)
+    assert {one.branch for one in await queue(store)} == {"main", "side"}
+
+
+async def test_deleting_a_branch_cancels_what_is_queued_for_it(store: Store) -> None:
+    await push(store, SHAS[0])
+    await push(store, SHAS[1], branch="side")
+    await push(store, "0" * 40, branch="side", before=SHAS[2], delivery="late")
+    assert len(await queue(store)) == 2, "the branch was created again since"
+    await push(store, "0" * 40, branch="side", before=SHAS[1])
+    assert [one.branch for one in await queue(store)] == ["main"]
+
+
+async def merge_group(store: Store, action: str, sha: str = SHAS[1]) -> str:
+    branch = f"gh-readonly-queue/main/pr-12-{SHAS[0]}"
+    group = {"head_sha": sha, "head_ref": f"refs/heads/{branch}"}
+    body = {"action": action, "merge_group": group, "repository": repository(), "installation": {"id": 3}}
+    await webhooks.receive(store, f"group-{action}-{sha}", "merge_group", json.dumps(body).encode())
+    return branch
+
+
+async def test_a_merge_group_is_queued_once_and_cancelled_with_its_end(store: Store) -> None:
+    await push(store, SHAS[0])
+    branch = await merge_group(store, "checks_requested")
+    await push(store, SHAS[1], branch=branch)
+    assert [(one.branch, one.sha) for one in await queue(store)] == [("main", SHAS[0]), (branch, SHAS[1])]
+    await merge_group(store, "destroyed")
+    assert [one.branch for one in await queue(store)] == ["main"]
+
+
+async def test_a_button_that_is_not_ours_starts_nothing(store: Store) -> None:
+    await push(store, SHAS[0])
+    [first] = await queue(store)
+    await finish(store)
+    run = {"head_sha": SHAS[0], "external_id": first.id, "check_suite": {"head_sha": SHAS[0], "head_branch": "main"}}
+    for number, requested in enumerate(({"identifier": "deploy"}, {}, {"identifier": "extract"})):
+        assert await queue(store) == []
+        body = {"action": "requested_action", "requested_action": requested, "check_run": run}
+        more = {"repository": repository(), "installation": {"id": 3}}
+        await webhooks.receive(store, f"action-{number}", "check_run", json.dumps(body | more).encode())
+    assert [one.sha for one in await queue(store)] == [SHAS[0]]

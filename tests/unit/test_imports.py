@@ -42,6 +42,11 @@ PURE_FILES = (
     "app.notifications.rules",
     "app.pipeline.connection_rules",
     "app.pipeline.events",
+    "app.pipeline.events.checks",
+    "app.pipeline.events.fields",
+    "app.pipeline.events.installations",
+    "app.pipeline.events.pull_requests",
+    "app.pipeline.events.pushes",
     "app.pipeline.queue_rules",
     "app.runner.warm_demand",
 )

@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Literal
 
 Conclusion = Literal["success", "failure", "neutral", "cancelled", "skipped", "timed_out", "action_required"]
+EXTRACT_AGAIN = "extract"
+"""The `identifier` of our check runs' button, with which GitHub reports a click on it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,13 @@ FROM connections c
 WHERE c.id = e.connection_id AND e.status = 'queued' AND e.installation_id = $1
   AND ($2::bigint[] IS NULL OR c.repository_id = ANY($2));
 
+-- name: cancel_of_branch
+-- What nobody requested (forced) and is queued for the last commit of a branch that nobody needs any more.
+UPDATE extractions e SET status = 'cancelled', finished_at = now()
+FROM connections c JOIN repositories r ON r.id = c.repository_id
+WHERE c.id = e.connection_id AND c.repository_id = $1 AND e.branch = $2 AND e.sha = $3 AND e.status = 'queued' AND NOT e.forced
+  AND e.branch IS DISTINCT FROM coalesce(c.branch, r.default_branch);
+
 -- name: fail_queued
 UPDATE extractions SET status = 'failed', problem = $2, finished_at = now() WHERE connection_id = $1 AND status = 'queued';
 
