@@ -4,6 +4,7 @@ resource_types   the resource types in the graph, one row each
 manifest         decodes `manifest.json` into resources
 relations        the names of tables, with where they come from
 owners           who owns a node
+code_owners/     who owns a file by CODEOWNERS
 column_tests     the tests of each column
 definitions      what dbt says of one node beyond the lineage
 nodes            turns resources into nodes and edges, with hashes that show what changed

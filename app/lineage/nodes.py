@@ -21,7 +21,7 @@ from app.lineage import column_tests, copy_format, manifest
 from app.lineage.definitions import definition
 from app.lineage.formats import json_document
 from app.lineage.manifest import Manifest, Resource
-from app.lineage.owners import Owners
+from app.lineage.owners import CodeOwners, Owners
 from app.lineage.resource_types import in_order
 
 _sorted_json = json.JSONEncoder(sort_keys=True).encode
@@ -181,24 +181,26 @@ class ChangeSummary:
         return bool(self.nodes_added or self.nodes_removed or self.nodes_changed or self.edges_added or self.edges_removed)
 
 
-def read_manifest(content: bytes | mmap, label: str, image: str, names: WarehouseNames = UNKNOWN) -> Lineage:
+def read_manifest(
+    content: bytes | mmap, label: str, image: str, names: WarehouseNames = UNKNOWN, code_owners: CodeOwners | None = None
+) -> Lineage:
     """Decode a manifest and build its lineage. Raises ManifestError with the position; `label` and `image` are for its text."""
     try:
-        return build(manifest.decode(content), names)
+        return build(manifest.decode(content), names, code_owners)
     except manifest.DECODE_ERRORS as error:
         raise manifest.manifest_error(error, len(content), label, image) from error
 
 
-def build(source: Manifest, names: WarehouseNames = UNKNOWN) -> Lineage:
+def build(source: Manifest, names: WarehouseNames = UNKNOWN, code_owners: CodeOwners | None = None) -> Lineage:
     """Raises one of `manifest.DECODE_ERRORS`; `names` are those that dbt was given."""
     metadata = source.metadata
-    found = tuple(nodes(source, names))
+    found = tuple(nodes(source, names, code_owners))
     return Lineage(metadata.project_name, metadata.dbt_version, metadata.adapter_type, metadata.schema, found, source.unread)
 
 
-def nodes(source: Manifest, names: WarehouseNames = UNKNOWN) -> Iterator[Node]:
+def nodes(source: Manifest, names: WarehouseNames = UNKNOWN, code_owners: CodeOwners | None = None) -> Iterator[Node]:
     """The nodes sorted by unique_id. Their edges are exactly those of dbt's `parent_map`; `names` are those that dbt was given."""
-    configs, tests, owners = _Configs(), column_tests.by_node(source), Owners(source.groups.values())
+    configs, tests, owners = _Configs(), column_tests.by_node(source), Owners(source, code_owners)
     for unique_id, resource in sorted(source.resources.items()):
         upstream = sorted({parent for parent in source.parent_map.get(unique_id, ()) if parent in source.resources})
         config = configs.get(resource)

@@ -15,6 +15,7 @@ from app.core.models.warehouse import UNKNOWN, WarehouseNames
 from app.core.spool import Spool
 from app.lineage.column_document import StorableColumns
 from app.lineage.nodes import StorableLineage
+from app.lineage.owners import CodeOwners
 from app.project.checkout import Entry
 from app.project.read_files import Member
 from app.project.repository_settings import PackageRule
@@ -208,7 +209,9 @@ class PackageRequest:
 class Decoders(Protocol):
     """Decodes manifests and columns documents; see `decoding/`."""
 
-    async def lineage(self, manifest: Spool, names: WarehouseNames, label: str, image: str) -> StorableLineage:
+    async def lineage(
+        self, manifest: Spool, names: WarehouseNames, label: str, image: str, code_owners: CodeOwners | None = None
+    ) -> StorableLineage:
         """The lineage of a manifest; the caller closes it. `names`: of the job; `label` (commit) and `image`: for error messages.
 
         Raises ManifestError, or UnavailableError if a retry may help.

@@ -15,6 +15,7 @@ from app.core.models.github import Repository
 from app.core.models.warehouse import UNKNOWN
 from app.lineage.column_document import STORED
 from app.lineage.nodes import VERSION, ChangeSummary, StorableLineage
+from app.lineage.owners import CodeOwners
 from app.pipeline.ports import DbtJob, Decoders, Installer, PackageRequest, PackageTree, Parsed, Runner, Sources, SourceTree, StateScope
 from app.project import checkout, discovery, repository_settings, runner_images
 from app.project import layout as project
@@ -167,7 +168,8 @@ async def _refresh(
         await _record(progress, job, ContainerFacts(parsed.usage, parsed.log, parsed.placeholders))
         if parsed.columns is None:
             await progress.enter("storing")
-        lineage = await tools.decoders.lineage(parsed.spool, job.names, commit.label, parsed.image)
+        owners = None if layout.code_owners is None else CodeOwners(layout.code_owners, layout.project_dir)
+        lineage = await tools.decoders.lineage(parsed.spool, job.names, commit.label, parsed.image, owners)
     except BaseException:
         if parsed.columns is not None:
             parsed.columns.close()

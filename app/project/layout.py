@@ -35,6 +35,10 @@ MAX_LOCK_FILES = 50
 MAX_CONFIG_FILES = 500
 MAX_CONFIG_TOTAL_BYTES = 8 << 20
 MAX_LOCK_TOTAL_BYTES = 24 << 20
+CODE_OWNERS = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS")
+"""The first one that exists counts, as on GitHub."""
+MAX_CODE_OWNERS_BYTES = 3 << 20
+"""GitHub does not read longer ones."""
 MAX_CODE_BYTES = 64 << 10
 MAX_CODE_FILES = 300
 MAX_CODE_PATHS = 50
@@ -70,6 +74,8 @@ class ProjectLayout:
     """Seeds over the size up to which dbt compares contents."""
     unreadable: tuple[str, ...] = ()
     """Configuration files that are not valid YAML: dbt fails on them without naming them."""
+    code_owners: bytes | None = None
+    """The repository's CODEOWNERS."""
 
 
 def config_entries(entries: Sequence[Entry]) -> list[Entry]:
@@ -78,7 +84,7 @@ def config_entries(entries: Sequence[Entry]) -> list[Entry]:
     nearest = [entry for *_, entry in sorted(ranked, key=lambda item: item[:3])]
     locks = _bounded((entry for entry in nearest if adapter_evidence.is_lock(entry.path)), MAX_LOCK_FILES, MAX_LOCK_TOTAL_BYTES)
     others = (entry for entry in nearest if not adapter_evidence.is_lock(entry.path))
-    return [*_bounded(others, MAX_CONFIG_FILES - len(locks), MAX_CONFIG_TOTAL_BYTES), *locks]
+    return [*_bounded(others, MAX_CONFIG_FILES - len(locks), MAX_CONFIG_TOTAL_BYTES), *locks, *_code_owners(entries)]
 
 
 def code_entries(checkout: Checkout, texts: Texts, project_dir: str, settings: RepositorySettings) -> list[Entry]:
@@ -137,6 +143,7 @@ def lay_out(
         omitted=read.omitted(checkout, _other_directories(roots, project_dir, install_dir, checkout, texts)),
         long_seeds=read.long_seeds(members),
         unreadable=tuple(invalid_yaml(project_dir, texts, (PROJECT_FILE, *PACKAGE_FILES))),
+        code_owners=next((texts[path] for path in CODE_OWNERS if path in texts), None),
     )
 
 
@@ -160,9 +167,17 @@ def input_hash(layout: ProjectLayout, *more: str) -> bytes:
     for path in sorted(layout.package_texts):
         content = layout.package_texts[path]
         digest.update(f"{path}\0{len(content)}\0".encode(errors="surrogateescape") + content)
+    if layout.code_owners is not None:
+        digest.update(b"CODEOWNERS\0" + hashlib.blake2b(layout.code_owners).digest())
     for member in layout.members:
         digest.update(f"{member.path}\0{member.oid}\0".encode("utf-8", "surrogateescape"))
     return digest.digest()
+
+
+def _code_owners(entries: Sequence[Entry]) -> list[Entry]:
+    found = {entry.path: entry for entry in entries if entry.path in CODE_OWNERS and entry.mode in FILE_MODES}
+    first = next((found[path] for path in CODE_OWNERS if path in found), None)
+    return [] if first is None or first.size > MAX_CODE_OWNERS_BYTES else [first]
 
 
 def _rank(entry: Entry) -> int | None:

@@ -28,6 +28,7 @@ from app.core.models.warehouse import UNKNOWN
 from app.core.spool import Spool
 from app.lineage import nodes as lineage
 from app.lineage.nodes import MAX_LISTED, Lineage, Node, StorableLineage
+from app.lineage.owners import CodeOwners
 from app.pipeline.decoding import pool as decoding
 from app.pipeline.decoding.pool import Decoders
 from app.store import Store, pool
@@ -171,6 +172,16 @@ async def test_what_the_process_read_is_stored_as_the_pure_functions_say(
         for n in told.nodes
     ]
     assert await stored(db) == rows
+
+
+async def test_owners_of_files_are_applied_by_the_process(decoders: Decoders, tmp_path: Path) -> None:
+    owners = CodeOwners(b"* @acme/data\n" + b"# a long file\n" * 100_000 + b"/shop/models/1.sql @acme/bi\n", "shop")
+    told = lineage.read_manifest(odd_manifest(), LABEL, IMAGE, UNKNOWN, owners)
+    assert {json.loads(node.content)["owner"] for node in told.nodes if node.resource_type == "model"} == {"@acme/data", "@acme/bi"}
+    spool = await spooled(odd_manifest(), tmp_path)
+    found = await decoders.lineage(spool, UNKNOWN, LABEL, IMAGE, owners)
+    assert found.hashes == told.hashes
+    assert (await read(decoders, odd_manifest(), tmp_path)).hashes != told.hashes
 
 
 async def test_one_changed_node_is_one_row_more_and_the_order_of_keys_is_no_change(

@@ -445,13 +445,35 @@ def test_everything_that_determines_the_lineage_changes_the_input_hash() -> None
         project.input_hash(lay_out({**files, "package-lock.yml": "packages: []"}), "duckdb", "image"),
         project.input_hash(lay_out(files), "postgres", "image"),
         project.input_hash(lay_out(files), "duckdb", "another image"),
+        project.input_hash(lay_out({**files, "CODEOWNERS": "* @acme/data"}), "duckdb", "image"),
+        project.input_hash(lay_out({**files, "CODEOWNERS": "* @acme/bi"}), "duckdb", "image"),
     ]
     assert len({base, *others}) == 1 + len(others)
     same = [
         lay_out({**files, "README.md": "b"}),
+        lay_out({**files, "models/CODEOWNERS": "* @acme/data"}),
         lay_out(files, settings_file=RepositorySettings(projects={"other": ProjectSettings(target="x")})),
     ]
     assert {project.input_hash(layout, "duckdb", "image") for layout in same} == {base}
+
+
+def test_code_owners_are_read_from_the_first_place_that_github_looks_at() -> None:
+    places = {".github/CODEOWNERS": "* @a", "CODEOWNERS": "* @b", "docs/CODEOWNERS": "* @c"}
+    found = []
+    while places:
+        found.append(lay_out({"shop/dbt_project.yml": "name: shop", "shop/CODEOWNERS": "* @d", **places}, "shop").code_owners)
+        del places[next(iter(places))]
+    assert found == [b"* @a", b"* @b", b"* @c"]
+    assert lay_out({"dbt_project.yml": "name: shop"}).code_owners is None
+
+
+def test_code_owners_that_are_longer_than_github_reads_own_nothing() -> None:
+    own = Entry("dbt_project.yml", "100644", "0" * 40, 10)
+    for size, is_read in ((3 << 20, True), ((3 << 20) + 1, False)):
+        chosen = project.config_entries(
+            [own, Entry("CODEOWNERS", "100644", "1" * 40, size), Entry("docs/CODEOWNERS", "100644", "2" * 40, 9)]
+        )
+        assert ("CODEOWNERS" in [entry.path for entry in chosen], len(chosen)) == (is_read, 1 + is_read)
 
 
 def test_files_nearest_to_the_root_are_read_first_up_to_a_limit() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from app.core.models.warehouse import GivenName, WarehouseNames
 from app.lineage import manifest, nodes
+from app.lineage.owners import CodeOwners
 from tests.unit.test_nodes import document, resource
 
 NAMES = WarehouseNames(GivenName("analytics", "profile"), GivenName("prod", "profile"))
@@ -97,3 +98,29 @@ def test_a_node_is_owned_by_whom_it_names_else_by_its_group(fields: dict[str, An
         "group.other.elsewhere": {"name": "elsewhere", "package_name": "other", "owner": {"name": "Other"}},
     }
     assert contents(resource(ORDERS, **fields), groups=groups)[ORDERS]["owner"] == owner
+
+
+@pytest.mark.parametrize(
+    ("project_dir", "path", "fields", "owner"),
+    [
+        ("", "models/a.sql", {}, "@acme/models"),
+        ("transform", "models/a.sql", {}, "@acme/transform"),
+        ("transform", "models/finance/a.sql", {}, None),
+        ("transform", "../shared/a.sql", {}, "@acme/shared"),
+        ("transform", "../../models/a.sql", {}, None),
+        ("", "", {}, None),
+        ("", "models/a.sql", {"meta": {"owner": "Ann"}}, "Ann"),
+        ("", "models/a.sql", {"group": "finance"}, "Finance"),
+        ("", "models/a.sql", {"group": "nobody"}, "@acme/models"),
+        ("", "models/a.sql", {"package_name": "other"}, None),
+    ],
+)
+def test_a_node_that_names_no_owner_has_that_of_its_file(project_dir: str, path: str, fields: dict[str, Any], owner: str | None) -> None:
+    text = b"/models/ @acme/models\n/transform/ @acme/transform\n/transform/models/finance/\nshared/ @acme/shared\n"
+    groups = {
+        "group.shop.finance": {"name": "finance", "package_name": "shop", "owner": {"name": "Finance"}},
+        "group.shop.nobody": {"name": "nobody", "package_name": "shop", "owner": {}},
+    }
+    of = document(resource(ORDERS, **{"original_file_path": path, **fields}), groups=groups)
+    (node,) = nodes.build(manifest.decode(of), NAMES, CodeOwners(text, project_dir)).nodes
+    assert json.loads(node.content)["owner"] == owner

@@ -11,6 +11,7 @@ from app.core.spool import Spool
 from app.lineage import nodes
 from app.lineage.column_document import MalformedColumnsError, malformed_columns
 from app.lineage.nodes import Lineage, StorableLineage
+from app.lineage.owners import CodeOwners
 from app.pipeline.decoding import spooled_columns
 from app.pipeline.decoding.spooled_columns import ColumnsScope, SpooledColumns
 
@@ -18,9 +19,11 @@ from app.pipeline.decoding.spooled_columns import ColumnsScope, SpooledColumns
 class Inline:
     """Implements `ports.Decoders` in memory, apart from the columns' rows."""
 
-    async def lineage(self, manifest: Spool, names: WarehouseNames, label: str, image: str) -> Lineage:
+    async def lineage(
+        self, manifest: Spool, names: WarehouseNames, label: str, image: str, code_owners: CodeOwners | None = None
+    ) -> Lineage:
         """The lineage of a manifest. Raises ManifestError."""
-        return await asyncio.to_thread(lambda: nodes.read_manifest(manifest.content(), label, image, names))
+        return await asyncio.to_thread(lambda: nodes.read_manifest(manifest.content(), label, image, names, code_owners))
 
     async def columns(
         self, document: Spool, lineage: StorableLineage, label: str, image: str, secrets: Collection[str] = ()

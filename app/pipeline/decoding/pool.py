@@ -19,6 +19,7 @@ from app.core.errors import ColumnsError, ManifestError, UnavailableError
 from app.core.models.warehouse import WarehouseNames
 from app.core.spool import Spool, disk_errors
 from app.lineage.nodes import StorableLineage
+from app.lineage.owners import CodeOwners
 from app.pipeline.decoding.process import MAX_MESSAGE, DecodingResult, Request
 from app.pipeline.decoding.spooled import SpooledLineage
 from app.pipeline.decoding.spooled_columns import ColumnsScope, SpooledColumns
@@ -102,13 +103,17 @@ class Decoders:
         self._idle: list[Process] = []
         self._all: set[Process] = set()
 
-    async def lineage(self, manifest: Spool, names: WarehouseNames, label: str, image: str) -> SpooledLineage:
+    async def lineage(
+        self, manifest: Spool, names: WarehouseNames, label: str, image: str, code_owners: CodeOwners | None = None
+    ) -> SpooledLineage:
         """The lineage of a manifest.
 
         Raises ManifestError, or UnavailableError (retryable) if the process was killed or the disk is full.
         """
         request = Request(label[:1000], image[:1000], names)
         with self._file() as scope:
+            if code_owners is not None:
+                await asyncio.to_thread(_write, msgspec.json.encode(code_owners), scope)
             rows, answer = await self._rows(manifest, request, scope)
         if answer.sizes is not None:
             return await asyncio.to_thread(SpooledLineage, rows, answer.sizes)
@@ -225,8 +230,12 @@ async def serve(work_dir: Path, size: int, environ: Mapping[str, str] = ENVIRONM
 
 
 def _write_scope(lineage: StorableLineage, secrets: Collection[str], file: IO[bytes]) -> None:
+    _write(msgspec.json.encode(ColumnsScope(frozenset(lineage.unique_ids()), frozenset(secrets))), file)
+
+
+def _write(content: bytes, file: IO[bytes]) -> None:
     with disk_errors():
-        file.write(msgspec.json.encode(ColumnsScope(frozenset(lineage.unique_ids()), frozenset(secrets))))
+        file.write(content)
         file.flush()
 
 

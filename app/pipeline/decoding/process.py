@@ -1,7 +1,7 @@
 """The program that decodes: `pool` starts it with a socket as its standard input; it ends when the socket is closed.
 
-A request is a message (`Request`) with three descriptors: the manifest or columns document, an empty file for the rows, and a file with a
-`ColumnsScope` as JSON (only read for columns). The answer is a `DecodingResult`.
+A request is a message (`Request`) with three descriptors: the manifest or columns document, an empty file for the rows, and a file with the
+rest of the request as JSON: for columns a `ColumnsScope`, for a manifest `CodeOwners` or nothing. The answer is a `DecodingResult`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from app.core.errors import FreshetError
 from app.core.models.warehouse import WarehouseNames
 from app.lineage import manifest
 from app.lineage.column_document import MalformedColumnsError, malformed_columns
+from app.lineage.owners import CodeOwners
 from app.pipeline.decoding import spooled, spooled_columns
 from app.pipeline.decoding.spooled_rows import Sizes
 
@@ -77,7 +78,7 @@ def _answer(request: Request, descriptors: list[int]) -> DecodingResult:
         _limit_memory(limit)
         try:
             mapped = _mapped(content)
-            return DecodingResult(_columns(mapped, scope, rows) if request.names is None else _lineage(mapped, request.names, rows))
+            return DecodingResult(_columns(mapped, scope, rows) if request.names is None else _lineage(mapped, request.names, scope, rows))
         except (*manifest.DECODE_ERRORS, MalformedColumnsError) as error:
             return DecodingResult(refusal=_malformed(request, error, size))
         except MemoryError:
@@ -87,8 +88,9 @@ def _answer(request: Request, descriptors: list[int]) -> DecodingResult:
             return DecodingResult(crash=f"{type(error).__name__}: {error}"[:MAX_WORDS])
 
 
-def _lineage(content: bytes | mmap, names: WarehouseNames, rows: IO[bytes]) -> Sizes:
-    return spooled.write(manifest.decode(content), names, rows)
+def _lineage(content: bytes | mmap, names: WarehouseNames, scope: IO[bytes], rows: IO[bytes]) -> Sizes:
+    given = _mapped(scope)
+    return spooled.write(manifest.decode(content), names, rows, msgspec.json.decode(given, type=CodeOwners) if given else None)
 
 
 def _columns(content: bytes | mmap, scope: IO[bytes], rows: IO[bytes]) -> Sizes:

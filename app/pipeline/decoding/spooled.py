@@ -11,6 +11,7 @@ import msgspec
 from app.core.models.warehouse import WarehouseNames
 from app.lineage.manifest import Manifest
 from app.lineage.nodes import nodes
+from app.lineage.owners import CodeOwners
 from app.lineage.resource_types import in_order
 from app.pipeline.decoding.spooled_rows import RowWriter, Sizes, SpooledRows
 
@@ -27,10 +28,10 @@ class Summary(msgspec.Struct, frozen=True):
     unread: dict[str, int]
 
 
-def write(of: Manifest, names: WarehouseNames, file: IO[bytes]) -> Sizes:
+def write(of: Manifest, names: WarehouseNames, file: IO[bytes], code_owners: CodeOwners | None = None) -> Sizes:
     """Write the lineage of a manifest; `names` as for `nodes`. Raises one of `manifest.DECODE_ERRORS`."""
     rows, counts, edges = RowWriter(file), Counter[str](), 0
-    for node in nodes(of, names):
+    for node in nodes(of, names, code_owners):
         rows.add(node.unique_id, node.row())
         counts[node.resource_type] += 1
         edges += len(node.upstream)

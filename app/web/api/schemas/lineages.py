@@ -156,7 +156,10 @@ class Node(Model):
     group: Annotated[str | None, Field(description="dbt's group")] = None
     owner: Annotated[
         str | None,
-        Field(description="Its `meta.owner`, else the `owner` of an exposure or of the group: a name, or else an email address"),
+        Field(
+            description="Its `meta.owner`, else the `owner` of an exposure or of the group (a name, or else an email address), "
+            "else the owners of its file by CODEOWNERS"
+        ),
     ] = None
     meta: Annotated[
         dict[str, Any] | None, Field(description="dbt's `meta`, with null for values that are not known; null: it is longer than 16 KiB")
