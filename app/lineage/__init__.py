@@ -9,6 +9,7 @@ column_tests     the tests of each column
 definitions      what dbt says of one node beyond the lineage
 nodes            turns resources into nodes and edges, with hashes that show what changed
 column_document  what a container found out about columns
+column_digests   what digests of the SQL of two commits say about each other
 column_placeholders  takes placeholders out of that
 column_overview  what a check run says of that
 column_graph     the columns of a stored lineage in memory, with the edges between them

@@ -65,8 +65,8 @@ class DocumentHead(msgspec.Struct, frozen=True):
 class FoundColumn(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A column as the SQL, the YAML or a seed's header has it. `type`: what the SQL says by a cast; None: it does not say.
 
-    `value`: a digest of the canonical expression without outer casts, with names resolved down to columns of other nodes; equal ones mean
-    the same values. None: not known.
+    `value`: a digest of the canonical expression without its outermost cast, with names resolved down to columns of other nodes. Equal ones
+    mean the same values; see `column_digests` for what different ones mean. None: not known.
     """
 
     name: Name
@@ -101,11 +101,11 @@ class ColumnContent(msgspec.Struct, frozen=True, kw_only=True):
     rendered: Annotated[str, msgspec.Meta(max_length=100)] | None = None
     """`full`, or `without_execute`: without answers to what macros ask the warehouse."""
     sql: Name | None = None
-    """A digest of the canonical SQL: formatting, comments and the names of CTEs are not part of it. None: not known."""
+    """A digest of the canonical SQL: formatting, comments and names of CTEs are not part of it. None: not known. See `column_digests`."""
     rows: Name | None = None
-    """A digest of what decides which rows there are. None: not known."""
+    """A digest of what decides which rows there are. None: not known. See `column_digests`."""
     missing: Annotated[tuple[Name, ...], msgspec.Meta(max_length=1000)] = ()
-    """Columns that the SQL names and that nothing which it reads has."""
+    """Names, without that of a table, of columns that the SQL reads and that nothing which it reads has."""
 
 
 class ColumnsLine(ColumnContent, frozen=True, kw_only=True):
@@ -259,6 +259,9 @@ def _storable(unique_id: str, found: ColumnsLine, known: Collection[str], redact
         hard_coded=tuple(redaction.name(name) for name in found.hard_coded),
         compiled_reason=no_code or _redacted(found.compiled_reason, redaction),
         rendered=found.rendered,
+        sql=found.sql,
+        rows=found.rows,
+        missing=found.missing,
     )
     text = without_nul(msgspec.json.encode(content))
     return NodeColumns(unique_id, found.status, text, None if code is None else code.encode(), found.reused, len(edges))

@@ -46,6 +46,7 @@ def without_placeholders(found: ColumnsLine) -> ColumnsLine:
         hard_coded=_real(found.hard_coded),
         compiled_code=found.compiled_code and readable_sql(found.compiled_code),
         compiled_reason=_compiled_reason(found),
+        missing=tuple(name for name in found.missing if is_known(name)),
     )
 
 

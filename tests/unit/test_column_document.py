@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import time
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.models.warehouse import TOKEN
-from app.lineage import column_document, copy_format
+from app.lineage import column_digests, column_document, copy_format
 from app.lineage.column_document import MalformedColumnsError, NodeColumns, decode_content, head_of, nodes_of
 from app.pipeline.decoding.document_redaction import DocumentRedaction
 
@@ -26,13 +27,16 @@ def line(unique_id: str = ORDERS, **changed: Any) -> dict[str, Any]:
         "unique_id": unique_id,
         "status": "exact",
         "reason": None,
-        "columns": [["id", "INT"], ["Total Amount", None]],
+        "columns": [["id", "INT", "1kq0Vw2hT3xE"], ["Total Amount", None, None]],
         "open": False,
         "edges": [[RAW, "id", "id", "IDENTITY", True], [RAW, "status", None, "FILTER", False]],
         "hard_coded": ["raw.crm.accounts"],
         "compiled_code": "select 1",
         "compiled_reason": None,
         "rendered": "full",
+        "sql": "1bX0Vw2hT3xE",
+        "rows": "~1cY0Vw2hT3xE",
+        "missing": ["gone"],
         "reused": True,
         "cache": {"render_key": "0"},
     }
@@ -59,6 +63,13 @@ def test_a_node_is_stored_as_the_container_found_it() -> None:
         ("id", "id", "IDENTITY", True),
         ("status", None, "FILTER", False),
     ]
+
+
+def test_digests_of_two_commits_are_compared_by_what_they_say_of_themselves() -> None:
+    assert doctest.testmod(column_digests) == (0, 1)
+    assert column_digests.compare("~1bX0Vw2hT3xE", "~1bX0Vw2hT3xE") == "same"
+    assert column_digests.compare("1kq0Vw2hT3xE", "1bX0Vw2hT3xE") == "different"
+    assert column_digests.compare(None, "1bX0Vw2hT3xE") == "unknown"
 
 
 INVENTED = """
@@ -98,9 +109,10 @@ def test_hard_coded_tables_have_only_names_that_the_project_has() -> None:
 
 
 def test_columns_and_reasons_have_only_names_that_the_project_has() -> None:
-    columns = [["id", "freshetunknown_type"], ["freshetunknown_column", None]]
+    columns = [["id", "freshetunknown_type", "1kq0Vw2hT3xE"], ["freshetunknown_column", None]]
     edges = [[RAW, "id", "id", "IDENTITY", True], [RAW, "freshetunknown_column", "id", "CONDITIONAL", True]]
-    [node] = found(document(line(columns=columns, edges=edges, reason="It asks for `freshetunknown_schema.x`.")))
+    missing = ["gone", "freshetunknown_column"]
+    [node] = found(document(line(columns=columns, edges=edges, missing=missing, reason="It asks for `freshetunknown_schema.x`.")))
     content = decode_content(node.content)
     assert (node.status, content.open, [(column.name, column.type) for column in content.columns], len(content.edges)) == (
         "approximate",
@@ -108,6 +120,7 @@ def test_columns_and_reasons_have_only_names_that_the_project_has() -> None:
         [("id", None)],
         1,
     )
+    assert (content.columns[0].value, content.missing) == ("1kq0Vw2hT3xE", ("gone",))
     assert content.reason == (
         "It asks for `….x`. Columns whose names the repository does not have are left out. "
         "`…` stands for a value that the repository does not have."

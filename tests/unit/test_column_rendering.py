@@ -42,7 +42,7 @@ def ids(found: list[Any]) -> list[str]:
 
 
 def test_examples() -> None:
-    for module in (notes, catalog):
+    for module in (notes, catalog, judgement):
         assert doctest.testmod(module).failed == 0
 
 
@@ -142,7 +142,8 @@ def test_a_line_says_the_same_after_it_was_read_again() -> None:
     edges = (engine.Edge("model.p.a", "x", "y", "IDENTITY", certain=True), engine.Edge("model.p.a", "z", None, "FILTER", certain=False))
     rest = ((engine.Star("model.p.a", ("x",)),),)
     read = {"hard_coded": ("a.b",), "used": ("model.p.a",), "demands": {"model.p.a": ("z",)}, "rest": rest}
-    found = engine.Analysis("exact", "Why", (engine.Column("y", "int"),), open=True, ordered=False, edges=edges, **read)
+    told = {"sql": "1a", "rows": "~1b", "missing": ("gone",)}
+    found = engine.Analysis("exact", "Why", (engine.Column("y", "int", "1c"),), open=True, ordered=False, edges=edges, **read, **told)
     line = records.line("model.p.m", found, {"compiled_code": "select 'é\n'", "rendered": "full"}, {"key": "k"})
     assert b"\n" not in line
     assert records.analysis(records.decoded(line)) == found
@@ -150,7 +151,7 @@ def test_a_line_says_the_same_after_it_was_read_again() -> None:
 
 def test_what_utf_8_does_not_have_is_replaced() -> None:
     found = engine.Analysis("exact", None, (engine.Column("a\ud800b"),))
-    assert json.loads(records.line("model.p.m", found, {}, {}))["columns"] == [["a?b", None]]
+    assert json.loads(records.line("model.p.m", found, {}, {}))["columns"] == [["a?b", None, None]]
 
 
 def test_a_line_keeps_within_the_limits_of_its_reader() -> None:
@@ -174,13 +175,17 @@ def test_what_is_left_out_beyond_the_limits_costs_nothing_else() -> None:
     named = (engine.Column(long), engine.Column("a"))
     edges = tuple(engine.Edge("source.p.s", *pair, "IDENTITY", certain=True) for pair in ((long, long), ("a", "a"), (long, None)))
     read = records.decoded(records.line("model.p.m", engine.Analysis("unknown", None, named, edges=edges), {}, {}))
-    assert (read["status"], read["columns"], read["edges"]) == ("unknown", [["a", None]], [["source.p.s", "a", "a", "IDENTITY", True]])
+    assert (read["status"], read["columns"], read["edges"]) == (
+        "unknown",
+        [["a", None, None]],
+        [["source.p.s", "a", "a", "IDENTITY", True]],
+    )
 
 
 def test_a_type_that_is_too_long_is_left_out() -> None:
     found = engine.Analysis("exact", None, (engine.Column("a", "struct<" + "x" * 1000), engine.Column("b", "int")))
     read = records.decoded(records.line("model.p.m", found, {}, {}))
-    assert (read["status"], read["columns"]) == ("exact", [["a", None], ["b", "int"]])
+    assert (read["status"], read["columns"]) == ("exact", [["a", None, None], ["b", "int", None]])
 
 
 def test_lines_that_are_not_complete_are_not_read() -> None:

@@ -158,10 +158,11 @@ def source_table(node: Any) -> Table:
 
 
 def model_table(node: Any, found: Analysis) -> Table:
-    """A model or snapshot, with the columns of its SQL and those of its contract."""
+    """A model or snapshot, with the columns of its SQL and those of its contract: not what they are made of, which readers do not see."""
     known = {column.name.lower() for column in found.columns}
     more = tuple(column for column in contract(node) if column.name.lower() not in known)
-    return Table(node.unique_id, found.columns + more, found.open, found.ordered and not more, _lacks(found))
+    columns = tuple(Column(column.name, column.type) for column in found.columns)
+    return Table(node.unique_id, columns + more, found.open, found.ordered and not more, _lacks(found))
 
 
 def _lacks(found: Analysis) -> tuple:

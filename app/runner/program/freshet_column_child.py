@@ -202,7 +202,14 @@ class NodeWork:
         self._say(DECIDE, node.unique_id)
         found = freshet_columns.analyse(record["compiled_code"], self._dialect, self._catalog, frozenset(map(tuple, proof)))
         how = freshet_column_judgement.Rendered(*record["cache"]["how"])
-        return _of_its_kind(node, freshet_column_judgement.judged(found, how))
+        return _of_its_kind(node, freshet_column_judgement.judged(found, how, self._answered(node, record["cache"])))
+
+    def _answered(self, node: Any, cache: dict) -> list:
+        """The texts that decide about the SQL besides what is in it: the node's Jinja, and the project's macros that it calls."""
+        macros = cache["macros"]
+        called = self._keys.macros if macros == freshet_column_memory.ALL else map(self._document.macro_of, macros)
+        texts = [self._keys.macros.get(name, "") for name in sorted(called) if not name.startswith("macro.dbt.")]
+        return [*freshet_column_judgement.jinja(node.raw_code or ""), *texts]
 
     def _cache(self, cache: dict, notes: Notes | None) -> dict:
         """What the rendering depends on."""
@@ -214,7 +221,7 @@ class NodeWork:
 
     def _finish(self, node: Any, found: Analysis, code: str | None, how: Any, cache: dict) -> Analysis:
         if how is not None:
-            found = freshet_column_judgement.judged(found, how)
+            found = freshet_column_judgement.judged(found, how, self._answered(node, cache))
             cache = {**cache, "how": how}
         if not found.columns:
             found = found._replace(columns=_documented(node)) if found.status == UNKNOWN else found

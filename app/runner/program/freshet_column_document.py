@@ -42,6 +42,7 @@ class NodeLines:
         self._macros = macros
         for unique_id in macros:
             self._numbers.setdefault(unique_id, len(self._numbers))
+        self._names = {number: unique_id for unique_id, number in self._numbers.items()}
         self._lines = {}  # type: dict[str, bytes]
         self._tables = {}  # type: dict[str, Table]
         self._dialect = dialect
@@ -56,6 +57,10 @@ class NodeLines:
     def number_of(self, macro: str) -> int:
         """The number that stands for a macro in lines."""
         return self._numbers[macro]
+
+    def macro_of(self, number: int) -> str:
+        """The unique_id of a macro that a number in lines stands for."""
+        return self._names[number]
 
     def finished(self, unique_id: str) -> Analysis | None:
         """What an earlier process of this job has found."""

@@ -53,7 +53,12 @@ class Evidence:
 
 def is_same_table(one: Analysis, other: Analysis) -> bool:
     """Whether nodes that read the one would read the other as well."""
-    return (one.columns, one.open, one.ordered, one.rest) == (other.columns, other.open, other.ordered, other.rest)
+    return (_names(one), one.open, one.ordered, one.rest) == (_names(other), other.open, other.ordered, other.rest)
+
+
+def _names(found: Analysis) -> list:
+    """The columns as their readers see them: not what they are made of."""
+    return [(column.name, column.type) for column in found.columns]
 
 
 def _stars(found: Analysis) -> tuple:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import freshet_columns
 from freshet_columns import Analysis, Column, Edge
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from freshet_render_notes import Notes
 
 EXACT, APPROXIMATE, UNKNOWN = "exact", "approximate", "unknown"
@@ -16,6 +20,7 @@ NO_CODE = "It is defined in another project: only the columns in YAML are known.
 NO_WAREHOUSE = "Freshet has no warehouse, so what the SQL makes of the answer is missing."
 NO_VALUE = "which has no value."
 SETTABLE = "Set it in `.github/freshet.yml` to see what the SQL makes of it."
+JINJA = re.compile(r"\{#.*?#\}|\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 SNAPSHOT = ("dbt_scd_id", "dbt_updated_at", "dbt_valid_from", "dbt_valid_to")
 """https://docs.getdbt.com/docs/build/snapshots#snapshot-meta-fields"""
 DELETED = "dbt_is_deleted"
@@ -38,10 +43,13 @@ def rendered(how: str, notes: Notes, failed: str | None) -> Rendered:
     return Rendered(how, tuple(notes.reasons), tuple(sorted(notes.types)), failed)
 
 
-def judged(found: Analysis, how: Rendered) -> Analysis:
-    """The engine's findings, with what rendering without a warehouse means for them."""
+def judged(found: Analysis, how: Rendered, answered: Iterable[str] = ()) -> Analysis:
+    """The engine's findings, with what rendering without a warehouse means for them.
+
+    `answered`: the texts that make something of answers, if some are missing: the SQL alone does not show that they have changed.
+    """
     if how.types:
-        columns = tuple(Column(name, None if (kind or "").lower() in how.types else kind) for name, kind in found.columns)
+        columns = tuple(one._replace(type=None) if (one.type or "").lower() in how.types else one for one in found.columns)
         found = found._replace(columns=columns)
     if found.status == UNKNOWN:
         return found._replace(reason=_joined(found.reason, *how.reasons, _failed(how)), open=True, ordered=False)
@@ -50,8 +58,18 @@ def judged(found: Analysis, how: Rendered) -> Analysis:
         reason = _joined(*said, _failed(how), found.reason)
         # A column may come from an answer that is missing, and one that is read may not be read then.
         rest = tuple(tuple(star._replace(certain=False) for star in group) for group in found.rest)
-        return found._replace(status=APPROXIMATE, reason=reason, open=True, ordered=False, rest=rest, shown={})
+        found = found._replace(status=APPROXIMATE, reason=reason, open=True, ordered=False, rest=rest, shown={}, missing=())
+        return freshet_columns.doubted(found, *answered)
     return found
+
+
+def jinja(code: str) -> list:
+    """The Jinja of a node, without comments, and with one space where there are more.
+
+    >>> jinja("select {{ x( 1,  2) }} {# no #} from {{ this }}")
+    ['{{ x( 1, 2) }}', '{{ this }}']
+    """
+    return [" ".join(found.split()) for found in JINJA.findall(code) if not found.startswith("{#")]
 
 
 def unknown(reason: str, columns: tuple) -> Analysis:

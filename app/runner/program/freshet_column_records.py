@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 VERSION = 1
 EXACT, APPROXIMATE, UNKNOWN = "exact", "approximate", "unknown"
 MAX_DOCUMENT, MAX_LINE = 256 << 20, 32 << 20
-MAX_REASON, MAX_NAME, MAX_COLUMNS, MAX_EDGES, MAX_HARD_CODED = 500, 1000, 10_000, 200_000, 1000
+MAX_REASON, MAX_NAME, MAX_COLUMNS, MAX_EDGES, MAX_HARD_CODED, MAX_MISSING = 500, 1000, 10_000, 200_000, 1000, 1000
 MAX_CODE = 16 << 20
 KEPT = ("ordered", "used", "demands", "rest", "shown", "doubts")
 """Of an analysis, what only the next job reads."""
@@ -43,6 +43,9 @@ def line(unique_id: str, found: Analysis, facts: dict, cache: dict) -> bytes:
         "compiled_code": facts.get("compiled_code"),
         "compiled_reason": facts.get("compiled_reason"),
         "rendered": facts.get("rendered"),
+        "sql": found.sql,
+        "rows": found.rows,
+        "missing": found.missing,
         "cache": {**cache, **{name: getattr(found, name) for name in KEPT}},
     }
     text = encoded(record)
@@ -50,7 +53,7 @@ def line(unique_id: str, found: Analysis, facts: dict, cache: dict) -> bytes:
         reason = "What is known about the columns is too big."
         return line(
             unique_id,
-            found._replace(status=UNKNOWN, reason=reason, columns=(), open=True, edges=(), demands={}, rest=(), shown={}, doubts={}),
+            Analysis(UNKNOWN, reason, open=True, ordered=found.ordered, hard_coded=found.hard_coded, used=found.used),
             {},
             {},
         )
@@ -73,6 +76,9 @@ def analysis(record: dict) -> Analysis:
         rest=tuple(tuple(Star(unique_id, tuple(excluded), *certain) for unique_id, excluded, *certain in group) for group in cache["rest"]),
         shown=_tuples(cache["shown"]),
         doubts=_tuples(cache["doubts"]),
+        sql=record["sql"],
+        rows=record["rows"],
+        missing=tuple(record["missing"]),
     )
 
 
@@ -118,15 +124,23 @@ def _plain(value: Any) -> Any:
 def _limited(found: Analysis) -> Analysis:
     """Within the limits that the reader checks too."""
     reason = found.reason[:MAX_REASON] if found.reason else None
-    found = found._replace(reason=reason, hard_coded=tuple(name[:MAX_NAME] for name in found.hard_coded[:MAX_HARD_CODED]))
-    if any(len(kind or "") > MAX_NAME for _, kind in found.columns):
-        found = found._replace(columns=tuple(Column(name, None if len(kind or "") > MAX_NAME else kind) for name, kind in found.columns))
+    found = found._replace(
+        reason=reason,
+        hard_coded=tuple(name[:MAX_NAME] for name in found.hard_coded[:MAX_HARD_CODED]),
+        missing=tuple(name for name in found.missing if len(name) <= MAX_NAME)[:MAX_MISSING],
+    )
+    if any(len(column.type or "") > MAX_NAME for column in found.columns):
+        found = found._replace(columns=tuple(_without_long_type(column) for column in found.columns))
     if len(found.columns) <= MAX_COLUMNS and len(found.edges) <= MAX_EDGES and not _has_long_names(found):
         return found
     reason = f"It has more than {MAX_COLUMNS:,} columns, {MAX_EDGES:,} references to columns, or too long names: the others are left out."
     kept = tuple(column for column in found.columns if len(column.name) <= MAX_NAME)[:MAX_COLUMNS]
     edges = _among(found.edges, {column.name for column in kept})
     return found._replace(status=_at_most(APPROXIMATE, found.status), reason=reason, columns=kept, open=True, edges=edges)
+
+
+def _without_long_type(column: Column) -> Column:
+    return column if len(column.type or "") <= MAX_NAME else column._replace(type=None)
 
 
 def _at_most(status: str, known: str) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from freshet_columns.analysis import VERSION, analyse
 from freshet_columns.demand import Carried, carry_demand
 from freshet_columns.dialects import DIALECTS
+from freshet_columns.digests import doubted
 from freshet_columns.model import Analysis, Catalog, Column, Edge, Star, Table
 from freshet_columns.output_names import output_names
 
@@ -27,5 +28,6 @@ __all__ = [
     "Table",
     "analyse",
     "carry_demand",
+    "doubted",
     "output_names",
 ]

@@ -21,7 +21,7 @@ from freshet_columns.scopes import Environment
 from freshet_columns.values import JOIN, NAMES, Value
 
 MAX_REASON = 500
-VERSION = "10"
+VERSION = "11"
 """Part of the cache keys: raise it with every change of the results."""
 
 
@@ -70,7 +70,7 @@ def _doubted(found: Analysis, parts: Parsed) -> Analysis:
     edges = tuple(edge._replace(certain=False) for edge in found.edges)
     reason = _sentence(f"{parts.doubt}; {_continued(found.reason)}" if found.reason else parts.doubt)
     rest = tuple(tuple(star._replace(certain=False) for star in group) for group in found.rest)
-    found = found._replace(status=APPROXIMATE, reason=reason, edges=edges, rest=rest, shown={})
+    found = found._replace(status=APPROXIMATE, reason=reason, edges=edges, rest=rest, shown={}, missing=())
     return found if parts.whole else found._replace(open=True, ordered=False)
 
 
@@ -115,6 +115,7 @@ def _result(run: Run, relation: Relation) -> Analysis:
         _rest(relation),
         _by_table(run.proved),
         _by_table(run.doubts),
+        missing=tuple(run.missing),
     )
 
 

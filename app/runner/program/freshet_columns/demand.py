@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from freshet_columns import digests
 from freshet_columns.dialects import DIALECTS, facts
 from freshet_columns.model import Analysis, Column, Edge, Star, Table
 
@@ -39,8 +40,19 @@ def _extended(analysis: Analysis, missing: dict[str, str], asked: dict[str, dict
         found = [edge for group in analysis.rest for edge in _group(group, key, name, asked)]
         edges += found
         if found:
-            columns.append(Column(name))
+            columns.append(Column(name, value=_value(analysis, key)))
     return analysis._replace(columns=analysis.columns + tuple(columns), edges=analysis.edges + tuple(edges))
+
+
+def _value(analysis: Analysis, key: str) -> str:
+    """The digest of a column that comes through stars."""
+    branches = [[star for star in group if key not in star.excluded] for group in analysis.rest]
+    return digests.shown(digests.united([_of_branch(stars, key) for stars in branches if stars]))
+
+
+def _of_branch(stars: list[Star], key: str) -> str:
+    found = digests.either([digests.marked(digests.leaf(star.unique_id, key), star.mark) for star in stars])
+    return found if all(star.certain for star in stars) else digests.doubtful(found)
 
 
 def _group(group: tuple[Star, ...], key: str, name: str, asked: dict[str, dict[str, str]]) -> list[Edge]:

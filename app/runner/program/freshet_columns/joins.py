@@ -112,4 +112,5 @@ def _from(sources: list[Source], key: str, name: str, scope: Scope) -> Field | N
     field = part.own(key, name) or part.loosely(key)
     if field is None:
         scope.run.note(f"column `{name}` of USING was not found on both sides of the join")
+        scope.run.miss(name)
     return field

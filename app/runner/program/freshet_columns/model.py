@@ -10,10 +10,14 @@ UNKNOWN = "unknown"
 
 
 class Column(NamedTuple):
-    """A column: its name as written in the SQL or in YAML, and its type where the SQL states one."""
+    """A column: its name as written in the SQL or in YAML, and its type where the SQL states one.
+
+    `value`: the digest of what it is made of (see `digests`), of a query's columns only.
+    """
 
     name: str
     type: str | None = None
+    value: str | None = None
 
 
 class Table(NamedTuple):
@@ -51,11 +55,15 @@ class Edge(NamedTuple):
 
 
 class Star(NamedTuple):
-    """All columns of an open table but `excluded` ones: any other name may be one of its columns, but for sure only if `certain`."""
+    """All columns of an open table but `excluded` ones: any other name may be one of its columns, but for sure only if `certain`.
+
+    `mark`: which one of several readings of the table it is, for digests.
+    """
 
     unique_id: str
     excluded: tuple[str, ...]
     certain: bool = True
+    mark: str = ""
 
 
 class Analysis(NamedTuple):
@@ -66,7 +74,8 @@ class Analysis(NamedTuple):
     `ordered`: the columns are in the order of the SQL. `hard_coded`: tables that dbt's graph does not have.
     `used`: unique_ids of the tables that the SQL reads. `demands`: the columns that it reads of open tables beyond the known
     ones, by unique_id. `shown`: keys of columns that open tables certainly have by what the SQL alone says; `doubts`: keys of those
-    that several open tables may have. Both by unique_id.
+    that several open tables may have. Both by unique_id. `sql`, `rows`: digests of the whole query, and of what decides which rows it
+    has (see `digests`). `missing`: names of columns that the query reads and that nothing has.
     """
 
     status: str
@@ -81,3 +90,6 @@ class Analysis(NamedTuple):
     rest: tuple[tuple[Star, ...], ...] = ()
     shown: dict[str, tuple[str, ...]] = {}  # noqa: RUF012
     doubts: dict[str, tuple[str, ...]] = {}  # noqa: RUF012
+    sql: str | None = None
+    rows: str | None = None
+    missing: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ from freshet_columns.values import IDENTITY, Value, doubtful, merge
 
 OUTSIDE = "\0"
 """Marks the ids of tables that dbt's graph does not have: their columns make no edges."""
+MAX_MISSING = 1000
 Proof = frozenset[tuple[str, str]]
 
 
@@ -25,6 +26,7 @@ class Run:
         self.proof = proof
         self.leaves: list[tuple[str, str]] = []
         self.notes: dict[str, None] = {}
+        self.missing: dict[str, None] = {}
         self.used: dict[str, None] = {}
         self.hard_coded: dict[str, None] = {}
         self.asked: dict[str, dict[str, str]] = {}
@@ -38,6 +40,11 @@ class Run:
     def note(self, text: str) -> None:
         """Record why the analysis is only approximate."""
         self.notes[text] = None
+
+    def miss(self, name: str) -> None:
+        """Record a column that nothing has which may be meant."""
+        if len(self.missing) < MAX_MISSING:
+            self.missing[name] = None
 
     def layout(self, *parts: Any) -> int:
         """The number of an arrangement of columns; equal arrangements have equal numbers."""

@@ -98,7 +98,14 @@ class Scope:
         field = self._named(parts[0]) if len(parts) == 1 else self._qualified(parts)
         if field is None and parts[0].name.lower() not in PSEUDO and parts[-1].name.lower() not in PSEUDO:
             self.run.note(f"column `{'.'.join(part.name for part in parts)}` was not found in {self._visible()}")
+            if any(scope.sources for scope in self.chain()):
+                self.run.miss(self._column_of(parts))
         return field
+
+    def _column_of(self, parts: list[Any]) -> str:
+        """The name of the column in a reference that has not been found: behind that of a table."""
+        found = self._source_of([self.run.folding.of(part) for part in parts])
+        return str(parts[found[1] if found is not None else 0].name)
 
     def _visible(self) -> str:
         names = [f"`{source.alias}`" for scope in self.chain() for source in scope.sources if source.alias]

@@ -14,12 +14,13 @@ from freshet_columns.values import EMPTY, Value, union
 
 
 class Changes(NamedTuple):
-    """What a star leaves out, replaces (by key) and renames (key → identifier)."""
+    """What a star leaves out, replaces (by key) and renames (key → identifier); `names`: the columns that it names for that, by key."""
 
     excluded: frozenset[str] = frozenset()
     replaced: dict[str, Value] = {}  # noqa: RUF012
     renamed: dict[str, Any] = {}  # noqa: RUF012
     pattern: Any | None = None
+    names: dict[str, str] = {}  # noqa: RUF012
 
 
 def everything(scope: Scope) -> Relation:
@@ -32,13 +33,19 @@ def everything(scope: Scope) -> Relation:
 def changes_of(star: Any, scope: Scope) -> Work:
     """The changes that stand behind a star."""
     folding = scope.run.folding
-    excluded = frozenset(folding.of(_last(item)) for item in star.args.get("except_") or ())
+    left_out = [_last(item) for item in star.args.get("except_") or ()]
     replaced: dict[str, Value] = {}
     for item in star.args.get("replace") or ():
         replaced[folding.of(item.args["alias"])] = yield from evaluated(item.this, scope)
     renamed = {folding.of(_last(item.this)): item.args["alias"] for item in star.args.get("rename") or ()}
+    others = [
+        *(item.args["alias"] for item in star.args.get("replace") or ()),
+        *(_last(item.this) for item in star.args.get("rename") or ()),
+    ]
+    names = {folding.of(identifier): identifier.name for identifier in left_out + others}
     like = star.args.get("ilike")
-    return Changes(excluded, replaced, renamed, _like(like.name) if isinstance(like, exp.Literal) else None)
+    excluded = frozenset(folding.of(identifier) for identifier in left_out)
+    return Changes(excluded, replaced, renamed, _like(like.name) if isinstance(like, exp.Literal) else None, names)
 
 
 def matched(columns: Any, scope: Scope) -> Work:
@@ -90,7 +97,18 @@ def expanded(scope: Scope, sources: list[Source], changes: Changes) -> Relation:
     relation = Relation(fields, _rest(sources, changes), EMPTY, _wild(sources))
     relation.fixed = fixed
     relation.layout = _layout(scope, sources, changes)
+    if changes.names and scope.run.facts.dialect != "clickhouse":  # which lets it pass
+        _miss(scope, sources, changes.names)
     return relation
+
+
+def _miss(scope: Scope, sources: list[Source], names: dict[str, str]) -> None:
+    """Record what a star names and none of its tables has."""
+    if all(item.relation.closed for item in sources):
+        known = {field.key.lower() for item in sources for field in item.relation.fields}
+        for key, name in names.items():
+            if key.lower() not in known:
+                scope.run.miss(name)
 
 
 def _merged(fields: list[Field], merged: dict[str, Field], used: set[str]) -> list[Field]:
