@@ -31,6 +31,7 @@ class _Run:
     """A running extraction."""
 
     installation_id: int
+    background: bool
     task: asyncio.Task[None]
 
 
@@ -69,7 +70,7 @@ class Worker:
                         await wakeup.wait(WORKER_IDLE_S)
                         continue
                     task = tasks.create_task(self._work(extraction, claim), name=f"extraction {extraction.id}")
-                    self._running[claim] = _Run(extraction.repository.installation_id, task)
+                    self._running[claim] = _Run(extraction.repository.installation_id, extraction.background, task)
                     task.add_done_callback(lambda _, claim=claim: self._ended(claim, wakeup))  # type: ignore[misc]
         finally:
             self._running.clear()
@@ -83,10 +84,12 @@ class Worker:
     async def _next(self, claim: str) -> Extraction | None:
         if len(self._running) >= self._concurrency:
             return None
-        places = Counter(run.installation_id for run in self._running.values())
+        places = Counter(run.installation_id for run in self._running.values() if not run.background)
         full = [installation_id for installation_id, taken in places.items() if taken >= self._per_installation]
+        # Nobody waits for what runs in the background, so one place is left to what comes next.
+        spare = sum(run.background for run in self._running.values()) < max(self._concurrency - 1, 1)
         try:
-            return await self._store.extractions.claim(claim, EXTRACTION_LEASE, full)
+            return await self._store.extractions.claim(claim, EXTRACTION_LEASE, full, background=spare)
         except UnavailableError as error:
             logger.warning("cannot claim an extraction", reason=str(error))
             return None

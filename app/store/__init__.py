@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from app.store.bases import Bases
 from app.store.check_runs import CheckRuns
 from app.store.columns import Columns
 from app.store.connections import Connections
@@ -40,6 +41,7 @@ class Store:
         self.lineages = Lineages(db)
         self.columns = Columns(db)
         self.lineage_cache = lineage_cache or LineageCache(db)
+        self.bases = Bases(db)
         self.check_runs = CheckRuns(db)
         self.pull_requests = PullRequests(db)
         self.retention = Retention(db)

@@ -58,6 +58,7 @@ class Extractions:
         key, was_head = (UUID(connection_id), branch, sha), newest or was_head
         if newest:
             await self._db.execute(SQL["supersede"], *key)
+        await self._db.execute(SQL["supersede_background"], UUID(connection_id), sha)
         found = await self._db.value(SQL["enqueue"], *key, trigger, forced, newest, was_head, created_branch)
         return str(found or await self._db.value(SQL["active_of_commit"], *key, was_head, created_branch))
 
@@ -87,14 +88,18 @@ class Extractions:
         """Cancel the queued and running extractions of a connection."""
         await self._db.execute(SQL["stop_connection"], UUID(connection_id))
 
-    async def claim(self, claim: str, lease: timedelta, full: Collection[int] = ()) -> Extraction | None:
-        """Claim the next extraction under a new name, if there is one. `full` are installations that have to wait."""
+    async def claim(self, claim: str, lease: timedelta, full: Collection[int] = (), *, background: bool = True) -> Extraction | None:
+        """Claim the next extraction under a new name, if there is one.
+
+        `full` are installations that have to wait. `background`: also one that is in the background.
+        """
         async with self._db.transaction() as tx:
             await tx.execute(SQL["lock_claims"])
-            claimed = await tx.row(SQL["claim"], claim, lease, list(full))
+            claimed = await tx.row(SQL["claim"], claim, lease, list(full), background)
             if claimed is None:
                 return None
-            await tx.execute(SQL["served"], claimed["installation_id"])
+            if not claimed["background"]:
+                await tx.execute(SQL["served"], claimed["installation_id"])
             found = await Extractions(tx).get(str(claimed["id"]))
             return replace(found, trust=_trust(await tx.row(SQL["trust"], claimed["id"]))) if found else None
 
@@ -182,7 +187,10 @@ class Extractions:
         return [rows.extraction(row) for row in await self._db.rows(SQL["active"], after, limit, seen_by)]
 
     async def for_connection(self, connection_id: str, *, before: int | None = None, limit: int) -> list[Extraction]:
-        """Return the history of a connection, newest first; `before` is the number of the last one of the previous page."""
+        """Return the history of a connection, newest first; `before` is the number of the last one of the previous page.
+
+        Without what ran in the background.
+        """
         return [rows.extraction(row) for row in await self._db.rows(SQL["for_connection"], UUID(connection_id), before, limit)]
 
     async def search(  # noqa: PLR0913 - filters, each by its name

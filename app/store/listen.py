@@ -21,6 +21,7 @@ CHANNELS = (
     "freshet_cancels",
     "freshet_access",
     "freshet_notices",
+    "freshet_impacts",
 )
 RECONNECT_S = 2.0
 

@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from app.core.models.comparisons import Base
 from app.core.models.connections import Connection
 from app.core.models.extractions import Attempt, Extraction, Facts, Problem, StageTime
 from app.core.models.github import Repository
@@ -68,7 +69,14 @@ def extraction(row: asyncpg.Record) -> Extraction:
         result=msgspec.json.decode(row["result"], type=dict[str, Any]),
         tries=msgspec.json.decode(row["tries"], type=tuple[Attempt, ...]),
         facts=msgspec.json.decode(row["facts"], type=Facts),
+        base=base(row["base"]),
+        background=row["background"],
     )
+
+
+def base(text: str | None) -> Base | None:
+    """Convert the column `extractions.base`."""
+    return None if text is None else msgspec.json.decode(text, type=Base)
 
 
 def _stages(text: str, finished_at: datetime | None) -> tuple[StageTime, ...]:
@@ -77,7 +85,7 @@ def _stages(text: str, finished_at: datetime | None) -> tuple[StageTime, ...]:
     return tuple(replace(stage, ended_at=stage.ended_at or finished_at) for stage in stages) if finished_at else stages
 
 
-def to_json(value: Sequence[StageTime] | Problem | Facts | dict[str, object] | None) -> str | None:
+def to_json(value: Sequence[StageTime] | Problem | Facts | Base | dict[str, Any] | None) -> str | None:
     """Encode a JSON column. NUL characters, which PostgreSQL cannot store, are replaced."""
     if value is None:
         return None

@@ -26,7 +26,7 @@ BIG = {"extractions", "check_runs", "logs", "lineages", "nodes", "connections", 
 PAGE = 100
 QUESTIONS: dict[tuple[str, str], tuple[tuple[object, ...], int]] = {
     # What is asked, with what, and how many rows it may look at: a page with what belongs to each of its rows, or much less.
-    ("extractions", "claim"): (("w", LEASE, "{}"), 600),
+    ("extractions", "claim"): (("w", LEASE, "{}", True), 600),
     ("extractions", "renew"): (("{other}", LEASE), 20),
     ("extractions", "requeue_expired"): ((), 20),
     ("extractions", "supersede"): ((BUSIEST, "main", "f" * 40), 20),
@@ -42,6 +42,14 @@ QUESTIONS: dict[tuple[str, str], tuple[tuple[object, ...], int]] = {
     ("extractions", "find_of_commit"): ((BUSIEST, None, ["failed"], None, STEP, "f" * 40), 20),
     ("extractions", "by_numbers"): ((BUSIEST, list(range(5_900, 6_000))), 8 * PAGE),
     ("extractions", "cancel"): ((BUSIEST,), 5),
+    ("extractions", "supersede_background"): ((BUSIEST, "f" * 40), 5),
+    ("extractions", "knows"): ((BUSIEST, "f" * 40), 5),
+    ("bases", "of_commit"): ((BUSIEST, "main", "f" * 40), 5),
+    ("bases", "nearest"): ((BUSIEST, [f"{number:040x}" for number in range(100)], "{anyone}"), 200),
+    ("bases", "commit"): ((BUSIEST, "f" * 40, "{anyone}"), 10),
+    ("bases", "queue"): ((BUSIEST, "main", "f" * 40, 20), 40),
+    ("bases", "claim_wait"): ((LEASE,), 5),
+    ("bases", "show_again"): ((BUSIEST,), 5),
     ("logs", "get"): ((BUSIEST,), 1),
     ("connections", "by_id"): ((BUSIEST,), 5),
     ("connections", "page"): ((None, None, None, "owner1/repo150", BUSIEST, PAGE, None), 8 * PAGE),
@@ -103,7 +111,7 @@ async def test_claiming_from_a_full_queue_reads_it_once(old: asyncpg.Connection[
             "UPDATE installations SET suspended_at = now() "
             "WHERE id NOT IN (SELECT installation_id FROM extractions WHERE status = 'running')"
         )
-        seen = list(_scans(await _plan(old, statements("extractions")["claim"], ("w", LEASE, "{}"))))
+        seen = list(_scans(await _plan(old, statements("extractions")["claim"], ("w", LEASE, "{}", True))))
     assert sum(_rows_read(scan) for scan in seen) <= 1_200
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from app.core.models.annotations import Annotation, IgnoredCheck, Placeholder
+from app.core.models.comparisons import Base
 from app.core.models.github import Conclusion, Repository
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled", "superseded"]
@@ -186,6 +187,10 @@ class Extraction:
     """Counts, dbt version, changes and notes for the check run and the API: of a success, or without columns once the lineage is stored."""
     tries: tuple[Attempt, ...] = ()
     facts: Facts = Facts()
+    base: Base | None = None
+    """What it is compared with; None: nothing, or not known yet."""
+    background: bool = False
+    """Nobody asked for it, but others are compared with its commit: it runs behind everything else, and has no check run."""
     trust: BranchTrust = BranchTrust()
     """Of a claimed one."""
 

@@ -16,7 +16,7 @@ JOIN repositories r ON r.id = c.repository_id
 LEFT JOIN lineages l ON l.id = c.lineage_id
 LEFT JOIN LATERAL (
   SELECT e.status, e.problem->>'title' AS title FROM extractions e
-  WHERE e.connection_id = c.id AND e.sha = c.head_sha ORDER BY e.number DESC LIMIT 1
+  WHERE e.connection_id = c.id AND e.sha = c.head_sha AND NOT e.background ORDER BY e.number DESC LIMIT 1
 ) h ON l.sha IS DISTINCT FROM c.head_sha
 WHERE c.repository_id = $1 AND c.hidden_at IS NULL
 ORDER BY c.created_at, c.id;
@@ -31,7 +31,7 @@ JOIN installations i ON i.id = r.installation_id AND i.deleted_at IS NULL
 LEFT JOIN lineages l ON l.id = c.lineage_id
 LEFT JOIN LATERAL (
   SELECT e.status, e.problem->>'title' AS title FROM extractions e
-  WHERE e.connection_id = c.id AND e.sha = c.head_sha ORDER BY e.number DESC LIMIT 1
+  WHERE e.connection_id = c.id AND e.sha = c.head_sha AND NOT e.background ORDER BY e.number DESC LIMIT 1
 ) h ON l.sha IS DISTINCT FROM c.head_sha
 WHERE c.id = $1 AND c.hidden_at IS NULL;
 
@@ -61,7 +61,7 @@ FROM (
 LEFT JOIN lineages l ON l.id = page.lineage_id
 LEFT JOIN LATERAL (
   SELECT e.status, e.problem->>'title' AS title FROM extractions e
-  WHERE e.connection_id = page.id AND e.sha = page.head_sha ORDER BY e.number DESC LIMIT 1
+  WHERE e.connection_id = page.id AND e.sha = page.head_sha AND NOT e.background ORDER BY e.number DESC LIMIT 1
 ) h ON l.sha IS DISTINCT FROM page.head_sha
 ORDER BY page.listed_as, page.id;
 
@@ -123,7 +123,7 @@ UPDATE connections SET head_etag = $3 WHERE repository_id = $1 AND branch = $2 A
 UPDATE connections c SET hidden_at = now()
 WHERE c.id = $1 AND c.project_dir IS NULL AND NOT c.by_hand AND c.hidden_at IS NULL AND NOT EXISTS (
   SELECT FROM extractions e JOIN repositories r ON r.id = c.repository_id
-  WHERE e.connection_id = c.id AND e.status IN ('queued', 'running') AND e.id <> $2 AND e.branch = coalesce(c.branch, r.default_branch));
+  WHERE e.connection_id = c.id AND e.status IN ('queued', 'running') AND e.id <> $2 AND NOT e.background AND e.branch = coalesce(c.branch, r.default_branch));
 
 -- name: hide
 UPDATE connections SET hidden_at = now() WHERE id = $1 AND hidden_at IS NULL;

@@ -1,7 +1,13 @@
 -- name: supersede
--- A newer commit of the branch replaces queued extractions, except those that somebody requested (forced).
+-- A newer commit of the branch replaces queued extractions, except those that somebody requested (forced), and those of a commit that others
+-- are compared with.
 UPDATE extractions SET status = 'superseded', finished_at = now()
-WHERE connection_id = $1 AND branch = $2 AND status = 'queued' AND NOT forced AND sha <> $3;
+WHERE connection_id = $1 AND branch = $2 AND status = 'queued' AND NOT forced AND NOT background AND sha <> $3;
+
+-- name: supersede_background
+-- The commit has an extraction that is not of the background.
+UPDATE extractions SET status = 'superseded', finished_at = now()
+WHERE connection_id = $1 AND sha = $2 AND status = 'queued' AND background;
 
 -- name: enqueue
 -- $6: the commit is known to be the newest of its branch. Otherwise it takes the position of the newest extraction of the same commit, or
@@ -12,13 +18,13 @@ SELECT $1, $2, $3, $4, $5, CASE WHEN NOT $6::boolean THEN coalesce(
   (SELECT coalesce(position, number) FROM extractions
    WHERE connection_id = $1 AND sha = $3 AND branch || '' = $2 ORDER BY number DESC LIMIT 1), 0) END,
   $7::boolean OR EXISTS (SELECT FROM extractions WHERE connection_id = $1 AND sha = $3 AND branch || '' = $2 AND was_head), $8
-ON CONFLICT (connection_id, branch, sha) WHERE status IN ('queued', 'running') DO NOTHING
+ON CONFLICT (connection_id, branch, sha) WHERE status IN ('queued', 'running') AND NOT background DO NOTHING
 RETURNING id;
 
 -- name: active_of_commit
 -- It learns what is known of its commit now ($4 and $5 as $7 and $8 above).
 UPDATE extractions SET was_head = was_head OR $4, created_branch = created_branch OR $5
-WHERE connection_id = $1 AND branch = $2 AND sha = $3 AND status IN ('queued', 'running')
+WHERE connection_id = $1 AND branch = $2 AND sha = $3 AND status IN ('queued', 'running') AND NOT background
 RETURNING id;
 
 -- name: branch_with_head
@@ -45,10 +51,12 @@ SELECT pg_advisory_xact_lock(1181971316);
 
 -- name: claim
 -- Of the installations that wait, the one with the fewest running extractions, and of those the one that was served least recently: its
--- oldest extraction, those of repositories with a known project first; never two of one connection at a time. $1 the claim's own name,
--- $3 installations that have used up their places. The sets `running` and `suspended` are small; `waiting` is read by leaps.
+-- oldest extraction, those of repositories with a known project first; never two of one connection at a time. Those in the background come
+-- last, for ten minutes even after those of other installations, and nobody waits for one that runs. $1 the claim's own name, $3
+-- installations that have used up their places, $4 whether those in the background may start. The sets `running` and `suspended` are small;
+-- `waiting` is read by leaps.
 WITH RECURSIVE running AS MATERIALIZED (
-  SELECT connection_id, installation_id FROM extractions WHERE status = 'running'
+  SELECT connection_id, installation_id, background FROM extractions WHERE status = 'running'
 ), suspended AS MATERIALIZED (
   SELECT id FROM installations WHERE suspended_at IS NOT NULL
 ), waiting AS (
@@ -62,13 +70,15 @@ WITH RECURSIVE running AS MATERIALIZED (
   SELECT first.id
   FROM waiting JOIN installations i ON i.id = waiting.installation_id
   CROSS JOIN LATERAL (
-    SELECT e.id, e.number FROM extractions e
+    SELECT e.id, e.number, e.background AND e.created_at > now() - interval '10 minutes' AS spare FROM extractions e
     WHERE e.status = 'queued' AND e.installation_id = waiting.installation_id AND e.due_at <= now()
-      AND e.connection_id NOT IN (SELECT connection_id FROM running)
-    ORDER BY e.probing, e.number LIMIT 1
+      AND e.connection_id NOT IN (SELECT connection_id FROM running WHERE NOT background)
+      AND (NOT e.background OR ($4::boolean AND e.connection_id NOT IN (SELECT connection_id FROM running)))
+    ORDER BY e.background, e.probing, e.number LIMIT 1
   ) first
   WHERE waiting.installation_id <> ALL ($3::bigint[]) AND waiting.installation_id NOT IN (SELECT id FROM suspended)
-  ORDER BY (SELECT count(*) FROM running WHERE running.installation_id = waiting.installation_id), i.served_at NULLS FIRST, first.number
+  ORDER BY first.spare, (SELECT count(*) FROM running WHERE running.installation_id = waiting.installation_id AND NOT background),
+           i.served_at NULLS FIRST, first.number
   LIMIT 1
 ), next AS (
   SELECT e.id FROM extractions e WHERE e.id = (SELECT id FROM head) AND e.status = 'queued' FOR UPDATE SKIP LOCKED
@@ -77,7 +87,7 @@ UPDATE extractions e
 SET status = 'running', worker = $1, lease_until = now() + $2::interval, attempt = e.attempt + 1,
     started_at = coalesce(e.started_at, now()), stage = NULL, stages = '[]', facts = '{}', tries = try_begun(e.tries)
 FROM next WHERE e.id = next.id
-RETURNING e.id, e.installation_id;
+RETURNING e.id, e.installation_id, e.background;
 
 -- name: served
 UPDATE installations SET served_at = clock_timestamp() WHERE id = $1;
@@ -154,14 +164,14 @@ SET status = 'cancelled', stage = NULL, finished_at = now(), worker = NULL, leas
 WHERE connection_id = $1 AND status IN ('queued', 'running');
 
 -- name: knows
-SELECT EXISTS (SELECT FROM extractions WHERE connection_id = $1 AND sha = $2);
+SELECT EXISTS (SELECT FROM extractions WHERE connection_id = $1 AND sha = $2 AND NOT background);
 
 -- name: newest_of_branch
 SELECT sha, status, problem->>'conclusion' AS conclusion FROM extractions
-WHERE connection_id = $1 AND branch = $2 AND status <> 'superseded' ORDER BY number DESC LIMIT 1;
+WHERE connection_id = $1 AND branch = $2 AND status <> 'superseded' AND NOT background ORDER BY number DESC LIMIT 1;
 
 -- name: by_id
-SELECT e.id, e.number, e.connection_id, e.branch, e.sha, e.status, e.trigger, e.created_at, e.stage, e.stages, e.attempt, e.forced,
+SELECT e.id, e.number, e.connection_id, e.branch, e.sha, e.status, e.trigger, e.created_at, e.stage, e.stages, e.attempt, e.forced, e.base, e.background,
        e.started_at, e.finished_at, e.problem, e.result, e.tries, e.facts, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
        (SELECT count(DISTINCT coalesce(s.project_dir, '')) FROM connections s WHERE s.repository_id = r.id AND (s.hidden_at IS NULL OR s.id = c.id)) AS siblings,
        e.branch = coalesce(c.branch, r.default_branch) AS followed,
@@ -173,7 +183,7 @@ JOIN installations i ON i.id = r.installation_id AND i.deleted_at IS NULL
 WHERE e.id = $1;
 
 -- name: active
-SELECT e.id, e.number, e.connection_id, e.branch, e.sha, e.status, e.trigger, e.created_at, e.stage, e.stages, e.attempt, e.forced,
+SELECT e.id, e.number, e.connection_id, e.branch, e.sha, e.status, e.trigger, e.created_at, e.stage, e.stages, e.attempt, e.forced, e.base, e.background,
        e.started_at, e.finished_at, e.problem, e.result, e.tries, e.facts, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
        (SELECT count(DISTINCT coalesce(s.project_dir, '')) FROM connections s WHERE s.repository_id = r.id AND (s.hidden_at IS NULL OR s.id = c.id)) AS siblings,
        e.branch = coalesce(c.branch, r.default_branch) AS followed,
@@ -187,7 +197,7 @@ ORDER BY e.number
 LIMIT $2;
 
 -- name: for_connection
-SELECT e.id, e.number, e.connection_id, e.branch, e.sha, e.status, e.trigger, e.created_at, e.stage, e.stages, e.attempt, e.forced,
+SELECT e.id, e.number, e.connection_id, e.branch, e.sha, e.status, e.trigger, e.created_at, e.stage, e.stages, e.attempt, e.forced, e.base, e.background,
        e.started_at, e.finished_at, e.problem, e.result, e.tries, e.facts, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
        (SELECT count(DISTINCT coalesce(s.project_dir, '')) FROM connections s WHERE s.repository_id = r.id AND (s.hidden_at IS NULL OR s.id = c.id)) AS siblings,
        e.branch = coalesce(c.branch, r.default_branch) AS followed,
@@ -195,7 +205,7 @@ SELECT e.id, e.number, e.connection_id, e.branch, e.sha, e.status, e.trigger, e.
 FROM extractions e
 JOIN connections c ON c.id = e.connection_id
 JOIN repositories r ON r.id = c.repository_id
-WHERE e.connection_id = $1 AND e.number < coalesce($2::bigint, 9223372036854775807)
+WHERE e.connection_id = $1 AND e.number < coalesce($2::bigint, 9223372036854775807) AND NOT e.background
 ORDER BY e.number DESC
 LIMIT $3;
 
@@ -218,7 +228,7 @@ FROM (
 ) step;
 
 -- name: by_numbers
-SELECT e.id, e.number, e.connection_id, e.branch, e.sha, e.status, e.trigger, e.created_at, e.stage, e.stages, e.attempt, e.forced,
+SELECT e.id, e.number, e.connection_id, e.branch, e.sha, e.status, e.trigger, e.created_at, e.stage, e.stages, e.attempt, e.forced, e.base, e.background,
        e.started_at, e.finished_at, e.problem, e.result, e.tries, e.facts, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
        (SELECT count(DISTINCT coalesce(s.project_dir, '')) FROM connections s WHERE s.repository_id = r.id AND (s.hidden_at IS NULL OR s.id = c.id)) AS siblings,
        e.branch = coalesce(c.branch, r.default_branch) AS followed,

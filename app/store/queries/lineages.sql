@@ -104,7 +104,7 @@ RETURNING id;
 -- Only the followed branch changes the connection's lineage: its head always, other commits only if known to be newer than the lineage.
 UPDATE connections c SET lineage_id = $2, lineage_number = greatest(c.lineage_number, e.position, CASE WHEN e.position IS NULL THEN e.number END)
 FROM extractions e, repositories r
-WHERE c.id = e.connection_id AND r.id = c.repository_id AND e.id = $1
+WHERE c.id = e.connection_id AND r.id = c.repository_id AND e.id = $1 AND NOT e.background
   AND e.branch = coalesce(c.branch, r.default_branch, e.branch)
   -- The branch may have become the followed one while its extraction ran, from a state of before.
   AND EXISTS (SELECT FROM lineages l WHERE l.id = $2 AND l.trust NOT LIKE 'side %')
@@ -125,7 +125,7 @@ WHERE c.id = $1;
 SELECT l.id, l.sha, l.branch, l.project_name, l.dbt_version, l.adapter_type, l.manifest_schema, l.extracted_at,
        l.columns_state, l.columns_reason
 FROM extractions e JOIN lineages l ON l.connection_id = e.connection_id AND l.sha = e.sha
-WHERE e.connection_id = $1 AND e.branch = $2 AND (e.status = 'succeeded' OR l.extraction_id = e.id)
+WHERE e.connection_id = $1 AND e.branch = $2 AND (e.status = 'succeeded' OR l.extraction_id = e.id) AND NOT e.background
 ORDER BY coalesce(e.position, e.number) DESC LIMIT 1;
 
 -- name: beginning_with

@@ -24,7 +24,7 @@ JOIN installations i ON i.id = r.installation_id AND i.deleted_at IS NULL AND i.
 LEFT JOIN lineages l ON l.id = c.lineage_id
 LEFT JOIN LATERAL (
   SELECT e.id, e.status, e.problem, e.created_at, e.finished_at FROM extractions e
-  WHERE e.connection_id = c.id AND e.sha = c.head_sha AND e.branch || '' = coalesce(c.branch, r.default_branch, e.branch)
+  WHERE e.connection_id = c.id AND e.sha = c.head_sha AND e.branch || '' = coalesce(c.branch, r.default_branch, e.branch) AND NOT e.background
   ORDER BY e.number DESC LIMIT 1
 ) h ON l.sha IS DISTINCT FROM c.head_sha
 LEFT JOIN LATERAL (
@@ -37,7 +37,7 @@ LEFT JOIN LATERAL (
            ) OVER (), 0) AS judged
     FROM (
       SELECT e.number, e.position, e.created_at, e.status, e.problem FROM extractions e
-      WHERE e.connection_id = c.id AND e.branch = coalesce(c.branch, r.default_branch) ORDER BY e.number DESC LIMIT 100
+      WHERE e.connection_id = c.id AND e.branch = coalesce(c.branch, r.default_branch) AND NOT e.background ORDER BY e.number DESC LIMIT 100
     ) e
   ) of
 ) s ON l.sha IS DISTINCT FROM c.head_sha

@@ -7,7 +7,7 @@ SELECT c.id, c.lineages_removed > 0 AS removed, coalesce((
       AND e.number < (SELECT n.number FROM extractions n WHERE n.connection_id = c.id ORDER BY n.number DESC OFFSET $4::integer - 1 LIMIT 1)
       AND e.id IS DISTINCT FROM (SELECT l.extraction_id FROM lineages l WHERE l.id = c.lineage_id)
       AND e.id IS DISTINCT FROM (
-        SELECT h.id FROM extractions h WHERE h.connection_id = c.id AND h.sha = c.head_sha ORDER BY h.number DESC LIMIT 1)
+        SELECT h.id FROM extractions h WHERE h.connection_id = c.id AND h.sha = c.head_sha AND NOT h.background ORDER BY h.number DESC LIMIT 1)
     ORDER BY e.number LIMIT 1
   ), false) AS old
 FROM (SELECT * FROM connections WHERE id > $1 ORDER BY id LIMIT $2) c;
@@ -23,7 +23,7 @@ WITH protected AS (
   SELECT l.extraction_id AS id FROM connections c JOIN lineages l ON l.id = c.lineage_id WHERE c.id = $1 AND l.extraction_id IS NOT NULL
   UNION ALL
   (SELECT h.id FROM connections c JOIN extractions h ON h.connection_id = c.id AND h.sha = c.head_sha
-   WHERE c.id = $1 ORDER BY h.number DESC LIMIT 1)
+   WHERE c.id = $1 AND NOT h.background ORDER BY h.number DESC LIMIT 1)
 ), oldest AS (
   SELECT e.id, e.finished_at FROM extractions e
   WHERE e.connection_id = $1

@@ -44,7 +44,7 @@ FROM (
 WITH newest AS MATERIALIZED (
   SELECT number, sha, status, trigger, created_at, finished_at, problem->>'conclusion' AS conclusion, coalesce(position, number) AS place,
          coalesce(lineage_at, CASE WHEN status = 'succeeded' THEN finished_at END) AS lineage_at
-  FROM extractions WHERE connection_id = $1 AND branch = $2 ORDER BY number DESC LIMIT $3
+  FROM extractions WHERE connection_id = $1 AND branch = $2 AND NOT background ORDER BY number DESC LIMIT $3
 ), pushes AS (
   SELECT *, lag(sha) OVER (ORDER BY number) IS DISTINCT FROM sha AND trigger IN ('push', 'reconcile', 'discovery') AS pushed,
          min(lineage_at) OVER later AS succeeded_at,

@@ -1,0 +1,86 @@
+-- name: set
+-- $2 the claim.
+UPDATE extractions SET base = $3 WHERE id = $1 AND worker = $2 AND status = 'running';
+
+-- name: of_commit
+-- What the last extraction of a commit ($3) on a branch ($2) was compared with.
+SELECT base FROM extractions WHERE connection_id = $1 AND sha = $3 AND branch || '' = $2 AND base IS NOT NULL ORDER BY number DESC LIMIT 1;
+
+-- name: nearest
+-- The first of the commits $2 that can be compared with. $3: see `commit`.
+SELECT listed.sha
+FROM unnest($2::text[]) WITH ORDINALITY AS listed (sha, place)
+JOIN lineages l ON l.connection_id = $1 AND l.sha = listed.sha
+WHERE l.columns_state IS DISTINCT FROM 'pending' AND (l.trust NOT LIKE 'side %' OR l.trust = ANY($3::text[]))
+ORDER BY listed.place LIMIT 1;
+
+-- name: commit
+-- Whether a commit ($2) can be compared with, whether an extraction of it is queued or running, and how the last other one ended. What a
+-- branch that anybody may push to had a part in counts for that branch alone: $3 are the trusts of the extraction that is compared.
+SELECT EXISTS (
+         SELECT FROM lineages l
+         WHERE l.connection_id = $1 AND l.sha = $2 AND l.columns_state IS DISTINCT FROM 'pending'
+           AND (l.trust NOT LIKE 'side %' OR l.trust = ANY($3::text[]))
+       ) AS stored,
+       EXISTS (
+         SELECT FROM extractions e WHERE e.connection_id = $1 AND e.sha = $2 AND e.status IN ('queued', 'running')
+       ) AS active,
+       last.status, last.problem->>'title' AS title
+FROM (VALUES (0)) one LEFT JOIN LATERAL (
+  SELECT e.status, e.problem FROM extractions e
+  WHERE e.connection_id = $1 AND e.sha = $2 AND e.status NOT IN ('queued', 'running') ORDER BY e.number DESC LIMIT 1
+) last ON true;
+
+-- name: queue
+-- $4: how many may wait in the background of an installation. Its position is that of the newest extraction of the same commit, or 0, as for
+-- every commit that is not known to be new. No row: the commit is queued or running, or there is no room.
+INSERT INTO extractions (connection_id, branch, sha, trigger, position)
+SELECT $1, $2, $3, 'base', coalesce(
+  (SELECT coalesce(position, number) FROM extractions
+   WHERE connection_id = $1 AND sha = $3 AND branch || '' = $2 ORDER BY number DESC LIMIT 1), 0)
+FROM connections c JOIN repositories r ON r.id = c.repository_id
+WHERE c.id = $1
+  AND NOT EXISTS (SELECT FROM extractions e WHERE e.connection_id = $1 AND e.sha = $3 AND e.status IN ('queued', 'running'))
+  AND (SELECT count(*) FROM (
+         SELECT FROM extractions e WHERE e.installation_id = r.installation_id AND e.background AND e.status = 'queued' LIMIT $4
+       ) counted) < $4
+ON CONFLICT (connection_id, sha) WHERE status IN ('queued', 'running') AND background DO NOTHING
+RETURNING id;
+
+-- name: wait
+INSERT INTO impact_waits (extraction_id, connection_id, sha, due_at) VALUES ($1, $2, $3, now() + $4::interval)
+ON CONFLICT (extraction_id) DO UPDATE SET sha = excluded.sha, due_at = excluded.due_at, lease_until = NULL;
+
+-- name: claim_wait
+-- The next impact to compute again. If the process dies, the claim ends with the lease.
+UPDATE impact_waits w SET lease_until = now() + $1::interval
+FROM (
+  SELECT extraction_id FROM impact_waits WHERE due_at <= now() AND (lease_until IS NULL OR lease_until < now())
+  ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED
+) due
+WHERE w.extraction_id = due.extraction_id
+RETURNING w.extraction_id, w.sha, w.due_at;
+
+-- name: postpone_wait
+-- If the extraction of the commit ended since the claim, which is that of $2, the impact stays due.
+UPDATE impact_waits SET lease_until = NULL, due_at = CASE WHEN due_at = $2 THEN now() + $3::interval ELSE due_at END
+WHERE extraction_id = $1;
+
+-- name: end_wait
+DELETE FROM impact_waits WHERE extraction_id = $1;
+
+-- name: replace_result
+-- Of an extraction that has ended.
+UPDATE extractions SET result = $2, base = $3 WHERE id = $1 AND status = 'succeeded';
+
+-- name: show_again
+-- GitHub allows changes of a completed check run.
+UPDATE check_runs SET revision = revision + 1, due_at = CASE WHEN attempts = 0 THEN now() ELSE due_at END WHERE extraction_id = $1;
+
+-- name: notify
+SELECT pg_notify('freshet_checks', ''), pg_notify('freshet_extractions', $1::text);
+
+-- name: seconds_until_due
+-- NULL if nothing waits.
+SELECT extract(epoch FROM min(greatest(due_at, coalesce(lease_until, due_at))) - now())::float8
+FROM (SELECT due_at, lease_until FROM impact_waits ORDER BY due_at LIMIT 100) first;
