@@ -1,0 +1,62 @@
+"""What a change does, in a few words: "2 columns removed, 1 exposure breaks"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.core.plurals import count
+from app.lineage.resource_types import label
+
+NO_CHANGE = "No change to data"
+MAX_TYPES = 2
+"""Resource types that are counted apart; more are nodes."""
+FIRST_REACHED = ("exposure", "metric", "semantic_model", "saved_query", "model")
+"""The most telling first; a title has one of them."""
+
+
+def title(found: Mapping[str, Any] | None) -> str | None:
+    """Of a stored comparison; None if there is none."""
+    if not found or "totals" not in found:
+        return None
+    totals, changes = found["totals"], _changes(found)
+    breaks = _breaks(totals["certain"], totals["possible"])
+    parts = [*changes, *breaks] if breaks else [*changes, *_reached(found)] if changes else []
+    provisional = " (provisional)" if found["state"] == "waiting" else ""
+    return f"{', '.join(parts) or NO_CHANGE}{provisional}"
+
+
+def number_of_nodes(by_type: Mapping[str, int]) -> str:
+    """The numbers of nodes by resource type in words: "2 models and 1 test", "7 nodes"."""
+    if len(by_type) > MAX_TYPES:
+        return count(sum(by_type.values()), "node")
+    return " and ".join(count(number, label(kind)) for kind, number in by_type.items())
+
+
+def _changes(found: Mapping[str, Any]) -> list[str]:
+    """Columns that are gone or different say more than the models that they are in."""
+    totals, columns = found["totals"], found["counts"].get("columns", {})
+    columns_gone = [f"{count(columns[name], 'column')} {name}" for name in ("removed", "renamed", "retyped") if columns.get(name)]
+    if columns_gone:
+        return columns_gone
+    classes = {name for name, number in found["counts"].get("changes", {}).items() if number and name != "none"}
+    if classes == {"added"} and columns.get("added") and not totals["added"]:
+        return [f"{count(columns['added'], 'column')} added"]
+    changed = "moved" if classes == {"moved"} else "changed"
+    words = {"removed": "removed", "changed": changed, "added": "added"}
+    return [f"{number_of_nodes(totals[name])} {word}" for name, word in words.items() if totals[name]][:2]
+
+
+def _breaks(certain: Mapping[str, int], possible: Mapping[str, int]) -> list[str]:
+    number, maybe = sum(certain.values()), sum(possible.values())
+    if number:
+        return [f"{number_of_nodes(certain)} {'breaks' if number == 1 else 'break'}", *([f"{maybe:,} more may break"] if maybe else [])]
+    return [f"{number_of_nodes(possible)} may break"] if maybe else []
+
+
+def _reached(found: Mapping[str, Any]) -> list[str]:
+    reached = found["counts"].get("reached", {})
+    first = next((kind for kind in FIRST_REACHED if reached.get(kind)), None)
+    if first:
+        return [f"{count(reached[first], label(first))} reached"]
+    return [] if found["totals"]["reached"] or not found["totals"]["changed"] else ["nothing else reached"]
