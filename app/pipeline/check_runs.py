@@ -7,6 +7,8 @@ about to end. So a process that slept cannot overwrite what another one has sent
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from app.core import log, metrics
 from app.core.errors import FreshetError, GoneError, NotYetError, SuspendedError, UnavailableError
@@ -22,11 +24,21 @@ from app.store.check_runs import CheckRunDue, Turns
 logger = log.get(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class LinkTargets:
+    """Where the links in check runs lead."""
+
+    backend_url: str
+    """Of our pages."""
+    server_url: Callable[[], str] = lambda: check_run.GITHUB
+    """Of GitHub; `/setup` can change it."""
+
+
 class _ClaimLostError(Exception):
     """Another process has the check run."""
 
 
-async def run(store: Store, github: GitHub, wakeup: Wakeup, backend_url: str, turns: Turns | None = None) -> None:
+async def run(store: Store, github: GitHub, wakeup: Wakeup, targets: LinkTargets, turns: Turns | None = None) -> None:
     """Send what is due, until cancelled. Any number of tasks can run this at the same time; those of one process share `turns`."""
     turns = turns or Turns()
     clock = asyncio.get_running_loop().time
@@ -38,14 +50,14 @@ async def run(store: Store, github: GitHub, wakeup: Wakeup, backend_url: str, tu
 
     step = loop.leased(
         claim,
-        lambda claimed: publish(store, github, *claimed, backend_url),
+        lambda claimed: publish(store, github, *claimed, targets),
         lambda claimed: store.check_runs.release(claimed[0], leases.CHECK_RUN_RELEASE),
         lambda claimed: {log.EXTRACTION: claimed[0].extraction_id},
     )
     await loop.forever("outbox", step, wakeup, next_due_s=store.check_runs.seconds_until_due, away_s=leases.OUTBOX_AWAY_S)
 
 
-async def publish(store: Store, github: GitHub, due: CheckRunDue, until_s: float, backend_url: str) -> None:
+async def publish(store: Store, github: GitHub, due: CheckRunDue, until_s: float, targets: LinkTargets) -> None:
     """Update one check run until `until_s` (of the event loop's clock), or schedule the next attempt."""
     extraction = await store.extractions.get(due.extraction_id)
     if extraction is None:
@@ -53,7 +65,7 @@ async def publish(store: Store, github: GitHub, due: CheckRunDue, until_s: float
         return
     try:
         async with asyncio.timeout_at(until_s):
-            await _send(store, github, due, extraction, backend_url)
+            await _send(store, github, due, extraction, targets)
         metrics.OUTBOX.labels("sent").inc()
     except (TimeoutError, _ClaimLostError):
         logger.warning("check run not sent, another process may have it")
@@ -98,11 +110,11 @@ async def _abandon(store: Store, due: CheckRunDue, why: str) -> None:
     await store.check_runs.abandon(due, why)
 
 
-async def _send(store: Store, github: GitHub, due: CheckRunDue, extraction: Extraction, backend_url: str) -> None:
+async def _send(store: Store, github: GitHub, due: CheckRunDue, extraction: Extraction, targets: LinkTargets) -> None:
     if due.completed and extraction.status not in ENDED:
         await store.check_runs.mark_sent(due, leases.CHECK_RUN_PAUSE)  # GitHub does not reopen a check run
         return
-    body = check_run.check_run(extraction, f"{backend_url}/extractions/{extraction.id}")
+    body = check_run.check_run(extraction, f"{targets.backend_url}/extractions/{extraction.id}", targets.server_url())
     github_id = due.github_id
     if github_id is None and due.in_doubt:
         github_id = await github.find_check_run(extraction.repository, extraction.sha, due.created_as)

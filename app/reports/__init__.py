@@ -9,6 +9,10 @@ impact_places           … what is known of the nodes that it names
 impact_lines            … the lines of their code
 impact_annotations      … at these lines
 impact_picture          … as a picture
+impact_title            … in a few words
+impact_blocks           … in the summary
+impact_lists            … as lists
+github_links            addresses on GitHub
 column_lineage          the part of results and of a summary about columns
 column_listing          columns on a console, node by node
 column_tree             … one column with what it is made of

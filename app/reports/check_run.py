@@ -15,38 +15,40 @@ from app.core.models.github import EXTRACT_AGAIN, Conclusion
 from app.core.plurals import count
 from app.lineage.resource_types import label
 from app.project.checkout import is_clean
+from app.reports import impact_title
 from app.reports.markdown import document, fenced, plain
-from app.reports.summary import MAX_ANNOTATIONS, STAGE_WORDS, blocks, is_shortened, remarks
+from app.reports.summary import MAX_ANNOTATIONS, STAGE_WORDS, blocks, file_annotations, is_shortened
 
 NAME = "dbt lineage"
 MAX_TEXT_BYTES = 65_535
 MAX_ANNOTATION_BYTES = 60_000
 MAX_ANNOTATION_TITLE_BYTES = 250
 REPEATABLE: tuple[Conclusion, ...] = ("neutral", "timed_out", "cancelled")
-"""Conclusions that another attempt may change: the check run offers a button."""
+"""Conclusions that another attempt may change, unless it succeeded: the check run offers a button."""
+GITHUB = "https://github.com"
 
 
-def check_run(extraction: Extraction, url: str) -> dict[str, Any]:
-    """The request body that shows an extraction in its current state. `url` is its page."""
+def check_run(extraction: Extraction, url: str, server_url: str = GITHUB) -> dict[str, Any]:
+    """The request body that shows an extraction in its current state. `url` is its page, `server_url` the address of GitHub."""
     body: dict[str, Any] = {
         "name": NAME if extraction.siblings == 1 else f"{NAME} ({plain(extraction.project_dir or '', 200) or '.'})",
         "head_sha": extraction.sha,
         "external_id": extraction.id,
         "details_url": url,
         "status": _check_status(extraction.status),
-        "output": {"title": headline(extraction), "summary": document(blocks(extraction), MAX_TEXT_BYTES)},
+        "output": {"title": headline(extraction), "summary": document(blocks(extraction, server_url), MAX_TEXT_BYTES)},
     }
     if extraction.started_at:
         body["started_at"] = _time(extraction.started_at)
     conclusion = conclusion_of(extraction)
     if conclusion:
         body |= {"conclusion": conclusion, "completed_at": _time(extraction.finished_at or extraction.created_at)}
-    if conclusion in REPEATABLE:
+    if conclusion in REPEATABLE and extraction.status != "succeeded":
         body["actions"] = [{"label": "Extract again", "description": "Run dbt on this commit again", "identifier": EXTRACT_AGAIN}]
     if extraction.problem and is_shortened(extraction.problem.output):
         body["output"]["text"] = f"### All of dbt's output\n{fenced(extraction.problem.output, MAX_TEXT_BYTES - 100)}"
-    if annotations := _annotations(extraction):
-        body["output"]["annotations"] = annotations
+    if found := _annotations(extraction):
+        body["output"]["annotations"] = found
     return body
 
 
@@ -73,7 +75,7 @@ def headline(extraction: Extraction) -> str:
         case "running":
             return STAGE_WORDS[extraction.stage] if extraction.stage else "Starting"
         case "succeeded":
-            return f"{_counts(extraction.result)}{_change_counts(extraction.result)}"
+            return _success_title(extraction.result)
         case "superseded":
             return "Superseded by a newer commit"
         case "cancelled":
@@ -88,7 +90,7 @@ def conclusion_of(extraction: Extraction) -> Conclusion | None:
         case "queued" | "running":
             return None
         case "succeeded":
-            return "success"
+            return _success_conclusion(extraction)
         case "superseded":
             return "skipped"
         case "cancelled":
@@ -99,7 +101,8 @@ def conclusion_of(extraction: Extraction) -> Conclusion | None:
 
 def _annotations(extraction: Extraction) -> list[dict[str, Any]]:
     """Paths are relative to the repository; GitHub refuses nulls."""
-    found = [remark for remark in remarks(extraction) if remark.path and is_clean(remark.path)]
+    fails = extraction.status == "succeeded" and _success_conclusion(extraction) == "failure"
+    found = [remark for remark in file_annotations(extraction, fails=fails) if remark.path and is_clean(remark.path)]
     problem = extraction.problem
     if problem and problem.path and is_clean(problem.path) and not any(remark.level == "failure" for remark in found):
         message = f"{problem.output or problem.message}\n\n{problem.next_step}"
@@ -115,6 +118,17 @@ def _annotations(extraction: Extraction) -> list[dict[str, Any]]:
         }
         for remark in found[:MAX_ANNOTATIONS]
     ]
+
+
+def _success_title(result: Mapping[str, Any]) -> str:
+    """What the commit does; where that is not known, and for a first lineage, counts."""
+    return impact_title.title(result.get("impact")) or f"{_counts(result)}{_change_counts(result)}"
+
+
+def _success_conclusion(extraction: Extraction) -> Conclusion:
+    """What the policy says of what breaks. On the followed branch it has happened: that never fails."""
+    conclusion: Conclusion = (extraction.result.get("impact") or {}).get("conclusion", "success")
+    return "neutral" if conclusion == "failure" and extraction.followed else conclusion
 
 
 def _counts(result: Mapping[str, Any]) -> str:

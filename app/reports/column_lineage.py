@@ -9,7 +9,7 @@ import msgspec
 
 from app.core.plurals import count
 from app.lineage.column_document import StorableColumns
-from app.reports.markdown import code, prose
+from app.reports.markdown import code, folded, prose
 
 MAX_REASON = 300
 MAX_NAME = 100
@@ -68,7 +68,7 @@ def _not_exact(columns: Mapping[str, Any]) -> str:
     if (rest := columns["reasons"] - len(groups)) > 0:
         lines.append(f"- {count(rest, 'more reason')}")
     number = sum(columns["counts"][status] for status in OTHERS)
-    return _details(f"Why {number:,} {'is' if number == 1 else 'are'} not exact", lines)
+    return folded(f"Why {number:,} {'is' if number == 1 else 'are'} not exact", ["\n".join(lines)])
 
 
 def _hard_coded(columns: Mapping[str, Any]) -> str:
@@ -76,7 +76,7 @@ def _hard_coded(columns: Mapping[str, Any]) -> str:
     lines = [f"- {code(one['name'], MAX_NAME)} in {_names(one)}" for one in tables]
     if (rest := columns["tables"] - len(tables)) > 0:
         lines.append(f"- {count(rest, 'more table')}")
-    return _details(f"{count(columns['tables'], 'table')} that the SQL names and dbt does not know", lines)
+    return folded(f"{count(columns['tables'], 'table')} that the SQL names and dbt does not know", ["\n".join(lines)])
 
 
 def _reason(reason: str) -> str:
@@ -89,8 +89,3 @@ def _names(one: Mapping[str, Any]) -> str:
     names = [code(unique_id.split(".", 2)[-1], MAX_NAME) for unique_id in one["unique_ids"]]
     rest = one["count"] - len(names)
     return f"{', '.join(names)}{f' and {rest:,} more' if rest else ''}"
-
-
-def _details(title: str, lines: Sequence[str]) -> str:
-    """A list that is shown when somebody opens it."""
-    return "\n".join([f"<details><summary>{title}</summary>", "", *lines, "", "</details>"]) if lines else ""

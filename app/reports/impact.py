@@ -20,21 +20,26 @@ import msgspec
 from app.core.models.comparisons import Base
 from app.core.models.github import Conclusion
 from app.lineage.impact.model import Break, Change, Impact, Reached
+from app.lineage.resource_types import BY_NAME
 from app.project.impact_policy import EffectivePolicy, ImpactPolicy
 from app.reports import impact_annotations, impact_picture
-from app.reports.impact_places import Places, ReportedNode, short
-from app.reports.markdown import cut
+from app.reports.impact_places import Places, ReportedNode, key, short
 
 State = Literal["ready", "waiting", "none", "failed", "off"]
 
 MAX_BYTES = 64 << 10
-"""Of the whole, as JSON."""
-MAX_LISTED = 100
+"""Of the whole as JSON, without the policies."""
+MAX_LISTED = 80
 """Changes, reached nodes and breaks, each."""
+WEIGHTS = {"changes": 1.0, "reached": 1.0, "breaks": 2.0, "annotations": 3.0}
+"""Which lists are cut first where all of them do not fit: the longest for its weight."""
 MAX_COLUMNS = 30
 """Of one change."""
 MAX_OWNERS = 20
-MAX_REASON_BYTES = 400
+MAX_REASON_BYTES = 300
+MAX_STATE_REASON_BYTES = 2000
+TELLING = ("exposure", "metric", "semantic_model", "saved_query")
+"""Resource types that come before the others where nodes are counted."""
 TESTS = frozenset({"test", "unit_test"})
 """Counted, and not listed unless they break."""
 
@@ -59,7 +64,7 @@ def stored(impact: Impact, base: Base, places: Places, policy: EffectivePolicy, 
             "changes": [_kept(one) for one in changes],
             "reached": [_kept(one) for one in reached],
             "breaks": [_kept(one) for one in breaks],
-            "nodes": {short(unique_id): _place(places.node(unique_id)) for unique_id in named if unique_id},
+            "nodes": {key(unique_id): _place(places.node(unique_id)) for unique_id in named if unique_id},
             "annotations": [asdict(one) for one in impact_annotations.chosen(impact, places, policy)],
             "picture": picture,
         }
@@ -98,8 +103,9 @@ def code_needed(impact: Impact) -> tuple[str, ...]:
 
 
 def _head(state: State, reason: str, base: Base, policy: EffectivePolicy) -> dict[str, Any]:
+    compared = {**asdict(base), "branch": None if base.branch is None else short(base.branch)}
     policies = {"policy": msgspec.to_builtins(policy.own), "base_policy": msgspec.to_builtins(policy.base)}
-    return {"state": state, "reason": reason or None, "base": asdict(base), **policies}
+    return {"state": state, "reason": short(reason, MAX_STATE_REASON_BYTES) or None, "base": compared, **policies}
 
 
 def _conclusion(breaks: Iterable[Break], places: Places, policy: EffectivePolicy, *, provisional: bool) -> Conclusion:
@@ -134,7 +140,9 @@ def _totals(impact: Impact, places: Places) -> dict[str, Any]:
 
 
 def _by_type(unique_ids: Iterable[str], places: Places) -> dict[str, int]:
-    return dict(Counter(places.node(unique_id).resource_type for unique_id in unique_ids).most_common())
+    counts = Counter(places.node(unique_id).resource_type for unique_id in unique_ids)
+    known = [kind for kind in (*TELLING, *BY_NAME) if kind in counts]
+    return {kind: counts[kind] for kind in dict.fromkeys([*known, *counts])}
 
 
 def _most(numbers: Mapping[str, int]) -> dict[str, int]:
@@ -143,30 +151,35 @@ def _most(numbers: Mapping[str, int]) -> dict[str, int]:
 
 
 def _kept(one: Change | Reached | Break) -> dict[str, Any]:
-    """As it is stored: with limited texts and lists, and `more_columns`, the number of those that are left out."""
-    found: dict[str, Any] = msgspec.to_builtins(one)
-    for key, value in found.items():
-        if isinstance(value, str):
-            found[key] = cut(value, MAX_REASON_BYTES) if key == "reason" else short(value)
+    """As it is stored: what is not empty, with limited texts and lists, and `more_columns`, the number of those that are left out."""
+    found: dict[str, Any] = {name: value for name, value in msgspec.to_builtins(one).items() if value or name == "certain"}
+    for name, value in found.items():
+        if name in ("unique_id", "cause"):
+            found[name] = key(value)
+        elif isinstance(value, str):
+            found[name] = short(value, MAX_REASON_BYTES) if name == "reason" else short(value)
         elif isinstance(value, list | tuple):
-            found[key] = [short(item) for item in value[:MAX_COLUMNS]]
-    if not isinstance(one, Break):
-        found["more_columns"] = max(len(one.columns) - MAX_COLUMNS, 0)
-    return found
+            found[name] = [short(item) for item in value[:MAX_COLUMNS]]
+    more = 0 if isinstance(one, Break) else len(one.columns) - MAX_COLUMNS
+    return {**found, "more_columns": more} if more > 0 else found
 
 
 def _place(place: ReportedNode) -> dict[str, Any]:
     found: dict[str, Any] = msgspec.to_builtins(place)
     found.pop("tags", None)  # they have decided
-    return {key: short(value) if isinstance(value, str) and key != "path" else value for key, value in found.items()}
+    return {name: short(value) if isinstance(value, str) and name != "path" else value for name, value in found.items()}
 
 
 def _bounded(document: dict[str, Any]) -> dict[str, Any]:
     """The document with its longest lists cut until it fits, and the nodes that are left."""
-    lists = ("changes", "reached", "breaks", "annotations")
-    while len(msgspec.json.encode(document)) > MAX_BYTES:
-        longest = max(lists, key=lambda name: len(msgspec.json.encode(document[name])))
-        document[longest] = document[longest][: len(document[longest]) * 3 // 4]
-        named = {one[key] for name in lists[:3] for one in document[name] for key in ("unique_id", "cause") if one.get(key)}
-        document["nodes"] = {key: node for key, node in document["nodes"].items() if key in named or key in document["picture"]["nodes"]}
+    while _bytes({**document, "policy": None, "base_policy": None}) > MAX_BYTES and any(document[name] for name in WEIGHTS):
+        longest = max(WEIGHTS, key=lambda name: _bytes(document[name]) / WEIGHTS[name])
+        document[longest] = document[longest][: len(document[longest]) * 7 // 8]
+        named = {one.get(field) for name in WEIGHTS for one in document[name] for field in ("unique_id", "cause")}
+        named |= document["picture"]["nodes"].keys()
+        document["nodes"] = {unique_id: node for unique_id, node in document["nodes"].items() if unique_id in named}
     return document
+
+
+def _bytes(value: Any) -> int:
+    return len(msgspec.json.encode(value))

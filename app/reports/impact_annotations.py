@@ -12,15 +12,14 @@ from app.core.plurals import count
 from app.lineage.impact.model import Break, Change, Impact
 from app.project.impact_policy import EffectivePolicy
 from app.reports.impact_lines import line_of_change, line_of_column
-from app.reports.impact_places import Places, ReportedNode, short
-from app.reports.markdown import cut
+from app.reports.impact_places import Places, ReportedNode, key, short
 
 MAX_ANNOTATIONS = 50
 MAX_BREAKS = 1000
 """Breaks that are looked at."""
-MAX_LISTED = 10
+MAX_LISTED = 8
 """Breaks that one annotation names."""
-MAX_REASON_BYTES = 400
+MAX_REASON_BYTES = 300
 SQL = frozenset({"model", "snapshot", "analysis", "test", "function"})
 """Whose `raw_code` is the text of their file, unless that is in YAML."""
 
@@ -32,6 +31,8 @@ class BreakAnnotation:
     title: str
     message: str
     path: str
+    unique_id: str
+    """Of the node that the file defines."""
     line: int | None = None
     fails: bool = False
 
@@ -71,12 +72,13 @@ def _of_causes(
         if place.path is None or place.is_gone:
             continue
         line = _cause_line(cause, column, renamed.get((cause, column or "")), places)
-        subject = f"`{short(column)}` of {place.name}" if column else place.name
+        name = short(place.name)
+        subject = f"`{short(column)}` of {name}" if column else name
         title = f"The change of {subject} {_consequence(breaks)}"
-        lines = [f"{'' if one.certain else 'Possibly: '}{cut(one.reason, MAX_REASON_BYTES)}" for one in breaks[:MAX_LISTED]]
+        lines = [f"{'' if one.certain else 'Possibly: '}{short(one.reason, MAX_REASON_BYTES)}" for one in breaks[:MAX_LISTED]]
         rest = len(breaks) - MAX_LISTED
         message = "\n".join([*lines, *([f"And {rest:,} more."] if rest > 0 else [])])
-        yield BreakAnnotation(title, message, place.path, line, any(_fails(one, places, policy) for one in breaks))
+        yield BreakAnnotation(title, message, place.path, key(cause), line, any(_fails(one, places, policy) for one in breaks))
 
 
 def _of_readers(breaks: Sequence[Break], places: Places, policy: EffectivePolicy) -> Iterator[BreakAnnotation]:
@@ -86,8 +88,8 @@ def _of_readers(breaks: Sequence[Break], places: Places, policy: EffectivePolicy
         line = line_of_column(code, one.column) if one.column and _has_lines(place) else None
         if place.path is not None and line is not None and one.connection_id is None:
             verb = "breaks" if one.certain else "may break"
-            reason = cut(one.reason, MAX_REASON_BYTES)
-            yield BreakAnnotation(f"{place.name} {verb}", reason, place.path, line, _fails(one, places, policy))
+            reason = short(one.reason, MAX_REASON_BYTES)
+            yield BreakAnnotation(f"{short(place.name)} {verb}", reason, place.path, key(one.unique_id), line, _fails(one, places, policy))
 
 
 def _cause_line(cause: str, column: str | None, new_name: str | None, places: Places) -> int | None:

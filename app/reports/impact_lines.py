@@ -67,6 +67,7 @@ def _without_comments(code: str) -> str:
     while found := starts.search(code, at):
         start = found[0]
         end = -1 if start in unended else code.find(ends[start], found.end())
+        end = len(code) if end < 0 and start == "--" else end
         if end < 0:
             unended.add(start)
             parts.append(code[at : found.end()])

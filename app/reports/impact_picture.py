@@ -12,7 +12,7 @@ from app.core.plurals import count
 from app.lineage.formats.mermaid import escaped
 from app.lineage.impact.model import Impact
 from app.lineage.resource_types import label
-from app.reports.impact_places import Places, short
+from app.reports.impact_places import Places, key
 from app.reports.markdown import plain
 
 MAX_NODES = 30
@@ -27,7 +27,7 @@ SHAPES: Mapping[Role, tuple[str, str]] = {
     "breaks": ('{{"', '"}}'),
     "may_break": ('{{"', '"}}'),
     "changed": ('["', '"]'),
-    "reached": ('("', '")'),
+    "reached": ('(["', '"])'),
 }
 WORDS: Mapping[Role, str] = {"breaks": "breaks", "may_break": "may break", "changed": "changed", "reached": "reached"}
 STYLES: Mapping[Role, str] = {
@@ -46,12 +46,13 @@ def chosen(impact: Impact, places: Places) -> dict[str, Any]:
     roles = _roles(impact)
     nodes = dict(list(roles.items())[:MAX_NODES])
     edges = list(_edges(nodes, roles, places))
-    causes = {(one.cause, one.unique_id) for one in impact.breaks if one.cause in nodes and one.unique_id in nodes}
-    joined = {(upstream, downstream) for upstream, downstream, _ in edges}
-    edges += [(cause or "", broken, False) for cause, broken in sorted(causes - joined) if cause != broken]
+    causes = dict.fromkeys((one.cause, one.unique_id) for one in impact.breaks if one.cause in nodes and one.unique_id in nodes)
+    for cause, broken in causes:  # a cause may be gone, or what breaks may be in another project
+        if cause is not None and not _leads(edges, cause, broken):
+            edges.append((cause, broken, False))
     return {
-        "nodes": {short(unique_id): role for unique_id, role in nodes.items()},
-        "edges": [[short(upstream), short(downstream), direct] for upstream, downstream, direct in edges],
+        "nodes": {key(unique_id): role for unique_id, role in nodes.items()},
+        "edges": [[key(upstream), key(downstream), direct] for upstream, downstream, direct in edges],
         "left_out": len(roles) - len(nodes),
     }
 
@@ -97,6 +98,15 @@ def _edges(nodes: Mapping[str, Role], affected: Mapping[str, Role], places: Plac
             edge, direct = [parent for parent in above if parent in affected and parent not in nodes], False
 
 
+def _leads(edges: Sequence[tuple[str, str, bool]], start: str, end: str) -> bool:
+    """Whether a path of edges leads from one node of the picture to another."""
+    reached, size = {start}, 0
+    while len(reached) > size:
+        size = len(reached)
+        reached |= {downstream for upstream, downstream, _ in edges if upstream in reached}
+    return end in reached
+
+
 def _flowchart(
     roles: Mapping[str, Role], numbers: Mapping[str, int], edges: Sequence[Sequence[Any]], nodes: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[str]:
@@ -117,7 +127,7 @@ def _label(node: Mapping[str, Any], role: Role) -> str:
 
 
 def _legend(roles: Mapping[str, Role], edges: Sequence[Sequence[Any]], left_out: int) -> str:
-    shapes = {"changed": "rectangles changed", "breaks": "hexagons break", "reached": "rounded boxes are reached"}
+    shapes = {"changed": "rectangles changed", "breaks": "hexagons break", "reached": "rounded nodes are reached"}
     used = {"breaks" if role == "may_break" else role for role in roles.values()}
     words = [text for role, text in shapes.items() if role in used]
     dotted = ", dotted lines lead over other nodes" if not all(direct for *_, direct in edges) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -14,7 +15,9 @@ from app.reports.markdown import cut
 
 MODELS = frozenset({"model", "snapshot"})
 MAX_NAME_BYTES = 300
-"""Of a unique_id or name as it is kept."""
+"""Of a name as it is kept."""
+MAX_KEY_BYTES = 400
+"""Of a unique_id as it is kept."""
 
 
 class ReportedNode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -106,6 +109,14 @@ class Places:
         return any(graph.nodes[child].resource_type in MODELS for child in below)
 
 
-def short(name: str) -> str:
-    """A unique_id or name as it is kept: valid UTF-8 of limited length."""
-    return cut(name.encode("utf-8", "replace").decode(), MAX_NAME_BYTES)
+def short(text: str, limit: int = MAX_NAME_BYTES) -> str:
+    """A text as it is kept: valid UTF-8 of at most `limit` bytes."""
+    return cut(text.encode("utf-8", "replace").decode(), limit)
+
+
+def key(unique_id: str) -> str:
+    """A unique_id as it is kept: like `short`, and still different from others."""
+    found = short(unique_id, MAX_KEY_BYTES)
+    if len(unique_id.encode("utf-8", "replace")) <= MAX_KEY_BYTES:
+        return found
+    return short(unique_id, MAX_NAME_BYTES) + hashlib.blake2b(unique_id.encode("utf-8", "replace"), digest_size=8).hexdigest()

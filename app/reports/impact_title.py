@@ -21,7 +21,7 @@ def title(found: Mapping[str, Any] | None) -> str | None:
         return None
     totals, changes = found["totals"], _changes(found)
     breaks = _breaks(totals["certain"], totals["possible"])
-    parts = [*changes, *breaks] if breaks else [*changes, *_reached(found)] if changes else []
+    parts = [*changes, *(breaks or (_reached(found) if changes else []))]
     provisional = " (provisional)" if found["state"] == "waiting" else ""
     return f"{', '.join(parts) or NO_CHANGE}{provisional}"
 
@@ -39,7 +39,7 @@ def _changes(found: Mapping[str, Any]) -> list[str]:
     columns_gone = [f"{count(columns[name], 'column')} {name}" for name in ("removed", "renamed", "retyped") if columns.get(name)]
     if columns_gone:
         return columns_gone
-    classes = {name for name, number in found["counts"].get("changes", {}).items() if number and name != "none"}
+    classes = _classes(found)
     if classes == {"added"} and columns.get("added") and not totals["added"]:
         return [f"{count(columns['added'], 'column')} added"]
     changed = "moved" if classes == {"moved"} else "changed"
@@ -59,4 +59,10 @@ def _reached(found: Mapping[str, Any]) -> list[str]:
     first = next((kind for kind in FIRST_REACHED if reached.get(kind)), None)
     if first:
         return [f"{count(reached[first], label(first))} reached"]
-    return [] if found["totals"]["reached"] or not found["totals"]["changed"] else ["nothing else reached"]
+    silent = found["totals"]["reached"] or not found["totals"]["changed"] or _classes(found) == {"added"}
+    return [] if silent else ["nothing else reached"]
+
+
+def _classes(found: Mapping[str, Any]) -> set[str]:
+    """Of changes to data."""
+    return {name for name, number in found["counts"].get("changes", {}).items() if number and name != "none"}

@@ -113,6 +113,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
+def folded(title: str, blocks: Iterable[str]) -> str:
+    """Blocks that are shown when somebody opens them, under a trusted title; nothing without any."""
+    inside = [block for block in blocks if block]
+    return "\n\n".join([f"<details><summary>{title}</summary>", *inside, "</details>"]) if inside else ""
+
+
 def document(blocks: Iterable[str], limit: int) -> str:
     """The blocks that fit into `limit` bytes, separated by empty lines. Blocks are never cut, so no code block stays open."""
     note = "… see the details page for the rest."

@@ -1,4 +1,7 @@
-"""The summary of a check run, in Markdown: what happened, where, and what to do; then the details."""
+"""The summary of a check run, in Markdown: what happened, where, and what to do; then the details.
+
+Of a success, that is what the commit breaks, reaches and changes; then what was inferred; totals come last.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,10 @@ from app.core.models.annotations import Annotation
 from app.core.models.extractions import STAGES, Extraction, Problem, Stage, StageTime
 from app.core.plurals import count, plural
 from app.lineage.resource_types import label
-from app.reports import column_lineage, placeholders
-from app.reports.markdown import code, fenced, location, prose, table
+from app.reports import column_lineage, impact_annotations, impact_blocks, placeholders
+from app.reports.github_links import RepositoryLinks
+from app.reports.impact_lists import Where
+from app.reports.markdown import code, fenced, folded, location, prose, table
 
 MAX_ANNOTATIONS = 50
 """GitHub's limit for one request."""
@@ -27,8 +32,8 @@ STAGE_WORDS: Mapping[Stage, str] = {
 }
 
 
-def blocks(extraction: Extraction) -> Iterator[str]:
-    """The blocks of a summary, the most important first; some may be empty."""
+def blocks(extraction: Extraction, server_url: str) -> Iterator[str]:
+    """The blocks of a summary, the most important first; some may be empty. `server_url` is GitHub's, for links."""
     if extraction.problem:
         yield from _problem(extraction.problem)
     if extraction.status == "cancelled":
@@ -36,17 +41,35 @@ def blocks(extraction: Extraction) -> Iterator[str]:
     if extraction.status == "superseded":
         yield "A newer commit was pushed to this branch before this one was extracted. The check run of the newer commit has the lineage."
     if extraction.status == "succeeded":
-        yield from _success(extraction)
-    if (hidden := sum(1 for remark in remarks(extraction) if remark.path) - MAX_ANNOTATIONS) > 0:
+        yield from _success(extraction, server_url)
+    if (hidden := len(file_annotations(extraction)) - MAX_ANNOTATIONS) > 0:
         yield f"{count(hidden, 'more annotation')} cannot be shown: GitHub allows {MAX_ANNOTATIONS}."
-    if extraction.stages or extraction.status in ("queued", "running"):
-        yield table(["stage", "time"], stage_rows(extraction))
+    if extraction.status == "succeeded":
+        yield folded("Totals and times", [table(["lineage", "count"], _count_rows(extraction.result)), *_stages(extraction)])
+    else:
+        yield from _stages(extraction)
 
 
 def _cancelled(extraction: Extraction) -> str:
     if extraction.result:
         return "This extraction was cancelled after its lineage was stored: only the columns are missing. To get them, re-run the check."
     return "This extraction was cancelled. To extract this commit, re-run the check."
+
+
+def _stages(extraction: Extraction) -> Iterator[str]:
+    if extraction.stages or extraction.status in ("queued", "running"):
+        yield table(["stage", "time"], stage_rows(extraction))
+
+
+def file_annotations(extraction: Extraction, *, fails: bool = False) -> tuple[Annotation, ...]:
+    """Remarks on files and what breaks where, the most severe first. `fails`: the check run fails because of what breaks.
+
+    GitHub adds the annotations of an update to those that it has, so there are none until the comparison is final.
+    """
+    impact = extraction.result.get("impact") or {} if extraction.status == "succeeded" else {}
+    if impact.get("state") == "waiting":
+        return ()
+    return _in_order((*impact_annotations.of_check_run(impact, fails=fails), *(one for one in remarks(extraction) if one.path)))
 
 
 def remarks(extraction: Extraction) -> tuple[Annotation, ...]:
@@ -56,6 +79,10 @@ def remarks(extraction: Extraction) -> tuple[Annotation, ...]:
     else:
         stored = extraction.result.get("remarks", ()) if extraction.status == "succeeded" else ()
         found = tuple(Annotation(**{key: one.get(key) for key in ("level", "title", "message", "path", "line")}) for one in stored)
+    return _in_order(found)
+
+
+def _in_order(found: Sequence[Annotation]) -> tuple[Annotation, ...]:
     order = ("failure", "warning", "notice")
     return tuple(sorted(found, key=lambda remark: order.index(remark.level)))
 
@@ -72,20 +99,33 @@ def is_shortened(output: str) -> bool:
     return len(output.strip().splitlines()) > MAX_OUTPUT_LINES or len(output.encode(errors="replace")) > MAX_OUTPUT_BYTES // 2
 
 
-def _success(extraction: Extraction) -> Iterator[str]:
+def _success(extraction: Extraction, server_url: str) -> Iterator[str]:
     result = extraction.result
+    yield from _what_changed(extraction, server_url)
+    yield _list_remarks(remarks(extraction))
+    yield "### How Freshet read the project"
     where = f" in {code(result['project_dir'])}" if result["project_dir"] else ""
     adapter = prose(result["adapter_type"] or "no adapter")
     yield f"Lineage of project {code(result['project_name'] or '')}{where}, parsed with dbt {code(result['dbt_version'])} for {adapter}."
     yield _carried_from(result)
-    yield _changes(result["change"])
-    rows = [(plural(label(kind)), f"{number:,}") for kind, number in result["counts"].items()]
-    yield table(["lineage", "count"], [*rows, ("edges", f"{result['edges']:,}")])
     yield from column_lineage.blocks(result)
+    yield "\n".join(f"- {prose(note)}" for note in result.get("notes", ()))
     yield from placeholders.blocks(result.get("placeholders", ()))
-    yield _list_remarks(remarks(extraction))
-    if notes := result.get("notes"):
-        yield "\n".join(["**How Freshet read the project**", "", *(f"- {prose(note)}" for note in notes)])
+
+
+def _what_changed(extraction: Extraction, server_url: str) -> Iterator[str]:
+    """What the commit does; without a comparison, how the lineage differs from the connection's previous one."""
+    result = extraction.result
+    impact = result.get("impact")
+    if impact:
+        where = Where(RepositoryLinks(server_url, extraction.repository.full_name), extraction.sha, extraction.followed)
+        yield from impact_blocks.blocks(impact, where)
+    if not impact or impact["state"] in ("none", "failed") or (impact["state"] == "off" and result["change"] is None):
+        yield _changes(result["change"])
+
+
+def _count_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [*((plural(label(kind)), f"{number:,}") for kind, number in result["counts"].items()), ("edges", f"{result['edges']:,}")]
 
 
 def _carried_from(result: Mapping[str, Any]) -> str:

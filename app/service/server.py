@@ -30,6 +30,7 @@ from app.github.webhook import Delivery, WebhookEndpoint
 from app.packages.fetch.installer import Installer
 from app.pipeline import check_runs, webhooks
 from app.pipeline.branch_heads import BranchHeads
+from app.pipeline.check_runs import LinkTargets
 from app.pipeline.decoding import pool as decoding
 from app.pipeline.decoding.pool import Decoders
 from app.pipeline.ports import Runner
@@ -218,11 +219,12 @@ async def _background(web_app: web.Application) -> AsyncIterator[None]:
     retention = RetentionPolicy(timedelta(days=settings.freshet_grace_days), settings.delivery_retention, settings.history_retention)
     reconciler = web_app[RECONCILER] = Reconciler(store, client, web_app[INVENTORY], web_app[CACHES], retention)
     turns = Turns()
+    targets = LinkTargets(settings.public_url, lambda: web_app[keys.SETUP].server_url)
     as_app: list[tuple[str, Run, str]] = [
         ("chores", reconciler.run_chores, "freshet_surveys"),
         ("surveys", reconciler.run_surveys, "freshet_surveys"),
         *[("looks", reconciler.run_looks, "freshet_looks")] * LOOK_TASKS,
-        *[("outbox", lambda wakeup: check_runs.run(store, client, wakeup, settings.public_url, turns), "freshet_checks")] * OUTBOX_TASKS,
+        *[("outbox", lambda wakeup: check_runs.run(store, client, wakeup, targets, turns), "freshet_checks")] * OUTBOX_TASKS,
     ]
     notifications = components.dispatcher(settings, store, lambda: web_app[keys.SETUP].server_url)
     async with notifications as dispatcher, contextlib.AsyncExitStack() as wakeups:

@@ -17,6 +17,7 @@ from app.github.app.auth import AppAuth
 from app.github.rest.checks import GitHubClient
 from app.github.rest.http import ApiClient
 from app.pipeline import check_runs, leases, loop
+from app.pipeline.check_runs import LinkTargets
 from app.store import Store, listen
 from app.store.pool import Database
 from tests.double import Answer, Delay, GitHubDouble, LostAnswer, Repository, Reset
@@ -69,7 +70,7 @@ async def finished(store: Store) -> None:
 async def publishing(dsn: str, store: Store, client: GitHubClient) -> AsyncIterator[None]:
     async with listen.listening(dsn) as listener:
         with listener.wakeup("freshet_checks") as wakeup:
-            task = asyncio.create_task(check_runs.run(store, client, wakeup, URL))
+            task = asyncio.create_task(check_runs.run(store, client, wakeup, LinkTargets(URL)))
             try:
                 yield
             finally:
@@ -128,7 +129,7 @@ async def test_a_publisher_whose_lease_ends_sends_nothing(
     due = await store.check_runs.claim(leases.CHECK_RUN_LEASE)
     assert due is not None
     requests = len(github.requests)
-    await check_runs.publish(store, client, due, asyncio.get_running_loop().time() - 1, URL)
+    await check_runs.publish(store, client, due, asyncio.get_running_loop().time() - 1, LinkTargets(URL))
     assert len(github.requests) == requests
     assert await store.check_runs.seconds_until_due() is not None, "it is sent later"
 

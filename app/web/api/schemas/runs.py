@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator
 
+from app.core.models.comparisons import BaseKind
 from app.core.models.extractions import Facts, Outcome, Problem, Stage, StageTime
+from app.core.models.github import Conclusion
 from app.web.api.schemas.common import Model, Time
 from app.web.api.schemas.lineages import Edge
 
@@ -175,6 +177,45 @@ class ColumnsView(Model):
     tables: Annotated[int, Field(description="Number of hard-coded tables")] = 0
 
 
+class ComparedCommitView(Model):
+    """The commit that an extraction's commit was compared with."""
+
+    kind: Annotated[
+        BaseKind,
+        Field(
+            description="`merge_base` with the followed branch or the base of the pull request; `previous_head` of the followed branch; "
+            "`nearest`: the nearest earlier commit with a lineage, in place of `wanted_sha`; `none`"
+        ),
+    ]
+    sha: Annotated[str | None, Field(description="The commit; null: none")] = None
+    branch: Annotated[str | None, Field(description="The branch that it is a commit of")] = None
+    wanted_sha: Annotated[str | None, Field(description="The right commit, if `sha` stands in for it")] = None
+    behind_by: Annotated[int | None, Field(description="Commits of `branch` that the compared one lacks; null: not known")] = None
+    pull_request: Annotated[int | None, Field(description="Number of the pull request whose base `branch` is")] = None
+
+
+class ComparisonView(Model):
+    """What the commit changes, in numbers. `…/impact` lists everything."""
+
+    state: Annotated[
+        Literal["ready", "waiting", "none", "failed", "off"],
+        Field(
+            description="`waiting`: the commit to compare with is being extracted, and until then the numbers are provisional or missing; "
+            "`none`: there is none; `failed`: see `reason`; `off`: the project does not want it"
+        ),
+    ]
+    reason: Annotated[str | None, Field(description="Why there is no comparison, or not with the right commit")] = None
+    base: Annotated[ComparedCommitView, Field(description="What it was compared with")]
+    conclusion: Annotated[Conclusion | None, Field(description="What the project's settings make of breaks; null: no comparison")] = None
+    counts: Annotated[
+        dict[str, dict[str, int]],
+        Field(
+            description="`changes` and `columns` by class, `reached` by resource type, `by` by route, `owners` and `groups` (20 each), "
+            "`breaks` by kind, `certain`"
+        ),
+    ] = {}  # noqa: RUF012 - pydantic copies it
+
+
 class ResultView(Model):
     """What a successful extraction produced. What it was made with is in `settings`, what it took in `cost`."""
 
@@ -192,6 +233,7 @@ class ResultView(Model):
     columns: Annotated[
         ColumnsView | None, Field(description="The columns, once they are known or have failed; null: an early version made this lineage")
     ] = None
+    impact: Annotated[ComparisonView | None, Field(description="What the commit changes; null: an early version made this lineage")] = None
     notes: Annotated[list[str], Field(description="What was inferred and what was left out, in sentences")] = []  # noqa: RUF012
     remarks: Annotated[list[RemarkView], Field(description="Findings, place by place")] = []  # noqa: RUF012
 
