@@ -11,6 +11,7 @@ impact_annotations      … at these lines
 impact_picture          … as a picture
 impact_title            … in a few words
 impact_blocks           … in the summary
+impact_base             … with which commit it was compared
 impact_lists            … as lists
 github_links            addresses on GitHub
 column_lineage          the part of results and of a summary about columns

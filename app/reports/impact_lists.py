@@ -114,7 +114,7 @@ def reached(found: Stored, nodes: ReportedNodes) -> Iterator[str]:
     if not counts:
         return
     yield "### What is reached"
-    yield f"{_reached_counts(found)}."
+    yield f"{reached_counts(found)}."
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for one in found["reached"]:
         groups.setdefault(_group(one, nodes), []).append(one)
@@ -152,7 +152,8 @@ def _number(kind: str, found: Stored) -> int:
     return number - marts if kind == "other model" else number
 
 
-def _reached_counts(found: Stored) -> str:
+def reached_counts(found: Stored) -> str:
+    """The numbers of nodes that are reached: "2 exposures, 1 metric, 3 marts"."""
     kinds = dict.fromkeys(("exposure", *KINDS, "mart", "other model", *(kind for kind in found["counts"]["reached"] if kind != "model")))
     numbers = {kind: _number(kind, found) for kind in kinds}
     if not numbers["mart"]:
@@ -207,7 +208,7 @@ def _changes(unique_id: str, group: Sequence[Mapping[str, Any]], nodes: Reported
 
 def _change(one: Mapping[str, Any]) -> str:
     """The class and why: "**removed**: `amount` is no longer a column of `orders`."."""
-    return f"**{_label(one)}**{'' if one['certain'] else ' (possible)'}: {prose(one.get('reason', ''))}"
+    return f"**{class_label(one['class'])}**{'' if one['certain'] else ' (possible)'}: {prose(one.get('reason', ''))}"
 
 
 def _short_change(one: Mapping[str, Any]) -> str:
@@ -215,11 +216,12 @@ def _short_change(one: Mapping[str, Any]) -> str:
     if one["class"] == "renamed" and one.get("new_columns"):
         pairs = zip(one.get("columns", ()), one["new_columns"], strict=False)
         columns = f"{', '.join(f'{_code(old)} to {_code(new)}' for old, new in pairs)}{_more(one)}"
-    return f"{_label(one)}{f' {columns}' if columns else ''}"
+    return f"{class_label(one['class'])}{f' {columns}' if columns else ''}"
 
 
-def _label(one: Mapping[str, Any]) -> str:
-    return LABELS.get(one["class"]) or _word(one["class"])
+def class_label(name: str) -> str:
+    """A class of changes in words."""
+    return LABELS.get(name) or _word(name)
 
 
 def _columns(one: Mapping[str, Any]) -> str:

@@ -117,7 +117,7 @@ def _what_changed(extraction: Extraction, server_url: str) -> Iterator[str]:
     """What the commit does; without a comparison, how the lineage differs from the connection's previous one."""
     result = extraction.result
     impact = result.get("impact")
-    if impact:
+    if impact and not (impact["state"] == "none" and result["change"] is None):
         where = Where(RepositoryLinks(server_url, extraction.repository.full_name), extraction.sha, extraction.followed)
         yield from impact_blocks.blocks(impact, where)
     if not impact or impact["state"] in ("none", "failed") or (impact["state"] == "off" and result["change"] is None):

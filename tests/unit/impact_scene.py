@@ -121,3 +121,29 @@ def extraction(stored: Mapping[str, Any] | None = None, *, followed: bool = Fals
     found = succeeded(ChangeSummary(nodes_changed=(ORDERS,)))
     kept = impact.stored(**{"impact": WHOLE, "base": MERGE_BASE, "places": PLACES, "policy": EffectivePolicy(), **more})
     return replace(found, followed=followed, result={**found.result, "impact": kept if stored is None else stored})
+
+
+def hostile(text: str, evil: str) -> tuple[Impact, Places]:
+    """A change in which strangers wrote `text` or `evil` wherever they can."""
+    ids = [f"model.shop.{evil}", f"exposure.shop.{evil}", f"metric.shop.{text}"]
+    fields = dict.fromkeys(("original_file_path", "owner", "group", "type", "url", "label"), evil)
+    clean = [unique_id.encode("utf-8", "replace").decode() for unique_id in ids]
+    usable = {key: value.encode("utf-8", "replace").decode() for key, value in fields.items()}
+    head = graph(*((unique_id, clean[:number], {**usable, "tags": [usable["owner"]]}) for number, unique_id in enumerate(clean)))
+    places = Places(head, project_dir="t", head_code=dict.fromkeys(ids, f"{evil}\n{text}"), base_code=dict.fromkeys(ids, evil))
+    broken = [
+        breaks(unique_id, cause=ids[0], column=text or "x", reason=evil, certain=bool(number)) for number, unique_id in enumerate(ids)
+    ]
+    changes = [
+        change(ids[0], kind, evil, text, new_columns=(text, evil), reason=evil) for kind in ("removed", "renamed", "retyped", "rows")
+    ]
+    inherited = change(ids[2], "renamed", evil, new_columns=(text,), inherited=True)
+    counts = {
+        "changes": {"removed": 1},
+        "columns": {"removed": 1},
+        "reached": {"exposure": 1, evil: 1},
+        "owners": {evil: 1, text: 2},
+        "groups": {evil: 1},
+    }
+    nodes = tuple(reached(one, columns=(evil,), owner=evil) for one in ids)
+    return Impact((*changes, inherited), nodes, tuple(broken), counts), places

@@ -11,18 +11,23 @@ import pytest
 from aiohttp import web
 
 from app.core.models.annotations import Annotation
+from app.core.models.comparisons import Base
 from app.core.models.connections import Connection
 from app.core.models.extractions import Extraction, Problem
 from app.core.models.github import Repository
+from app.project.impact_policy import EffectivePolicy
+from app.reports import impact
 from app.web.api.schemas.connections import ConnectionView
 from app.web.api.schemas.extractions import ExtractionView
 from app.web.pages import extraction
+from tests.unit import impact_scene
 from tests.unit.github_markdown import HOSTILE, UNSEEN
+from tests.unit.impact_scene import hostile
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 REPOSITORY = Repository(7, "octo/shop", 3, "main")
 FAILED = Extraction("e1", 1, "c1", REPOSITORY, "main", "d" * 40, "t", "failed", "push", NOW)
-OURS = {"h1", "h2", "p", "code", "pre", "section", "ul", "li", "table", "tr", "th", "td", "strong"}
+OURS = {"h1", "h2", "h3", "p", "code", "pre", "section", "ul", "li", "table", "tr", "th", "td", "strong"}
 
 
 class Reader(HTMLParser):
@@ -80,7 +85,10 @@ def result(text: str) -> dict[str, object]:
 def test_hostile_names_are_harmless_on_a_page(text: str) -> None:
     remarks = (Annotation("failure", text, text, text, 3), Annotation("notice", text, f"{text}\n\n{text}"))
     problem = Problem(text, f"While `{text}`: {text}", text, text, text, 3, remarks=remarks)
-    for found in (replace(FAILED, problem=problem), replace(FAILED, status="succeeded", result=result(text))):
+    change, places = hostile(text, f"a{text}b")
+    kept = impact.stored(change, Base("nearest", "a" * 40, text, "b" * 40), places, EffectivePolicy(), reason=f"It is {text}.")
+    compared = replace(FAILED, status="succeeded", result=result(text) | {"impact": kept})
+    for found in (replace(FAILED, problem=problem), replace(FAILED, status="succeeded", result=result(text)), compared):
         read = Reader(render(found))
         assert {tag for tag, _ in read.tags} <= OURS
         assert {name for _, attrs in read.tags for name, _ in attrs} <= {"class", "scope"}
@@ -104,6 +112,23 @@ def test_a_page_says_how_far_the_columns_are_known() -> None:
         "There are no columns. The container needed more than 600 MiB."
         in Reader(render(replace(FAILED, status="succeeded", result=failed))).text
     )
+
+
+def test_a_page_lists_what_breaks_what_is_reached_and_what_changed() -> None:
+    found = impact_scene.extraction()
+    read = Reader(render(replace(found, result=result("shop") | {"impact": found.result["impact"]})))
+    text = " ".join(read.text.split())
+    for part in (
+        "Compared with abcdef1, the merge base with main. This branch is 3 commits behind main",
+        "What breaks kpis (model, owner finance) in t/models/marts/kpis.sql: kpis reads amount, which is gone.",
+        "What may break weekly_kpis (exposure, owner Ann)",
+        "What is reached 2 exposures, 1 metric, 3 marts, 1 test.",
+        "in t/models/_exposures.yml, https://bi.example/weekly, through revenue",
+        "orders_all (model) in t/models/orders_all.sql: removed (inherited).",
+    ):
+        assert part in text
+    assert "Changes since the previous lineage" not in text
+    assert "`" not in text
 
 
 def test_results_of_early_versions_are_still_shown() -> None:

@@ -14,7 +14,8 @@ from app.core.models.connections import Connection
 from app.core.models.extractions import ENDED, Extraction
 from app.core.plurals import count, plural
 from app.lineage.resource_types import label
-from app.reports import check_run, column_lineage, placeholders, summary
+from app.reports import check_run, column_lineage, impact_base, placeholders, summary
+from app.reports.impact_lists import class_label, reached_counts
 from app.reports.markdown import plain
 from app.web.auth.rate_limits import address_of
 from app.web.http import requests, sse
@@ -32,7 +33,7 @@ def set_up(web_app: web.Application) -> None:
         web_app, loader=jinja2.PackageLoader("app.web.pages"), autoescape=True, undefined=jinja2.Undefined, finalize=_without_tricks
     )
     environment.trim_blocks = environment.lstrip_blocks = True
-    environment.filters |= {"prose": prose, "counted": count, "label": lambda kind: plural(label(kind))}
+    environment.filters |= {"prose": prose, "counted": count, "label": lambda kind: plural(label(kind)), "class_label": class_label}
 
 
 def prose(text: str) -> Markup:
@@ -93,6 +94,7 @@ def _fragment(request: web.Request, found: Extraction) -> str:
 
 
 def _context(found: Extraction) -> dict[str, Any]:
+    impact = found.result.get("impact") or {}
     return {
         "extraction": found,
         "headline": check_run.headline(found),
@@ -100,6 +102,10 @@ def _context(found: Extraction) -> dict[str, Any]:
         "stages": summary.stage_rows(found),
         "remarks": summary.remarks(found),
         "columns_line": column_lineage.line(found.result),
+        "impact": impact,
+        "compared": impact_base.sentence(impact, None) if impact else "",
+        "compares": "totals" in impact,
+        "reached": reached_counts(impact) if "totals" in impact else "",
         "to_paste": placeholders.settings_snippet(found.result.get("placeholders", ())),
         "live": found.status not in ENDED,
     }
