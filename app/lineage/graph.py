@@ -88,6 +88,10 @@ class Graph:
         """The position of the node with this unique_id."""
         return self._numbers.get(unique_id)
 
+    def children(self, position: int) -> tuple[int, ...]:
+        """The positions of the nodes that depend on this one."""
+        return self._children[position]
+
     def similar(self, focus: str) -> list[str]:
         """The unique_ids that are similar to `focus`, or whose names are; the most similar first."""
         return similar(focus, ((node.unique_id, node.unique_id if "." in focus else node.name) for node in self.nodes))

@@ -19,7 +19,13 @@ from app.lineage.column_graph import ColumnGraph
 from app.lineage.column_merge import column_graph
 from app.lineage.diff import Diff, NodeVersion
 from app.lineage.graph import Graph, GraphNode
+from app.lineage.impact.compute import ImpactComputation
+from app.lineage.impact.mentions import MAX_TEXT
+from app.lineage.impact.model import Impact
+from app.lineage.impact.versions import ImpactSide, SideName
+from app.store import impact_reads
 from app.store.columns import Columns
+from app.store.impact_reads import ImpactReads
 from app.store.lineages import LineageHead
 from app.store.pool import Database
 from app.store.shared_loads import HELD_BYTES, KEPT_BYTES, SharedLoads
@@ -70,6 +76,39 @@ class LineageCache:
             await self.compute(found.sort)
         sizes = [await self._db.value(SQL["size"], *key) for key in keys]
         return None if None in sizes else found
+
+    async def impact(self, base: LineageHead, head: LineageHead) -> Impact | None:
+        """What the changes from one lineage to another do; None and errors as in `get`.
+
+        Columns count if both have them. A lineage that is `pending` has none yet, so read the heads again once they are there.
+        """
+        ready = base.columns_state == head.columns_state == "ready"
+        before, after = await self._side(base, columns=ready), await self._side(head, columns=ready)
+        if before is None or after is None:
+            return None
+        keys = (base.id, base.extracted_at), (head.id, head.extracted_at)
+        sides: tuple[tuple[SideName, LineageHead], ...] = (("base", base), ("head", head))
+        without = tuple(name for name, one in sides if one.columns_state != "ready")
+        async with self._loads.turn:
+            found = await self._impact(ImpactReads(self._db, *keys, after.graph), ImpactComputation(before, after, without))
+        sizes = [await self._db.value(SQL["size"], *key) for key in keys]
+        return None if None in sizes else found
+
+    async def _side(self, head: LineageHead, *, columns: bool) -> ImpactSide | None:
+        """A lineage, with its columns if those are wanted; None if it was replaced or removed since."""
+        found = await self.columns(head) if columns else None
+        graph = found.graph if found is not None else await self.get(head)
+        return None if graph is None or (columns and found is None) else ImpactSide(graph, found)
+
+    async def _impact(self, reads: ImpactReads, computation: ImpactComputation) -> Impact:
+        differing = await reads.differing(with_columns=computation.has_columns)
+        for first in range(0, len(differing), impact_reads.STEP_PAIRS):
+            pairs = await reads.pairs(differing[first : first + impact_reads.STEP_PAIRS])
+            await self.compute(partial(computation.add, pairs))
+        wanted = set(await self.compute(lambda: computation.codes))
+        codes = await reads.codes([node for node in differing if node.unique_id in wanted], MAX_TEXT)
+        definitions = await reads.definitions(await self.compute(lambda: computation.definitions))
+        return await self.compute(partial(computation.finish, codes, definitions))
 
     async def compute(self, work: Callable[[], Result]) -> Result:
         """Run CPU-bound work in a thread, one at a time: the interpreter could not run more in parallel."""

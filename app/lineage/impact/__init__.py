@@ -1,4 +1,22 @@
 """What a change does: classes of change, what they reach downstream, and what they break. Pure.
 
-`model` has the types of all this.
+model               the impact: changes, reached nodes, breaks
+compute             begin here: the whole computation
+versions            what is compared: two sides, and both versions of a node
+collecting          reads the nodes that differ, one after the other
+deltas              how the columns and the SQL of one node differ, by digests
+definition_changes  how everything else of one node differs
+changes             the classes of change of each node, in the order of the graph
+renames             columns and nodes that only have another name
+reach               follows changes downstream
+lost_columns        the columns that are gone, for those that name them
+breaks_columns      SQL and configurations that need a column that is gone
+breaks_contracts    contracts that do not hold, or promise less
+breaks_tables       tables that are gone, and are read by name
+breaks_tests        tests, unit tests and analyses that name a column that is gone
+breaks_semantics    exposures, semantic models, metrics and saved queries
+ordering            the order for readers, counts, limits
+mentions            names in SQL-like text, and comparison of such texts
+types               spellings of data types
+reasons, words      sentences
 """

@@ -17,6 +17,8 @@ BreakKind = Literal[
     "column_renamed",
     "column_retyped",
     "column_order",
+    "column_missing",
+    "schema_change",
     "contract",
     "access",
     "version",
@@ -27,6 +29,9 @@ BreakKind = Literal[
     "semantic_model",
     "saved_query",
 ]
+"""`column_missing`: SQL names a column that nothing it reads has, nor had at the base. `schema_change`: the next incremental run fails,
+because the table that exists has other columns. `node_removed`: SQL names a table that no node makes any more.
+"""
 Route = Literal["column", "rows", "model"]
 """How a node is reached: by columns that changed, by rows that changed, or only known to depend on the model."""
 
@@ -45,6 +50,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One sentence of plain text."""
     inherited: bool = False
     """The node's own SQL is the same: it changes because of what it reads, for example by `select *`."""
+    more_columns: int = 0
+    """How many more there are than `columns` lists."""
 
 
 class Reached(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -58,6 +65,8 @@ class Reached(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     group: str | None = None
     columns: tuple[str, ...] = ()
     """Its columns that depend on the change, if `by` is `column`."""
+    more_columns: int = 0
+    """How many more there are than `columns` lists."""
 
 
 class Break(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -84,5 +93,11 @@ class Impact:
     reached: tuple[Reached, ...] = ()
     breaks: tuple[Break, ...] = ()
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
-    """`changes` by class (nodes), `columns` by class (columns of nodes whose own SQL changed), `reached` by resource type, `by` by route,
-    `owners` and `groups` (nodes reached), `breaks` by kind, `certain` (`breaks`, `changes`)."""
+    """Of everything, listed or not: `changes` by class (nodes), `columns` by class (columns of nodes whose own SQL changed), `reached` by
+    resource type (tests too, which are never listed), `by` by route, `owners` and `groups` (nodes reached), `breaks` by kind, `certain`
+    (`breaks`, `changes`).
+    """
+    left_out: dict[str, int] = field(default_factory=dict)
+    """How many `changes`, `reached` nodes and `breaks` are not listed, and how many `definitions` were not searched for what breaks."""
+    without_columns: tuple[Literal["base", "head"], ...] = ()
+    """Sides whose columns are not known. If there is one, everything is known by model only, and nothing of it is certain."""

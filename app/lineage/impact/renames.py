@@ -1,0 +1,135 @@
+"""What has another name at the head and is the same: columns and whole nodes. SQL that only follows such a name says nothing new."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from app.lineage.impact.deltas import Delta, PlacedColumn
+from app.lineage.impact.mentions import same_but_for
+from app.lineage.impact.versions import ImpactVersion, SideColumns, SideEdge, definition_of, facts_of, folded, traced_of
+
+RENAMEABLE = ("model", "seed", "snapshot")
+
+
+@dataclass(slots=True)
+class Renames:
+    """The new names so far: of nodes by unique_id, of columns by the unique_id of their node at the base, folded."""
+
+    nodes: dict[str, str] = field(default_factory=dict)
+    tables: dict[str, str] = field(default_factory=dict)
+    """The names of tables of renamed nodes, folded."""
+    columns: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def edge(self, edge: SideEdge) -> SideEdge:
+        """An edge of the base as it would be at the head."""
+        column = self.columns.get(edge.upstream, {}).get(edge.column, edge.column)
+        return SideEdge(self.nodes.get(edge.upstream, edge.upstream), column, edge.subtype, edge.certain)
+
+    def edges(self, edges: Iterable[SideEdge]) -> frozenset[SideEdge]:
+        """Edges of the base as they would be at the head."""
+        return frozenset(map(self.edge, edges))
+
+    def concern(self, edges: Iterable[SideEdge]) -> bool:
+        """Whether edges of the base begin at something that was renamed."""
+        return any(edge.upstream in self.nodes or edge.column in self.columns.get(edge.upstream, {}) for edge in edges)
+
+    def words(self, unique_ids: Iterable[str]) -> dict[str, str]:
+        """Old words and new ones in SQL that reads these nodes of the base."""
+        found = dict(self.tables)
+        for unique_id in unique_ids:
+            found |= self.columns.get(unique_id, {})
+        return found
+
+
+def renamed_nodes(removed: Sequence[ImpactVersion], added: Sequence[ImpactVersion]) -> list[tuple[ImpactVersion, ImpactVersion]]:
+    """The pairs of a removed and an added node that are the same under another name, if there is no doubt which they are."""
+    old, new = _by_identity(removed), _by_identity(added)
+    return [(ones[0], new[key][0]) for key, ones in old.items() if len(ones) == 1 and len(new.get(key, ())) == 1]
+
+
+def renamed_columns(
+    delta: Delta, renames: Renames, base: SideColumns, head: SideColumns
+) -> tuple[dict[str, PlacedColumn], list[PlacedColumn]]:
+    """The removed columns that are there under another name, as old name → new column, and the columns that are really new."""
+    left = dict.fromkeys(delta.added)
+    found: dict[str, PlacedColumn] = {}
+
+    def match(olds: Iterable[tuple[Hashable, PlacedColumn]], news: Iterable[tuple[Hashable, PlacedColumn]]) -> None:
+        candidates = _grouped(news)
+        for key, ones in _grouped(olds).items():
+            for one, other in _pairs(ones, candidates.get(key, [])):
+                found[one.name] = other
+                del left[other]
+
+    match(((one.value, one) for one in delta.removed), ((one.value, one) for one in left))
+    rest = [one for one in delta.removed if one.name not in found]
+    match(
+        ((_copied(renames.edges(base.into(delta.base_id, one.name))), one) for one in rest),
+        ((_copied(head.into(delta.unique_id, one.name)), one) for one in left),
+    )
+    return found, list(left)
+
+
+def only_follows(
+    delta: Delta, codes: tuple[str, str] | None, renames: Renames, base: SideColumns, head: SideColumns
+) -> dict[str, PlacedColumn] | None:
+    """The new names of a node's columns, if its SQL is the same but for names that others have now: its text, and what it reads.
+
+    None: it is not. `codes`: the compiled code of both versions.
+    """
+    before = list(base.into_node(delta.base_id))
+    own = list(zip(delta.removed, delta.added, strict=False))
+    if codes is None or len(delta.removed) != len(delta.added) or any(one.place != other.place for one, other in own):
+        return None
+    if not renames.concern(before):
+        return None
+    words = {folded(one.name): folded(other.name) for one, other in own} | renames.words({edge.upstream for edge in before})
+    same = renames.edges(before) == frozenset(head.into_node(delta.unique_id)) and same_but_for(*codes, words)
+    return {one.name: other for one, other in own} if same else None
+
+
+def same_source(name: str, delta: Delta, renames: Renames, base: SideColumns, head: SideColumns) -> bool:
+    """Whether a column is at both commits nothing but a copy of the same column, which has another name now."""
+    before = base.into(delta.base_id, name)
+    source = _copied(renames.edges(before))
+    return source is not None and renames.concern(before) and source == _copied(head.into(delta.unique_id, name))
+
+
+def _copied(edges: frozenset[SideEdge]) -> Hashable:
+    """The column that a column with these edges is a copy of; None if it is not a copy of one."""
+    [edge] = edges if len(edges) == 1 else [None]
+    return (edge.upstream, edge.column) if edge is not None and edge.subtype == "IDENTITY" and edge.certain else None
+
+
+def _pairs(ones: Sequence[PlacedColumn], others: Sequence[PlacedColumn]) -> list[tuple[PlacedColumn, PlacedColumn]]:
+    """One and the other if there are no more; of several, those in the same place."""
+    if len(ones) == len(others) == 1:
+        return [(ones[0], others[0])]
+    places = {other.place: other for other in others}
+    return [(one, places[one.place]) for one in ones if one.place in places]
+
+
+def _grouped(pairs: Iterable[tuple[Hashable, PlacedColumn]]) -> dict[Hashable, list[PlacedColumn]]:
+    found: dict[Hashable, list[PlacedColumn]] = defaultdict(list)
+    for key, one in pairs:
+        if key is not None:
+            found[key].append(one)
+    return found
+
+
+def _by_identity(versions: Sequence[ImpactVersion]) -> dict[Hashable, list[ImpactVersion]]:
+    found: dict[Hashable, list[ImpactVersion]] = defaultdict(list)
+    for version in versions:
+        facts, traced = facts_of(version.content), traced_of(version)
+        same: Hashable = None
+        if facts.resource_type == "seed":
+            same = repr((definition_of(version.definition) or {}).get("checksum"))
+        elif traced is not None and traced.sql is not None:
+            same = traced.sql
+        elif version.sql_hash is not None:
+            same = version.sql_hash, tuple(version.upstream)
+        if facts.resource_type in RENAMEABLE and same not in {None, "None"}:
+            found[facts.resource_type, facts.package_name, same].append(version)
+    return found

@@ -1,0 +1,241 @@
+"""The classes of change, from two small projects."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.impact.sides import changed, compare, is_silent, model, project, seed, snapshot, source
+
+RAW = source("raw", "id", "amount", "status")
+STG = model("stg", "id", "amount", "status", reads=["raw"])
+ORDERS = model("orders", "id = stg.id", "total = sum(stg.amount)", rows="where stg.status")
+BASE = (RAW, STG, ORDERS)
+
+
+def test_equal_sides_say_nothing() -> None:
+    assert is_silent(compare(BASE, BASE))
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        STG.but(code="select id,\n  amount, status from raw -- what it is", raw="another form"),
+        STG.but(content={"description": "Orders.", "tags": ["nightly"], "meta": {"owner": "Ann"}}),
+        STG.but(yaml={"id": "integer"}),
+        STG.but(definition={"config": {"tags": ["x"], "meta": {}}, "docs_blocks": ["doc.shop.x"]}),
+    ],
+    ids=["format", "description", "documented column", "tags"],
+)
+def test_what_is_no_change_of_data_says_nothing(node: object) -> None:
+    assert is_silent(compare(BASE, (RAW, node, ORDERS)))  # type: ignore[arg-type]
+
+
+def test_a_column_is_removed() -> None:
+    found = compare(BASE, (RAW, model("stg", "id", "status", reads=["raw"]), ORDERS))
+    assert changed(found) == {"stg: removed amount"}
+    assert found.changes[0].reason == "`amount` is no longer a column of `stg`."
+    assert found.counts["columns"] == {"removed": 1}
+
+
+def test_a_column_is_added() -> None:
+    found = compare(BASE, (RAW, STG, ORDERS.but(columns=(*ORDERS.columns, "n = count(stg.id)"))))
+    assert changed(found) == {"orders: added n"}
+    assert found.reached == ()
+
+
+def test_a_column_is_renamed() -> None:
+    found = compare(BASE, (RAW, STG, model("orders", "id = stg.id", "revenue = sum(stg.amount)", rows="where stg.status")))
+    assert changed(found) == {"orders: renamed total→revenue"}
+
+
+def test_of_columns_with_the_same_expression_those_in_the_same_place_are_one() -> None:
+    base = model("orders", "a = stg.id", "b = stg.id", reads=["stg"])
+    head = model("orders", "c = stg.id", "b = stg.id", "d = stg.id", reads=["stg"])
+    assert changed(compare((RAW, STG, base), (RAW, STG, head))) == {"orders: renamed a→c", "orders: added d"}
+
+
+def test_a_column_that_gives_its_name_to_another_one_is_no_rename() -> None:
+    base = model("orders", "a = stg.id", "b = stg.amount")
+    head = model("orders", "a = stg.amount")
+    assert changed(compare((RAW, STG, base), (RAW, STG, head))) == {"orders: logic a", "orders: removed b"}
+
+
+def test_a_column_is_retyped() -> None:
+    base, head = (model("stg", "id", f"amount: {kind} = raw.amount", "status", reads=["raw"]) for kind in ("integer", "numeric"))
+    assert changed(compare((RAW, base, ORDERS), (RAW, head, ORDERS))) == {"stg: retyped amount"}
+    same = model("stg", "id", "amount: INT = raw.amount", "status", reads=["raw"])
+    assert is_silent(compare((RAW, base, ORDERS), (RAW, same, ORDERS))), "two spellings of one type"
+
+
+def test_a_cast_that_is_new_is_possibly_another_type() -> None:
+    head = model("stg", "id", "amount: numeric = raw.amount", "status", reads=["raw"])
+    assert changed(compare(BASE, (RAW, head, ORDERS))) == {"stg: retyped amount?"}
+
+
+def test_the_logic_of_a_column() -> None:
+    head = model("orders", "id = stg.id", "total = max(stg.amount)", rows="where stg.status")
+    assert changed(compare(BASE, (RAW, STG, head))) == {"orders: logic total"}
+
+
+def test_which_rows_there_are() -> None:
+    assert changed(compare(BASE, (RAW, STG, ORDERS.but(rows="where stg.status or stg.amount")))) == {"orders: rows"}
+
+
+def test_imprecise_digests_that_differ_are_possible_changes() -> None:
+    base, head = ORDERS.but(digests="~"), model("orders", "id = stg.id", "total = max(stg.amount)", rows="where stg.status", digests="~")
+    assert changed(compare((RAW, STG, base), (RAW, STG, head))) == {"orders: logic total?"}
+
+
+def test_what_is_rendered_in_part_is_possible_only() -> None:
+    head = model("stg", "id", "status", reads=["raw"], rendered="without_execute")
+    assert changed(compare(BASE, (RAW, head, ORDERS))) == {"stg: removed amount?"}
+
+
+def test_columns_in_another_order() -> None:
+    head = model("orders", "total = sum(stg.amount)", "id = stg.id", rows="where stg.status")
+    assert changed(compare(BASE, (RAW, STG, head))) == {"orders: moved"}
+
+
+def test_a_table_elsewhere() -> None:
+    found = compare(BASE, (RAW, STG, ORDERS.but(definition={"alias": "orders_v2"})))
+    assert changed(found) == {"orders: moved"}
+    assert found.reached == ()
+    assert found.changes[0].reason == "`orders` is now `db.prod.orders_v2` instead of `db.prod.orders`."
+
+
+def test_a_name_that_is_not_known_is_no_move() -> None:
+    assert is_silent(compare(BASE, (RAW, STG, ORDERS.but(definition={"database": None}))))
+
+
+def test_nodes_come_and_go() -> None:
+    found = compare((RAW, STG, ORDERS), (RAW, STG, model("customers", "id = stg.id")))
+    assert changed(found) == {"orders: removed", "customers: added"}
+
+
+def test_a_model_under_another_name() -> None:
+    mart = model("mart", "total = orders.total")
+    sales = ORDERS.but(name="sales")
+    found = compare((*BASE, mart), (RAW, STG, sales, model("mart", "total = sales.total")))
+    assert changed(found) == {"sales: moved"}
+    assert found.breaks == ()
+
+
+def test_a_model_under_another_name_with_its_table() -> None:
+    sales = ORDERS.but(name="sales", definition={"alias": "orders"})
+    found = compare(BASE, (RAW, STG, sales))
+    assert changed(found) == {"sales: none"}
+
+
+def test_a_star_passes_changes_on() -> None:
+    star = model("mid", "*stg")
+    head = model("stg", "id", "sum_amount = raw.amount", "new = raw.status", reads=["raw"])
+    found = compare((RAW, STG, star), (RAW, head, star))
+    assert changed(found) == {"stg: renamed amount→sum_amount", "stg: removed status", "stg: added new"} or changed(found) == {
+        "stg: renamed amount→sum_amount,status→new"
+    }
+    assert changed(found, inherited=True)
+    assert set(found.counts["columns"]) == {one.change_class for one in found.changes if not one.inherited}
+
+
+def test_open_tables_may_have_what_they_do_not_list() -> None:
+    base = model("stg", "*raw", open=True)
+    fewer = source("raw", "id", "amount")
+    assert is_silent(compare((RAW, base), (fewer, base))), "nobody asks for the column any more"
+
+
+def test_an_expression_that_an_open_table_loses_is_possibly_removed() -> None:
+    base = model("stg", "id", "twice = raw.amount + raw.amount", reads=["raw"], open=True)
+    head = model("stg", "id", reads=["raw"], open=True)
+    assert changed(compare((RAW, base), (RAW, head))) == {"stg: removed twice?"}
+
+
+def test_a_macro_names_the_models_whose_sql_it_changed() -> None:
+    others = [model(f"m{number}", "id = stg.id", raw="{{ cents() }}") for number in range(3)]
+    head = [others[0], model("m1", "id = stg.id + stg.amount", raw="{{ cents() }}"), others[2]]
+    assert changed(compare((*BASE, *others), (*BASE, *head))) == {"m1: logic id"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ({"materialized": "table"}, {"materialized": "incremental"}, {"orders: rows?"}),
+        ({"materialized": "view"}, {"materialized": "table"}, {"orders: none"}),
+        ({"materialized": "ephemeral"}, {"materialized": "table"}, {"orders: moved"}),
+    ],
+)
+def test_materialisations(before: dict[str, str], after: dict[str, str], words: set[str]) -> None:
+    assert changed(compare((RAW, STG, ORDERS.but(**before)), (RAW, STG, ORDERS.but(**after)))) == words
+
+
+@pytest.mark.parametrize("key", ["unique_key", "incremental_strategy", "on_schema_change"])
+def test_how_an_incremental_model_is_built(key: str) -> None:
+    base = ORDERS.but(materialized="incremental", definition={"config": {key: "a"}})
+    found = compare((RAW, STG, base), (RAW, STG, base.but(definition={"config": {key: "b"}})))
+    assert changed(found) == {"orders: rows?"}
+    assert f"`{key}` of `orders` is now `b` instead of `a`" in found.changes[0].reason
+
+
+@pytest.mark.parametrize("key", ["unique_key", "check_cols", "strategy"])
+def test_how_a_snapshot_is_built(key: str) -> None:
+    base = snapshot("snap", "*stg", definition={"config": {key: "id"}})
+    assert changed(compare((RAW, STG, base), (RAW, STG, base.but(definition={"config": {key: "amount"}})))) == {"snap: rows?"}
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        {"access": "private"},
+        {"group": "finance"},
+        {"contract": {"enforced": True}},
+        {"latest_version": 2},
+        {"deprecation_date": "2027-01-01"},
+        {"columns": {"id": {"constraints": [{"type": "not_null"}]}}},
+    ],
+)
+def test_promises(definition: dict[str, object]) -> None:
+    yaml: dict[str, str | None] = {"id": None, "total": None}
+    found = compare((RAW, STG, ORDERS.but(yaml=yaml)), (RAW, STG, ORDERS.but(yaml=yaml, definition=definition)))
+    assert changed(found) == {"orders: none"}
+    assert found.reached == ()
+
+
+def test_a_seed() -> None:
+    rates = seed("rates", "id", "rate")
+    assert changed(compare((rates,), (seed("rates", "id", "rate", checksum="2"),))) == {"rates: rows"}
+    assert changed(compare((rates,), (seed("rates", "id", "price"),))) == {"rates: removed rate", "rates: added price"}
+    described = rates.but(content={"description": "What they are."})
+    assert is_silent(compare((rates,), (described,)))
+
+
+def test_a_source_that_is_another_table() -> None:
+    found = compare(BASE, (RAW.but(definition={"identifier": "orders_2"}), STG, ORDERS))
+    assert changed(found) == {"raw: moved", "raw: rows?"}
+
+
+def test_python_is_compared_as_text() -> None:
+    code = "def model(dbt, session):\n    return dbt.ref('stg')  # all\n"
+    base = model("py", reads=["stg"], status="unknown", raw=code, definition={"language": "python"})
+    assert is_silent(compare((*BASE, base), (*BASE, base.but(raw=f"# A comment.\n\n{code}"))))
+    assert changed(compare((*BASE, base), (*BASE, base.but(raw=code.replace("ref", "source"))))) == {"py: logic?"}
+    assert changed(compare((*BASE, base), (*BASE, base.but(raw=code.replace("    return", "        return"))))) == {"py: logic?"}
+
+
+@pytest.mark.parametrize("columns", [True, False])
+def test_without_digests_the_text_is_compared(columns: bool) -> None:  # noqa: FBT001
+    def side(code: str) -> object:
+        return project(RAW, STG.but(digests=None, code=code, raw=code), ORDERS, columns=columns)
+
+    base = side("select id, amount from raw")
+    assert is_silent(compare(base, side("SELECT id, -- the key\n  amount\nFROM raw")))  # type: ignore[arg-type]
+    found = compare(base, side("select id, amount + 1 from raw"))  # type: ignore[arg-type]
+    assert changed(found) == {"stg: logic?"}
+    assert found.without_columns == (() if columns else ("base", "head"))
+
+
+def test_times_of_a_run_are_no_change() -> None:
+    def side(day: int, raw: str) -> tuple[object, ...]:
+        code = "select id, '2026-11-DAY 09:00:00' as loaded from raw".replace("DAY", f"{day:02}")
+        return RAW, model("stg", "id", f"loaded = '2026-11-{day:02}'", reads=["raw"], code=code, raw=raw)
+
+    assert is_silent(compare(side(1, "{{ run_started_at }}"), side(2, "{{ run_started_at }}")))  # type: ignore[arg-type]
+    assert changed(compare(side(1, "{{ stamp() }}"), side(2, "{{ stamp() }}"))) == {"stg: logic loaded?"}  # type: ignore[arg-type]
