@@ -23,6 +23,7 @@ KPIS = "model.shop.kpis"
 NOT_NULL = "test.shop.not_null_orders_amount.5a1c"
 WEEKLY = "exposure.shop.weekly_kpis"
 CHURN = "exposure.shop.churn"
+CUSTOMERS = "model.shop.customers"
 
 
 def graph(*nodes: tuple[str, list[str], dict[str, Any]]) -> Graph:
@@ -42,14 +43,14 @@ HEAD = graph(
     (ORDERS, ["model.shop.stg_orders"], {"group": "core"}),
     ("model.shop.orders_all", [ORDERS], {}),
     (KPIS, [ORDERS], {"owner": "finance", "tags": ["finance"], "original_file_path": "models/marts/kpis.sql"}),
-    ("model.shop.customers", [ORDERS], {}),
+    (CUSTOMERS, [ORDERS], {}),
     (NOT_NULL, [ORDERS], {"original_file_path": "models/schema.yml"}),
     (
         WEEKLY,
         [KPIS],
         {"original_file_path": "models/_exposures.yml", "type": "dashboard", "url": "https://bi.example/weekly", "owner": "Ann"},
     ),
-    (CHURN, ["model.shop.customers"], {"original_file_path": "models/_exposures.yml", "type": "ml"}),
+    (CHURN, [CUSTOMERS], {"original_file_path": "models/_exposures.yml", "type": "ml"}),
     ("metric.shop.revenue", [KPIS], {"original_file_path": "models/_metrics.yml"}),
 )
 PLACES = Places(
@@ -77,7 +78,7 @@ def breaks(unique_id: str = KPIS, **more: Any) -> Break:
     fields = {
         "kind": "column_removed",
         "certain": True,
-        "reason": "`kpis` reads `amount`, which is gone.",
+        "reason": "`kpis` reads `amount` of `orders`, which is gone.",
         "cause": ORDERS,
         "column": "amount",
     }
@@ -86,9 +87,11 @@ def breaks(unique_id: str = KPIS, **more: Any) -> Break:
 
 WHOLE = Impact(
     (
-        change(ORDERS, "removed", "amount"),
-        change(ORDERS, "renamed", "cust", new_columns=("customer_id",)),
-        change("model.shop.customers", "logic", "lifetime_value", certain=False),
+        change(ORDERS, "removed", "amount", reason="`amount` is no longer a column of `orders`."),
+        change(ORDERS, "renamed", "cust", new_columns=("customer_id",), reason="`cust` of `orders` is now named `customer_id`."),
+        change(
+            CUSTOMERS, "logic", "lifetime_value", certain=False, reason="`lifetime_value` of `customers` may be computed in another way."
+        ),
         change("model.shop.orders_all", "removed", "amount", inherited=True),
     ),
     (
@@ -96,14 +99,14 @@ WHOLE = Impact(
         reached(CHURN),
         reached("metric.shop.revenue"),
         reached(KPIS, owner="finance"),
-        reached("model.shop.customers"),
+        reached(CUSTOMERS),
         reached("model.shop.orders_all"),
         reached(NOT_NULL),
     ),
     (
         breaks(),
-        breaks(NOT_NULL, kind="test", reason="The test `not_null` checks `amount`, which is gone."),
-        breaks(WEEKLY, kind="exposure", certain=False, reason="`weekly_kpis` depends on `kpis`."),
+        breaks(NOT_NULL, kind="test", reason="The test `not_null` is of `amount` of `orders`, which is gone."),
+        breaks(WEEKLY, kind="exposure", certain=False, reason="`weekly_kpis` depends on `kpis`, which breaks."),
     ),
     {
         "changes": {"removed": 1, "renamed": 1, "logic": 1},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -35,6 +36,7 @@ from tests.unit.impact_scene import (
 from tests.unit.test_check_run import QUEUED
 
 SHA = QUEUED.sha
+PAGE = (Path(__file__).parents[2] / "docs/checks.md").read_text()
 NEAREST = Base("nearest", "1" * 40, "main", "2" * 40)
 FAIL = EffectivePolicy(ImpactPolicy("fail"))
 
@@ -112,7 +114,7 @@ def test_the_summary_begins_with_breaks_and_ends_with_totals() -> None:
 
 def test_each_break_has_its_kind_owner_file_line_and_cause() -> None:
     file = f"[`t/models/marts/kpis.sql`](https://github.com/octo/shop/blob/{SHA}/t/models/marts/kpis.sql#L3)"
-    assert f"- `kpis` (model, owner `finance`) in {file}, line 3: `kpis` reads `amount`, which is gone." in summary()
+    assert f"- `kpis` (model, owner `finance`) in {file}, line 3: `kpis` reads `amount` of `orders`, which is gone." in summary()
 
 
 def test_exposures_come_first_with_owner_and_address_then_metrics_and_marts() -> None:
@@ -125,8 +127,8 @@ def test_exposures_come_first_with_owner_and_address_then_metrics_and_marts() ->
 
 def test_each_changed_node_says_why_and_inherited_changes_are_short() -> None:
     text = summary()
-    assert "  - **removed**: It is removed.\n  - **renamed**: It is renamed." in text
-    assert "**other values** (possible): It is logic." in text
+    assert "  - **removed**: `amount` is no longer a column of `orders`.\n  - **renamed**: `cust` of `orders` is now" in text
+    assert "**other values** (possible): `lifetime_value` of `customers` may" in text
     assert f"- [`orders_all`](https://github.com/octo/shop/blob/{SHA}/t/models/orders_all.sql) inherits: removed `amount`\n" in text
 
 
@@ -257,7 +259,7 @@ def test_annotations_stand_at_the_cause_and_where_it_is_read() -> None:
         ("t/models/orders.sql", 3, "The change of `amount` of orders breaks 2 nodes and may break 1 more"),
         ("t/models/marts/kpis.sql", 3, "kpis breaks"),
     ]
-    assert found[0]["message"].splitlines()[2] == "Possibly: `weekly_kpis` depends on `kpis`."
+    assert found[0]["message"].splitlines()[2] == "Possibly: `weekly_kpis` depends on `kpis`, which breaks."
 
 
 def test_annotations_are_only_about_files_of_the_commit() -> None:
@@ -293,11 +295,11 @@ def many(number: int, name: str = "m") -> tuple[Impact, Places]:
 )
 def test_very_many_breaks_stay_within_githubs_limits(number: int, name: str) -> None:
     found, places = many(number, name)
-    made = body(impact=found, places=places)
+    kept = extraction(impact=found, places=places)
+    made, stored = check_run.check_run(kept, "u"), kept.result["impact"]
     assert len(made["output"]["summary"].encode()) <= 65_535
     assert len(made["output"]["annotations"]) == 50 if name == "m" else 0 < len(made["output"]["annotations"]) < 50
     assert made["output"]["title"] == f"{number + 1:,} models changed, {number:,} models break"
-    stored = impact.stored(found, MERGE_BASE, places, EffectivePolicy())
     assert len(msgspec.json.encode(stored)) <= impact.MAX_BYTES
     assert len(stored["picture"]["nodes"]) == 30
     text = made["output"]["summary"]
@@ -335,6 +337,12 @@ def test_links_lead_to_the_server_of_the_installation() -> None:
     text = check_run.check_run(extraction(), "u", "https://git.acme.example/")["output"]["summary"]
     assert f"(https://git.acme.example/octo/shop/blob/{SHA}/t/models/orders.sql#L3)" in text
     assert "github.com" not in text
+
+
+def test_the_example_of_the_page_is_what_a_check_run_shows() -> None:
+    shown = summary().split("\n\n### How Freshet read")[0]
+    assert "\n".join(f"> {line}".rstrip() for line in shown.splitlines()) in PAGE
+    assert f"**{body()['output']['title']}**" in PAGE
 
 
 def test_results_survive_the_database() -> None:

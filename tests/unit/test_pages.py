@@ -120,7 +120,7 @@ def test_a_page_lists_what_breaks_what_is_reached_and_what_changed() -> None:
     text = " ".join(read.text.split())
     for part in (
         "Compared with abcdef1, the merge base with main. This branch is 3 commits behind main",
-        "What breaks kpis (model, owner finance) in t/models/marts/kpis.sql: kpis reads amount, which is gone.",
+        "What breaks kpis (model, owner finance) in t/models/marts/kpis.sql: kpis reads amount of orders, which is gone.",
         "What may break weekly_kpis (exposure, owner Ann)",
         "What is reached 2 exposures, 1 metric, 3 marts, 1 test.",
         "in t/models/_exposures.yml, https://bi.example/weekly, through revenue",
