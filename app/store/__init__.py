@@ -23,6 +23,7 @@ from app.store.logs import Logs
 from app.store.notifications import Notifications
 from app.store.pool import Database, PoolUse
 from app.store.pull_requests import PullRequests
+from app.store.readers import Readers
 from app.store.retention import Retention
 from app.store.signing_keys import SigningKeys
 from app.store.stats import Statistics
@@ -41,6 +42,7 @@ class Store:
         self.lineages = Lineages(db)
         self.columns = Columns(db)
         self.lineage_cache = lineage_cache or LineageCache(db)
+        self.readers = Readers(db)
         self.bases = Bases(db)
         self.check_runs = CheckRuns(db)
         self.pull_requests = PullRequests(db)

@@ -10,6 +10,7 @@ import asyncpg
 import pytest_asyncio
 
 from app.core.models.extractions import Problem
+from app.lineage.impact.tables import search_key
 from app.pipeline import leases
 from app.store import Store, migrate, pool
 from tests.lineages import nodes_of
@@ -120,3 +121,21 @@ async def test_lineages_of_earlier_releases_have_no_columns_and_nobody_asked_for
     assert (head.columns_state, head.columns_reason) == (None, None)
     assert await store.columns.of(head.id) == []
     assert await store.columns.one(head.id, "model.shop.a") is None
+
+
+async def test_sources_of_existing_lineages_are_found_by_their_tables(first_release: pool.Database) -> None:
+    content = '{"unique_id": "source.shop.crm.orders", "relation_name": "\\"RAW\\".crm.orders"}'
+    await first_release.execute(
+        "INSERT INTO nodes (connection_id, hash, unique_id, resource_type, name, package_name, upstream, content) "
+        "SELECT connection_id, hash || one::bytea, 'source.shop.crm.' || one, 'source', one, 'shop', '{}', $1::text::json "
+        "FROM nodes, unnest(ARRAY['orders', 'old']) AS one",
+        content,
+    )
+    await first_release.execute(
+        "UPDATE lineages SET node_ids = node_ids || (SELECT id FROM nodes WHERE unique_id = 'source.shop.crm.orders')"
+    )
+    await migrate.migrate(first_release)
+    [row] = await first_release.rows(
+        "SELECT n.unique_id, s.installation_id, s.relation FROM source_relations s JOIN nodes n ON n.id = s.node_id"
+    )
+    assert tuple(row) == ("source.shop.crm.orders", 3, search_key("raw.crm.orders"))

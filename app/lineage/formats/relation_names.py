@@ -14,10 +14,15 @@ def unquoted(relation_name: str) -> str:
 
 def parts_of(relation_name: str) -> list[str]:
     """The parts without quotes; empty if the name has another form."""
-    parts, place = list[str](), 0
+    return [text for text, _ in quoted_parts(relation_name)]
+
+
+def quoted_parts(relation_name: str) -> list[tuple[str, bool]]:
+    """The parts without quotes, and whether they had any; empty if the name has another form."""
+    parts, place = list[tuple[str, bool]](), 0
     while match := _PART.match(relation_name, place):
         quoted, backquoted, bracketed, bare = match.groups()
-        parts.append(quoted.replace('""', '"') if quoted else backquoted or bracketed or bare)
+        parts.append((bare, False) if bare else (quoted.replace('""', '"') if quoted else backquoted or bracketed, True))
         place = match.end()
         if place == len(relation_name):
             return parts
