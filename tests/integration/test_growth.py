@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from app.lineage.impact.tables import search_key
 from app.store import retention
 from app.store.extractions import STEP
 from app.store.sql import statements
@@ -22,7 +23,7 @@ LEASE = timedelta(minutes=1)
 AGE = timedelta(days=90)
 BUSIEST = UUID("6ac6eb56-1edf-ca7e-2d3c-0a9c247ee62a")
 """`md5('connection1')`."""
-BIG = {"extractions", "check_runs", "logs", "lineages", "nodes", "connections", "repositories", "deliveries"}
+BIG = {"source_relations", "extractions", "check_runs", "logs", "lineages", "nodes", "connections", "repositories", "deliveries"}
 PAGE = 100
 QUESTIONS: dict[tuple[str, str], tuple[tuple[object, ...], int]] = {
     # What is asked, with what, and how many rows it may look at: a page with what belongs to each of its rows, or much less.
@@ -71,6 +72,9 @@ QUESTIONS: dict[tuple[str, str], tuple[tuple[object, ...], int]] = {
     ("installations", "resume_check_runs"): ((3,), 5),
     ("deliveries", "purge"): ((1000,), 2 * 1000),
     ("lineage_cache", "node_versions"): (("{1,2,3}",), 3),
+    ("readers", "owner"): ((BUSIEST, "f" * 40), 5),
+    ("readers", "connections"): ((BUSIEST, 1, [search_key("db.prod.t1")], 1, 20, True), PAGE),
+    ("readers", "sources"): ((BUSIEST, [search_key("db.prod.t1")], 20, 1000), 10),
     ("notifications", "claim_watch"): ((), 5),
     ("notifications", "head_state"): ((BUSIEST,), 150),
     ("notifications", "recipients"): ((BUSIEST,), 5),
@@ -141,7 +145,7 @@ def _text(value: object) -> str | None:
     if isinstance(value, timedelta):
         return f"{value.total_seconds()} s"
     if isinstance(value, list):
-        return "{" + ",".join(str(one) for one in value) + "}"
+        return "{" + ",".join(f'"\\\\x{one.hex()}"' if isinstance(one, bytes) else str(one) for one in value) + "}"
     return None if value is None else "\\x" + value.hex() if isinstance(value, bytes) else str(value)
 
 
