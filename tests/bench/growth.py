@@ -21,6 +21,7 @@ from uuid import UUID
 
 import asyncpg
 
+from app.lineage.impact.tables import search_key
 from app.store import Store, embedded, migrate, pool, retention
 from app.store.sql import statements
 
@@ -30,6 +31,7 @@ BACKLOG = 1_000
 LEASE = timedelta(minutes=1)
 AGE = timedelta(days=90)
 REPEATS = 25
+PRIVATE_TOO = (True,)
 FILL = (
     "SET LOCAL session_replication_role = replica",
     # Installations of very different sizes: the first one has about half of the connections.
@@ -69,11 +71,10 @@ FILL = (
     """UPDATE connections c SET lineage_id = l.id, head_sha = CASE WHEN c.repository_id % 2 = 0 THEN l.sha ELSE c.head_sha END
        FROM (SELECT connection_id, max(id) AS id FROM lineages GROUP BY 1) newest JOIN lineages l USING (id)
        WHERE newest.connection_id = c.id""",
-    # Each connection reads three of five hundred tables.
+    # Each connection reads thirty of five thousand tables.
     """INSERT INTO source_relations (connection_id, node_id, installation_id, relation)
-       SELECT n.connection_id, n.id, r.installation_id, relation_key('db.prod.t' || hashint8(n.id) % 500)
-       FROM nodes n JOIN connections c ON c.id = n.connection_id JOIN repositories r ON r.id = c.repository_id
-       WHERE n.unique_id IN ('model.p.n1', 'model.p.n2', 'model.p.n3')""",
+       SELECT n.connection_id, n.id, r.installation_id, relation_key('db.prod.t' || hashint8(n.id) % 5000)
+       FROM nodes n JOIN connections c ON c.id = n.connection_id JOIN repositories r ON r.id = c.repository_id""",
     """INSERT INTO deliveries (id, event, received_at)
        SELECT 'd' || i, 'push', now() - interval '10 days' * i / $2 FROM generate_series(1, $2) i""",
     "SET LOCAL session_replication_role = origin",
@@ -179,6 +180,9 @@ def questions(of: Known) -> dict[str, Ask]:
         "one repository": lambda store: page(store, repository="owner1/repo1"),
         "connections by words, none": lambda store: page(store, q="nowhere"),
         "lineage of an input": lambda store: store.lineages.find_by_input(of.connection, of.input_hash, ["anyone"]),
+        "who reads a table": lambda store: _db(store).rows(
+            statements("readers")["connections"], *(UUID(of.connection), 1, [search_key("db.prod.t1")], 1, 20), *PRIVATE_TOO
+        ),
         "next check run": lambda store: store.check_runs.claim(LEASE),
         "when the next is due": lambda store: store.check_runs.seconds_until_due(),
         "resume after a suspension": lambda store: store.installations.resume_check_runs(3),

@@ -9,7 +9,7 @@ CREATE TABLE source_relations (
   relation bytea NOT NULL,
   PRIMARY KEY (connection_id, node_id)
 );
-CREATE INDEX source_relations_read ON source_relations (installation_id, relation);
+CREATE INDEX source_relations_read ON source_relations (relation, installation_id);
 
 -- The sources of a connection, old versions too, among many more nodes.
 CREATE INDEX nodes_sources ON nodes (connection_id) WHERE resource_type = 'source';
