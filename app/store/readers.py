@@ -6,8 +6,7 @@ The limits hold for each comparison, however many connections there are; what st
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -31,9 +30,11 @@ from app.lineage.impact.foreign import (
     exposures_below,
     sources_of,
 )
-from app.lineage.impact.losses import MAKERS, LostTable, MadeTable, folded, lost_tables, takes_away, with_fewer_columns
+from app.lineage.impact.losses import MAKERS, LostTable, MadeTable, lost_tables, takes_away, with_fewer_columns
+from app.lineage.impact.mentions import mentioned
 from app.lineage.impact.model import Break, Change
 from app.lineage.impact.tables import search_key
+from app.lineage.impact.versions import folded
 from app.store import rows
 from app.store.lineages import LineageHead
 from app.store.pool import Database
@@ -48,7 +49,6 @@ MAX_COLUMNS_BYTES, MAX_DEFINITION_BYTES = 1 << 20, 256 << 10
 CONTENTS_AT_ONCE = 20
 STEP_NODES = 2000
 """Nodes read at a time, in a few milliseconds of the event loop."""
-_WORD = re.compile(r"[^\W\d]\w*")
 
 
 class _Edges(msgspec.Struct):
@@ -140,7 +140,7 @@ class Readers:
         for some in batches(iter(ids), CONTENTS_AT_ONCE):
             texts = [tuple(row) for row in await self._db.rows(SQL[name], some, max_bytes)]
             found.update(zip((unique_id for unique_id, _ in texts), await asyncio.to_thread(_each, read, texts), strict=True))
-        return found
+        return {unique_id: one for unique_id, one in found.items() if one is not None}
 
     async def _exposures(self, row: asyncpg.Record, project: ForeignProject, breaks: Sequence[Break]) -> list[Break]:
         """The exposures below what breaks."""
@@ -155,7 +155,13 @@ class Readers:
 
 
 def _each(read: Callable[[bytes], Any], texts: Iterable[tuple[str, bytes]]) -> list[Any]:
-    return [read(text) for _, text in texts]
+    found = []
+    for _, text in texts:
+        try:
+            found.append(read(text))
+        except RecursionError:  # it is nested very deeply
+            found.append(None)
+    return found
 
 
 def _names(matches: Mapping[str, LostTable]) -> frozenset[str]:
@@ -169,5 +175,12 @@ def _lost_edges(content: bytes, *, lost: frozenset[str]) -> tuple[FoundEdge, ...
 
 def _lost_words(definition: bytes, *, lost: frozenset[str]) -> frozenset[str]:
     found = _definition.decode(definition)
-    texts = (str(found.raw_code or ""), msgspec.json.encode(found.arguments).decode())
-    return frozenset(word for text in texts for word in map(folded, _WORD.findall(text)) if word in lost)
+    return frozenset(word for text in _texts([found.raw_code, found.arguments]) for word in mentioned(text) & lost)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _texts(one)

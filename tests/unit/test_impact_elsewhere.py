@@ -225,7 +225,7 @@ def test_hidden_projects_are_numbers_and_the_rest_keeps_its_order() -> None:
         (
             BrokenProject(secret, (of("secret"), of("secret", certain=False))),
             BrokenProject(secret, (of("twin"),)),
-            BrokenProject(public, (of("public", certain=False), *(of("public", number=number) for number in range(MAX_LISTED)))),
+            BrokenProject(public, (of("public", certain=False, number=-1), *(of("public", number=number) for number in range(MAX_LISTED)))),
         ),
         not_searched=5,
     )
@@ -235,9 +235,10 @@ def test_hidden_projects_are_numbers_and_the_rest_keeps_its_order() -> None:
     assert (shown.breaks[0], shown.breaks[-1]) == own
     assert [one.certain for one in shown.breaks] == [True] * (MAX_LISTED + 1) + [False]
     assert shown.counts == {
-        "breaks": {"test": 2, "column_removed": MAX_LISTED + 1},
+        "breaks": {"column_removed": MAX_LISTED + 1, "test": 2},
         "certain": {"breaks": MAX_LISTED + 1, "changes": 4},
         "elsewhere": {"breaks": MAX_LISTED + 1, "repositories": 1, "hidden_nodes": 2, "hidden_repositories": 1, "not_searched": 5},
     }
+    assert shown.left_out == {"breaks": 1}
     assert impact.counts["breaks"] == {"test": 2}, "the impact itself stays as it is"
     assert with_elsewhere(impact, Elsewhere(), ()) is impact

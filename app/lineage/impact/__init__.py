@@ -15,6 +15,10 @@ breaks_contracts    contracts that do not hold, or promise less
 breaks_tables       tables that are gone, and are read by name
 breaks_tests        tests, unit tests and analyses that name a column that is gone
 breaks_semantics    exposures, semantic models, metrics and saved queries
+tables              whether two names of tables are one
+losses              what is lost by those who read a table by its name
+foreign             what breaks in another project that reads it
+elsewhere           what breaks in all other projects of the owner, and who may know
 ordering            the order for readers, counts, limits
 mentions            names in SQL-like text, and comparison of such texts
 types               spellings of data types

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from app.core.models.github import Repository
 from app.lineage.impact.model import Break, Impact
+from app.lineage.impact.ordering import KINDS, breaks_in_order
 
 MAX_LISTED = 200
 """Breaks of other projects; the rest is counted."""
@@ -51,9 +52,10 @@ def with_elsewhere(impact: Impact, elsewhere: Elsewhere, readable: Container[int
         return impact
     shown = [project for project in elsewhere.projects if project.repository.id in readable]
     hidden = [project for project in elsewhere.projects if project.repository.id not in readable]
-    breaks = sorted((one for project in shown for one in project.breaks), key=lambda one: not one.certain)
+    breaks = breaks_in_order(one for project in shown for one in project.breaks)
     counts = {name: dict(numbers) for name, numbers in impact.counts.items()}
-    counts["breaks"] = dict(Counter(counts.get("breaks", {})) + Counter(one.kind for one in breaks))
+    of_kind = Counter(counts.get("breaks", {})) + Counter(one.kind for one in breaks)
+    counts["breaks"] = {kind: of_kind[kind] for kind in KINDS if of_kind[kind]}
     of_certain = counts.setdefault("certain", {})
     of_certain["breaks"] = of_certain.get("breaks", 0) + sum(one.certain for one in breaks)
     counts["elsewhere"] = {
@@ -63,5 +65,9 @@ def with_elsewhere(impact: Impact, elsewhere: Elsewhere, readable: Container[int
         "hidden_repositories": len({project.repository.id for project in hidden}),
         "not_searched": elsewhere.not_searched,
     }
+    left_out = dict(impact.left_out)
+    if len(breaks) > MAX_LISTED:
+        left_out["breaks"] = left_out.get("breaks", 0) + len(breaks) - MAX_LISTED
+    # Those of this project first, certain ones before all that are only possible.
     listed = sorted([*impact.breaks, *breaks[:MAX_LISTED]], key=lambda one: not one.certain)
-    return replace(impact, breaks=tuple(listed), counts=counts)
+    return replace(impact, breaks=tuple(listed), counts=counts, left_out=left_out)

@@ -9,9 +9,11 @@ import msgspec
 
 from app.core.models.github import Repository
 from app.lineage.column_document import FoundEdge
-from app.lineage.impact.losses import LostColumn, LostTable, folded
+from app.lineage.impact.losses import LostColumn, LostTable
 from app.lineage.impact.model import Break, BreakKind
 from app.lineage.impact.tables import same_table, same_warehouse, search_key
+from app.lineage.impact.versions import folded
+from app.lineage.impact.words import joined, name, sentence
 
 CODE = ("model", "snapshot", "function")
 """Resource types whose SQL reads a source."""
@@ -21,10 +23,6 @@ ON_THE_WAY = ("exposure", "metric", "model", "saved_query", "semantic_model", "s
 """Resource types that lead from a node that breaks to an exposure."""
 OF_CODE = frozenset({"column_removed", "column_renamed", "node_removed"})
 """What breaks what depends on it."""
-MAX_NAMED = 5
-"""Columns named in one sentence."""
-MAX_NAME = 80
-"""Characters of a name in it."""
 
 Matches = Mapping[str, LostTable]
 """By the unique_id of a source, the table that it is."""
@@ -94,8 +92,8 @@ class ForeignProject:
 
     def named(self, node: str) -> str:
         """A node of it, for people."""
-        directory = f" ({_quoted(self.project_dir)})" if self.project_dir else ""
-        return f"{_quoted(node)} in {_quoted(self.repository.full_name)}{directory}"
+        directory = f" ({name(self.project_dir)})" if self.project_dir else ""
+        return f"{name(node)} in {name(self.repository.full_name)}{directory}"
 
 
 def sources_of(sources: Iterable[ForeignSource], adapter_type: str | None, lost: Iterable[LostTable], own_adapter: str | None) -> Matches:
@@ -179,7 +177,7 @@ class _Reading:
         if self.reader.node.resource_type == "test":
             return None
         table, is_code = self.table, self.reader.is_code
-        text = f"{'reads' if is_code else 'depends on'} {_quoted(table.name)}, which {_quoted(table.unique_id)} no longer makes"
+        text = f"{'reads' if is_code else 'depends on'} {name(table.name)}, which {name(table.unique_id)} no longer makes"
         return self._break("node_removed" if is_code else "exposure", text, certain=table.certain and is_code)
 
     def _code(self) -> Break | None:
@@ -210,7 +208,7 @@ class _Reading:
 
     def _exposure(self) -> Break:
         columns = list(self.table.columns.values())
-        text = f"depends on {_quoted(self.table.name)}, which no longer has {_listed(columns)}"
+        text = f"depends on {name(self.table.name)}, which no longer has {_listed(columns)}"
         return self._break("exposure", text, certain=False, column=columns[0])
 
     def _break(self, kind: BreakKind, text: str, *, certain: bool, column: LostColumn | None = None) -> Break:
@@ -219,7 +217,7 @@ class _Reading:
             unique_id=node.unique_id,
             kind=kind,
             certain=certain,
-            reason=f"{self.project.named(node.name)} {text}.",
+            reason=sentence(f"{self.project.named(node.name)} {text}"),
             cause=self.table.unique_id,
             column=column.name if column else None,
             connection_id=self.project.connection_id,
@@ -230,14 +228,11 @@ def _lost(table: LostTable, columns: Sequence[LostColumn]) -> str:
     """`amount` of `db.prod.orders`, which no longer has it."""
     them = "it" if len(columns) == 1 else "them"
     kept = f", although it may keep {them} until it is built again in full" if table.keeps_columns else ""
-    return f"{_listed(columns)} of {_quoted(table.name)}, which no longer has {them}{kept}"
+    return f"{_listed(columns)} of {name(table.name)}, which no longer has {them}{kept}"
 
 
 def _listed(columns: Sequence[LostColumn]) -> str:
-    listed = [_quoted(one.name) + (f" (now {_quoted(one.new_name)})" if one.new_name else "") for one in columns[:MAX_NAMED]]
-    if len(columns) > MAX_NAMED:
-        listed.append(f"{len(columns) - MAX_NAMED:,} more")
-    return listed[0] if len(listed) == 1 else f"{', '.join(listed[:-1])} and {listed[-1]}"
+    return joined([name(one.name) + (f" (now {name(one.new_name)})" if one.new_name else "") for one in columns], "column")
 
 
 def _below(project: ForeignProject, exposure: ForeignNode, broken: ForeignNode | None, cause: Break) -> Break:
@@ -246,14 +241,8 @@ def _below(project: ForeignProject, exposure: ForeignNode, broken: ForeignNode |
         unique_id=exposure.unique_id,
         kind="exposure",
         certain=False,
-        reason=f"{project.named(exposure.name)} depends on {_quoted(broken.name if broken else cause.unique_id)}, which {verb}.",
+        reason=sentence(f"{project.named(exposure.name)} depends on {name(broken.name if broken else cause.unique_id)}, which {verb}"),
         cause=cause.cause,
         column=cause.column,
         connection_id=project.connection_id,
     )
-
-
-def _quoted(text: str) -> str:
-    """A name in backticks."""
-    short = text if len(text) <= MAX_NAME else f"{text[: MAX_NAME - 1]}…"
-    return f"`{' '.join(short.replace('`', chr(39)).split())}`"

@@ -9,6 +9,7 @@ import msgspec
 
 from app.lineage.impact.model import Change
 from app.lineage.impact.tables import search_key
+from app.lineage.impact.versions import folded
 
 MAKERS = ("model", "seed", "snapshot")
 """The resource types that dbt makes a table for."""
@@ -97,8 +98,3 @@ def _columns(changes: Iterable[Change]) -> dict[str, dict[str, LostColumn]]:
             certain = change.certain and (new_name is None or folded(new_name) != folded(name))
             found.setdefault(change.unique_id, {}).setdefault(folded(name), LostColumn(name, new_name, certain))
     return found
-
-
-def folded(name: str) -> str:
-    """A name of a column as warehouses compare names without quotes."""
-    return name.casefold()

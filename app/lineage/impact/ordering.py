@@ -45,7 +45,8 @@ def breaks_in_order(breaks: Iterable[Break]) -> list[Break]:
     """Certain ones first; one for each cause."""
     found: dict[Hashable, Break] = {}
     for one in sorted(breaks, key=lambda one: (not one.certain, KINDS.index(one.kind), one.unique_id, one.column or "", one.reason)):
-        found.setdefault((one.unique_id, one.kind, one.cause, one.column, one.reason if one.column is None else ""), one)
+        place = one.connection_id, one.unique_id, one.kind
+        found.setdefault((*place, one.cause, one.column, one.reason if one.column is None else ""), one)
     return list(found.values())
 
 

@@ -24,7 +24,12 @@ def names(texts: Sequence[str], more: str = "") -> str:
     >>> names(["a"]), names(["a", "b", "c"]), names(list("abcdefg"), "column")
     ('`a`', '`a`, `b` and `c`', '`a`, `b`, `c`, `d`, `e` and 2 more columns')
     """
-    listed = [name(text) for text in texts[:MAX_NAMED]]
+    return joined([name(text) for text in texts], more)
+
+
+def joined(texts: Sequence[str], more: str = "") -> str:
+    """The same of parts of a sentence."""
+    listed = list(texts[:MAX_NAMED])
     rest = len(texts) - len(listed)
     if rest:
         listed.append(f"{rest:,} more {more if rest == 1 else plural(more)}" if more else f"{rest:,} more")
