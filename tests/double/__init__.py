@@ -4,6 +4,7 @@ Nothing is patched: the App under test uses :attr:`GitHubDouble.api_url` and :at
 
 ``double``           the control API for tests: installing the App, its webhooks, its check runs; built on
 ``people``           tokens of users, other Apps and workflows, on
+``pulls``            forks, pull requests and merge queues, on
 ``pushes``           repositories and pushes, and on
 ``lifecycle``        start, stop, and recorded requests
 ``server``           the aiohttp application: middlewares for recording, faults, errors, rate limits and ETags, and all routes
@@ -15,7 +16,7 @@ Nothing is patched: the App under test uses :attr:`GitHubDouble.api_url` and :at
 ``check_runs``       ``/repos/…/check-runs``; ``check_rules`` validates check runs as GitHub does, with pure functions
 ``smart_http``       ``/{owner}/{name}.git``: git's own ``http-backend`` behind GitHub's authentication
 ``events``           payloads of webhooks; ``hookshot`` signs, sends and records them
-``views``            GitHub's JSON for users, repositories, commits, check runs (``links``: its many URLs)
+``views``            GitHub's JSON for users, repositories, commits, check runs (``links``: its many URLs; ``pull_views``: pull requests)
 ``rest``             shared by REST handlers; ``errors`` is GitHub's JSON for errors
 ``auth``             App JWTs, installation tokens, permissions
 ``git``              bare repositories through git's plumbing
@@ -32,6 +33,7 @@ from tests.double.state import (
     CheckRun,
     Delivery,
     Installation,
+    PullRequest,
     RecordedRequest,
     Repository,
     Token,
@@ -50,6 +52,7 @@ __all__ = [
     "GitHubDouble",
     "Installation",
     "LostAnswer",
+    "PullRequest",
     "RecordedRequest",
     "Repository",
     "Reset",

@@ -82,6 +82,13 @@ class GitHubDouble(People):
         if installed is not None:
             await self._hookshot.deliver(events.check_run(self.state, "rerequested", installed, run))
 
+    async def request_action(self, run: CheckRun, identifier: str) -> None:
+        """Press a button that a check run has under this identifier."""
+        installed = self.state.installation_of(self.state.repositories[run.repository_id])
+        if installed is not None:
+            event = events.check_run(self.state, "requested_action", installed, run)
+            await self._hookshot.deliver(replace(event, payload={**event.payload, "requested_action": {"identifier": identifier}}))
+
     async def redeliver(self, delivery_id: int | str) -> Delivery:
         """Send an event again: by the number of a delivery, or by its X-GitHub-Delivery, which stays the same."""
         attempts = [d for d in self.state.deliveries if delivery_id in (d.id, d.guid)]

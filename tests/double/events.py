@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tests.double import git, views
-from tests.double.state import Account, App, CheckRun, Installation, Json, Repository, State, node_id, timestamp
+from tests.double.state import Account, App, CheckRun, Installation, Json, PullRequest, Repository, State, node_id, timestamp
 
 # Every App receives these, without a subscription; check events come with the permission checks:write.
 _UNASKED = ("ping", "installation", "installation_repositories", "check_run", "check_suite")
@@ -119,6 +119,25 @@ def push(state: State, installed: Installation, repo: Repository, moved: Push) -
         "head_commit": None if moved.head is None else _commit(html_url, *moved.head),
     }
     return Event("push", payload, installed.id, repo.id)
+
+
+def pull_request(state: State, action: str, installed: Installation, pull: PullRequest, view: Json, more: Json) -> Event:
+    """A pull request changed; ``more`` is what only this action has."""
+    fields = _repository_fields(state, installed, pull.repository)
+    return Event(
+        "pull_request", {"action": action, "number": pull.number, "pull_request": view, **more, **fields}, installed.id, pull.repository.id
+    )
+
+
+def merge_group(state: State, action: str, installed: Installation, repo: Repository, group: Json) -> Event:
+    """A merge queue requests checks, or a group has come to its end."""
+    reason = {"reason": "merged"} if action == "destroyed" else {}
+    return Event(
+        "merge_group",
+        {"action": action, **reason, "merge_group": group, **_repository_fields(state, installed, repo)},
+        installed.id,
+        repo.id,
+    )
 
 
 def check_suite_requested(state: State, installed: Installation, repo: Repository, moved: Push) -> Event:

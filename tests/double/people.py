@@ -9,13 +9,13 @@ from collections.abc import Collection, Mapping
 from datetime import timedelta
 
 from tests.double.auth import new_token_value, random_text
-from tests.double.pushes import Pushes
+from tests.double.pulls import Pulls
 from tests.double.state import Repository, Role, Token
 
 LIFETIME = timedelta(hours=8)
 
 
-class People(Pushes):
+class People(Pulls):
     """Creates tokens. ``roles`` are the users' roles in repositories; other private repositories are not found."""
 
     def user_token(

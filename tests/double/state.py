@@ -71,6 +71,7 @@ class Repository:
     created_at: datetime
     pushed_at: datetime | None = None
     archived: bool = False
+    fork: bool = False
 
     @property
     def owner(self) -> str:
@@ -81,6 +82,25 @@ class Repository:
     def name(self) -> str:
         """Name within the owner's account."""
         return self.full_name.partition("/")[2]
+
+
+@dataclass(eq=False)
+class PullRequest:
+    """A pull request of ``branch`` in ``head_repository``, which is a fork or ``repository`` itself, against ``base_branch``."""
+
+    id: int
+    number: int
+    repository: Repository
+    head_repository: Repository
+    branch: str
+    base_branch: str
+    head_sha: str
+    created_at: datetime
+    updated_at: datetime
+    title: str = "Change models"
+    draft: bool = False
+    open: bool = True
+    merged_sha: str | None = None
 
 
 @dataclass(eq=False)
@@ -209,6 +229,7 @@ class State:
     accounts: dict[str, Account] = field(default_factory=dict)
     repositories: dict[int, Repository] = field(default_factory=dict)
     former_names: dict[str, int] = field(default_factory=dict)
+    pull_requests: list[PullRequest] = field(default_factory=list)
     app_owner: str = "app-owner"
     registrations: dict[str, tuple[App, str]] = field(default_factory=dict)
     """Apps made from a manifest, with their owners, by codes that have not been exchanged yet."""

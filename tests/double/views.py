@@ -144,7 +144,7 @@ def repository(state: State, repo: Repository, role: Role | None = None) -> Json
         "owner": account(state, state.account(repo.owner)),
         "html_url": html_url,
         "description": None,
-        "fork": False,
+        "fork": repo.fork,
         "url": url,
         **{name: url + suffix for name, suffix in REPOSITORY_LINKS.items()},
         "git_url": f"git://{host}/{repo.full_name}.git",

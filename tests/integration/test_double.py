@@ -765,6 +765,78 @@ class TestWebhooks:
         assert github.deliveries[0].status_code == 502
 
 
+class TestPullRequests:
+    @pytest.mark.usefixtures("receiver")
+    async def test_every_event_of_pull_requests_and_merge_queues(self, github: GitHubDouble, repository: Repository) -> None:
+        github.offer_pull_requests(merge_queues=True)
+        await github.install("acme")
+        fork = await github.fork_repository(repository, "mona")
+        head = await github.push(fork, {"models/a.sql": "select 2"}, branch="patch-1")
+        pull = await github.open_pull_request(repository, "patch-1", fork=fork, draft=True)
+        await github.push(fork, {"models/a.sql": "select 3"}, branch="patch-1")
+        await github.mark_ready(pull)
+        await github.create_branch(repository, "release", head)
+        await github.change_base(pull, "release")
+        await github.retitle(pull, "Another title")
+        await github.close_pull_request(pull)
+        await github.reopen_pull_request(pull)
+        sha = await github.queue_merge(pull)
+        await github.merge_queued(pull, sha)
+        actions = [(delivery.event, delivery.action) for delivery in github.deliveries if delivery.event.endswith(("request", "group"))]
+        assert actions == [
+            ("pull_request", "opened"),
+            ("pull_request", "synchronize"),
+            ("pull_request", "ready_for_review"),
+            ("pull_request", "edited"),
+            ("pull_request", "edited"),
+            ("pull_request", "closed"),
+            ("pull_request", "reopened"),
+            ("merge_group", "checks_requested"),
+            ("merge_group", "destroyed"),
+            ("pull_request", "closed"),
+        ]
+        assert {delivery.status_code for delivery in github.deliveries} == {202}
+
+    @pytest.mark.usefixtures("receiver")
+    async def test_without_the_permission_nothing_of_it_is_delivered(self, github: GitHubDouble, repository: Repository) -> None:
+        installed = await github.install("acme")
+        github.offer_pull_requests()
+        await github.push(repository, {"models/a.sql": "select 2"}, branch="side")
+        await github.open_pull_request(repository, "side")
+        installed.permissions["pull_requests"] = "read"
+        assert {delivery.event for delivery in github.deliveries} == {"installation", "push", "check_suite"}
+        await github.push(repository, {"models/a.sql": "select 3"}, branch="side")
+        assert github.deliveries[-1].event == "pull_request", "the owner accepted it"
+
+    async def test_the_head_of_a_fork_can_be_fetched_and_checked_in_the_repository_of_its_base(
+        self, github: GitHubDouble, repository: Repository, installation: Installation, tmp_path: Path
+    ) -> None:
+        fork = await github.fork_repository(repository, "mona")
+        sha = await github.push(fork, {"models/a.sql": "select 2"}, branch="patch-1")
+        checks = as_installation(github, installation).rest.checks
+        assert (await refused(checks.async_create("acme", "shop", name="n", head_sha=sha)))[0] == 422
+        pull = await github.open_pull_request(repository, "patch-1", fork=fork)
+        assert pull.head_sha == sha
+        token = await new_token(github, installation, permissions={"contents": "read"})
+        await run_git(tmp_path, "init", "--quiet", "--bare")
+        for wanted in (sha, "refs/pull/1/head"):
+            status, output = await run_git(tmp_path, "fetch", "--depth=1", f"{github.server_url}/acme/shop.git", wanted, token=token)
+            assert (status, output) == (0, output)
+            assert await run_git(tmp_path, "show", "FETCH_HEAD:models/a.sql") == (0, "select 2")
+        assert (await checks.async_create("acme", "shop", name="n", head_sha=sha)).parsed_data.head_sha == sha
+
+    @pytest.mark.usefixtures("receiver")
+    async def test_the_button_of_a_check_run(self, github: GitHubDouble, repository: Repository, installation: Installation) -> None:
+        sha = await github.push(repository, {"a": "1"})
+        await as_installation(github, installation).rest.checks.async_create("acme", "shop", name="n", head_sha=sha)
+        await github.settle()
+        await github.request_action(github.check_runs(repository, sha)[0], "extract")
+        assert (github.deliveries[-1].action, github.deliveries[-1].payload["requested_action"]) == (
+            "requested_action",
+            {"identifier": "extract"},
+        )
+
+
 class TestFaults:
     async def test_answers(self, github: GitHubDouble) -> None:
         github.faults.add("GET", r"/repos/a/b$", 1, Answer(502, "<html>Bad Gateway</html>"))
