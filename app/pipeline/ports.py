@@ -54,8 +54,11 @@ class SourceTree(Protocol):
 class Sources(Protocol):
     """Where commits come from."""
 
-    def open(self, repository: Repository, sha: str) -> AbstractAsyncContextManager[SourceTree]:
-        """Fetch exactly `sha`. Raises GoneError, CommitGoneError or GitHubUnavailableError."""
+    def open(self, repository: Repository, sha: str, ref: str = "") -> AbstractAsyncContextManager[SourceTree]:
+        """Fetch exactly `sha`; by `ref`, which led to it, if the server does not send it by its id.
+
+        Raises GoneError, CommitGoneError or GitHubUnavailableError.
+        """
 
 
 class Caches(Protocol):
@@ -84,6 +87,8 @@ class StateScope:
     """The connection's followed branch. Side branches may start with its state, but it never starts with theirs."""
     fresh: bool
     """Start without a state."""
+    leaves: bool = True
+    """Leave one for the branch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +177,9 @@ class Parsed:
     usage: Usage
     image: str
     placeholders: tuple[Placeholder, ...] = ()
-    with_state: bool = False
-    """Whether the container was given a parse state or a columns document of an earlier one, whatever it says that it did with it."""
+    states_of: frozenset[str] = frozenset()
+    """The branches (as `BranchTrust` identifies them) whose parse state or columns document the container was given, whatever it says that
+    it did with them."""
     ignored: tuple[IgnoredCheck, ...] = ()
     columns: ColumnsDelivery | None = None
     """If the job asks for columns. The receiver has to close it; until then, the container may run."""

@@ -37,6 +37,7 @@ class Commit:
 
     extraction_id: str
     repository: Repository
+    """With the rights that the commit has: see `Repository.as_public`."""
     sha: str
     branch: str | None = None
     """The branch, which `.github/freshet.yml` may exclude; None: extract in any case."""
@@ -46,6 +47,8 @@ class Commit:
     """See `PackageRequest.since`: when the commit was pushed or requested."""
     columns: bool = True
     """Whether the columns are wanted too. If the runner image cannot read them, the reason is that."""
+    ref: str = ""
+    """A git reference that led to the commit, if it is of no branch of the repository."""
 
     @property
     def label(self) -> str:
@@ -137,7 +140,7 @@ class Tools:
 async def refresh(commit: Commit, tools: Tools, progress: Progress) -> NewLineage | CarriedLineage:
     """Run all stages up to the decoded lineage; its columns may follow. Raises ProjectError, its subclasses and the errors of the ports."""
     await progress.enter("cloning")
-    async with tools.sources.open(commit.repository, commit.sha) as tree:
+    async with tools.sources.open(commit.repository, commit.sha, commit.ref) as tree:
         try:
             layout = await _lay_out(tree, commit, progress)
             progress.annotate([*results.settings_warnings(layout.settings), *results.unread_warnings(layout)])

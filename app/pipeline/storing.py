@@ -6,7 +6,7 @@ Readers have the lineage as soon as it is stored. What goes wrong with the colum
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -95,10 +95,22 @@ async def _save(tx: Store, extraction: Extraction, made: NewLineage | CarriedLin
     if isinstance(made, CarriedLineage):
         carried = await tx.lineages.carry_forward(extraction, made.earlier.lineage_id)
         return carried, results.carried_forward(made.earlier.result, made.earlier.sha, carried.change)
-    trust = extraction.trust.own if made.parsed.with_state else ANYONE
-    follow = made.parsed.columns is not None
+    trust, follow = _trust(extraction, made.parsed.states_of), made.parsed.columns is not None
     saved = await tx.lineages.save(extraction, made.lineage, made.input_hash, trust, columns_follow=follow)
     return saved, made.result(saved.change)
+
+
+def _trust(extraction: Extraction, states_of: Collection[str]) -> str:
+    """Who trusts a new lineage. What dbt made of a commit with the followed branch's state, it would have made on that branch too.
+
+    What strangers wrote is of nobody else, however it was made.
+    """
+    trust = extraction.trust
+    if extraction.of_fork:
+        return trust.own
+    if not states_of:
+        return ANYONE
+    return trust.followed if {*states_of} == {trust.followed} else trust.own
 
 
 async def _columns(made: NewLineage, delivery: ColumnsDelivery, decoders: Decoders, progress: Progress) -> StorableColumns | ColumnsError:
@@ -126,7 +138,7 @@ async def _decoded(made: NewLineage, document: ColumnsDocument, delivery: Column
         if not error.temporary:
             await delivery.refuse()
             # It may be made of an earlier one, which another run does not start with.
-            error.temporary = made.parsed.with_state
+            error.temporary = bool(made.parsed.states_of)
         raise
     finally:
         document.spool.close()

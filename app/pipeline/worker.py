@@ -15,6 +15,7 @@ from app.core.errors import DiskFullError, FreshetError, NoProjectError, Unavail
 from app.core.models.extractions import Extraction, Problem
 from app.core.retry import retry_delay
 from app.core.wakeup import Wakeup
+from app.pipeline import queue_rules
 from app.pipeline.leases import EXTRACTION_ATTEMPTS, EXTRACTION_LEASE, HEARTBEAT_S, WORKER_IDLE_S
 from app.pipeline.ports import StateScope
 from app.pipeline.progress import ClaimLostError, Progress
@@ -31,7 +32,8 @@ class _Run:
     """A running extraction."""
 
     installation_id: int
-    background: bool
+    spare: bool
+    """Of a fork, or in the background."""
     task: asyncio.Task[None]
 
 
@@ -70,7 +72,7 @@ class Worker:
                         await wakeup.wait(WORKER_IDLE_S)
                         continue
                     task = tasks.create_task(self._work(extraction, claim), name=f"extraction {extraction.id}")
-                    self._running[claim] = _Run(extraction.repository.installation_id, extraction.background, task)
+                    self._running[claim] = _Run(extraction.repository.installation_id, extraction.background or extraction.of_fork, task)
                     task.add_done_callback(lambda _, claim=claim: self._ended(claim, wakeup))  # type: ignore[misc]
         finally:
             self._running.clear()
@@ -84,12 +86,12 @@ class Worker:
     async def _next(self, claim: str) -> Extraction | None:
         if len(self._running) >= self._concurrency:
             return None
-        places = Counter(run.installation_id for run in self._running.values() if not run.background)
+        places = Counter(run.installation_id for run in self._running.values() if not run.spare)
         full = [installation_id for installation_id, taken in places.items() if taken >= self._per_installation]
-        # Nobody waits for what runs in the background, so one place is left to what comes next.
-        spare = sum(run.background for run in self._running.values()) < max(self._concurrency - 1, 1)
+        # Nobody waits for what strangers pushed, or for what runs in the background, so one place is left to what comes next.
+        spare = sum(run.spare for run in self._running.values()) < max(self._concurrency - 1, 1)
         try:
-            return await self._store.extractions.claim(claim, EXTRACTION_LEASE, full, background=spare)
+            return await self._store.extractions.claim(claim, EXTRACTION_LEASE, full, spare=spare)
         except UnavailableError as error:
             logger.warning("cannot claim an extraction", reason=str(error))
             return None
@@ -132,9 +134,7 @@ class Worker:
         logger.info("extraction started", sha=extraction.sha, attempt=extraction.attempt)
         if extraction.attempt == 1:
             metrics.EXTRACTION_WAIT.observe(max((datetime.now(UTC) - extraction.created_at).total_seconds(), 0.0))
-        branch = None if extraction.followed or extraction.forced else extraction.branch
-        since = min(extraction.created_at.timestamp(), time.time())
-        commit = Commit(extraction.id, extraction.repository, extraction.sha, branch, _state_scope(extraction), since)
+        commit = await self._commit(extraction)
         try:
             if extraction.attempt > EXTRACTION_ATTEMPTS:
                 await self._fail(extraction, progress, _too_many_attempts())
@@ -157,6 +157,16 @@ class Worker:
                 await self._handle_error(extraction, progress, _disk_full(commit, error))
             else:
                 await self._fail(extraction, progress, results.internal_error(error))
+
+    async def _commit(self, extraction: Extraction) -> Commit:
+        """The commit to extract. One of a stranger has the rights of a public repository, and is fetched from its pull request."""
+        branch, repository, ref = queue_rules.listed_branch(extraction), extraction.repository, ""
+        if extraction.of_fork:
+            repository = repository.as_public()
+            base = await self._store.pull_requests.base_branch_of(repository.id, extraction.branch, extraction.sha, None)
+            ref = f"refs/pull/{base.number}/head" if base else ""
+        since = min(extraction.created_at.timestamp(), time.time())
+        return Commit(extraction.id, repository, extraction.sha, branch, _state_scope(extraction), since, ref=ref)
 
     async def _abandon(self, extraction: Extraction, progress: Progress) -> None:
         """The extraction was cancelled, or another worker has it: discard what was done here."""
@@ -182,7 +192,13 @@ class Worker:
             await self._fail(extraction, progress, results.problem(error, progress.annotations))
 
     async def _fail_without_project(self, extraction: Extraction, progress: Progress, error: NoProjectError) -> None:
-        """The commit has no project. If the repository has others, this one was removed on purpose, unless somebody said it is here."""
+        """The commit has no project. If the repository has others, this one was removed on purpose, unless somebody said it is here.
+
+        What a stranger removed is an error, and changes nothing here.
+        """
+        if extraction.of_fork:
+            await self._fail(extraction, progress, results.problem(error, progress.annotations))
+            return
         current = await self._store.extractions.get(extraction.id)
         connection = await self._store.connections.get(extraction.connection_id)
         manual = connection is not None and connection.manual
@@ -243,7 +259,8 @@ def _state_scope(extraction: Extraction) -> StateScope | None:
     if not trust.was_head:
         return None
     fresh = extraction.forced or trust.shared
-    return StateScope(repository.installation_id, repository.id, extraction.connection_id, trust.own, trust.followed, fresh=fresh)
+    place = repository.installation_id, repository.id, extraction.connection_id
+    return StateScope(*place, trust.own, trust.followed, fresh=fresh, leaves=trust.leaves)
 
 
 def _disk_full(commit: Commit, error: Exception) -> DiskFullError:

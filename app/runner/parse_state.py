@@ -68,9 +68,10 @@ def key(job: DbtJob) -> str:
 class StateFile:
     """An existing state or columns document (`ports.ParseState`)."""
 
-    def __init__(self, file: BinaryIO, since: int) -> None:
+    def __init__(self, file: BinaryIO, since: int, branch: str) -> None:
         self._file = file
-        self.since = since
+        self.since, self.branch = since, branch
+        """`branch`: which one left it, as in `StateScope`."""
         self.size_bytes = os.fstat(file.fileno()).st_size
 
     async def stream(self) -> AsyncIterator[bytes]:
@@ -161,7 +162,7 @@ class ParseStates:
 
     def new_writer(self, job: DbtJob, initial: StateFile | None, kind: Kind = "state") -> StateWriter | None:
         """Return a writer for what a job leaves; None if it leaves nothing. `initial`: what it started with. The caller closes it."""
-        if job.state is None:
+        if job.state is None or not job.state.leaves:
             return None
         since = initial.since if initial else int(time.time())
         name = f"{_own(job.state, kind)}.{key(job)}.{since}"
@@ -211,13 +212,14 @@ class ParseStates:
     def _open(self, scope: StateScope, kind: Kind, expected: str) -> StateFile | None:
         directory = self._directory(scope)
         own = _of_branch(directory, _own(scope, kind))
+        branch = scope.own if own else scope.followed
         for path in own or _of_branch(directory, _followed(scope, kind)):
             _, name, since = path.name.split(".")
             if name == expected and time.time() - int(since) < FULL_AGAIN_S:
                 with contextlib.suppress(OSError):
                     file = path.open("rb")
                     os.utime(path)
-                    return StateFile(file, int(since))
+                    return StateFile(file, int(since), branch)
         return None
 
     def _forget(self, scope: StateScope, kind: Kind) -> None:

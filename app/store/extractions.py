@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from app.core.models.extractions import BranchTrust, Extraction, Facts, Newest, Problem, Stage, StageTime, Status
+from app.core.models.pull_requests import is_of_fork, merge_queue_of
 from app.store import rows
 from app.store.pool import Database
 from app.store.sql import statements
@@ -88,14 +89,14 @@ class Extractions:
         """Cancel the queued and running extractions of a connection."""
         await self._db.execute(SQL["stop_connection"], UUID(connection_id))
 
-    async def claim(self, claim: str, lease: timedelta, full: Collection[int] = (), *, background: bool = True) -> Extraction | None:
+    async def claim(self, claim: str, lease: timedelta, full: Collection[int] = (), *, spare: bool = True) -> Extraction | None:
         """Claim the next extraction under a new name, if there is one.
 
-        `full` are installations that have to wait. `background`: also one that is in the background.
+        `full` are installations that have to wait. `spare`: also one of a fork or in the background.
         """
         async with self._db.transaction() as tx:
             await tx.execute(SQL["lock_claims"])
-            claimed = await tx.row(SQL["claim"], claim, lease, list(full), background)
+            claimed = await tx.row(SQL["claim"], claim, lease, list(full), spare)
             if claimed is None:
                 return None
             if not claimed["background"]:
@@ -174,6 +175,14 @@ class Extractions:
         """Cancel what is queued for the last commit of a branch that is not followed, except what somebody requested."""
         await self._db.execute(SQL["cancel_of_branch"], repository_id, branch, sha)
 
+    async def cancel_of_fork(self, repository_id: int, branch: str) -> None:
+        """Cancel what is queued or running for a branch of a fork."""
+        await self._db.execute(SQL["cancel_of_fork"], repository_id, branch)
+
+    async def needs_extraction(self, connection_id: str, sha: str) -> bool:
+        """True if a commit has no answer yet: no extraction that is queued, running or succeeded, or that failed because of the project."""
+        return bool(await self._db.value(SQL["needs_extraction"], UUID(connection_id), sha))
+
     async def get(self, extraction_id: str) -> Extraction | None:
         """Return an extraction; None if it does not exist or is hidden."""
         row = await self._db.row(SQL["by_id"], UUID(extraction_id))
@@ -222,7 +231,9 @@ class Extractions:
 def _trust(row: asyncpg.Record | None) -> BranchTrust:
     if row is None:
         return BranchTrust()
-    own = f"{'followed' if row['followed'] else 'side'} {row['branch']} {row['created'] or 0}"
+    kind = "fork" if is_of_fork(row["branch"]) else "followed" if row["followed"] else "side"
+    own = f"{kind} {row['branch']} {row['created'] or 0}"
+    leaves = kind != "fork" and merge_queue_of(row["branch"]) is None
     followed = f"followed {row['followed_branch']} {row['followed_created'] or 0}"
     shared = not row["followed"] and (row["made_by"] not in (None, own) or row["is_followed_head"])
-    return BranchTrust(own, followed, row["was_head"], shared)
+    return BranchTrust(own, followed, row["was_head"], shared, leaves, row["followed_branch"])

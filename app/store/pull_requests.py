@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from app.core.models.pull_requests import PullRequest, PullRequestBase
+from app.core.models.pull_requests import PullRequest, PullRequestBase, merge_queue_of
 from app.store.pool import Database
 from app.store.sql import statements
 
@@ -28,11 +28,13 @@ class PullRequests:
         return bool(await self._db.value(SQL["has_open"], repository_id, branch))
 
     async def base_branch_of(self, repository_id: int, branch: str, sha: str, followed: str | None) -> PullRequestBase | None:
-        """Return the branch against which a pull request with this head is opened.
+        """Return the branch against which a pull request with this head is opened, or for which a merge queue made the branch.
 
         `branch` and `sha` are the extraction's. Of several pull requests with one head, it is the one to the `followed` branch, otherwise
         the one with the lowest number. After it was closed, it still counts for its last commit.
         """
+        if (queued := merge_queue_of(branch)) is not None:
+            return queued
         row = await self._db.row(SQL["base_branch_of"], repository_id, branch, sha, followed)
         return None if row is None else PullRequestBase(row["base_branch"], row["number"])
 

@@ -74,8 +74,8 @@ class Container:
     runs: list[Delivery] = field(default_factory=list)
     hold: bool = False
     """Whether columns come only when `may_end` is set."""
-    with_state: bool = False
-    """See `Parsed.with_state`."""
+    states_of: frozenset[str] = frozenset()
+    """See `Parsed.states_of`."""
 
     async def dbt(self, job: DbtJob) -> Parsed:
         assert job.columns, "the image gives columns"
@@ -83,7 +83,7 @@ class Container:
         if not self.hold:
             delivery.may_end.set()
         self.runs.append(delivery)
-        return replace(await self.world.parsed(), columns=delivery, with_state=self.with_state)
+        return replace(await self.world.parsed(), columns=delivery, states_of=self.states_of)
 
 
 def with_columns(world: World, *outcomes: bytes | Exception, hold: bool = False) -> Container:

@@ -97,10 +97,12 @@ class Git:
     path: Path
     work_dir: Path
     trouble: Exception | None = None
+    opened: list[Repository] = field(default_factory=list)
 
     @asynccontextmanager
-    async def open(self, repository: Repository, sha: str) -> AsyncIterator[SourceTree]:
-        del repository
+    async def open(self, repository: Repository, sha: str, ref: str = "") -> AsyncIterator[SourceTree]:
+        del ref
+        self.opened.append(repository)
         if self.trouble:
             raise self.trouble
         async with (

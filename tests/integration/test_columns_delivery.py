@@ -117,18 +117,19 @@ async def gone(docker: aiodocker.Docker) -> None:
 async def test_the_next_job_has_the_document_of_the_one_before(make: Make, image: RunnerImage) -> None:
     runner = make()
     first = await parsed(runner, image)
-    assert not first.with_state
+    assert first.states_of == frozenset()
     assert await columns(first) == {}
     second = await parsed(runner, image)
-    assert second.with_state
+    assert second.states_of == {MAIN.followed}
     assert await columns(second) == {"state": "state", "columns": "{}"}
     assert (await parsed(runner, image, columns=False)).columns is None
     side = await parsed(runner, image, state=replace(MAIN, own="side pr 2"))
+    assert side.states_of == {MAIN.followed}
     assert "columns" in await columns(side), "a side branch may start with what the followed one made"
     third = await parsed(runner, image)
     assert "side" not in str(await columns(third))
     fresh = await parsed(runner, image, state=replace(MAIN, fresh=True))
-    assert not fresh.with_state
+    assert fresh.states_of == frozenset()
     assert await columns(fresh) == {}
 
 

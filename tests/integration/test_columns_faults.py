@@ -56,7 +56,7 @@ async def test_a_document_that_is_none_is_refused_so_that_the_next_job_starts_wi
 
 async def test_a_refused_document_that_an_earlier_one_had_a_part_in_is_made_again_by_the_next_push(world: World) -> None:
     container = with_columns(world, b"not a document", document(A))
-    container.with_state = True
+    container.states_of = frozenset({"followed main 0"})
     async with world.working():
         await world.ended(await world.queued())
         await world.ended(await pushed(world, {"README.md": "not read by dbt"}))

@@ -130,6 +130,44 @@ async def test_a_force_pushed_commit_can_still_be_fetched(world: World) -> None:
     assert (await read(world.sources, repository, sha))["README.md"] == b"the newest"
 
 
+async def forked(world: World) -> tuple[Hosted, Repository, Hosted, str]:
+    """A repository, and the head of a pull request from its fork."""
+    hosted, repository, _ = await world.create()
+    fork = await world.github.fork_repository(hosted, "mona")
+    sha = await world.github.push(fork, {"README.md": b"of a stranger"}, branch="patch-1")
+    await world.github.open_pull_request(hosted, "patch-1", fork=fork)
+    return hosted, repository, fork, sha
+
+
+async def test_the_head_of_a_fork_is_fetched_from_the_repository_of_its_base(world: World) -> None:
+    _, repository, _, sha = await forked(world)
+    assert (await read(world.sources, repository, sha))["README.md"] == b"of a stranger"
+    assert not [request for request in world.github.requests if request.path.startswith("/mona/")]
+
+
+NOT_OUR_REF = "0048ERR upload-pack: not our ref 0000000000000000000000000000000000000000"
+AS_GIT = {"Content-Type": "application/x-git-upload-pack-result"}
+
+
+async def test_a_commit_that_is_not_sent_by_its_id_is_fetched_by_its_reference(world: World) -> None:
+    _, repository, _, sha = await forked(world)
+    world.github.faults.add("POST", "git-upload-pack$", 1, Answer(200, NOT_OUR_REF, AS_GIT))
+    async with world.sources.open(repository, sha, "refs/pull/1/head") as tree:
+        assert tree.sha == sha
+    assert (await read(world.sources, repository, sha))["README.md"] == b"of a stranger"
+
+
+async def test_a_reference_that_leads_elsewhere_now_is_no_other_commit(world: World) -> None:
+    _, repository, fork, sha = await forked(world)
+    newer = await world.github.push(fork, {"README.md": b"newer"}, branch="patch-1")
+    world.github.faults.add("POST", "git-upload-pack$", 1, Answer(200, NOT_OUR_REF, AS_GIT))
+    with pytest.raises(CommitGoneError, match="another commit"):
+        async with world.sources.open(repository, sha, "refs/pull/1/head"):
+            pass
+    assert (await read(world.sources, repository, newer))["README.md"] == b"newer"
+    assert (await read(world.sources, repository, sha))["README.md"] == b"of a stranger", "and it can be fetched once GitHub sends it"
+
+
 async def test_received_bytes_are_counted(world: World) -> None:
     hosted, repository, sha = await world.create({"noise.bin": os.urandom(100_000)})
     found = []

@@ -39,6 +39,9 @@ select 1
 RIGHT = {("model.shop.b", "model.shop.c")}
 WRONG = {*RIGHT, ("model.shop.a", "model.shop.c")}
 
+FORK = "mona:patch-1"
+QUEUED = f"gh-readonly-queue/main/pr-12-{'0' * 40}"
+
 Dbt = Callable[[Mapping[str, str], bytes | None], Awaitable[tuple[bytes, bytes | None]]]
 """From the files of a commit and a state to the manifest and the next state."""
 
@@ -86,7 +89,7 @@ class Dbts(Runner):
         spool = Spool(self.work_dir)
         await spool.write(found)
         await spool.flush()
-        return Parsed(spool, "", USAGE, IMAGE.name, with_state=state is not None)
+        return Parsed(spool, "", USAGE, IMAGE.name, states_of=frozenset({state.branch} if state else ()))
 
 
 class Pushes:
@@ -190,6 +193,86 @@ async def test_what_is_trusted_is_carried_without_running_dbt(pushes: Pushes) ->
     await pushes.push("new", pushes.commit({"models/a.sql": "select 5"}))
     await pushes.push("new", pushes.commit({}))
     assert parsed(pushes) == ["from a state"], "and what a branch made itself is its own"
+
+
+async def test_what_the_followed_branchs_state_made_on_a_side_branch_is_everybodys(pushes: Pushes) -> None:
+    await pushes.push("main", pushes.commit({}))
+    await pushes.push("pr", pushes.commit({"models/a.sql": "select 3"}))
+    assert parsed(pushes) == ["full", "from a state"]
+    await pushes.push(QUEUED, pushes.commit({}))
+    await pushes.push("main", pushes.commit({}))
+    assert parsed(pushes) == [], "neither in the merge queue nor after the merge"
+    await pushes.push("pr", pushes.commit({"models/a.sql": "select 4"}))
+    await pushes.push("main", pushes.commit({}))
+    assert parsed(pushes) == ["from a state"] * 2, "the second commit of the branch was made with its own state"
+
+
+async def test_a_state_of_a_branch_that_is_followed_no_longer_is_not_the_followed_branchs(pushes: Pushes) -> None:
+    await pushes.follow("pr")
+    await poison(pushes, "pr")
+    await pushes.follow("main")
+    await pushes.push("main", pushes.commit({"models/a.sql": "select 3"}))
+    side = pushes.commit({"models/a.sql": "select 4"})
+    await pushes.push("other", side)
+    await pushes.push("main", pushes.commit({}))
+    assert (await pushes.edges(side), await pushes.edges()) == (RIGHT, RIGHT)
+
+
+async def test_a_branch_of_a_merge_queue_leaves_no_state(pushes: Pushes) -> None:
+    await pushes.push(QUEUED, pushes.commit({}))
+    await pushes.push(QUEUED, pushes.commit({"models/a.sql": "select 3"}))
+    assert parsed(pushes) == ["full", "full"]
+
+
+async def test_what_a_stranger_made_is_the_strangers_alone(pushes: Pushes) -> None:
+    await pushes.push("main", pushes.commit({}))
+    forked = pushes.commit({"models/a.sql": "select 3"})
+    await pushes.push(FORK, forked)
+    assert parsed(pushes) == ["full", "from a state"], "it may start with what the followed branch left"
+    await pushes.push(FORK, pushes.commit({}))
+    assert parsed(pushes) == []
+    await pushes.push("eve:patch-1", pushes.commit({}))
+    await pushes.push("pr", pushes.commit({}))
+    assert parsed(pushes) == ["from a state"] * 2
+    await pushes.extract(forked)
+    await pushes.push("main", pushes.commit({"README.md": "merged"}))
+    assert parsed(pushes) == ["full"], "another one than the full parse of the stranger is carried: that of the side branch"
+
+
+async def test_a_stranger_leaves_no_state(pushes: Pushes) -> None:
+    await pushes.push("main", pushes.commit({}))
+    await pushes.push(FORK, pushes.commit({"analyses/x.sql": POISON}))
+    for branch in (FORK, "pr", "main"):
+        clean = pushes.commit({"analyses/x.sql": f"select '{branch}'"})
+        await pushes.push(branch, clean)
+        assert await pushes.edges(clean) == RIGHT
+    files = {path.name.split(".")[0] for path in (pushes.world.work_dir / "states").rglob("*") if path.is_file()}
+    assert len(files) == 2, "of the followed branch and of the side branch"
+
+
+async def test_a_full_parse_of_a_stranger_is_not_carried_after_the_merge(pushes: Pushes) -> None:
+    await pushes.push(FORK, pushes.commit({}))
+    await pushes.push("main", pushes.commit({}))
+    assert parsed(pushes) == ["full", "full"]
+
+
+async def test_a_stranger_at_the_followed_head_changes_nothing_of_it(pushes: Pushes) -> None:
+    sha = pushes.commit({})
+    await pushes.push("main", sha)
+    await pushes.push(FORK, sha)
+    head = await pushes.store.lineages.head(pushes.world.connection_id)
+    assert head is not None
+    assert (head.sha, head.branch) == (sha, "main")
+    await pushes.push("main", pushes.commit({}))
+    assert parsed(pushes) == ["full"], "the lineage is still everybody's"
+
+
+async def test_a_commit_of_a_stranger_is_read_with_the_rights_of_a_public_repository(pushes: Pushes) -> None:
+    await pushes.push("pr", pushes.commit({}))
+    forked = pushes.commit({"models/a.sql": "select 3"})
+    await pushes.push(FORK, forked)
+    await pushes.extract(forked)
+    assert [repository.private for repository in pushes.world.git.opened] == [True, False, False]
 
 
 async def test_a_commit_of_a_side_branch_that_somebody_requests_runs_for_its_branch(pushes: Pushes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -22,6 +23,7 @@ from tests.integration.test_worker import Wakeup
 from tests.patience import HANGS_S
 
 LEASE = timedelta(minutes=1)
+CLAIMS = itertools.count()
 SHAS = [f"{number:040x}" for number in range(1, 60)]
 
 
@@ -58,8 +60,8 @@ class Hanging:
         self.opened: list[Repository] = []
 
     @asynccontextmanager
-    async def open(self, repository: Repository, sha: str) -> AsyncIterator[None]:
-        del sha
+    async def open(self, repository: Repository, sha: str, ref: str = "") -> AsyncIterator[None]:
+        del sha, ref
         self.opened.append(repository)
         await asyncio.Event().wait()
         yield
@@ -95,6 +97,50 @@ async def test_pushes_to_known_projects_come_before_those_that_may_have_none(sto
     claimed = await store.extractions.claim("w/1", LEASE)
     assert claimed is not None
     assert claimed.id == known
+
+
+async def claimed(store: Store, *, spare: bool = True) -> str | None:
+    """The branch of the next extraction, which keeps running."""
+    found = await store.extractions.claim(f"w/{next(CLAIMS)}", LEASE, spare=spare)
+    return found.branch if found else None
+
+
+async def test_forks_wait_behind_everything_that_was_pushed(store: Store) -> None:
+    shop, other = await connection(store, 100, 1), await connection(store, 101, 1)
+    for number in range(20):
+        await queue(store, shop, SHAS[number], f"mona:b{number}")
+    await queue(store, other)
+    assert await claimed(store) == "main"
+    assert await claimed(store) == "mona:b0"
+    await queue(store, other, branch="eve:b")
+    assert await claimed(store) is None, "one of the installation at a time"
+    await queue(store, shop)
+    assert await claimed(store) == "main", "nobody waits for a stranger's, not even in the same project"
+    await queue(store, await connection(store, 200, 2), branch="mona:b")
+    assert await claimed(store, spare=False) is None, "the last place is for what is pushed"
+    assert await claimed(store) == "mona:b"
+
+
+async def test_a_worker_keeps_a_place_for_what_is_pushed(store: Store) -> None:
+    for installation_id in (1, 2, 3):
+        await queue(store, await connection(store, 100 + installation_id, installation_id), branch="mona:b")
+    sources = Hanging()
+    nothing = cast("Any", None)
+    worker = Worker("w", store, Tools(cast("Any", sources), nothing, nothing, nothing), concurrency=3, per_installation=1)
+    wakeup = Wakeup()
+    working = asyncio.create_task(worker.run(wakeup, Wakeup()))
+    try:
+        async with asyncio.timeout(HANGS_S):
+            while len(sources.opened) < 2:
+                await asyncio.sleep(0.01)
+            await queue(store, await connection(store, 101, 1))
+            wakeup.wake()
+            while len(sources.opened) < 3:
+                await asyncio.sleep(0.01)
+        assert [one.installation_id for one in sources.opened] == [1, 2, 1], "although its installation has a place already"
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
 
 
 # -- check runs
@@ -135,6 +181,17 @@ async def test_the_newest_commit_is_sent_first_and_superseded_ones_last(store: S
     assert order[:3] == [side, ids[3], unknown]
     assert sorted(order[3:]) == sorted(ids[:3]), "each pushed commit gets its check run"
     assert await store.check_runs.seconds_until_due() is None, "a superseded commit costs one request"
+
+
+async def test_check_runs_of_forks_are_sent_after_those_of_pushes(store: Store) -> None:
+    project = await connection(store, 101, 1)
+    for number in range(3):
+        await queue(store, project, SHAS[number], f"mona:b{number}")
+    await queue(store, project, SHAS[9])
+    first, *_ = await sent(store, 4)
+    extraction = await store.extractions.get(first.extraction_id)
+    assert extraction is not None
+    assert extraction.branch == "main"
 
 
 async def test_a_check_run_that_is_held_does_not_stop_the_others(store: Store) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from app.core.models.connections import Connection
 from app.core.models.extractions import Extraction
-from app.pipeline import connections, leases, webhooks
+from app.pipeline import connections, leases, queue_rules, triggers, webhooks
 from app.pipeline.events import UnreadableEventError
 from app.store import Store
 
@@ -355,3 +356,124 @@ async def test_a_button_that_is_not_ours_starts_nothing(store: Store) -> None:
         more = {"repository": repository(), "installation": {"id": 3}}
         await webhooks.receive(store, f"action-{number}", "check_run", json.dumps(body | more).encode())
     assert [one.sha for one in await queue(store)] == [SHAS[0]]
+
+
+FORK = {"label": "mona:patch-1", "ref": "patch-1", "repo": {"id": 8}}
+
+
+async def known_project(store: Store) -> Connection:
+    """The connection of a repository whose project is known."""
+    await push(store, SHAS[0])
+    await finish(store)
+    [found] = await store.connections.for_repository(7)
+    await store.connections.set_project(found.id, "", "shop")
+    return found
+
+
+async def test_the_head_of_a_fork_is_queued_and_moves_nothing(store: Store) -> None:
+    connection = await known_project(store)
+    await pull_request(store, "opened", head=FORK, draft=True)
+    [queued] = await queue(store)
+    assert (queued.branch, queued.sha, queued.trigger, queued.of_fork) == ("mona:patch-1", SHAS[1], "pull_request", True)
+    for at, action in enumerate(("ready_for_review", "edited", "reopened"), 2):
+        await pull_request(store, action, at, head=FORK)
+    assert [one.id for one in await queue(store)] == [queued.id]
+    await pull_request(store, "synchronize", 5, head=FORK | {"sha": SHAS[2]})
+    assert [one.sha for one in await queue(store)] == [SHAS[2]], "the newer one supersedes it"
+    found = await store.connections.get(connection.id)
+    assert found is not None
+    assert found.head_sha == SHAS[0]
+
+
+async def test_a_commit_of_the_repository_is_not_read_as_a_strangers(store: Store) -> None:
+    await known_project(store)
+    await push(store, SHAS[1], branch="side")
+    await pull_request(store, "opened", head=FORK)
+    assert [one.branch for one in await queue(store)] == ["side"]
+    await finish(store)
+    await pull_request(store, "reopened", 2, head=FORK)
+    assert await queue(store) == []
+
+
+async def test_a_stranger_teaches_a_connection_nothing(store: Store) -> None:
+    await push(store, SHAS[0])
+    await finish(store)
+    await pull_request(store, "opened", head=FORK)
+    assert await queue(store) == [], "where the project is, is not known yet"
+
+
+async def test_a_fork_is_extracted_for_those_who_follow_its_base(store: Store) -> None:
+    await known_project(store)
+    release = await store.connections.create(7, "", "release")
+    await pull_request(store, "opened", head=FORK, base={"ref": "release"})
+    assert [one.connection_id for one in await queue(store)] == [release.id]
+
+
+async def test_closing_a_pull_request_stops_what_a_stranger_pushed(store: Store) -> None:
+    await known_project(store)
+    await pull_request(store, "opened", head=FORK)
+    claimed = await store.extractions.claim("w", timedelta(minutes=1))
+    assert claimed is not None
+    await pull_request(store, "closed", 2, head=FORK)
+    stopped = await store.extractions.get(claimed.id)
+    assert stopped is not None
+    assert stopped.status == "cancelled"
+    await pull_request(store, "reopened", 3, head=FORK)
+    assert [one.sha for one in await queue(store)] == [SHAS[1]]
+
+
+async def test_a_branch_that_was_pushed_before_the_app_came_is_queued_by_its_pull_request(store: Store) -> None:
+    await known_project(store)
+    await pull_request(store, "opened")
+    await push(store, SHAS[1], branch="side")
+    assert [(one.branch, one.sha) for one in await queue(store)] == [("side", SHAS[1])]
+    await push(store, SHAS[2], branch="side", before=SHAS[1])
+    await pull_request(store, "synchronize", 2)
+    assert [one.sha for one in await queue(store)] == [SHAS[2]], "an event may be older than what is known"
+    await pull_request(store, "opened", number=13, head={"ref": "main", "sha": SHAS[5]}, base={"ref": "release"})
+    assert {one.branch for one in await queue(store)} == {"side"}, "the followed branch has pushes of its own"
+
+
+async def rerequest_suite(store: Store, sha: str, branch: str | None, delivery: str) -> None:
+    body = {"action": "rerequested", "check_suite": {"head_sha": sha, "head_branch": branch}}
+    more = {"repository": repository(), "installation": {"id": 3}}
+    await webhooks.receive(store, delivery, "check_suite", json.dumps(body | more).encode())
+
+
+async def test_a_commit_of_a_stranger_that_is_requested_again_remains_one(store: Store) -> None:
+    connection = await known_project(store)
+    await pull_request(store, "opened", head=FORK)
+    await finish(store)
+    for number, branch in enumerate((None, "patch-1", "main")):
+        await rerequest_suite(store, SHAS[1], branch, f"again-{number}")
+        [queued] = await queue(store)
+        assert (queued.branch, queued.forced) == ("mona:patch-1", True)
+        await finish(store)
+    again = await triggers.extract_now(store, cast("Any", None), connection, SHAS[1], "api")
+    assert again.of_fork
+    await finish(store)
+    await rerequest_suite(store, SHAS[9], None, "unknown")
+    assert await queue(store) == [], "of a commit of no branch nothing is known"
+    await push(store, SHAS[1], branch="side")
+    await finish(store)
+    await rerequest_suite(store, SHAS[1], None, "pushed")
+    assert [one.branch for one in await queue(store)] == ["side"], "somebody pushed it here since"
+
+
+@pytest.mark.parametrize(
+    ("followed", "branch", "listed"),
+    [
+        ("main", "main", None),
+        ("main", "side", "side"),
+        ("main", "mona:side", None),
+        ("main", f"gh-readonly-queue/main/pr-12-{SHAS[0]}", None),
+        ("main", f"gh-readonly-queue/release/1.0/pr-12-{SHAS[0]}", "release/1.0"),
+    ],
+)
+async def test_which_branch_settings_can_leave_out(store: Store, followed: str, branch: str, listed: str | None) -> None:
+    connection = await known_project(store)
+    await store.extractions.enqueue(connection.id, branch, SHAS[1], "push")
+    claimed = await store.extractions.claim("w", timedelta(minutes=1))
+    assert claimed is not None
+    assert claimed.trust.followed_branch == followed
+    assert queue_rules.listed_branch(claimed) == listed

@@ -21,8 +21,8 @@ class Nothing:
     """Where no repository is (`app.pipeline.ports.Sources`)."""
 
     @asynccontextmanager
-    async def open(self, repository: Repository, sha: str) -> AsyncIterator[None]:
-        raise GoneError(f"fetching {repository.full_name} at {sha}", "it is gone")
+    async def open(self, repository: Repository, sha: str, ref: str = "") -> AsyncIterator[None]:
+        raise GoneError(f"fetching {repository.full_name} at {ref or sha}", "it is gone")
         yield
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from app.core.models.annotations import Annotation, IgnoredCheck, Placeholder
 from app.core.models.comparisons import Base
 from app.core.models.github import Conclusion, Repository
+from app.core.models.pull_requests import is_of_fork
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled", "superseded"]
 Stage = Literal["cloning", "installing_deps", "parsing", "columns", "storing"]
@@ -137,7 +138,7 @@ class BranchTrust:
     """Whose parse states and lineages an extraction may use: a result is trusted as far as what made it.
 
     The followed branch uses its own. Other branches use their own and those of the followed branch. A branch that is followed, one that is
-    not, and one of the same name that was created later are three different ones, each with its own text.
+    not, one of the same name that was created later, and one of a fork are different ones, each with its own text.
     """
 
     own: str = ""
@@ -147,6 +148,11 @@ class BranchTrust:
     """The commit is, or was, the head of the branch: otherwise it neither uses nor leaves a parse state."""
     shared: bool = False
     """A side branch has a commit of another branch: its lineage must not depend on the side branch's state."""
+    leaves: bool = True
+    """The extraction leaves a parse state for the branch. One of a fork leaves none: strangers would fill the disk. Nor does one of a merge
+    queue, whose branches have one commit each."""
+    followed_branch: str = ""
+    """The name of the followed branch."""
 
     @property
     def trusted(self) -> frozenset[str]:
@@ -193,6 +199,11 @@ class Extraction:
     """Nobody asked for it, but others are compared with its commit: it runs behind everything else, and has no check run."""
     trust: BranchTrust = BranchTrust()
     """Of a claimed one."""
+
+    @property
+    def of_fork(self) -> bool:
+        """True if a stranger wrote the commit: it is of a pull request from a fork."""
+        return is_of_fork(self.branch)
 
 
 @dataclass(frozen=True, slots=True)

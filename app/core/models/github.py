@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
 
 Conclusion = Literal["success", "failure", "neutral", "cancelled", "skipped", "timed_out", "action_required"]
 EXTRACT_AGAIN = "extract"
@@ -20,6 +20,10 @@ class Repository:
     installation_id: int
     default_branch: str | None = None
     private: bool = True
+
+    def as_public(self) -> Self:
+        """The same with the rights of a public repository, for what strangers wrote: it gets no private packages."""
+        return replace(self, private=False)
 
 
 @dataclass(frozen=True, slots=True)

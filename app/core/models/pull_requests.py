@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+MERGE_QUEUE = "gh-readonly-queue/"
+MAX_DIGITS = 10
+"""Of the number of a pull request: anybody can push a branch that looks like one of a merge queue."""
 UNKNOWN_OWNER = "unknown"
 """Of a fork whose owner deleted the account."""
 
@@ -34,6 +37,21 @@ class PullRequestBase:
 
     branch: str
     number: int
+
+
+def merge_queue_of(branch: str) -> PullRequestBase | None:
+    """The base branch, and the last pull request, of a branch that GitHub's merge queue made; None for any other branch.
+
+    >>> merge_queue_of("gh-readonly-queue/release/1.0/pr-12-0f3b")
+    PullRequestBase(branch='release/1.0', number=12)
+    >>> merge_queue_of("release/1.0") is None
+    True
+    """
+    name, _, last = branch.removeprefix(MERGE_QUEUE).rpartition("/pr-")
+    number = last.partition("-")[0]
+    if not branch.startswith(MERGE_QUEUE) or not name or not (number.isascii() and number.isdecimal() and len(number) <= MAX_DIGITS):
+        return None
+    return PullRequestBase(name, int(number))
 
 
 def label_of_fork(owner: str, branch: str) -> str:

@@ -64,8 +64,9 @@ class LocalSource:
     """Files that differ from `head_sha`."""
 
     @asynccontextmanager
-    async def open(self, repository: Repository, sha: str) -> AsyncIterator[CommitTree]:
+    async def open(self, repository: Repository, sha: str, ref: str = "") -> AsyncIterator[CommitTree]:
         """Open the commit. Raises CommitGoneError."""
+        del ref
         label = f"{repository.full_name} at {sha[:7]}"
         try:
             entries = await list_entries(self.git, self.git_dir, sha)

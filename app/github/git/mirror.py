@@ -94,6 +94,14 @@ class Mirror:
             return True
         return False
 
+    async def holds(self, sha: str) -> bool:
+        """True if a fetched reference led to `sha`. Otherwise what it led to is dropped."""
+        found = await self._git.run("--git-dir", str(self.path), "rev-parse", ref_of(sha))
+        if found.decode().strip() == sha:
+            return True
+        await self._run("update-ref", "-d", ref_of(sha))
+        return False
+
     async def fetch(  # noqa: PLR0913 - all but three have a default
         self,
         url: str,

@@ -291,7 +291,7 @@ def _error_for(kind: FailureKind, remote: Remote, request: _Request, error: GitE
 
 def _not_given(remote: Remote, request: _Request) -> GoneError:
     """The same whether the repository exists or not."""
-    receives = "this repository receives" if request.requester.private else "public repositories receive"
+    receives = "this repository receives" if request.requester.private else "pull requests from forks and public repositories receive"
     reason = f"{remote.label} is not public, and {receives} no private packages"
     return GoneError(request.doing, reason, "Commit `dbt_packages/`, or ask the operator about FRESHET_PRIVATE_PACKAGES.")
 

@@ -10,7 +10,7 @@ import weakref
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +20,7 @@ from app.core import log, metrics
 from app.core.errors import CommitGoneError, DiskFullError, FreshetError, GitHubUnavailableError, GoneError, UnavailableError
 from app.core.models.github import Repository
 from app.github.git.commit_tree import CommitTree, list_entries
-from app.github.git.mirror import FETCH_S, WHOLE_BYTES, Mirror, own_directory, ref_of, tidy_all
+from app.github.git.mirror import FETCH_S, WHOLE_BYTES, Mirror, own_directory, tidy_all
 from app.github.git.process import Git, GitError, GitTimeoutError, clean_environ
 from app.project.checkout import Entry
 
@@ -59,6 +59,21 @@ _FAILURES: tuple[tuple[FailureKind, re.Pattern[str]], ...] = (
     ),
 )
 """In this order: git often prints several of these, and the first match tells the cause. Anything else may be a broken mirror."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A commit, or some of its blobs."""
+
+    repository: Repository
+    sha: str
+    ref: str = ""
+    """What is fetched if the server does not send the commit by its id."""
+    blobs: Sequence[str] = ()
+
+    @property
+    def label(self) -> str:
+        return f"{self.repository.full_name} at {self.sha[:7]}"
 
 
 class GitSources:
@@ -102,27 +117,30 @@ class GitSources:
         self._server_url = server_url.rstrip("/")
 
     @asynccontextmanager
-    async def open(self, repository: Repository, sha: str) -> AsyncIterator[CommitTree]:
-        """Fetch exactly `sha`, unless it is cached, and open it. Raises GoneError, CommitGoneError or UnavailableError."""
-        label = f"{repository.full_name} at {sha[:7]}"
+    async def open(self, repository: Repository, sha: str, ref: str = "") -> AsyncIterator[CommitTree]:
+        """Fetch exactly `sha`, unless it is cached, and open it. Raises GoneError, CommitGoneError or UnavailableError.
+
+        `ref` is fetched if the server does not send the commit by its id.
+        """
+        wanted = _Wanted(repository, sha, ref)
         if not _SHA.fullmatch(sha):
-            raise CommitGoneError(f"fetching {label}", f"{sha!r} is not a commit id")
+            raise CommitGoneError(f"fetching {wanted.label}", f"{sha!r} is not a commit id")
         mirror = self._mirror(repository.id)
         self._owners[repository.id] = repository.installation_id
         metrics.CACHE_REQUESTS.labels("git", "hit" if mirror.path.exists() else "miss").inc()
         with mirror.protect(sha):
             async with mirror.lock:
                 before = mirror.received_bytes
-                entries = await self._entries(mirror, repository, sha)
+                entries = await self._entries(mirror, wanted)
                 received = mirror.received_bytes - before
 
             async def fetch_blobs(oids: Sequence[str]) -> None:
                 async with mirror.lock:
                     before = mirror.received_bytes
-                    await self._ensure(mirror, repository, sha, oids)
+                    await self._ensure(mirror, replace(wanted, blobs=oids))
                     tree.fetched_bytes += mirror.received_bytes - before
 
-            tree = CommitTree(self._git, str(mirror.path), sha, entries, label, fetch_blobs if mirror.partial else None)
+            tree = CommitTree(self._git, str(mirror.path), sha, entries, wanted.label, fetch_blobs if mirror.partial else None)
             tree.fetched_bytes = received
             try:
                 yield tree
@@ -150,65 +168,68 @@ class GitSources:
     def _mirror(self, repository_id: int) -> Mirror:
         return self._mirrors.setdefault(repository_id, Mirror(self._git, self._dir / f"{repository_id}.git", whole_bytes=self._whole_bytes))
 
-    async def _entries(self, mirror: Mirror, repository: Repository, sha: str) -> list[Entry]:
+    async def _entries(self, mirror: Mirror, wanted: _Wanted) -> list[Entry]:
+        sha = wanted.sha
         if mirror.has(sha):
             try:
-                return await list_entries(self._git, str(mirror.path), ref_of(sha), sized=not mirror.partial)
+                return await list_entries(self._git, str(mirror.path), sha, sized=not mirror.partial)
             except GitError as error:
-                _log.warning("git.mirror_removed", repository=repository.full_name, reason=error.reason)
+                _log.warning("git.mirror_removed", repository=wanted.repository.full_name, reason=error.reason)
                 await mirror.remove()
-        await self._ensure(mirror, repository, sha)
+        await self._ensure(mirror, wanted)
         try:
-            return await list_entries(self._git, str(mirror.path), ref_of(sha), sized=not mirror.partial)
+            return await list_entries(self._git, str(mirror.path), sha, sized=not mirror.partial)
         except GitError as error:
             await mirror.remove()
-            raise UnavailableError(f"listing the files of {repository.full_name} at {sha[:7]}", error.reason) from error
+            raise UnavailableError(f"listing the files of {wanted.label}", error.reason) from error
 
-    async def _ensure(self, mirror: Mirror, repository: Repository, sha: str, blobs: Sequence[str] = ()) -> None:
+    async def _ensure(self, mirror: Mirror, wanted: _Wanted) -> None:
         """Fetch the commit, or blobs of it. Each kind of failure that can be recovered from is retried once, within one time limit."""
         recovered: set[FailureKind] = set()
-        pauses, doing = iter(NEW_TOKEN_PAUSES_S), f"fetching {repository.full_name} at {sha[:7]}"
+        pauses, doing = iter(NEW_TOKEN_PAUSES_S), f"fetching {wanted.label}"
         until_s = time.monotonic() + self._timeout_s
         while True:
-            left_s = max(round(until_s - time.monotonic(), 1), 0.0)
+            repository, left_s = wanted.repository, max(round(until_s - time.monotonic(), 1), 0.0)
             token = await self._tokens(repository)
             try:
-                await self._fetch(mirror, repository, sha, blobs, token, timeout_s=left_s)
+                await self._fetch(mirror, wanted, token, by_ref="commit_gone" in recovered, timeout_s=left_s)
             except GitError as error:
                 kind = failure_kind(error)
                 if kind == "unauthorized" and token is not None:
                     self._on_rejected_token(token)
-                    _log.info("git.fetch_again", repository=repository.full_name, sha=sha, trouble=kind, reason=error.reason)
+                    _log.info("git.fetch_again", repository=repository.full_name, sha=wanted.sha, trouble=kind, reason=error.reason)
                     await pause_for_token(pauses, doing, error)
                     continue
-                if kind in recovered or not await self._recover(kind, mirror):
+                if kind in recovered or not await self._recover(kind, mirror, wanted):
                     raise error_for(kind, doing, error) from error
                 recovered.add(kind)
-                _log.info("git.fetch_again", repository=repository.full_name, sha=sha, trouble=kind, reason=error.reason)
+                _log.info("git.fetch_again", repository=repository.full_name, sha=wanted.sha, trouble=kind, reason=error.reason)
             else:
                 return
             if kind in {"moved", "gone"} and self._current_name is not None:
-                repository = replace(repository, full_name=await self._current_name(repository))
+                wanted = replace(wanted, repository=replace(repository, full_name=await self._current_name(repository)))
 
-    async def _fetch(
-        self, mirror: Mirror, repository: Repository, sha: str, blobs: Sequence[str], token: SecretStr | None, *, timeout_s: float
-    ) -> None:
+    async def _fetch(self, mirror: Mirror, wanted: _Wanted, token: SecretStr | None, *, by_ref: bool, timeout_s: float) -> None:
+        repository, sha = wanted.repository, wanted.sha
         if not _FULL_NAME.fullmatch(repository.full_name):
             raise GoneError(f"fetching {repository.full_name!r}", "that is not a repository name")
         url = f"{self._server_url}/{repository.full_name}.git"
         config, secrets = credentials(self._server_url, token)
-        if blobs:
-            await mirror.fetch_blobs(url, blobs, config, sha=sha, secrets=secrets, timeout_s=timeout_s)
-        else:
-            await mirror.fetch(url, sha, config, secrets=secrets, timeout_s=timeout_s)
+        if wanted.blobs:
+            await mirror.fetch_blobs(url, wanted.blobs, config, sha=sha, secrets=secrets, timeout_s=timeout_s)
+            return
+        await mirror.fetch(url, sha, config, ref=wanted.ref if by_ref else "", secrets=secrets, timeout_s=timeout_s)
+        if by_ref and not await mirror.holds(sha):
+            raise CommitGoneError(f"fetching {wanted.label}", f"`{wanted.ref}` leads to another commit now")
 
-    async def _recover(self, kind: FailureKind, mirror: Mirror) -> bool:
+    async def _recover(self, kind: FailureKind, mirror: Mirror, wanted: _Wanted) -> bool:
         """Prepare a retry after this kind of failure. Returns False when a retry cannot help."""
         if kind == "broken":
             await mirror.remove()
-        else:
-            return kind in {"moved", "gone"} and self._current_name is not None
-        return True
+            return True
+        if kind == "commit_gone":
+            return bool(wanted.ref) and not wanted.blobs
+        return kind in {"moved", "gone"} and self._current_name is not None
 
 
 def credentials(server_url: str, token: SecretStr | None) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -136,9 +136,9 @@ class SubmoduleSources:
     packages: GitPackages
 
     @asynccontextmanager
-    async def open(self, repository: Repository, sha: str) -> AsyncIterator[SourceTree]:
+    async def open(self, repository: Repository, sha: str, ref: str = "") -> AsyncIterator[SourceTree]:
         """Open a commit. Its submodules are fetched when they are asked for."""
-        async with self.sources.open(repository, sha) as tree, AsyncExitStack() as stack:
+        async with self.sources.open(repository, sha, ref) as tree, AsyncExitStack() as stack:
             yield TreeWithSubmodules(tree, repository, self.packages, stack)
 
 

@@ -129,7 +129,7 @@ class DockerRunner:
             stack.pop_all()
         metrics.MANIFEST_BYTES.observe(manifest.size_bytes)
         facts, usage = done.facts, _measured(done.facts.usage)
-        more = facts.placeholders, done.with_state, facts.ignored, without or done.columns
+        more = facts.placeholders, done.states_of, facts.ignored, without or done.columns
         return Parsed(manifest, facts.log, usage, job.image.name, *more)
 
     async def sweep(self) -> int:

@@ -56,8 +56,8 @@ class FinishedJob:
 
     result: Result
     facts: ContainerFacts
-    with_state: bool
-    """Whether it was given a parse state or a columns document."""
+    states_of: frozenset[str]
+    """See `Parsed.states_of`."""
     columns: LaterColumns | None
     """If the job asks for columns."""
 
@@ -107,7 +107,7 @@ class ContainerJobs:
             raise
         limit = drains.limit_s(container, time.monotonic() - began)
         columns = self._release(container, container_job.job, later, kind, limit)
-        return FinishedJob(result, replace(_facts(container, since), log=end.log), bool(earlier), columns)
+        return FinishedJob(result, replace(_facts(container, since), log=end.log), earlier.branches, columns)
 
     async def _container(self, container_job: ContainerJob, sinks: Sinks) -> Container:
         """A warm container that has the job, or a cold one. Raises EngineUnavailableError if neither is available in time."""

@@ -43,6 +43,11 @@ class EarlierFiles:
         """Whether there is any."""
         return self.state is not None or self.columns is not None
 
+    @property
+    def branches(self) -> frozenset[str]:
+        """Who left them: see `Parsed.states_of`."""
+        return frozenset(file.branch for file in (self.state, self.columns) if file is not None)
+
     def for_archive(self) -> Earlier:
         """The same as the archive takes it."""
         return Earlier(self.state, self.columns)

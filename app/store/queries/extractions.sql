@@ -28,8 +28,8 @@ WHERE connection_id = $1 AND branch = $2 AND sha = $3 AND status IN ('queued', '
 RETURNING id;
 
 -- name: branch_with_head
--- The branch whose head a commit is or was, $3 if that is one of several.
-SELECT branch FROM extractions WHERE connection_id = $1 AND sha = $2 AND was_head ORDER BY branch = $3 DESC, number DESC LIMIT 1;
+-- The branch whose head a commit is or was: $3 if that is one of several, and one of a fork only if there is no other.
+SELECT branch FROM extractions WHERE connection_id = $1 AND sha = $2 AND was_head ORDER BY branch = $3 DESC, of_fork, number DESC LIMIT 1;
 
 -- name: trust
 -- See `BranchTrust`. A branch is identified by its name, the extraction of the push that created it, and whether it is followed.
@@ -51,12 +51,12 @@ SELECT pg_advisory_xact_lock(1181971316);
 
 -- name: claim
 -- Of the installations that wait, the one with the fewest running extractions, and of those the one that was served least recently: its
--- oldest extraction, those of repositories with a known project first; never two of one connection at a time. Those in the background come
--- last, for ten minutes even after those of other installations, and nobody waits for one that runs. $1 the claim's own name, $3
--- installations that have used up their places, $4 whether those in the background may start. The sets `running` and `suspended` are small;
--- `waiting` is read by leaps.
+-- oldest extraction, those of repositories with a known project first; never two of one connection at a time. Those of forks come after all
+-- that was pushed, one of an installation at a time. Those in the background come last, for ten minutes even after those of other
+-- installations. Nobody waits for a running one of either kind. $1 the claim's own name, $3 installations that have used up their places, $4
+-- whether those of forks and in the background may start. The sets `running` and `suspended` are small; `waiting` is read by leaps.
 WITH RECURSIVE running AS MATERIALIZED (
-  SELECT connection_id, installation_id, background FROM extractions WHERE status = 'running'
+  SELECT connection_id, installation_id, background, of_fork FROM extractions WHERE status = 'running'
 ), suspended AS MATERIALIZED (
   SELECT id FROM installations WHERE suspended_at IS NOT NULL
 ), waiting AS (
@@ -72,9 +72,10 @@ WITH RECURSIVE running AS MATERIALIZED (
   CROSS JOIN LATERAL (
     SELECT e.id, e.number, e.background AND e.created_at > now() - interval '10 minutes' AS spare FROM extractions e
     WHERE e.status = 'queued' AND e.installation_id = waiting.installation_id AND e.due_at <= now()
-      AND e.connection_id NOT IN (SELECT connection_id FROM running WHERE NOT background)
+      AND e.connection_id NOT IN (SELECT connection_id FROM running WHERE NOT background AND NOT of_fork)
       AND (NOT e.background OR ($4::boolean AND e.connection_id NOT IN (SELECT connection_id FROM running)))
-    ORDER BY e.background, e.probing, e.number LIMIT 1
+      AND (NOT e.of_fork OR ($4::boolean AND waiting.installation_id NOT IN (SELECT installation_id FROM running WHERE of_fork)))
+    ORDER BY e.background, e.of_fork, e.probing, e.number LIMIT 1
   ) first
   WHERE waiting.installation_id <> ALL ($3::bigint[]) AND waiting.installation_id NOT IN (SELECT id FROM suspended)
   ORDER BY first.spare, (SELECT count(*) FROM running WHERE running.installation_id = waiting.installation_id AND NOT background),
@@ -152,6 +153,20 @@ UPDATE extractions e SET status = 'cancelled', finished_at = now()
 FROM connections c JOIN repositories r ON r.id = c.repository_id
 WHERE c.id = e.connection_id AND c.repository_id = $1 AND e.branch = $2 AND e.sha = $3 AND e.status = 'queued' AND NOT e.forced
   AND e.branch IS DISTINCT FROM coalesce(c.branch, r.default_branch);
+
+-- name: cancel_of_fork
+-- Like `cancel`, for all queued and running ones of a fork's branch.
+UPDATE extractions e
+SET status = 'cancelled', stage = NULL, finished_at = now(), worker = NULL, lease_until = NULL,
+    tries = CASE WHEN status = 'running' THEN try_ended(tries, jsonb_build_object('outcome', 'cancelled', 'stage', stage)) ELSE tries END
+FROM connections c
+WHERE c.id = e.connection_id AND c.repository_id = $1 AND e.branch = $2 AND e.of_fork AND e.status IN ('queued', 'running');
+
+-- name: needs_extraction
+-- Whether a commit has no answer yet: none is on its way, none was given, and if one failed, it was because of Freshet.
+SELECT NOT EXISTS (
+  SELECT FROM extractions WHERE connection_id = $1 AND sha = $2 AND NOT background
+    AND (status IN ('queued', 'running', 'succeeded') OR (status = 'failed' AND problem->>'conclusion' IS DISTINCT FROM 'neutral')));
 
 -- name: fail_queued
 UPDATE extractions SET status = 'failed', problem = $2, finished_at = now() WHERE connection_id = $1 AND status = 'queued';

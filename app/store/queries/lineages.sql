@@ -107,7 +107,7 @@ FROM extractions e, repositories r
 WHERE c.id = e.connection_id AND r.id = c.repository_id AND e.id = $1 AND NOT e.background
   AND e.branch = coalesce(c.branch, r.default_branch, e.branch)
   -- The branch may have become the followed one while its extraction ran, from a state of before.
-  AND EXISTS (SELECT FROM lineages l WHERE l.id = $2 AND l.trust NOT LIKE 'side %')
+  AND EXISTS (SELECT FROM lineages l WHERE l.id = $2 AND (l.trust = 'anyone' OR starts_with(l.trust, 'followed ' || e.branch || ' ')))
   AND (e.sha = c.head_sha
        OR (coalesce(e.position, e.number) > 0
            AND (c.lineage_id IS NULL

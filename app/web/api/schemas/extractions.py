@@ -169,15 +169,15 @@ class ExtractionView(Model):
     project_dir: Annotated[
         str | None, Field(description="Directory of the project, empty for the repository's root; null until it has been found")
     ]
-    branch: Annotated[str, Field(description="The branch that was pushed to")]
+    branch: Annotated[str, Field(description="The branch that was pushed to; `owner:branch` of a pull request from a fork")]
     sha: Annotated[str, Field(description="The extracted commit")]
     status: Annotated[Status, Field(description="`superseded`: a newer commit of the branch arrived before its turn")]
     stage: Annotated[Stage | None, Field(description="The stage it is in; null before the first stage and unless it is running")]
     trigger: Annotated[
         str,
         Field(
-            description="Why it was queued: `push`, `rerequested` (re-run on GitHub), `api`, `reconcile` (found without a push) or "
-            "`discovery` (new project)"
+            description="Why it was queued: `push`, `pull_request`, `merge_group` (merge queue), `rerequested` (re-run on GitHub), `api`, "
+            "`reconcile` (found without a push) or `discovery` (new project)"
         ),
     ]
     attempt: Annotated[int, Field(description="Attempts so far, without those that were handed back; 0 before the first one")]
