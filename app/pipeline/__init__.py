@@ -9,6 +9,7 @@ queue_rules         whether a commit is the newest, and whether it still needs a
 worker              claims extractions, runs them and stores the results
 refresh             the path of one extraction, stage by stage
 storing             stores the lineage and then its columns, and ends the extraction
+manifests           keeps dbt's own manifests
 progress            what a running extraction records
 decoding/           reads manifests in separate processes
 check_runs          updates check runs on GitHub until they match the extractions

@@ -112,6 +112,7 @@ class NewLineage:
     def close(self) -> None:
         """Free what the lineage uses besides memory, and stop the container if it still reads columns."""
         self.lineage.close()
+        self.parsed.spool.close()
         if self.parsed.columns is not None:
             self.parsed.columns.close()
 
@@ -176,9 +177,8 @@ async def _refresh(
     except BaseException:
         if parsed.columns is not None:
             parsed.columns.close()
-        raise
-    finally:
         parsed.spool.close()
+        raise
     return NewLineage(layout, job, remarks, input_hash, parsed, lineage)
 
 

@@ -14,6 +14,7 @@ from app.core import log
 from app.core.errors import ColumnsError, UnavailableError
 from app.core.models.extractions import ANYONE, Extraction, Usage
 from app.lineage.column_document import StorableColumns
+from app.pipeline import manifests
 from app.pipeline.leases import STORE_RETRIES_S
 from app.pipeline.ports import ColumnsDelivery, ColumnsDocument, Decoders
 from app.pipeline.progress import ClaimLostError, Progress
@@ -38,6 +39,7 @@ async def store_success(
         result = await _store_lineage(tx, extraction, made)
         await progress.enter("columns", tx, result)
         await store_log(tx, extraction, extraction.tries[-1].number if extraction.tries else 1, progress)
+    await manifests.keep(store, extraction, made.parsed.spool)  # meanwhile, the container traces the columns
     found = await _columns(made, made.parsed.columns, decoders, progress)
     try:
         await progress.enter("storing")
@@ -94,6 +96,7 @@ async def _store_lineage(tx: Store, extraction: Extraction, made: NewLineage | C
 async def _save(tx: Store, extraction: Extraction, made: NewLineage | CarriedLineage) -> tuple[SavedLineage, dict[str, Any]]:
     if isinstance(made, CarriedLineage):
         carried = await tx.lineages.carry_forward(extraction, made.earlier.lineage_id)
+        await tx.manifests.carry(extraction, made.earlier.lineage_id)
         return carried, results.carried_forward(made.earlier.result, made.earlier.sha, carried.change)
     trust, follow = _trust(extraction, made.parsed.states_of), made.parsed.columns is not None
     saved = await tx.lineages.save(extraction, made.lineage, made.input_hash, trust, columns_follow=follow)

@@ -20,6 +20,7 @@ from app.store.installations import Installations
 from app.store.lineage_cache import LineageCache
 from app.store.lineages import Lineages
 from app.store.logs import Logs
+from app.store.manifests import Manifests
 from app.store.notifications import Notifications
 from app.store.pool import Database, PoolUse
 from app.store.pull_requests import PullRequests
@@ -44,6 +45,7 @@ class Store:
         self.lineage_cache = lineage_cache or LineageCache(db)
         self.readers = Readers(db)
         self.bases = Bases(db)
+        self.manifests = Manifests(db)
         self.check_runs = CheckRuns(db)
         self.pull_requests = PullRequests(db)
         self.retention = Retention(db)

@@ -78,6 +78,7 @@ class Retention:
                 if await tx.value(SQL["lock_connection"], connection_id):
                     count = await tx.value(SQL["delete_history"], connection_id, age, KEPT, ROWS_AT_ONCE)
             deleted, more = deleted + count, count == ROWS_AT_ONCE
+        await self._db.execute(SQL["delete_unused_manifests"], connection_id)
         return deleted
 
     async def delete_unreferenced(self, connection_id: UUID) -> int:
@@ -131,7 +132,7 @@ class Retention:
         async with self._db.transaction() as tx:
             if not await tx.value(SQL["lock_expired"], connection_id, grace):
                 return False
-            for step in ("purge_lineages", "purge_extractions", "purge_nodes", "purge_node_columns"):
+            for step in ("purge_lineages", "purge_manifests", "purge_extractions", "purge_nodes", "purge_node_columns"):
                 if await tx.execute(SQL[step], connection_id, ROWS_AT_ONCE) == ROWS_AT_ONCE:
                     return True
             await tx.execute(SQL["purge_connection"], connection_id)

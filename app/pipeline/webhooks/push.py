@@ -16,6 +16,7 @@ async def pushed(tx: Store, push: events.Push) -> None:
         return
     if push.deleted:
         await tx.extractions.cancel_of_branch(push.repository.id, push.branch, push.before)
+        await tx.manifests.close_branch(push.repository.id, push.branch, push.before)
         return
     connections = await tx.connections.for_repository(push.repository.id) or await _first_connection(tx, push)
     for connection in connection_rules.connections_for_push(connections, push.branch):

@@ -43,6 +43,9 @@ WITH protected AS (
 )
 SELECT count(*) FROM gone;
 
+-- name: delete_unused_manifests
+DELETE FROM manifests m WHERE m.connection_id = $1 AND NOT EXISTS (SELECT FROM lineage_manifests c WHERE c.manifest_id = m.id);
+
 -- name: is_worth_sweeping
 -- Finding unreferenced nodes reads all lineages, so it waits until a tenth of them is gone: at most ten are read for each one deleted.
 SELECT lineages_removed * 10 >= (SELECT count(*) FROM lineages WHERE connection_id = $1) FROM connections WHERE id = $1;
@@ -106,6 +109,9 @@ WHERE c.id = $1 AND least(c.hidden_at, r.removed_at, i.deleted_at) < now() - $2:
 
 -- name: purge_lineages
 DELETE FROM lineages WHERE id IN (SELECT id FROM lineages WHERE connection_id = $1 LIMIT $2);
+
+-- name: purge_manifests
+DELETE FROM manifests WHERE id IN (SELECT id FROM manifests WHERE connection_id = $1 LIMIT $2);
 
 -- name: purge_extractions
 DELETE FROM extractions WHERE id IN (SELECT id FROM extractions WHERE connection_id = $1 LIMIT $2);

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp.typedefs import Handler
 
-from app.web.api import badge, columns, connections, diff, extractions, lineage, nodes, notifications, service, stats
+from app.web.api import badge, columns, connections, diff, extractions, lineage, manifests, nodes, notifications, service, stats
 from app.web.api.operation import Operation
 
 
@@ -16,6 +16,7 @@ def operations(webhook: Handler) -> tuple[Operation, ...]:
         *lineage.operations(),
         *columns.operations(),
         *nodes.OPERATIONS,
+        *manifests.operations(),
         *diff.operations(),
         *extractions.OPERATIONS,
         *notifications.OPERATIONS,

@@ -1,4 +1,4 @@
-"""Content negotiation by `Accept`: https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1."""
+"""Content negotiation by `Accept` and `Accept-Encoding`: https://www.rfc-editor.org/rfc/rfc9110#section-12.5."""
 
 from __future__ import annotations
 
@@ -40,6 +40,16 @@ def preferred(accept: str, offered: Sequence[str]) -> str | None:
     weights = {media_type: _weight(media_type, ranges) for media_type in offered}
     best = max(offered, key=weights.__getitem__)
     return best if weights[best] else None
+
+
+def accepts_encoding(accept_encoding: str, coding: str) -> bool:
+    """Whether an `Accept-Encoding` header names a coding, or any, without refusing it (`;q=0`)."""
+    weights = {}
+    for element in accept_encoding.lower().split(","):
+        name, _, parameters = element.partition(";")
+        weight = _WEIGHT.search(f";{parameters}")
+        weights[name.strip()] = float(weight[1]) if weight else 1.0
+    return weights.get(coding, weights.get("*", 0.0)) > 0
 
 
 def _weight(media_type: str, ranges: Sequence[_Range]) -> float:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
 from itertools import islice
 from typing import TypeVar
 
 from aiohttp import web
 
+from app.core.errors import UnavailableError
 from app.web.http.middleware import SECURITY_HEADERS
 
 AT_ONCE = 4
@@ -51,6 +52,21 @@ class FairWriter:
             if request.transport is not None:
                 request.transport.abort()
         return response
+
+
+async def send_pieces(request: web.Request, headers: Mapping[str, str], pieces: AsyncIterator[bytes]) -> web.StreamResponse:
+    """Send pieces as they come. If they cannot be completed, the connection is closed, so that the client does not take a part for all."""
+    response = web.StreamResponse(headers={**SECURITY_HEADERS, **headers})
+    await response.prepare(request)
+    if request.method == "HEAD":
+        return response
+    try:
+        async for piece in pieces:
+            await _write(response, piece)
+    except (TimeoutError, ConnectionError, UnavailableError):
+        if request.transport is not None:
+            request.transport.abort()
+    return response
 
 
 async def _write(response: web.StreamResponse, chunk: bytes) -> None:
