@@ -125,7 +125,10 @@ def _conclusion(breaks: Iterable[Break], places: Places, policy: EffectivePolicy
 
 
 def _totals(impact: Impact, places: Places) -> dict[str, Any]:
-    """Numbers of nodes: `changed`, `added`, `removed`, `certain` and `possible` (breaks) by resource type, others as such."""
+    """Numbers of listed nodes: `changed`, `added`, `removed`, `certain` and `possible` (breaks) by resource type.
+
+    Numbers of all entries: `changes`, `reached`, `breaks`, `certain_breaks`; `left_out`: how many of them are not in the impact.
+    """
     own = [one for one in impact.changes if not one.inherited and one.change_class != "none"]
     whole = {kind: {one.unique_id for one in own if one.change_class == kind and not one.columns} for kind in ("added", "removed")}
     changed = {one.unique_id for one in own} - whole["added"] - whole["removed"]
@@ -136,9 +139,12 @@ def _totals(impact: Impact, places: Places) -> dict[str, Any]:
         **{name: _by_type(unique_ids, places) for name, unique_ids in sets.items()},
         "inherited": len({one.unique_id for one in impact.changes if one.inherited}),
         "marts": sum(one.resource_type == "model" and places.node(one.unique_id).is_mart for one in impact.reached),
-        "changes": len(impact.changes),
-        "reached": sum(one.resource_type not in TESTS for one in impact.reached),
-        "breaks": len(impact.breaks),
+        "changes": len(impact.changes) + impact.left_out.get("changes", 0),
+        "reached": sum(one.resource_type not in TESTS for one in impact.reached) + impact.left_out.get("reached", 0),
+        "breaks": len(impact.breaks) + impact.left_out.get("breaks", 0),
+        "certain_breaks": impact.counts.get("certain", {}).get("breaks", sum(one.certain for one in impact.breaks)),
+        "left_out": dict(impact.left_out),
+        "without_columns": list(impact.without_columns),
     }
 
 
@@ -163,8 +169,8 @@ def _kept(one: Change | Reached | Break) -> dict[str, Any]:
             found[name] = short(value, MAX_REASON_BYTES) if name == "reason" else short(value)
         elif isinstance(value, list | tuple):
             found[name] = [short(item) for item in value[:MAX_COLUMNS]]
-    more = 0 if isinstance(one, Break) else len(one.columns) - MAX_COLUMNS
-    return {**found, "more_columns": more} if more > 0 else found
+    more = 0 if isinstance(one, Break) else one.more_columns + max(len(one.columns) - MAX_COLUMNS, 0)
+    return {**found, "more_columns": more} if more else found
 
 
 def _place(place: ReportedNode) -> dict[str, Any]:

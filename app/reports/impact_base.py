@@ -26,6 +26,19 @@ def sentence(found: Stored, links: RepositoryLinks | None) -> str:
     return f"{compared}, {_branch_point(base, links)}.{_behind(base)}"
 
 
+def caveat(found: Stored) -> str:
+    """What a comparison could not know; empty if nothing."""
+    totals, sentences = found["totals"], []
+    if sides := totals["without_columns"]:
+        commits = {"base": "the commit that it is compared with", "head": "this commit"}
+        which = " and ".join(commits[side] for side in commits if side in sides)
+        sentences.append(f"The columns of {which} are not known, so everything is compared by model, and nothing is certain.")
+    if number := totals["left_out"].get("definitions"):
+        verb = "was" if number == 1 else "were"
+        sentences.append(f"{count(number, 'node')} {verb} too large to search for what breaks.")
+    return " ".join(sentences)
+
+
 def commit(sha: str, links: RepositoryLinks | None) -> str:
     """The short id of a commit."""
     return link(sha[:7], links.commit(sha) if links else None)

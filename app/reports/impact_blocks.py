@@ -14,6 +14,7 @@ def blocks(found: Stored, where: Where) -> Iterator[str]:
     yield impact_base.sentence(found, where.links)
     if "totals" in found:
         nodes = ReportedNodes(found, where)
+        yield impact_base.caveat(found)
         yield _outcome(found, where)
         yield from breaks(found, nodes)
         yield from reached(found, nodes)

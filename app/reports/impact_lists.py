@@ -93,13 +93,13 @@ class ReportedNodes:
 
 def breaks(found: Stored, nodes: ReportedNodes) -> Iterator[str]:
     """What breaks, and what may: the certain ones first."""
+    totals = found["totals"]
+    numbers = {True: totals["certain_breaks"], False: totals["breaks"] - totals["certain_breaks"]}
     for certain, heading in ((True, "What breaks"), (False, "What may break")):
-        lines = [_break(one, nodes) for one in found["breaks"] if one["certain"] == certain]
-        number = sum(found["totals"]["certain" if certain else "possible"].values())
-        if lines or number:
+        if numbers[certain]:
+            lines = [_break(one, nodes) for one in found["breaks"] if one["certain"] == certain][:MAX_SHOWN]
             yield f"### {heading}"
-            distinct = {one["unique_id"] for one in found["breaks"][:MAX_SHOWN] if one["certain"] == certain}
-            yield _list(lines, max(number - len(distinct), len(lines) - MAX_SHOWN))
+            yield _list(lines, numbers[certain] - len(lines))
 
 
 def _break(one: Mapping[str, Any], nodes: ReportedNodes) -> str:

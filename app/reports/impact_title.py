@@ -20,10 +20,11 @@ def title(found: Mapping[str, Any] | None) -> str | None:
     if not found or "totals" not in found:
         return None
     totals, changes = found["totals"], _changes(found)
-    breaks = _breaks(totals["certain"], totals["possible"])
+    breaks = _breaks(totals)
     parts = [*changes, *(breaks or (_reached(found) if changes else []))]
     provisional = " (provisional)" if found["state"] == "waiting" else ""
-    return f"{', '.join(parts) or NO_CHANGE}{provisional}"
+    text = ", ".join(parts) or NO_CHANGE
+    return f"{text[0].upper()}{text[1:]}{provisional}"
 
 
 def number_of_nodes(by_type: Mapping[str, int]) -> str:
@@ -44,14 +45,22 @@ def _changes(found: Mapping[str, Any]) -> list[str]:
         return [f"{count(columns['added'], 'column')} added"]
     changed = "moved" if classes == {"moved"} else "changed"
     words = {"removed": "removed", "changed": changed, "added": "added"}
-    return [f"{number_of_nodes(totals[name])} {word}" for name, word in words.items() if totals[name]][:2]
+    some = _at_least(totals, "changes")
+    return [f"{some}{number_of_nodes(totals[name])} {word}" for name, word in words.items() if totals[name]][:2]
 
 
-def _breaks(certain: Mapping[str, int], possible: Mapping[str, int]) -> list[str]:
+def _at_least(totals: Mapping[str, Any], name: str) -> str:
+    """Before the numbers of a list that does not have all."""
+    return "at least " if totals["left_out"].get(name) else ""
+
+
+def _breaks(totals: Mapping[str, Any]) -> list[str]:
+    certain, possible, some = totals["certain"], totals["possible"], _at_least(totals, "breaks")
     number, maybe = sum(certain.values()), sum(possible.values())
     if number:
-        return [f"{number_of_nodes(certain)} {'breaks' if number == 1 else 'break'}", *([f"{maybe:,} more may break"] if maybe else [])]
-    return [f"{number_of_nodes(possible)} may break"] if maybe else []
+        verb = "breaks" if number == 1 else "break"
+        return [f"{some}{number_of_nodes(certain)} {verb}", *([f"{maybe:,} more may break"] if maybe else [])]
+    return [f"{some}{number_of_nodes(possible)} may break"] if maybe else []
 
 
 def _reached(found: Mapping[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -325,6 +326,20 @@ def test_untrusted_names_have_no_effect_in_what_a_check_run_says_of_a_change(tex
         for line in (output["title"], *(one["title"] for one in output.get("annotations", ()))):
             assert line.isprintable()
         msgspec.json.encode(made)
+
+
+def test_a_comparison_says_what_it_could_not_know() -> None:
+    found = replace(WHOLE, without_columns=("base", "head"), left_out={"definitions": 2, "breaks": 7, "changes": 9})
+    text = summary(impact=found)
+    assert "The columns of the commit that it is compared with and this commit are not known, so everything is compared by model" in text
+    assert "2 nodes were too large to search for what breaks." in text
+    assert (
+        body(impact=found)["output"]["title"] == "1 column removed, 1 column renamed, at least 1 model and 1 test break, 1 more may break"
+    )
+    more = text.split("### What may break\n\n")[1].split("\n\n")[0].splitlines()
+    assert more[-1] == "- 7 more"
+    rows = replace(only([change(ORDERS, "rows")], changes={"rows": 2_001}), left_out={"changes": 2_000})
+    assert body(impact=rows)["output"]["title"].startswith("At least 1 model changed")
 
 
 def test_a_node_that_is_gone_links_to_the_commit_that_has_it() -> None:

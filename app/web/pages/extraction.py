@@ -105,6 +105,7 @@ def _context(found: Extraction) -> dict[str, Any]:
         "impact": impact,
         "compared": impact_base.sentence(impact, None) if impact else "",
         "compares": "totals" in impact,
+        "caveat": impact_base.caveat(impact) if "totals" in impact else "",
         "reached": reached_counts(impact) if "totals" in impact else "",
         "to_paste": placeholders.settings_snippet(found.result.get("placeholders", ())),
         "live": found.status not in ENDED,
