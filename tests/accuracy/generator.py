@@ -44,7 +44,7 @@ def query(number: int, dialect: str) -> Generated:
     """The query of a number."""
     for attempt in range(TRIES):
         choices = Choices(number * TRIES + attempt, dialect)
-        text, made, names = _composed(choices)
+        text, made, names = composed(choices, choices.table(), choices.r.choice(STEPS))
         sql = translated(text, dialect)
         if sql is not None:
             return Generated(number, dialect, sql, text, tuple(col.name for col in made.cols), frozenset(made.edges()), names)
@@ -61,11 +61,10 @@ def translated(text: str, dialect: str) -> str | None:
         return None
 
 
-def _composed(c: Choices) -> tuple[str, Made, tuple[str, ...]]:
-    """A chain of operators, each over what is there already."""
-    known, ctes, names = [c.table()], list[str](), list[str]()
+def composed(c: Choices, first: Rel, steps: int) -> tuple[str, Made, tuple[str, ...]]:
+    """A chain of that many operators, each over what is there already: `first` to begin with."""
+    known, ctes, names = [first], list[str](), list[str]()
     recursive = False
-    steps = c.r.choice(STEPS)
     made: Made | None = None
     for step in range(steps):
         name, made = _step(c, known, last=step == steps - 1)

@@ -81,21 +81,24 @@ def lay_out(github: GitHub, project: Project, place: Path) -> None:
         (place / ".github" / "freshet.yml").write_text(project.settings)
 
 
+def environment(scratch: str, repositories: Path, hub_url: str) -> dict[str, str]:
+    """The variables of a command line that works in `scratch`, with local repositories in place of github.com."""
+    return {
+        **clean_environment(),
+        "FRESHET_DATA_DIR": f"{scratch}/data",
+        "DBT_PACKAGE_HUB_URL": hub_url,
+        "DBT_DOCKER_IMAGES": IMAGES,
+        **({"DBT_DOCKER_IMAGE": os.environ["COMPAT_IMAGE"]} if "COMPAT_IMAGE" in os.environ else {}),
+        "GIT_CONFIG_COUNT": "2",
+        **{f"GIT_CONFIG_KEY_{number}": f"url.file://{repositories.resolve()}/.insteadOf" for number in range(2)},
+        "GIT_CONFIG_VALUE_0": "https://github.com/",
+        "GIT_CONFIG_VALUE_1": "git@github.com:",
+    }
+
+
 async def extract(project: Project, github: GitHub, repositories: Path, hub_url: str, keep: Path | None) -> Outcome:
     """Run the command as a user would, with local repositories in place of github.com. `keep`: where the columns document goes."""
     with tempfile.TemporaryDirectory(prefix="freshet-compat-") as scratch:
-        environment = {
-            **clean_environment(),
-            "FRESHET_DATA_DIR": f"{scratch}/data",
-            "DBT_PACKAGE_HUB_URL": hub_url,
-            "DBT_DOCKER_IMAGES": IMAGES,
-            **({"DBT_DOCKER_IMAGE": os.environ["COMPAT_IMAGE"]} if "COMPAT_IMAGE" in os.environ else {}),
-            "COMPAT_COLUMNS": scratch,
-            "GIT_CONFIG_COUNT": "2",
-            **{f"GIT_CONFIG_KEY_{number}": f"url.file://{repositories.resolve()}/.insteadOf" for number in range(2)},
-            "GIT_CONFIG_VALUE_0": "https://github.com/",
-            "GIT_CONFIG_VALUE_1": "git@github.com:",
-        }
         found = Path(scratch) / "lineage.json"
         place = Path(scratch) / project.repository.split("/")[1]
         lay_out(github, project, place)
@@ -104,7 +107,7 @@ async def extract(project: Project, github: GitHub, repositories: Path, hub_url:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.compat.watched", *arguments),
             cwd=ROOT,
-            env={**environment, "COLUMNS": "200"},
+            env={**environment(scratch, repositories, hub_url), "COMPAT_COLUMNS": scratch, "COLUMNS": "200"},
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
         )
