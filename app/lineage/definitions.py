@@ -22,6 +22,7 @@ COMMON = (
 """In this order, for every node; null where dbt has nothing."""
 OF_TYPE: Mapping[str, tuple[str, ...]] = {
     "model": ("deprecation_date", "primary_key", "time_spine"),
+    "seed": ("checksum",),
     "source": ("source_name", "source_description", "identifier", "loader", "loaded_at_field", "loaded_at_query", "freshness", "external"),
     "exposure": ("type", "url", "label", "maturity"),
     "metric": ("label", "type", "type_params", "filter", "time_granularity"),

@@ -31,7 +31,7 @@ NODE_COLUMNS = (
 )
 """The columns of `Node.row`."""
 HASH_BYTES = 16
-VERSION = "3"
+VERSION = "4"
 """Of the stored form of a node. Changing it stores every node again."""
 HASH_IN_ROW = slice(4, 4 + HASH_BYTES)
 """The hash within `Node.row`, after its length."""

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest_asyncio
 
+from app.core.models.comparisons import Base
 from app.lineage.impact.model import Impact
-from app.store import Store
+from app.store import Store, pool, rows
+from app.web.api.schemas.impacts import ImpactDocument
 from tests.integration.columns_world import storable
-from tests.integration.lineage_reader import SHAS, Reader, reading, save_lineage
+from tests.integration.lineage_reader import SHAS, TOKEN, Reader, reading, save_lineage
 from tests.unit.impact.sides import broken, changed, is_silent, reached
 from tests.unit.test_column_tests import generic
 from tests.unit.test_nodes import build, resource
@@ -62,6 +64,17 @@ async def reader(store: Store, tmp_path: Path) -> AsyncIterator[Reader]:
         yield made
 
 
+async def asked(reader: Reader, query: str, *, status: int = 200, etag: str = "") -> tuple[dict[str, Any], str]:
+    path = f"{reader.path.replace('/lineage', '/impact')}?{query}"
+    async with reader.client.get(path, headers={**TOKEN, "If-None-Match": etag}) as response:
+        assert response.status == status, await response.text()
+        found = await response.json(content_type=None) if status != 304 else {}
+        if status == 200:
+            ImpactDocument.model_validate_json(await response.read(), strict=True)
+            assert list(found) == list(ImpactDocument.model_fields)
+        return found, response.headers.get("ETag", "")
+
+
 async def impact(reader: Reader) -> Impact:
     heads = [await reader.store.lineages.head(reader.connection_id, sha) for sha in (BASE, HEAD)]
     assert heads[0] is not None
@@ -104,3 +117,47 @@ async def test_a_lineage_that_was_replaced_has_no_impact(reader: Reader) -> None
     assert heads[0] is not None
     assert heads[1] is not None
     assert await reader.store.lineage_cache.impact(heads[0], heads[1]) is None
+
+
+async def test_the_api_says_all_of_it(reader: Reader) -> None:
+    await save_shop(reader, BASE, STAGED, MART)
+    await save_shop(reader, HEAD, SHORTER, BROKEN, stg="select 1 -- shorter")
+    found, etag = await asked(reader, f"base={BASE}&head={HEAD}")
+    assert list(found)[:6] == ["base", "head", "changes", "reached", "breaks", "counts"]
+    assert [(found[side]["sha"], found[side]["columns_state"]) for side in ("base", "head")] == [(BASE, "ready"), (HEAD, "ready")]
+    assert found["changes"] == [
+        {
+            "unique_id": STG,
+            "class": "removed",
+            "certain": True,
+            "columns": ["amount"],
+            "new_columns": [],
+            "inherited": False,
+            "reason": "`amount` is no longer a column of `stg_orders`.",
+            "more_columns": 0,
+        }
+    ]
+    assert [one["unique_id"] for one in found["reached"]] == [BOARD, ORDERS]
+    assert [(one["unique_id"], one["cause"], one["column"]) for one in found["breaks"]] == [(ORDERS, STG, "amount")]
+    assert found["counts"]["reached"] == {"model": 1, "test": 1, "exposure": 1}
+    assert (found["left_out"], found["without_columns"]) == ({"changes": 0, "reached": 0, "breaks": 0, "definitions": 0}, [])
+    await asked(reader, f"base={BASE}&head={HEAD}", status=304, etag=etag)
+    back, _ = await asked(reader, f"base={HEAD}&head={BASE}", etag=etag)
+    assert [one["class"] for one in back["changes"]] == ["added"]
+
+
+async def test_without_a_base_a_commit_is_compared_as_its_check_run_was(reader: Reader, db: pool.Database) -> None:
+    await save_shop(reader, BASE, STAGED, MART)
+    await save_shop(reader, HEAD, SHORTER, BROKEN, stg="select 1 -- shorter")
+    for query in ("", f"head={HEAD}"):
+        problem, _ = await asked(reader, query, status=400)
+        assert problem["field"] == "base"
+    await db.execute("UPDATE extractions SET base = $2 WHERE sha = $1", HEAD, rows.to_json(Base("merge_base", BASE, "main")))
+    found, _ = await asked(reader, f"head={HEAD}")
+    assert found["base"]["sha"] == BASE
+
+
+async def test_commits_that_are_not_stored_are_named(reader: Reader) -> None:
+    for query, field in ((f"base={SHAS[8]}&head={SHAS[1]}", "base"), (f"base={SHAS[1]}&head={SHAS[8]}", "head")):
+        problem, _ = await asked(reader, query, status=404)
+        assert problem["field"] == field

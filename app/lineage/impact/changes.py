@@ -183,9 +183,11 @@ class _Settled:
         delta, changes = self.delta, self.changes
         if delta.is_quiet:
             return
-        other = changes.renames.edges(changes.side["base"].into_rows(delta.base_id)) != changes.side["head"].into_rows(delta.unique_id)
         if delta.same_sql:
-            applies = delta.rows and (other or bool(delta.removed or delta.added))
+            before, after = changes.side["base"].into_rows(delta.base_id), changes.side["head"].into_rows(delta.unique_id)
+            is_broken = any(edge.column in changes.gone.get(edge.upstream, {}) for edge in before) and not delta.removed
+            others = changes.renames.edges(before) != after or bool(delta.removed or delta.added)
+            applies = delta.rows and others and not is_broken
         else:
             applies = delta.columns and delta.digests and (delta.rows or delta.unknown_rows)
         if applies:
@@ -231,10 +233,15 @@ class _Settled:
         return not delta.same_sql and not passed_on
 
     def _reads_others(self, column: str) -> bool:
-        """Whether a column comes from other columns than before: without that, the same SQL has the same values whatever a digest says."""
+        """Whether a column comes from other columns than before: without that, the same SQL has the same values whatever a digest says.
+
+        What reads a column that is gone is broken, and what had no source was; neither is another value.
+        """
         delta, changes = self.delta, self.changes
-        before = changes.renames.edges(changes.side["base"].into(delta.base_id, column))
-        return before != changes.side["head"].into(delta.unique_id, column)
+        before = changes.side["base"].into(delta.base_id, column)
+        if not before or any(edge.column in changes.gone.get(edge.upstream, {}) for edge in before):
+            return False
+        return changes.renames.edges(before) != changes.side["head"].into(delta.unique_id, column)
 
     def _add(self, change_class: ChangeClass, columns: Sequence[str], reason: str, *, certain: bool, new: Sequence[str] = ()) -> None:
         self.changes.add(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp.typedefs import Handler
 
-from app.web.api import badge, columns, connections, diff, extractions, lineage, manifests, nodes, notifications, service, stats
+from app.web.api import badge, columns, connections, diff, extractions, impact, lineage, manifests, nodes, notifications, service, stats
 from app.web.api.operation import Operation
 
 
@@ -18,6 +18,7 @@ def operations(webhook: Handler) -> tuple[Operation, ...]:
         *nodes.OPERATIONS,
         *manifests.operations(),
         *diff.operations(),
+        *impact.operations(),
         *extractions.OPERATIONS,
         *notifications.OPERATIONS,
         *stats.OPERATIONS,

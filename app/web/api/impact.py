@@ -1,0 +1,93 @@
+"""What the changes between two commits do; only the nodes that differ are read."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from app.core.errors import UnavailableError
+from app.core.models.connections import Connection
+from app.lineage.formats.chunks import PIECE_BYTES
+from app.lineage.impact.model import Impact
+from app.store import Store
+from app.store.lineages import LineageHead
+from app.web.api.call import Call
+from app.web.api.lineage import TRIES, is_known, stored, validators
+from app.web.api.operation import API, NOT_MODIFIED, Operation
+from app.web.api.schemas.impacts import ImpactDocument, ImpactQuery, LeftOut
+from app.web.http import requests
+from app.web.http.streaming import FairWriter
+
+
+class ImpactHandler:
+    """`GET …/impact`; its responses share one `FairWriter`."""
+
+    def __init__(self) -> None:
+        self._writer = FairWriter()
+
+    async def show(self, call: Call[ImpactQuery, None]) -> web.StreamResponse:
+        """The impact as JSON, or 304."""
+        graphs = call.store.lineage_cache
+        for _ in range(TRIES):
+            connection = await call.connection()
+            head = await stored(call.store, connection, call.query.head, "head")
+            base = await stored(call.store, connection, call.query.base or await _compared_with(call.store, connection, head), "base")
+            headers = {**validators(connection.id, base, head), "Content-Type": "application/json"}
+            if is_known(call.request, headers["ETag"]):
+                return web.Response(status=304, headers=headers)
+            found = await graphs.impact(base, head)
+            if found is not None:
+                body = await graphs.compute(partial(_body, connection.id, base, head, found))
+                pieces = (body[start : start + PIECE_BYTES] for start in range(0, len(body), PIECE_BYTES))
+                return await self._writer.send(call.request, headers, pieces)
+        raise UnavailableError("comparing two commits", "one of them keeps being extracted again", "Try again in a moment.")
+
+
+async def _compared_with(store: Store, connection: Connection, head: LineageHead) -> str:
+    """The commit that the check run of `head` was compared with. Raises HttpProblem 400 if there is none."""
+    base = await store.bases.of_commit(connection.id, head.branch, head.sha)
+    if base is None or base.sha is None:
+        raise requests.invalid("base", f"is required: there is no commit that {head.sha[:7]} was compared with")
+    return base.sha
+
+
+def _body(connection_id: str, base: LineageHead, head: LineageHead, found: Impact) -> bytes:
+    return msgspec.json.encode(
+        {
+            "base": _side_json(base),
+            "head": _side_json(head),
+            "changes": found.changes,
+            "reached": found.reached,
+            "breaks": found.breaks,
+            "counts": found.counts,
+            "connection_id": connection_id,
+            "left_out": {name: found.left_out.get(name, 0) for name in LeftOut.model_fields},
+            "without_columns": found.without_columns,
+        }
+    )
+
+
+def _side_json(head: LineageHead) -> dict[str, Any]:
+    return {"sha": head.sha, "branch": head.branch, "extracted_at": head.extracted_at, "columns_state": head.columns_state}
+
+
+def operations() -> tuple[Operation, ...]:
+    """Operations with their own handler."""
+    return (
+        Operation(
+            method="GET",
+            path=f"{API}/connections/{{id}}/impact",
+            id="get_impact",
+            handler=ImpactHandler().show,
+            summary="Get what the changes between two commits do: by class, whom they reach, and what they break",
+            tag="lineage",
+            query=ImpactQuery,
+            response=ImpactDocument,
+            empty={304: NOT_MODIFIED},
+            problems={404: "It does not exist, the token may not see it, or the lineage of `base` or `head` is not stored (see `field`)"},
+            right="read",
+        ),
+    )
