@@ -13,6 +13,7 @@ from app.core.errors import ConfigurationError, GoneError, RejectedError
 from app.core.plurals import count
 
 SHOWN_FAILURES = 10
+SHOWN_ACCOUNTS = 5
 CHECKING = "checking the GitHub App's credentials"
 _LEVELS = {"": 0, "read": 1, "write": 2, "admin": 3}
 _MEANINGS: Mapping[int, str] = {
@@ -21,6 +22,8 @@ _MEANINGS: Mapping[int, str] = {
     502: "GitHub could not connect. Check that GitHub can reach BACKEND_URL and trusts its certificate",
     504: "the response took too long",
 }
+_HARMLESS = {"merge_queues": "read"}
+"""Not needed, because the branches of merge queues are pushed. With it, GitHub can send `merge_group` too."""
 _REPAIR = "To set URL and secret again, send `POST BACKEND_URL/api/webhooks/github/setup`, or use the App's page on GitHub."
 
 
@@ -119,24 +122,45 @@ def credentials_error(error: GoneError | RejectedError) -> ConfigurationError:
 
 
 def check_permissions(manifest: AppManifest, granted: Mapping[str, str]) -> Finding:
-    """Compare the App's permissions with `app.yml`. More permissions than needed fail the check too."""
-    required = manifest.permissions
+    """Compare the App's permissions with `app.yml`. More permissions than needed fail the check too, optional ones do not."""
+    required, optional = manifest.permissions, manifest.optional_permissions
+    useful = {**required, **optional, **_HARMLESS}
     missing = [f"{name}: {level}" for name, level in required.items() if _rank(granted.get(name)) < _rank(level)]
-    extra = [f"{name}: {level}" for name, level in granted.items() if _rank(level) > _rank(required.get(name))]
+    extra = [f"{name}: {level}" for name, level in granted.items() if _rank(level) > _rank(useful.get(name))]
     if not missing and not extra:
-        return Finding.ok("permissions", ", ".join(f"{name}: {level}" for name, level in required.items()))
+        given = ", ".join(f"{name}: {level}" for name, level in {**required, **{name: useful[name] for name in granted}}.items())
+        left = ", ".join(f"{name}: {level}" for name, level in optional.items() if name not in granted)
+        return Finding.ok("permissions", f"{given}{f' (optional and not given: {left}, see docs/installing.md)' if left else ''}")
     texts = [f"missing {', '.join(missing)}"] if missing else []
     texts += [f"not needed: {', '.join(extra)}"] if extra else []
     next_step = "Change them on the App's page on GitHub, then accept the change in every account that installed the App."
     return Finding.bad("permissions", f"{'; '.join(texts)}. {next_step}")
 
 
-def check_events(manifest: AppManifest, events: Sequence[str]) -> Finding:
-    """Compare the App's events with `app.yml`. Additional events do no harm."""
-    missing = [event for event in manifest.events if event not in events]
+def check_events(manifest: AppManifest, events: Sequence[str], granted: Mapping[str, str]) -> Finding:
+    """Compare the App's events with `app.yml`: the optional ones too if it has the permission. Additional events do no harm."""
+    chosen = manifest.with_options() if granted.keys() & manifest.optional_permissions.keys() else manifest
+    missing = [event for event in chosen.events if event not in events]
     if missing:
         return Finding.bad("events", f"missing {', '.join(missing)}. Subscribe to them on the App's page on GitHub.")
-    return Finding.ok("events", ", ".join(manifest.events))
+    return Finding.ok("events", ", ".join(chosen.events))
+
+
+def check_acceptance(manifest: AppManifest, granted: Mapping[str, str], installations: Mapping[str, Mapping[str, str]]) -> Finding | None:
+    """Say which accounts have not accepted the App's optional permissions; None if it has none. It fails nothing.
+
+    `installations`: the permissions that each account accepted.
+    """
+    optional = granted.keys() & manifest.optional_permissions.keys()
+    if not optional:
+        return None
+    names = ", ".join(f"{name}: {manifest.optional_permissions[name]}" for name in sorted(optional))
+    waiting = sorted(account for account, accepted in installations.items() if optional - accepted.keys())
+    if not waiting:
+        return Finding.ok("pull requests", f"{names} is accepted by every account that installed the App")
+    shown = ", ".join(waiting[:SHOWN_ACCOUNTS]) + (", …" if len(waiting) > SHOWN_ACCOUNTS else "")
+    text = f"{names} is not accepted yet by {count(len(waiting), 'account')} ({shown}): an owner accepts it on the page of the installation"
+    return Finding.ok("pull requests", text)
 
 
 def check_secret(hook: Hook, attempts: Sequence[DeliveryAttempt]) -> Finding:

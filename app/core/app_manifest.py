@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 from urllib.parse import quote, urlencode, urlsplit
 
 import yaml
@@ -39,6 +39,14 @@ class AppManifest:
     permissions: Mapping[str, str]
     """Permission to level: `read`, `write` or `admin`."""
     events: tuple[str, ...]
+    optional_permissions: Mapping[str, str] = field(default_factory=dict)
+    """Those that the operator may choose to give, each with the events that need it: see `with_options`."""
+    optional_events: tuple[str, ...] = ()
+
+    def with_options(self) -> Self:
+        """The manifest of an App that has what is optional too."""
+        permissions = {**self.permissions, **self.optional_permissions}
+        return replace(self, permissions=permissions, events=(*self.events, *self.optional_events))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +103,13 @@ def read_manifest(text: str) -> AppManifest:
     try:
         values = yaml.safe_load(text)
         permissions, events = values["default_permissions"], values["default_events"]
-        manifest = AppManifest(values["name"], values["description"].strip(), values["public"], permissions, tuple(events))
+        optional = values["optional_permissions"], tuple(values["optional_events"])
+        manifest = AppManifest(values["name"], values["description"].strip(), values["public"], permissions, tuple(events), *optional)
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise ConfigurationError(doing, f"it is not a manifest of a GitHub App ({error})", next_step) from error
-    texts = [manifest.name, *permissions, *permissions.values(), *events] if isinstance(permissions, dict) else [None]
+    texts: list[object] = [manifest.name, *events, *optional[1]]
+    for levels in (permissions, optional[0]):
+        texts += [*levels, *levels.values()] if isinstance(levels, dict) else [None]
     if not all(isinstance(value, str) for value in texts) or not isinstance(manifest.public, bool):
         raise ConfigurationError(doing, "permissions must be names with levels, and events must be names", next_step)
     return manifest

@@ -43,8 +43,8 @@ class AppSetup(Protocol):
     def configured(self) -> bool:
         """Whether the service has an App."""
 
-    def registration(self, owner: Owner, callback_url: str, state: str) -> Registration:
-        """The form that starts a registration on GitHub."""
+    def registration(self, owner: Owner, callback_url: str, state: str, *, options: bool = False) -> Registration:
+        """The form that starts a registration on GitHub; `options`: with the optional permissions."""
 
     async def register(self, code: str, server_url: str, *, keep: bool) -> Registered:
         """Exchange GitHub's code for the App's credentials and use them; `keep` stores them."""

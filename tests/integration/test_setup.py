@@ -19,7 +19,7 @@ from app.web.pages.setup_access import STATE_LIFE_S
 from tests.browser import Form, forms, open_page
 from tests.double import Answer, LostAnswer
 from tests.double.schema import validate_response
-from tests.integration.setup_world import PUBLIC, running
+from tests.integration.setup_world import PUBLIC, World, running
 
 
 async def test_one_button_creates_the_app_and_stores_it(tmp_path: Path) -> None:
@@ -45,6 +45,35 @@ async def test_one_button_creates_the_app_and_stores_it(tmp_path: Path) -> None:
         assert "Authorization" not in conversion.headers
         assert validate_response("POST", conversion.path, conversion.status, conversion.response_json) == []
         assert world.github.violations == []
+
+
+async def test_access_to_pull_requests_is_a_choice(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        _, text = await world.page()
+        button, change = forms(text)
+        assert "pull_requests" not in json.loads(button.fields["manifest"])["default_permissions"]
+        assert "pull_requests" not in change.fields, "it is not ticked"
+        assert "to check pull requests from forks" in text
+        _, text = await world.page(pull_requests="yes")
+        assert (forms(text)[1].fields["pull_requests"], "With access to pull requests." in text) == ("yes", True)
+        await world.finish(await world.begin(pull_requests="yes"))
+        app = world.github.app
+        assert (app.permissions["pull_requests"], app.events) == ("read", ("push", "repository", "pull_request"))
+        early = await world.github.install("acme")
+        assert "accepted by every account" in await finding(world, "pull requests")
+        del early.permissions["pull_requests"]
+        assert "not accepted yet by 1 account (acme)" in await finding(world, "pull requests")
+        del app.permissions["pull_requests"]
+        assert await finding(world, "pull requests") == ""
+        assert "optional and not given: pull_requests: read" in await finding(world, "permissions")
+        assert world.github.violations == []
+
+
+async def finding(world: World, name: str) -> str:
+    """The text of a passed check of `doctor`; empty if it was not done."""
+    found = [one for one in (await world.setup.run_checkup()).findings if one.name == name]
+    assert all(one.passed for one in found)
+    return found[0].text if found else ""
 
 
 async def test_the_page_allows_only_the_form_to_github(tmp_path: Path) -> None:

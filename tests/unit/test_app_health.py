@@ -9,6 +9,7 @@ import pytest
 from app.core.app_health import (
     DeliveryAttempt,
     Hook,
+    check_acceptance,
     check_deliveries,
     check_events,
     check_permissions,
@@ -20,7 +21,15 @@ from app.core.app_health import (
 from app.core.app_manifest import AppManifest
 from app.core.errors import GoneError, RejectedError
 
-MANIFEST = AppManifest("F", "", public=False, permissions={"contents": "read", "checks": "write"}, events=("push", "repository"))
+MANIFEST = AppManifest(
+    "F",
+    "",
+    public=False,
+    permissions={"contents": "read", "checks": "write"},
+    events=("push", "repository"),
+    optional_permissions={"pull_requests": "read"},
+    optional_events=("pull_request",),
+)
 URL = "https://f.example/api/webhooks/github"
 HOOK = Hook(URL, "json", "0", has_secret=True)
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -40,6 +49,10 @@ def attempts(*codes: int) -> list[DeliveryAttempt]:
         ({"contents": "write", "checks": "write"}, False, "not needed: contents: write"),
         ({"contents": "read", "checks": "write", "issues": "read"}, False, "not needed: issues: read"),
         ({}, False, "missing contents: read, checks: write"),
+        ({"contents": "read", "checks": "write"}, True, "optional and not given: pull_requests: read"),
+        ({"contents": "read", "checks": "write", "pull_requests": "read"}, True, "checks: write, pull_requests: read"),
+        ({"contents": "read", "checks": "write", "pull_requests": "write"}, False, "not needed: pull_requests: write"),
+        ({"contents": "read", "checks": "write", "merge_queues": "read"}, True, "merge_queues: read"),
     ],
 )
 def test_permissions(granted: dict[str, str], passed: bool, word: str) -> None:  # noqa: FBT001
@@ -48,9 +61,23 @@ def test_permissions(granted: dict[str, str], passed: bool, word: str) -> None: 
 
 
 def test_events() -> None:
-    assert check_events(MANIFEST, ["repository", "push", "star"]).passed
-    finding = check_events(MANIFEST, ["push"])
+    assert check_events(MANIFEST, ["repository", "push", "star"], {}).passed
+    finding = check_events(MANIFEST, ["push"], {})
     assert (finding.passed, "missing repository" in finding.text) == (False, True)
+    finding = check_events(MANIFEST, ["push", "repository"], {"pull_requests": "read"})
+    assert (finding.passed, "missing pull_request" in finding.text) == (False, True)
+    assert check_events(MANIFEST, ["push", "repository", "pull_request"], {"pull_requests": "read"}).passed
+
+
+def test_who_has_not_accepted_the_optional_permission() -> None:
+    granted, accepted = {"contents": "read", "pull_requests": "read"}, {"octo": {"contents": "read", "pull_requests": "read"}}
+    assert check_acceptance(MANIFEST, {"contents": "read"}, {"octo": {}}) is None
+    every = check_acceptance(MANIFEST, granted, accepted)
+    assert every is not None
+    assert (every.passed, "accepted by every account" in every.text) == (True, True)
+    some = check_acceptance(MANIFEST, granted, {**accepted, **{f"acme-{number}": {} for number in range(7)}})
+    assert some is not None
+    assert (some.passed, "7 accounts (acme-0, acme-1, acme-2, acme-3, acme-4, …)" in some.text) == (True, True)
 
 
 def test_the_webhook_url() -> None:

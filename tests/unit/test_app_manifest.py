@@ -34,12 +34,15 @@ def reasons() -> dict[str, str]:
 def test_it_requests_exactly_the_needed_permissions_and_events() -> None:
     assert MANIFEST.permissions == {"contents": "read", "checks": "write", "metadata": "read"}
     assert MANIFEST.events == ("push", "repository")
+    assert MANIFEST.optional_permissions == {"pull_requests": "read"}
+    assert MANIFEST.optional_events == ("pull_request",)
     assert MANIFEST.public is False
     assert len(MANIFEST.name) <= 34, "GitHub's limit"
 
 
 def test_each_permission_and_event_has_its_reason() -> None:
-    assert set(reasons()) == {f"{name}: {level}" for name, level in MANIFEST.permissions.items()} | set(MANIFEST.events)
+    every = MANIFEST.with_options()
+    assert set(reasons()) == {f"{name}: {level}" for name, level in every.permissions.items()} | set(every.events)
 
 
 def test_the_readme_has_the_same_reasons() -> None:
@@ -52,7 +55,18 @@ def test_the_service_finds_the_file() -> None:
     assert app_identity.app_manifest() == MANIFEST
 
 
-@pytest.mark.parametrize("text", ["", "- a", "name: x", "{", TEXT.replace("contents: read", "contents: 1"), TEXT.replace("false", "7")])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "- a",
+        "name: x",
+        "{",
+        TEXT.replace("contents: read", "contents: 1"),
+        TEXT.replace("false", "7"),
+        TEXT.replace("pull_requests: read", "- x"),
+    ],
+)
 def test_an_invalid_manifest_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match=r"app\.yml"):
         read_manifest(text)
@@ -72,6 +86,9 @@ def test_the_registration_form() -> None:
         "default_permissions": {"contents": "read", "checks": "write", "metadata": "read"},
         "default_events": ["push", "repository"],
     }
+    more = registration(MANIFEST.with_options(), Owner("https://github.com"), "https://f.example", "https://f.example/setup/callback", "s")
+    assert more.manifest["default_permissions"] == {**form.manifest["default_permissions"], "pull_requests": "read"}
+    assert more.manifest["default_events"] == ["push", "repository", "pull_request"]
     ours = registration(MANIFEST, Owner("https://ghes.example", "octo"), "https://f.example", "https://f.example/setup/callback", "s")
     assert ours.action == "https://ghes.example/organizations/octo/settings/apps/new?state=s"
 

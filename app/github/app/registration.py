@@ -22,6 +22,7 @@ from app.core.app_health import (
     DeliverySummary,
     Finding,
     Hook,
+    check_acceptance,
     check_deliveries,
     check_events,
     check_permissions,
@@ -71,6 +72,21 @@ class _GitHubApp(msgspec.Struct):
     html_url: str
     permissions: dict[str, Any]
     events: list[str]
+
+
+class _Owner(msgspec.Struct):
+    login: str = ""
+    slug: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.login or self.slug
+
+
+class _Installed(msgspec.Struct):
+    id: int
+    permissions: dict[str, Any]
+    account: _Owner | None = None
 
 
 class _Hook(msgspec.Struct):
@@ -137,9 +153,10 @@ class AppSetup:
         for listener in self._listeners:
             listener(identity)
 
-    def registration(self, owner: Owner, callback_url: str, state: str) -> Registration:
-        """The form that starts the registration on GitHub."""
-        return registration(self.manifest, owner, self.public_url, callback_url, state)
+    def registration(self, owner: Owner, callback_url: str, state: str, *, options: bool = False) -> Registration:
+        """The form that starts the registration on GitHub; `options`: with the optional permissions."""
+        manifest = self.manifest.with_options() if options else self.manifest
+        return registration(manifest, owner, self.public_url, callback_url, state)
 
     async def register(self, code: str, server_url: str, *, keep: bool) -> Registered:
         """Exchange GitHub's code for an App, and use it. Raises AlreadyConfiguredError, or as described in `app.pipeline.ports.GitHub`."""
@@ -193,6 +210,8 @@ class AppSetup:
         try:
             found = await self._auth.with_jwt(lambda jwt: self._api.get("/app", _GitHubApp, doing=CHECKING, token=jwt))
             hook, attempts = _as_hook(await self._hook()), await self._recent_attempts()
+            options = found.permissions.keys() & self.manifest.optional_permissions.keys()
+            accepted = await self._accepted_permissions() if options else {}
         except FreshetError as error:
             cause = credentials_error(error) if isinstance(error, GoneError | RejectedError) else error
             return Checkup(identity.name, identity.html_url, (Finding.bad("GitHub App", cause.user_text),))
@@ -201,7 +220,8 @@ class AppSetup:
             self._identified(found),
             check_secret(hook, attempts),
             check_permissions(self.manifest, granted),
-            check_events(self.manifest, found.events),
+            check_events(self.manifest, found.events, granted),
+            *filter(None, [check_acceptance(self.manifest, granted, accepted)]),
             check_url(hook, self.public_url + WEBHOOK_PATH),
             check_deliveries(attempts),
         )
@@ -262,6 +282,15 @@ class AppSetup:
         """https://docs.github.com/en/rest/apps/webhooks#get-a-webhook-configuration-for-an-app."""
         doing = "reading the App's webhook configuration"
         return await self._auth.with_jwt(lambda jwt: self._api.get("/app/hook/config", _Hook, doing=doing, token=jwt))
+
+    async def _accepted_permissions(self) -> dict[str, dict[str, Any]]:
+        """What each account accepted, of the first 100.
+
+        https://docs.github.com/en/rest/apps/apps#list-installations-for-the-authenticated-app
+        """
+        doing, size, path = "reading the App's installations", str(RECENT), "/app/installations"
+        found = await self._auth.with_jwt(lambda jwt: self._api.get(path, list[_Installed], doing=doing, token=jwt, per_page=size))
+        return {one.account.name if one.account else str(one.id): one.permissions for one in found}
 
     async def _recent_attempts(self) -> list[DeliveryAttempt]:
         """https://docs.github.com/en/rest/apps/webhooks#list-deliveries-for-an-app-webhook: the newest ones."""

@@ -66,14 +66,16 @@ async def show(request: web.Request) -> web.StreamResponse:
 def _registration_page(request: web.Request, setup: AppSetup, callback_url: str) -> web.Response:
     """Begin a registration: the page with the form for GitHub, and a cookie that ties the callback to this browser."""
     access, owner, keep = request.app[SETUP_ACCESS], _owner(request, setup), request.query.get("store") != "no"
+    options = request.query.get("pull_requests") == "yes"
     browser = request.cookies.get(COOKIE, "")
     if not access.has_begun(browser):
         browser = secrets.token_urlsafe(32)
-    form = setup.registration(owner, callback_url, access.begin(browser, Intent(owner.server_url, keep)))
+    form = setup.registration(owner, callback_url, access.begin(browser, Intent(owner.server_url, keep)), options=options)
     context = {
         "action": form.action,
         "manifest": orjson.dumps(form.manifest).decode(),
-        "app": setup.manifest,
+        "app": setup.manifest.with_options() if options else setup.manifest,
+        "options": options,
         "owner": owner,
         "keep": keep,
         "token": request.query.get("token", ""),
