@@ -60,6 +60,7 @@ class Quiet:
 async def side(directory: str, project_dir: str | None) -> Side:
     """Extract the files of a directory as they are. Raises FreshetError."""
     settings, environment = config.read(), config.environment()
+    components.make_directories(settings)
     async with (
         components.runner(settings, ParseStates(settings.work_dir), "cli") as runner,
         local_source(parse_place(directory), environment, settings.work_dir) as source,

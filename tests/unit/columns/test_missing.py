@@ -17,7 +17,6 @@ MISSING = {
     "select raw.x, t.gone from raw join t on raw.id = t.id": ["gone"],
     "select * exclude (gone) from t": ["gone"],
     "select * replace (1 as gone) from t": ["gone"],
-    "select * rename (gone as here) from t": ["gone"],
     "select row_number() over (partition by gone order by a) as n from t": ["gone"],
     "select gone from (select * exclude (gone) from raw)": ["gone"],
 }
@@ -50,6 +49,11 @@ def test_what_a_table_may_have_is_not_missing(sql: str) -> None:
 
 def test_a_star_of_clickhouse_may_leave_out_what_is_not_there() -> None:
     assert analyse("select * except (gone) from t", "clickhouse").missing == ()
+
+
+@pytest.mark.parametrize(("dialect", "missing"), [("duckdb", ()), ("snowflake", ("gone",))])
+def test_duckdb_may_rename_what_is_not_there(dialect: str, missing: tuple[str, ...]) -> None:
+    assert analyse("select * rename (gone as here) from t", dialect).missing == missing
 
 
 def test_sql_that_is_read_only_in_part_misses_nothing() -> None:

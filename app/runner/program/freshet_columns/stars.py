@@ -38,11 +38,10 @@ def changes_of(star: Any, scope: Scope) -> Work:
     for item in star.args.get("replace") or ():
         replaced[folding.of(item.args["alias"])] = yield from evaluated(item.this, scope)
     renamed = {folding.of(_last(item.this)): item.args["alias"] for item in star.args.get("rename") or ()}
-    others = [
-        *(item.args["alias"] for item in star.args.get("replace") or ()),
-        *(_last(item.this) for item in star.args.get("rename") or ()),
-    ]
-    names = {folding.of(identifier): identifier.name for identifier in left_out + others}
+    named = [*left_out, *(item.args["alias"] for item in star.args.get("replace") or ())]
+    if scope.run.facts.dialect != "duckdb":  # which lets RENAME pass
+        named += [_last(item.this) for item in star.args.get("rename") or ()]
+    names = {folding.of(identifier): identifier.name for identifier in named}
     like = star.args.get("ilike")
     excluded = frozenset(folding.of(identifier) for identifier in left_out)
     return Changes(excluded, replaced, renamed, _like(like.name) if isinstance(like, exp.Literal) else None, names)
