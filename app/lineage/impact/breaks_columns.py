@@ -37,7 +37,7 @@ class ReadColumns:
     def breaks(self, delta: Delta) -> Iterator[Break]:
         """The columns that the SQL of a node names, and that have gone."""
         for column in delta.missing[:MAX_MISSING]:
-            yield self._missed(delta.unique_id, delta.base_id, column, certain=delta.precise)
+            yield self._missed(delta.unique_id, delta.base_id, column, certain=delta.full and delta.was_exact)
         if not delta.digests:
             yield from self._without_digests(delta)
 
@@ -73,7 +73,7 @@ class ReadColumns:
         return next(((one, gone[one][key]) for one in (*read, *above) if key in gone.get(one, {})), None)
 
     def _without_digests(self, delta: Delta) -> Iterator[Break]:
-        """Nobody has looked for missing columns: the SQL is the same, so it still reads what it read."""
+        """Nobody has looked for missing columns: the SQL is the same, so it still reads what it read, unless a name now means another."""
         if not delta.same_sql:
             return
         seen: set[tuple[str, str]] = set()
@@ -82,7 +82,7 @@ class ReadColumns:
             passed_on = edge.column in self._changes.gone.get(delta.base_id, {}) and edge.subtype == "IDENTITY"
             if gone is not None and edge.certain and not passed_on and (edge.upstream, edge.column) not in seen:
                 seen.add((edge.upstream, edge.column))
-                yield self._gone(delta.unique_id, edge.upstream, gone, certain=gone.certain and delta.precise)
+                yield self._gone(delta.unique_id, edge.upstream, gone, certain=False)
 
 
 def lost(side: ImpactSide, upstream: str, gone: GoneColumn) -> str:

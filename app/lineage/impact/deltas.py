@@ -54,6 +54,8 @@ class Delta:
     """Whether both versions are rendered in full and exact."""
     full: bool = False
     """Whether both versions are rendered in full."""
+    was_exact: bool = False
+    """Whether the columns of the base are exact, so that its SQL misses none. SQL that misses one is never exact."""
     base_open: bool = False
     head_open: bool = False
     removed: list[PlacedColumn] = field(default_factory=list)
@@ -100,6 +102,7 @@ def delta_of(pair: ImpactPair, *, is_compiled: bool) -> Delta | None:
         found.same_sql, found.is_quiet = False, True
     if before is not None and after is not None:
         found.full = "without_execute" not in {before.rendered, after.rendered}
+        found.was_exact = base.status == "exact"
         found.precise = found.full and base.status == head.status == "exact"
         found.digests = compare(before.sql, after.sql) != "unknown"
         missed = set(map(folded, before.missing))

@@ -27,6 +27,11 @@ def test_sql_that_reads_a_removed_column() -> None:
     assert found.breaks[0].reason == "`orders` reads `amount` of `stg`, which no longer has it."
 
 
+def test_sql_that_misses_a_column_is_not_exact_and_breaks_for_sure() -> None:
+    found = compare(BASE, (RAW, LOST, ORDERS.but(missing=("amount",), status="approximate")))
+    assert broken(found) == {"orders: column_removed stg.amount"}
+
+
 def test_sql_that_reads_a_renamed_column() -> None:
     found = compare(BASE, (RAW, RENAMED, ORDERS.but(missing=("amount",))))
     assert broken(found) == {"orders: column_renamed stg.amount"}
