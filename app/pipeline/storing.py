@@ -96,7 +96,8 @@ async def _store_lineage(tx: Store, extraction: Extraction, made: NewLineage | C
 async def _save(tx: Store, extraction: Extraction, made: NewLineage | CarriedLineage) -> tuple[SavedLineage, dict[str, Any]]:
     if isinstance(made, CarriedLineage):
         carried = await tx.lineages.carry_forward(extraction, made.earlier.lineage_id)
-        await tx.manifests.carry(extraction, made.earlier.lineage_id)
+        if not extraction.of_fork:
+            await tx.manifests.carry(extraction, made.earlier.lineage_id)
         return carried, results.carried_forward(made.earlier.result, made.earlier.sha, carried.change)
     trust, follow = _trust(extraction, made.parsed.states_of), made.parsed.columns is not None
     saved = await tx.lineages.save(extraction, made.lineage, made.input_hash, trust, columns_follow=follow)

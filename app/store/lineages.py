@@ -89,6 +89,8 @@ class Lineages:
         """Copy a lineage to the extraction's commit. Call it in a transaction."""
         key = UUID(extraction.connection_id)
         before = await self._locked(key)
+        if (kept := await self._kept(extraction, key, before)) is not None:
+            return kept
         same = before == lineage_id
         change = ChangeSummary() if same else await self._change(key, before, await self._db.value(SQL["hashes"], lineage_id) or b"")
         await self._db.execute(SQL["lock_extraction"], UUID(extraction.id))
@@ -109,6 +111,8 @@ class Lineages:
         """
         key, hashes = UUID(extraction.connection_id), lineage.hashes
         before = await self._locked(key)
+        if (kept := await self._kept(extraction, key, before)) is not None:
+            return kept
         missing = await self._db.value(SQL["missing_nodes"], key, hashes, HASH_BYTES)
         await add_missing(self._db, "nodes", NODE_COLUMNS, missing, key, lineage)
         # First compare, then store: this may replace the lineage that it is compared with.
@@ -153,6 +157,13 @@ class Lineages:
         """Lock the connection's lineage until the end of the transaction, and return its id."""
         found: int | None = await self._db.value(SQL["lock_connection"], key)
         return found
+
+    async def _kept(self, extraction: Extraction, key: UUID, before: int | None) -> SavedLineage | None:
+        """The outcome if a stranger's commit was pushed to the repository meanwhile: its lineage is not the stranger's any more."""
+        found = await self._db.value(SQL["of_repository"], key, extraction.sha) if extraction.of_fork else None
+        if found is None:
+            return None
+        return SavedLineage(switched=False, change=await self._change(key, before, await self._db.value(SQL["hashes"], found) or b""))
 
     async def _switched(self, extraction: Extraction, lineage_id: int) -> bool:
         return await self._db.execute(SQL["switch"], UUID(extraction.id), lineage_id) == 1

@@ -101,6 +101,14 @@ async def contents(world: World) -> int:
     return found
 
 
+async def test_the_manifest_of_a_pull_request_from_a_fork_is_not_kept(world: World) -> None:
+    sha = await push(world, {"models/a.sql": "select 2"}, "mona:patch-1")
+    assert await contents(world) == 0
+    await push(world, {"models/a.sql": "select 3"})
+    carried = await push(world, {"README.md": "not read by dbt"}, "mona:patch-1")
+    assert (await contents(world), await kept(world, sha), await kept(world, carried)) == (1, None, None)
+
+
 @pytest.fixture
 def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the newest commits' manifests fit."""

@@ -267,6 +267,21 @@ async def test_a_stranger_at_the_followed_head_changes_nothing_of_it(pushes: Pus
     assert parsed(pushes) == ["full"], "the lineage is still everybody's"
 
 
+async def test_a_commit_that_is_pushed_while_a_strangers_container_runs_has_its_own_lineage(pushes: Pushes) -> None:
+    """Both run at the same time, and the stranger decides for how long."""
+    sha = pushes.commit({"analyses/x.sql": "select 2"})
+    await pushes.push("main", sha)
+    [made] = await pushes.store._db.rows("SELECT * FROM lineages")
+    await pushes.push(FORK, sha, forced=True)
+    assert parsed(pushes) == ["full", "full"]
+    assert await pushes.store._db.rows("SELECT * FROM lineages") == [made]
+    later = pushes.commit({"models/a.sql": "select 3"})
+    for _ in range(2):
+        await pushes.push(FORK, later, forced=True)
+    [again] = await pushes.store._db.rows("SELECT branch, trust FROM lineages WHERE sha = $1", later)
+    assert tuple(again) == (FORK, f"fork {FORK} 0"), "what is the stranger's alone is replaced"
+
+
 async def test_a_commit_of_a_stranger_is_read_with_the_rights_of_a_public_repository(pushes: Pushes) -> None:
     await pushes.push("pr", pushes.commit({}))
     forked = pushes.commit({"models/a.sql": "select 3"})

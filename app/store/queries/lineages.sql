@@ -44,6 +44,10 @@ ranked AS (
 )
 SELECT kind, upstream, unique_id, total FROM ranked WHERE place <= $5 ORDER BY kind, place;
 
+-- name: of_repository
+-- The lineage of a commit that was pushed to the repository itself, however it came there.
+SELECT id FROM lineages WHERE connection_id = $1 AND sha = $2 AND strpos(branch, ':') = 0;
+
 -- name: lock_extraction
 -- Whoever ends an extraction locks it before its lineage, so everybody does.
 SELECT id FROM extractions WHERE id = $1 FOR NO KEY UPDATE;
