@@ -1,11 +1,17 @@
-"""`make pictures`: the pictures of the README, taken of the demo by Chromium."""
+"""`make pictures`: the pictures of the README, taken of the demo by Chromium.
+
+The check run is that of a pull request that breaks something. Mermaid, which draws its picture as GitHub does, comes from npm.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import html
+import re
 import shutil
+import subprocess
 import sys
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -16,10 +22,16 @@ from demo.__main__ import FOLDER, PROJECT, PUSH_TIMEOUT_S, REPOSITORY
 from tests.double import CheckRun, GitHubDouble, Repository
 from tests.service import serving
 
-IMAGES = Path(__file__).parents[1] / "docs" / "images"
+ROOT = Path(__file__).parents[1]
+IMAGES = ROOT / "docs" / "images"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WIDTH = 880
-CHECK_RUN_HEIGHT, PAGE_HEIGHT = 352, 460
+CHECK_RUN_HEIGHT, PAGE_HEIGHT = 860, 460
+MERMAID = "mermaid@11.17.2"
+BRANCH = "returned-at"
+RENAMED = "models/intermediate/int_rentals_priced.sql", "    timed.ended_at,", "    timed.ended_at as returned_at,"
+"""The file and line that the pull request changes: `station_balance` reads the column."""
+SIGNS = {"success": "✓", "neutral": "■", "failure": "✗"}
 LOOK = Path(__file__).with_name("check_run.css")
 """How GitHub shows a check run, near enough to recognise it."""
 
@@ -32,9 +44,9 @@ async def main() -> int:
         return 1
     with tempfile.TemporaryDirectory(prefix="freshet-pictures-") as directory:
         async with GitHubDouble() as github, serving(github, Path(directory) / "data") as service:
-            run = await _second_push(github)
+            run = await _pull_request(github)
             page = Path(directory) / "check-run.html"
-            page.write_text(_check_run(run))
+            page.write_text(_check_run(run, _mermaid()))
             await _take(browser, page.as_uri(), IMAGES / "check-run.png", CHECK_RUN_HEIGHT)
             assert run.details_url is not None
             assert run.details_url.startswith(service.url)
@@ -42,15 +54,18 @@ async def main() -> int:
     return 0
 
 
-async def _second_push(github: GitHubDouble) -> CheckRun:
-    """Push the sample project and its second commit, and return the second check run."""
+async def _pull_request(github: GitHubDouble) -> CheckRun:
+    """Push the sample project, its second commit and a branch that renames a column; return the check run of the branch."""
     repository = await github.create_repository(REPOSITORY, {"README.md": "Bicycles for rent.\n"})
     files = {f"{FOLDER}/{path.relative_to(PROJECT)}": path.read_bytes() for path in sorted(PROJECT.rglob("*")) if path.is_file()}
     first = await github.push(repository, files, message="Add the dbt project", deliver=False)
     await github.install(REPOSITORY.partition("/")[0], [repository])
     await _completed(github, repository, first)
     changed = {f"{FOLDER}/{path}": content for path, content in second_push.FILES.items()}
-    return await _completed(github, repository, await github.push(repository, changed, message=second_push.MESSAGE))
+    await _completed(github, repository, await github.push(repository, changed, message=second_push.MESSAGE))
+    path, old, new = RENAMED
+    renamed = {f"{FOLDER}/{path}": (PROJECT / path).read_text().replace(old, new)}
+    return await _completed(github, repository, await github.push(repository, renamed, branch=BRANCH, message="Rename ended_at"))
 
 
 async def _completed(github: GitHubDouble, repository: Repository, sha: str) -> CheckRun:
@@ -62,11 +77,35 @@ async def _completed(github: GitHubDouble, repository: Repository, sha: str) -> 
             await asyncio.sleep(0.05)
 
 
-def _check_run(run: CheckRun) -> str:
-    summary = MarkdownIt("commonmark").enable("table").render(run.summary or "")
+def _mermaid() -> Path | None:
+    """Mermaid's script; None without npm: then the picture in the check run is text."""
+    script = ROOT / ".cache" / f"{MERMAID}.js"
+    if not script.exists():
+        with tempfile.TemporaryDirectory(prefix="freshet-npm-") as directory:
+            try:
+                subprocess.run(["npm", "pack", MERMAID], cwd=directory, check=True, capture_output=True)
+            except (OSError, subprocess.CalledProcessError) as error:
+                print(f"pictures: {MERMAID} is not available from npm ({error})", file=sys.stderr)
+                return None
+            with tarfile.open(next(Path(directory).glob("*.tgz"))) as package:
+                member = package.extractfile("package/dist/mermaid.min.js")
+                script.parent.mkdir(exist_ok=True)
+                script.write_bytes(member.read() if member else b"")
+    return script
+
+
+def _check_run(run: CheckRun, mermaid: Path | None) -> str:
+    summary = MarkdownIt("commonmark", {"html": True}).enable("table").render(run.summary or "")
+    script = ""
+    if mermaid is not None:
+        summary = re.sub(
+            r'<pre><code class="language-mermaid">(.*?)</code></pre>', r'<pre class="mermaid">\1</pre>', summary, flags=re.DOTALL
+        )
+        script = f'<script src="{mermaid.as_uri()}"></script><script>mermaid.initialize({{startOnLoad: true}})</script>'
     return f"""<!doctype html><meta charset="utf-8"><style>{LOOK.read_text()}</style>
-<header><b class="{run.conclusion}">✓</b> <strong>{html.escape(run.name)}</strong> <span>succeeded on {run.head_sha[:7]}</span></header>
-<main><h1>{html.escape(run.title or "")}</h1>{summary}</main>"""
+<header><b class="{run.conclusion}">{SIGNS.get(run.conclusion or "", "")}</b> <strong>{html.escape(run.name)}</strong>
+<span>{run.conclusion} on {run.head_sha[:7]}</span></header>
+<main><h1>{html.escape(run.title or "")}</h1>{summary}</main>{script}"""
 
 
 async def _take(browser: str, url: str, picture: Path, height: int) -> None:
@@ -75,6 +114,7 @@ async def _take(browser: str, url: str, picture: Path, height: int) -> None:
             browser,
             *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
             *("--disable-component-update", "--disable-sync", "--hide-scrollbars", f"--user-data-dir={profile}"),
+            "--virtual-time-budget=10000",
             *(f"--window-size={WIDTH},{height}", f"--screenshot={picture}", url),
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,

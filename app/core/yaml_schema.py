@@ -119,6 +119,8 @@ class _Reader:
         values = [self.value(item, items, f"{path}[{index}]") for index, item in enumerate(node.value)]
         if len(values) < schema.get("minItems", 0):
             self._add(node, path, "is empty.")
+        if len(values) > schema.get("maxItems", len(values)):
+            self._add(node, path, f"has more than {schema['maxItems']} items.")
         for name in items.get("required", ()):
             for index in _repeated([value.get(name) if isinstance(value, dict) else None for value in values]):
                 self._add(node.value[index], f"{path}[{index}]", f"has the same `{name}` as an earlier item.")

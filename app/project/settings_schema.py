@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+MAX_LISTED = 50
+"""Folders or tags of one policy: each is compared with every node that breaks."""
+
 
 def _any_case(word: str) -> str:
     """A pattern that ignores case, because patterns in JSON Schema have no flags."""
@@ -54,6 +57,7 @@ _IMPACT = {
             "type": "array",
             "items": _FOLDER,
             "minItems": 1,
+            "maxItems": MAX_LISTED,
             "title": "Folders",
             "description": "Only breaks of nodes in these folders decide. Relative to the root of the repository.",
             "examples": [["models/marts"]],
@@ -62,6 +66,7 @@ _IMPACT = {
             "type": "array",
             "items": _LINE,
             "minItems": 1,
+            "maxItems": MAX_LISTED,
             "title": "Tags",
             "description": "Only breaks of nodes with one of these dbt tags decide, in addition to those in `folders`.",
             "examples": [["finance"]],

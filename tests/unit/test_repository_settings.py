@@ -183,6 +183,7 @@ projects:
         ("impact:\n  folder: [a]", "`impact.folder` is not a known key. Did you mean `folders`?", 2),
         ("impact:\n  folders: [../a]", "`impact.folders[0]` must be a folder of the repository", 2),
         ("impact: {tags: []}", "`impact.tags` is empty", 1),
+        (f"impact: {{tags: {['a'] * 51}}}", "`impact.tags` has more than 50 items", 1),
         ("target: a\n\ntarget: b", "`target` appears twice", 3),
         ("vars:\n  a: {b: 1, b: 2}", "`vars.a.b` appears twice", 2),
         ("projects:\n- dir: a\n- dir: ./a/", "`projects[1]` has the same `dir` as an earlier item", 3),

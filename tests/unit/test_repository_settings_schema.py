@@ -31,7 +31,9 @@ def holds(value: Any, schema: Mapping[str, Any]) -> bool:
         pattern, forbidden = schema.get("pattern", ""), schema.get("not", {}).get("pattern")
         return bool(re.search(pattern, value)) and not (forbidden and re.search(forbidden, value))
     if isinstance(value, list):
-        return len(value) >= schema.get("minItems", 0) and all(holds(item, schema.get("items", {})) for item in value)
+        return schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value)) and all(
+            holds(item, schema.get("items", {})) for item in value
+        )
     return not isinstance(value, dict) or holds_all(value, schema)
 
 
@@ -61,7 +63,7 @@ Told = {
     "branches": st.sampled_from([None, [], ["main", "release/*"], ["a\nb"], [""], [1], "main"]),
     "impact": st.sampled_from(
         ["fail", "neutral", "off", "on", "", None, True, 1, [], {}, {"breaks": "fail"}, {"breaks": "x"}, {"breaks": False}, {"x": 1}]
-        + [{key: value} for key in ("folders", "tags") for value in ([], ["a"], ["a", ".."], ["/a"], [1], "a", None, [""])]
+        + [{key: value} for key in ("folders", "tags") for value in ([], ["a"], ["a", ".."], ["a"] * 51, ["/a"], [1], "a", None, [""])]
     ),
     "nonsense": st.sampled_from([1, None]),
 }
