@@ -20,6 +20,7 @@ from markdown_it import MarkdownIt
 from demo import second_push
 from demo.__main__ import FOLDER, PROJECT, PUSH_TIMEOUT_S, REPOSITORY
 from tests.double import CheckRun, GitHubDouble, Repository
+from tests.png import with_palette
 from tests.service import serving
 
 ROOT = Path(__file__).parents[1]
@@ -122,6 +123,7 @@ async def _take(browser: str, url: str, picture: Path, height: int) -> None:
         status = await process.wait()
     if status or not picture.exists():
         raise RuntimeError(f"{browser} took no picture of {url} (exit status {status})")
+    picture.write_bytes(with_palette(picture.read_bytes()))
     print(f"pictures: {picture.relative_to(IMAGES.parents[1])}, {picture.stat().st_size >> 10} KiB")
 
 

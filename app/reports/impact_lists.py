@@ -28,6 +28,7 @@ LABELS: Mapping[str, str] = {
     "moved": "moved",
     "none": "same data",
 }
+TESTS = ("test", "unit_test")
 KINDS = ("metric", "semantic_model", "saved_query")
 """That are listed after the exposures, and before the marts."""
 
@@ -154,7 +155,8 @@ def _number(kind: str, found: Stored) -> int:
 
 def reached_counts(found: Stored) -> str:
     """The numbers of nodes that are reached: "2 exposures, 1 metric, 3 marts"."""
-    kinds = dict.fromkeys(("exposure", *KINDS, "mart", "other model", *(kind for kind in found["counts"]["reached"] if kind != "model")))
+    others = sorted(found["counts"]["reached"].keys() - {"model"}, key=lambda kind: (kind in TESTS, kind))
+    kinds = dict.fromkeys(("exposure", *KINDS, "mart", "other model", *others))
     numbers = {kind: _number(kind, found) for kind in kinds}
     if not numbers["mart"]:
         numbers = {"model" if kind == "other model" else kind: number for kind, number in numbers.items()}
