@@ -36,7 +36,7 @@ def check_run(extraction: Extraction, url: str, server_url: str = GITHUB) -> dic
         "external_id": extraction.id,
         "details_url": url,
         "status": _check_status(extraction.status),
-        "output": {"title": headline(extraction), "summary": document(blocks(extraction, server_url), MAX_TEXT_BYTES)},
+        "output": {"title": headline(extraction), "summary": document(blocks(extraction, url, server_url), MAX_TEXT_BYTES)},
     }
     if extraction.started_at:
         body["started_at"] = _time(extraction.started_at)

@@ -39,6 +39,8 @@ Stored = Mapping[str, Any]
 class Where:
     """The commit that a check run is about."""
 
+    page: str
+    """The address of our page of it, which lists more."""
     links: RepositoryLinks
     sha: str
     followed: bool
@@ -66,6 +68,10 @@ class ReportedNodes:
         """The file, with a link to it, and the line: " in `models/kpis.sql`, line 3"; empty if it is not in the repository."""
         path, line = self.get(unique_id).get("path"), self._lines.get(unique_id)
         return f" in {link(path, self._address(unique_id))}{f', line {line}' if line else ''}" if path else ""
+
+    def more(self, number: int, noun: str = "") -> str:
+        """How many are not listed, with a link to our page."""
+        return f"[{count(number, f'more {noun}') if noun else f'{number:,} more'}]({self._where.page})"
 
     def name(self, unique_id: str) -> str:
         """The name alone."""
@@ -100,7 +106,7 @@ def breaks(found: Stored, nodes: ReportedNodes) -> Iterator[str]:
         if numbers[certain]:
             lines = [_break(one, nodes) for one in found["breaks"] if one["certain"] == certain][:MAX_SHOWN]
             yield f"### {heading}"
-            yield _list(lines, numbers[certain] - len(lines))
+            yield _list(lines, numbers[certain] - len(lines), nodes)
 
 
 def _break(one: Mapping[str, Any], nodes: ReportedNodes) -> str:
@@ -122,7 +128,7 @@ def reached(found: Stored, nodes: ReportedNodes) -> Iterator[str]:
     exposures = groups.pop("exposure", [])[:MAX_EXPOSURES]
     lines = [_exposure(one, nodes) for one in exposures]
     rest = counts.get("exposure", 0) - len(exposures)
-    lines += [f"- {count(rest, 'more exposure')}"] if rest > 0 else []
+    lines += [f"- {nodes.more(rest, 'exposure')}"] if rest > 0 else []
     order = (*KINDS, "mart", "other model")
     for kind in sorted(groups, key=lambda kind: order.index(kind) if kind in order else len(order)):
         lines.append(_names(kind, groups[kind], _number(kind, found), nodes))
@@ -188,7 +194,7 @@ def changed(found: Stored, nodes: ReportedNodes) -> Iterator[str]:
     if not groups:
         return
     yield "### What changed"
-    yield _list([_changes(unique_id, group, nodes) for unique_id, group in groups.items()], _more_changed(found, len(groups)))
+    yield _list([_changes(unique_id, group, nodes) for unique_id, group in groups.items()], _more_changed(found, len(groups)), nodes)
 
 
 def _more_changed(found: Stored, listed: int) -> int:
@@ -234,8 +240,8 @@ def _more(one: Mapping[str, Any]) -> str:
     return f" and {one['more_columns']:,} more" if one.get("more_columns") else ""
 
 
-def _list(lines: Sequence[str], more: int) -> str:
-    return "\n".join([*lines[:MAX_SHOWN], *([f"- {more:,} more"] if more > 0 else [])])
+def _list(lines: Sequence[str], more: int, nodes: ReportedNodes) -> str:
+    return "\n".join([*lines[:MAX_SHOWN], *([f"- {nodes.more(more)}"] if more > 0 else [])])
 
 
 def _word(name: str) -> str:

@@ -32,8 +32,8 @@ STAGE_WORDS: Mapping[Stage, str] = {
 }
 
 
-def blocks(extraction: Extraction, server_url: str) -> Iterator[str]:
-    """The blocks of a summary, the most important first; some may be empty. `server_url` is GitHub's, for links."""
+def blocks(extraction: Extraction, page: str, server_url: str) -> Iterator[str]:
+    """The blocks of a summary, the most important first; some may be empty. For links: our `page` of it, and GitHub's address."""
     if extraction.problem:
         yield from _problem(extraction.problem)
     if extraction.status == "cancelled":
@@ -41,7 +41,7 @@ def blocks(extraction: Extraction, server_url: str) -> Iterator[str]:
     if extraction.status == "superseded":
         yield "A newer commit was pushed to this branch before this one was extracted. The check run of the newer commit has the lineage."
     if extraction.status == "succeeded":
-        yield from _success(extraction, server_url)
+        yield from _success(extraction, page, server_url)
     if (hidden := len(file_annotations(extraction)) - MAX_ANNOTATIONS) > 0:
         yield f"{count(hidden, 'more annotation')} cannot be shown: GitHub allows {MAX_ANNOTATIONS}."
     if extraction.status == "succeeded":
@@ -99,9 +99,9 @@ def is_shortened(output: str) -> bool:
     return len(output.strip().splitlines()) > MAX_OUTPUT_LINES or len(output.encode(errors="replace")) > MAX_OUTPUT_BYTES // 2
 
 
-def _success(extraction: Extraction, server_url: str) -> Iterator[str]:
+def _success(extraction: Extraction, page: str, server_url: str) -> Iterator[str]:
     result = extraction.result
-    yield from _what_changed(extraction, server_url)
+    yield from _what_changed(extraction, page, server_url)
     yield _list_remarks(remarks(extraction))
     yield "### How Freshet read the project"
     where = f" in {code(result['project_dir'])}" if result["project_dir"] else ""
@@ -113,12 +113,12 @@ def _success(extraction: Extraction, server_url: str) -> Iterator[str]:
     yield from placeholders.blocks(result.get("placeholders", ()))
 
 
-def _what_changed(extraction: Extraction, server_url: str) -> Iterator[str]:
+def _what_changed(extraction: Extraction, page: str, server_url: str) -> Iterator[str]:
     """What the commit does; without a comparison, how the lineage differs from the connection's previous one."""
     result = extraction.result
     impact = result.get("impact")
     if impact and not (impact["state"] == "none" and result["change"] is None):
-        where = Where(RepositoryLinks(server_url, extraction.repository.full_name), extraction.sha, extraction.followed)
+        where = Where(page, RepositoryLinks(server_url, extraction.repository.full_name), extraction.sha, extraction.followed)
         yield from impact_blocks.blocks(impact, where)
     if not impact or impact["state"] in ("none", "failed") or (impact["state"] == "off" and result["change"] is None):
         yield _changes(result["change"])

@@ -12,7 +12,9 @@ READER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 OURS = re.compile(
     r"(?:paragraph|heading|table|thead|tbody|tr|th|td|bullet_list|list_item|blockquote|strong)_(?:open|close)|inline|text|code_inline|fence"
 )
-OUR_LINKS = re.compile(r"https://github\.com/octo/shop/(?:commit|blob|pull)/[A-Za-z0-9/._~%-]+(?:#L\d+)?")
+OUR_LINKS = re.compile(
+    r"https://(?:freshet\.example/extractions/e1|github\.com/octo/shop/(?:commit|blob|pull)/[A-Za-z0-9/._~%-]+(?:#L\d+)?)"
+)
 """Where links of ours lead: percent-encoded, so that no name of strangers ends them."""
 OUR_PICTURE = re.compile(
     r"flowchart LR\n"

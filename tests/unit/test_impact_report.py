@@ -37,13 +37,14 @@ from tests.unit.impact_scene import (
 from tests.unit.test_check_run import QUEUED
 
 SHA = QUEUED.sha
+PAGE_URL = "https://freshet.example/extractions/e1"
 PAGE = (Path(__file__).parents[2] / "docs/checks.md").read_text()
 NEAREST = Base("nearest", "1" * 40, "main", "2" * 40)
 FAIL = EffectivePolicy(ImpactPolicy("fail"))
 
 
 def body(**more: Any) -> dict[str, Any]:
-    return check_run.check_run(extraction(**more), "https://freshet.example/extractions/e1")
+    return check_run.check_run(extraction(**more), PAGE_URL)
 
 
 def summary(**more: Any) -> str:
@@ -297,7 +298,7 @@ def many(number: int, name: str = "m") -> tuple[Impact, Places]:
 def test_very_many_breaks_stay_within_githubs_limits(number: int, name: str) -> None:
     found, places = many(number, name)
     kept = extraction(impact=found, places=places)
-    made, stored = check_run.check_run(kept, "u"), kept.result["impact"]
+    made, stored = check_run.check_run(kept, PAGE_URL), kept.result["impact"]
     assert len(made["output"]["summary"].encode()) <= 65_535
     assert len(made["output"]["annotations"]) == 50 if name == "m" else 0 < len(made["output"]["annotations"]) < 50
     assert made["output"]["title"] == f"{number + 1:,} models changed, {number:,} models break"
@@ -305,7 +306,7 @@ def test_very_many_breaks_stay_within_githubs_limits(number: int, name: str) -> 
     assert len(stored["picture"]["nodes"]) == 30
     text = made["output"]["summary"]
     shown = text.split("### What breaks\n\n")[1].split("\n\n")[0].splitlines()
-    assert shown[-1] == f"- {number - len(shown) + 1:,} more"
+    assert shown[-1] == f"- [{number - len(shown) + 1:,} more]({PAGE_URL})"
     assert_dead(text)
 
 
@@ -337,7 +338,7 @@ def test_a_comparison_says_what_it_could_not_know() -> None:
         body(impact=found)["output"]["title"] == "1 column removed, 1 column renamed, at least 1 model and 1 test break, 1 more may break"
     )
     more = text.split("### What may break\n\n")[1].split("\n\n")[0].splitlines()
-    assert more[-1] == "- 7 more"
+    assert more[-1] == f"- [7 more]({PAGE_URL})"
     rows = replace(only([change(ORDERS, "rows")], changes={"rows": 2_001}), left_out={"changes": 2_000})
     assert body(impact=rows)["output"]["title"].startswith("At least 1 model changed")
 
