@@ -58,7 +58,7 @@ pictures: setup ## Take the pictures of the README from the demo, with Chromium
 bench: setup ## Compare the time of extractions with a simple script (half an hour; BENCH="--models 200" for less)
 	$(PYTHON_IN_VENV) -m tests.bench $(BENCH)
 
-accuracy: python ## Measure column lineage and write docs/accuracy.md (a few minutes; whole projects need the runner image)
+accuracy: python ## Measure column lineage and impact, and write docs/accuracy.md (a few minutes; whole projects need the runner image)
 	$(PYTHON_IN_VENV) -m tests.accuracy $(ACCURACY)
 
 compat: setup images ## Extract public dbt projects and write docs/compatibility.md

@@ -1,6 +1,6 @@
-"""`make accuracy`: measure column lineage, write the numbers into `docs/accuracy.md`, and fail where a target is missed.
+"""`make accuracy`: measure column lineage and impact, write the numbers into `docs/accuracy.md`, and fail where a target is missed.
 
-python -m tests.accuracy [--queries 5000] [--watched 300] [--peers 1000] [--seed 1]
+python -m tests.accuracy [--queries 5000] [--watched 300] [--peers 1000] [--changes 1500] [--seed 1]
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from tests.accuracy import constructed, observed, page, peers, projects
 from tests.accuracy.engine import claims
 from tests.accuracy.generator import Generated, queries, query
 from tests.accuracy.hand import hand_set
+from tests.accuracy.impact import generated, public, report
 from tests.accuracy.metamorphic import MUTATIONS, mutations
 from tests.accuracy.observed import Asked, Watch
 from tests.accuracy.scores import percent
@@ -24,7 +25,7 @@ DATABASES, TRIES = 2, 4
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.accuracy")
-    for name, default in (("queries", 5000), ("watched", 300), ("peers", 1000), ("seed", 1)):
+    for name, default in (("queries", 5000), ("watched", 300), ("peers", 1000), ("changes", 1500), ("seed", 1)):
         parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args(arguments)
     print(f"comparing {options.queries} generated queries", flush=True)
@@ -35,13 +36,28 @@ def main(arguments: list[str]) -> int:
     whole = projects.measure()
     print("changing texts", flush=True)
     changed = change(queries(options.watched * 4, options.seed))
+    print(f"changing {options.changes} small projects", flush=True)
+    both = generated.measure(options.changes, options.seed * 1_000_000)
+    print("editing public projects, which runner containers read before and after", flush=True)
+    edited = public.measure(seed=options.seed)
     print(f"asking other readers about {options.peers} generated queries and the hand set", flush=True)
     others = {name: peers.standings(asked) for name, asked in peers.questions([*queries(options.peers, options.seed)]).items()}
-    page.write([page.constructed(compared), page.observed(watched), page.projects(whole), page.texts(changed), peers.section(others)])
-    tell_missing(others, whole)
+    page.write(
+        [
+            page.constructed(compared),
+            page.observed(watched),
+            page.projects(whole),
+            page.texts(changed),
+            peers.section(others),
+            *report.sections(both, edited),
+        ]
+    )
+    tell_missing(others, [*whole, *edited])
     watched |= {f"{one.name}, {name}": part for one in whole for name, part in one.parts.items()}
     run = {f"models watched of {one.name}": (one.direct.queries / one.models, RUN) for one in whole if not one.missing}
-    return tell({**shares(compared, watched), **run, "changes of the text": (unchanged(changed), 1.0)}, watched)
+    impact = report.shares(both, edited)
+    print(*report.faults(both, edited), sep="\n")
+    return tell({**shares(compared, watched), **run, "changes of the text": (unchanged(changed), 1.0), **impact}, watched)
 
 
 def watch(count: int, seed: int) -> dict[str, Watch]:
@@ -88,12 +104,13 @@ def shares(compared: constructed.Compared, watched: dict[str, Watch]) -> dict[st
     return found
 
 
-def tell_missing(others: dict[str, list[peers.Standing]], whole: Iterable[projects.WatchedProject]) -> None:
-    """Say aloud which readers could not be asked, and which projects could not be watched."""
+def tell_missing(others: dict[str, list[peers.Standing]], whole: Iterable[projects.WatchedProject | public.EditedSides]) -> None:
+    """Say aloud which readers could not be asked, and which projects could not be watched or edited."""
     for one in {one.name: one for standings in others.values() for one in standings if one.missing}.values():
         print(f"NOT MEASURED  {one.name}: {one.missing}")
     for project in whole:
-        for reason in [project.missing] if project.missing else project.left_out:
+        left_out = project.left_out if isinstance(project, projects.WatchedProject) else []
+        for reason in [project.missing] if project.missing else left_out:
             print(f"NOT MEASURED  {project.name}: {reason}")
 
 

@@ -96,17 +96,20 @@ def join_kind(sql: str, types: Types, r: random.Random) -> Changed | None:
 def grouping(sql: str, types: Types, r: random.Random) -> Changed | None:
     """Rows are distinct, or no longer; a key is gone; groups are chosen."""
     tree = parsed(sql)
-    select = r.choice([*tree.find_all(exp.Select)])
-    group = select.args.get("group")
+    place = r.choice([*tree.find_all(exp.Select, exp.SetOperation)])
+    if isinstance(place, exp.SetOperation):
+        place.set("distinct", not place.args.get("distinct"))
+        return Changed(tree.sql("duckdb"))
+    group = place.args.get("group")
     if group is not None and group.expressions and r.random() < 0.6:
         if len(group.expressions) > 1 and r.random() < 0.5:
             group.set("expressions", group.expressions[:-1])
         else:
-            select.set("having", exp.Having(this=sqlglot.parse_one("count(*) > 1", dialect="duckdb")))
-    elif select.args.get("distinct") is not None:
-        select.set("distinct", None)
+            place.set("having", exp.Having(this=parsed("count(*) > 1")))
+    elif place.args.get("distinct") is not None:
+        place.set("distinct", None)
     elif group is None:
-        select.set("distinct", exp.Distinct())
+        place.set("distinct", exp.Distinct())
     return Changed(tree.sql("duckdb"))
 
 
@@ -136,28 +139,16 @@ def expression(sql: str, types: Types, r: random.Random) -> Changed | None:
 
 
 def deep_expression(sql: str, types: Types, r: random.Random) -> Changed | None:
-    """An operator, an aggregate or a literal somewhere in the query is another one."""
+    """An operator, an aggregate, a column, an order or a literal somewhere in the query is another one."""
     tree = parsed(sql)
-    places = list(tree.find_all(exp.Add, exp.Sub, exp.Mul, exp.Sum, exp.Max, exp.Min, exp.Coalesce, exp.Literal, exp.Case))
-    if not places:
-        return None
-    place = r.choice(places)
-    if isinstance(place, exp.Literal):
-        new: exp.Expr = exp.Literal.string(f"{place.this}x") if place.is_string else exp.Literal.number(int(float(place.this)) + 1)
-    elif isinstance(place, exp.Add | exp.Sub | exp.Mul):
-        kind = r.choice([one for one in (exp.Add, exp.Sub, exp.Mul) if not isinstance(place, one)])
-        new = kind(this=place.this.copy(), expression=place.expression.copy())
-    elif isinstance(place, exp.Sum | exp.Max | exp.Min):
-        new = r.choice([one for one in (exp.Sum, exp.Max, exp.Min) if not isinstance(place, one)])(this=place.this.copy())
-    elif isinstance(place, exp.Coalesce):
-        new = place.this.copy()
-    else:
-        place.set("default", sqlglot.parse_one("99", dialect="duckdb"))
-        new = place.copy()
-    if place is tree:
-        return None
-    place.replace(new)
-    return Changed(tree.sql("duckdb"))
+    forms = [*OTHER_EXPRESSIONS.items()]
+    r.shuffle(forms)
+    for kinds, other in forms:
+        places = list(tree.find_all(*kinds))
+        new = other(r.choice(places), r) if places else None
+        if new is not None:
+            return Changed(tree.sql("duckdb"))
+    return None
 
 
 def add(sql: str, types: Types, r: random.Random) -> Changed | None:
@@ -180,6 +171,58 @@ def reorder(sql: str, types: Types, r: random.Random) -> Changed | None:
     return Changed(f"select {listed} from ({sql}) as w")
 
 
+def _other_literal(place: exp.Expr, r: random.Random) -> exp.Expr:
+    new = exp.Literal.string(f"{place.this}x") if place.is_string else exp.Literal.number(int(float(place.this)) + 1)
+    return _put(place, new)
+
+
+def _other_operator(place: exp.Expr, r: random.Random) -> exp.Expr:
+    if isinstance(place, exp.Sub) and r.random() < 0.5:
+        return _put(place, exp.Sub(this=exp.paren(place.expression.copy()), expression=exp.paren(place.this.copy())))
+    kind = r.choice([one for one in (exp.Add, exp.Sub, exp.Mul) if not isinstance(place, one)])
+    return _put(place, kind(this=place.this.copy(), expression=place.expression.copy()))
+
+
+def _other_aggregate(place: exp.Expr, r: random.Random) -> exp.Expr:
+    kind = r.choice([one for one in (exp.Sum, exp.Max, exp.Min, exp.Count) if not isinstance(place, one)])
+    return _put(place, kind(this=place.this.copy()))
+
+
+def _without_default(place: exp.Expr, r: random.Random) -> exp.Expr:
+    return _put(place, place.this.copy())
+
+
+def _other_default(place: exp.Expr, r: random.Random) -> exp.Expr:
+    place.set("default", exp.Literal.number(99))
+    return place
+
+
+def _other_order(place: exp.Expr, r: random.Random) -> exp.Expr:
+    place.set("desc", not place.args.get("desc"))
+    return place
+
+
+def _other_column(place: exp.Expr, r: random.Random) -> exp.Expr | None:
+    """Another column of the same relation."""
+    tree = place.root()
+    others = sorted({one.name for one in tree.find_all(exp.Column) if one.table == place.text("table") and one.name != place.name})
+    return _put(place, exp.column(r.choice(others), table=place.text("table") or None)) if others else None
+
+
+def _put(place: exp.Expr, new: exp.Expr) -> exp.Expr:
+    place.replace(new)
+    return new
+
+
+OTHER_EXPRESSIONS: dict[tuple[type[exp.Expr], ...], Callable[[exp.Expr, random.Random], exp.Expr | None]] = {
+    (exp.Literal,): _other_literal,
+    (exp.Add, exp.Sub, exp.Mul): _other_operator,
+    (exp.Sum, exp.Max, exp.Min): _other_aggregate,
+    (exp.Coalesce,): _without_default,
+    (exp.Case,): _other_default,
+    (exp.Ordered,): _other_order,
+    (exp.Column,): _other_column,
+}
 CHANGES: dict[str, Change] = {
     "a column removed": remove,
     "a column renamed": rename,

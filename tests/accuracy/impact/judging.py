@@ -35,7 +35,8 @@ class Truth(NamedTuple):
     @property
     def alive(self) -> list[str]:
         """Models that can be made on both sides."""
-        return [name for name in self.base.columns if name not in self.head.refused and name not in self.base.refused]
+        left_out = self.base.refused.keys() | self.head.refused.keys() | self.base.doubled | self.head.doubled
+        return [name for name in self.base.columns if name not in left_out]
 
     def removed(self, name: str) -> set[str]:
         """Columns of a model that are gone."""
@@ -104,7 +105,9 @@ class Judged:
 
 CERTAIN_BREAKS = "certain breaks that are breaks"
 BREAKS = "breaks by a removed or renamed column that are found"
+SURE_BREAKS = "of these, certain ones"
 OTHER_BREAKS = "other breaks that are found"
+OTHER_NAMED = "models with other breaks that are named"
 CERTAIN_COLUMNS = "columns certainly removed, renamed, retyped or added that are so"
 FOUND = {
     "removed": "removed columns that are found",
@@ -139,9 +142,15 @@ def _breaks(result: Judged, label: str, impact: Impact, truth: Truth) -> None:
         claimed.setdefault(_name(one.unique_id), []).append(one)
         if one.certain:
             result.count(CERTAIN_BREAKS, f"{label}: {_said(one)}", right=_name(one.unique_id) in truth.broken)
+    named = _Named(impact)
     for name, reason in truth.broken.items():
-        what = BREAKS if _is_about_lost_column(name, truth, reason) else OTHER_BREAKS
-        result.count(what, f"{label}: {name}: {reason}", right=name in claimed)
+        said, found = f"{label}: {name}: {reason}", claimed.get(name, [])
+        if _is_about_lost_column(name, truth, reason):
+            result.count(BREAKS, said, right=bool(found))
+            result.count(SURE_BREAKS, said, right=any(one.certain for one in found))
+        else:
+            result.count(OTHER_BREAKS, said, right=bool(found))
+            result.count(OTHER_NAMED, said, right=bool(found) or named.knows(name))
 
 
 def _is_about_lost_column(name: str, truth: Truth, reason: str) -> bool:

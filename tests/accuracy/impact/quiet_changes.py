@@ -54,12 +54,35 @@ def other_aliases(sql: str, r: random.Random) -> str | None:
     return tree.sql("duckdb")
 
 
+def without_ctes(sql: str, r: random.Random) -> str | None:
+    """Each CTE that is no recursion in the place where it is read."""
+    tree = parsed(sql)
+    clause = tree.args.get("with_")
+    if clause is None or clause.args.get("recursive") or len([*tree.find_all(exp.With)]) > 1:
+        return None
+    if any(cte.args["alias"].columns for cte in clause.expressions):
+        return None
+    queries = dict[str, exp.Expr]()
+    clause.pop()
+    for cte in clause.expressions:
+        queries[cte.alias] = _inlined(cte.this, queries)
+    return _inlined(tree, queries).sql("duckdb")
+
+
+def _inlined(query: exp.Expr, queries: dict[str, exp.Expr]) -> exp.Expr:
+    for table in [*query.find_all(exp.Table)]:
+        if table.name in queries and not table.db:
+            table.replace(exp.Subquery(this=queries[table.name].copy(), alias=exp.TableAlias(this=exp.to_identifier(table.alias_or_name))))
+    return query
+
+
 NOTHING: dict[str, Callable[[str, random.Random], str | None]] = {
     "an edit of the text": other_text,
     "formatted by a program": pretty,
     "renamed CTEs": other_ctes,
     "a CTE or subquery around it": passed_through,
     "other aliases of tables": other_aliases,
+    "subqueries in place of CTEs": without_ctes,
 }
 """Changes that change nothing."""
 

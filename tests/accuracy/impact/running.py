@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import Counter
@@ -17,6 +18,7 @@ KINDS = {"int": "integer", "text": "varchar"}
 MAX_ROWS = 400
 SOON_S = 0.5
 SEED = 5
+NUMBERED = re.compile(r"_\d+$")
 
 
 class Ran(NamedTuple):
@@ -28,6 +30,8 @@ class Ran(NamedTuple):
     columns: Mapping[str, Mapping[str, str]]
     rows: Mapping[str, Sequence[tuple[Any, ...]]]
     refused: Mapping[str, str]
+    doubled: frozenset[str] = frozenset()
+    """Models with two columns of one name: most warehouses refuse them, DuckDB gives one another name."""
 
     def values(self, model: str, names: Sequence[str]) -> Counter[tuple[Any, ...]]:
         """The rows of a model, cut to these columns, in no order."""
@@ -58,7 +62,7 @@ class Database:
     def accepts(self, name: str, sql: str) -> bool:
         """Make a model; whether that worked, soon, and with some rows but not too many."""
         refused = self.make(name, sql)
-        if refused is None and 0 < len(self.rows(name)) <= MAX_ROWS:
+        if refused is None and 0 < len(self.rows(name)) <= MAX_ROWS and not self.has_doubles(name, sql):
             return True
         self._database.execute(f"drop table if exists mart.{name}")
         return False
@@ -91,14 +95,22 @@ class Database:
 
     def run(self, models: Sequence[tuple[str, str]]) -> Ran:
         """Make all models in order."""
-        columns, rows, refused = dict[str, Any](), dict[str, Any](), dict[str, str]()
+        columns, rows, refused, doubled = dict[str, Any](), dict[str, Any](), dict[str, str](), set[str]()
         for name, sql in models:
             reason = self.make(name, sql)
             if reason is not None:
                 refused[name] = reason
             if reason is None or name in self._names:
                 columns[name], rows[name] = self._read(name)
-        return Ran(columns, rows, refused)
+                doubled |= {name} if reason is None and self.has_doubles(name, sql) else set()
+        return Ran(columns, rows, refused, frozenset(doubled))
+
+    def has_doubles(self, name: str, sql: str) -> bool:
+        """Whether a query has two columns of one name."""
+        if not any(NUMBERED.search(column) for column in self.columns(name)):
+            return False
+        names = [column[0].lower() for column in self._database.execute(f"describe {sql}").fetchall()]
+        return len({*names}) < len(names)
 
     def _read(self, name: str) -> tuple[dict[str, str], list[tuple[Any, ...]]]:
         found = self._database.execute(f"select * from mart.{name}")

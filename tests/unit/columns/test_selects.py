@@ -99,3 +99,16 @@ def test_two_columns_of_one_name_are_said() -> None:
     analysis = analyse("select a, b as a from t")
     assert (analysis.status, names(analysis)) == ("approximate", ["a"])
     assert "`a`" in analysis.reason
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select id from t order /* a, 'b */ by a limit 1",
+        "select id, -- one\n sum(a) as a from t group -- two\n by id",
+        "select id, row_number() over (partition /* x */ by a order by b) as n from t",
+    ],
+)
+@pytest.mark.parametrize("dialect", ["duckdb", "snowflake", "bigquery", "sqlserver"])
+def test_a_comment_may_stand_within_a_keyword_of_two_words(sql: str, dialect: str) -> None:
+    assert analyse(sql, dialect).status == "exact"

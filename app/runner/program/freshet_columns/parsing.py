@@ -36,6 +36,9 @@ def parsed(sql: str, dialect: str, *, strict: bool) -> Parsed:
     try:
         return Parsed(_statements(sqlglot.parse(sql, dialect=dialect)))
     except SqlglotError as error:
+        found = _without_comments(sql, dialect)
+        if found is not None:
+            return found
         found = None if strict else _as_other(sql, dialect) or _in_part(sql, dialect)
         if found is None:
             raise
@@ -57,6 +60,22 @@ def described(error: BaseException) -> str:
 
 def _statements(trees: list[Any]) -> list[Any]:
     return [tree for tree in trees if tree is not None and not isinstance(tree, exp.Semicolon)]
+
+
+def _without_comments(sql: str, dialect: str) -> Parsed | None:
+    """The same text: for the parser `order /* … */ by` is no ORDER BY."""
+    if len(sql) > MAX_CHARACTERS:
+        return None
+    parts, end = [], 0
+    try:
+        for token in Dialect.get_or_raise(dialect).tokenize(sql):
+            between = sql[end : token.start]
+            parts += ["\n" * between.count("\n") + " " if between.strip() else between, sql[token.start : token.end + 1]]
+            end = token.end + 1
+        text = "".join(parts)
+        return Parsed(_statements(sqlglot.parse(text, dialect=dialect))) if text != sql[:end] else None
+    except SqlglotError:
+        return None
 
 
 def _as_other(sql: str, dialect: str) -> Parsed | None:
