@@ -136,6 +136,12 @@ class Tools:
     installer: Installer
     runner: Runner
     decoders: Decoders
+    fetcher: Installer | None = None
+    """For what strangers wrote: it installs packages from public hosts alone, and runs nothing."""
+
+    def for_strangers(self) -> Tools:
+        """The tools for what strangers wrote."""
+        return self if self.fetcher is None else replace(self, installer=self.fetcher)
 
 
 async def refresh(commit: Commit, tools: Tools, progress: Progress) -> NewLineage | CarriedLineage:

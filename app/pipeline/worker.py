@@ -139,7 +139,7 @@ class Worker:
             if extraction.attempt > EXTRACTION_ATTEMPTS:
                 await self._fail(extraction, progress, _too_many_attempts())
                 return
-            refreshed = await refresh(commit, self._tools, progress)
+            refreshed = await refresh(commit, self._tools.for_strangers() if extraction.of_fork else self._tools, progress)
             try:
                 await store_success(self._store, extraction, refreshed, progress, self._tools.decoders)
             finally:

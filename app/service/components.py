@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import fcntl
 import hashlib
@@ -17,8 +16,6 @@ from app.github.access.queries import AccessQueries
 from app.github.access.viewers import Viewers
 from app.github.app.auth import AppAuth
 from app.github.app.registration import AppSetup
-from app.github.git.packages import GitPackages
-from app.github.git.source import GitSources
 from app.github.rest.checks import GitHubClient
 from app.github.rest.http import ApiClient
 from app.github.rest.inventory import Inventory
@@ -166,11 +163,16 @@ async def viewers(settings: Settings) -> AsyncIterator[Viewers]:
 
 
 @contextlib.asynccontextmanager
-async def installer(settings: Settings, packages: PackageSources, server_url: str) -> AsyncIterator[Installer]:
-    """The installer of packages: git packages come from `packages`, hub packages and tarballs over HTTP."""
-    async with EgressClient(settings.package_hosts | configured([server_url])) as http:
-        hub_url, private = settings.dbt_package_hub_url, settings.private_packages
-        yield Installer(packages, http, work_dir=settings.work_dir, hub_url=hub_url, server_url=server_url, private=private)
+async def installer(
+    settings: Settings, packages: PackageSources, server_url: str, *, work_dir: Path | None = None, hosts: frozenset[str] | None = None
+) -> AsyncIterator[Installer]:
+    """The installer of packages: git packages come from `packages`, hub packages and tarballs over HTTP.
+
+    By default they come from all `hosts` that the operator allows, and are cached in the settings' work directory.
+    """
+    async with EgressClient((settings.package_hosts if hosts is None else hosts) | configured([server_url])) as http:
+        hub_url, private, directory = settings.dbt_package_hub_url, settings.private_packages, work_dir or settings.work_dir
+        yield Installer(packages, http, work_dir=directory, hub_url=hub_url, server_url=server_url, private=private)
 
 
 @contextlib.asynccontextmanager
@@ -181,52 +183,6 @@ async def dispatcher(settings: Settings, store: Store, server_url: Callable[[], 
         if settings.freshet_smtp_url and settings.freshet_mail_from:
             channels["email"] = EmailChannel(server(settings.freshet_smtp_url.get_secret_value()), sender(settings.freshet_mail_from))
         yield Dispatcher(store, channels, settings.stale_after, lambda: MessageLinks(settings.public_url, server_url()))
-
-
-class Caches:
-    """The caches of repositories, packages and parse states (implements `app.pipeline.ports.Caches`)."""
-
-    def __init__(self, work_dir: Path, sources: GitSources, git_packages: GitPackages, packages: Installer, states: ParseStates) -> None:
-        self._work_dir = work_dir
-        self._sources, self._git_packages, self._packages, self._states = sources, git_packages, packages, states
-
-    def point_at(self, server_url: str) -> None:
-        """Use another GitHub server from now on."""
-        for part in (self._sources, self._git_packages, self._packages):
-            part.point_at(server_url)
-
-    async def remove(self, repository_id: int) -> None:
-        """Delete a repository's mirror and parse states."""
-        await self._sources.remove(repository_id)
-        await self._states.remove(repository_id)
-
-    async def remove_installation(self, installation_id: int) -> None:
-        """Delete an installation's packages and parse states."""
-        await self._git_packages.remove_installation(installation_id)
-        await self._packages.remove(installation_id)
-        await self._states.remove_installation(installation_id)
-
-    async def tidy(self, store: Store) -> None:
-        """Delete what belongs to nothing in the database, then pack each cache and shrink it to its limits."""
-        repositories, installations = await store.retention.missing(*await asyncio.to_thread(_cached_ids, self._work_dir))
-        for repository_id in repositories:
-            await self.remove(repository_id)
-        for installation_id in installations:
-            await self.remove_installation(installation_id)
-        await self._sources.tidy()
-        await self._git_packages.tidy()
-        await self._packages.tidy()
-        await self._states.tidy()
-
-
-def _cached_ids(work_dir: Path) -> tuple[list[int], list[int]]:
-    """The ids of cached repositories and of installations, without 0: that is what `extract` on the command line read."""
-
-    def ids(*patterns: str) -> list[int]:
-        stems = {path.stem for pattern in patterns for path in work_dir.glob(pattern)}
-        return sorted(int(stem) for stem in stems if stem.isdecimal() and stem != "0")
-
-    return ids("git*/*.git", "states/*/*"), ids("packages/*", "git-packages*/*", "states/*")
 
 
 def instance(settings: Settings, role: str) -> str:

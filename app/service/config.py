@@ -194,6 +194,11 @@ class Settings(BaseSettings):
         return configured([self.dbt_package_hub_url, self.github_server_url], self.freshet_package_hosts)
 
     @property
+    def public_package_hosts(self) -> frozenset[str]:
+        """The same for what strangers ask for: only where everybody's packages come from."""
+        return configured([self.dbt_package_hub_url, self.github_server_url])
+
+    @property
     def stale_after(self) -> timedelta:
         """How long a commit may wait for its extraction before notifications report a stale lineage."""
         return timedelta(minutes=self.freshet_stale_minutes)

@@ -8,7 +8,7 @@ from app.core import log
 from app.core.errors import EngineUnavailableError, FreshetError, UnavailableError
 from app.pipeline.leases import SWEEP_AGAIN_S, SWEEP_EVERY_S, TIDY_EVERY_S
 from app.pipeline.ports import Runner
-from app.service.components import Caches
+from app.service.caches import Caches
 from app.store import Store
 from app.store.lineages import Lineages
 

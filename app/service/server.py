@@ -20,8 +20,6 @@ from app.core.interruption import heard
 from app.core.wakeup import Wakeup
 from app.github.access.viewers import Viewers
 from app.github.app.auth import AppAuth
-from app.github.git.packages import GitPackages
-from app.github.git.source import GitSources
 from app.github.git.submodules import SubmoduleSources
 from app.github.rest.checks import GitHubClient
 from app.github.rest.inventory import Inventory
@@ -38,8 +36,8 @@ from app.pipeline.reconciler import Reconciler, RetentionPolicy
 from app.pipeline.refresh import Tools
 from app.pipeline.worker import Worker
 from app.runner.parse_state import ParseStates
-from app.service import app_identity, components, config, maintenance
-from app.service.components import Caches
+from app.service import app_identity, caches, components, maintenance
+from app.service.caches import Caches
 from app.service.config import Settings
 from app.store import Store, listen, migrate, pool
 from app.store.check_runs import Turns
@@ -72,6 +70,7 @@ RECONCILER = web.AppKey("reconciler", Reconciler)
 SOURCES = web.AppKey("sources", SubmoduleSources)
 SERVICE_TOKENS = web.AppKey("service_tokens", ServiceTokens)
 VIEWERS = web.AppKey("viewers", Viewers)
+FETCHER = web.AppKey("fetcher", Installer)
 INSTALLER = web.AppKey("installer", Installer)
 CACHES = web.AppKey("caches", Caches)
 AUTH = web.AppKey("auth", AppAuth)
@@ -164,25 +163,11 @@ async def _github(web_app: web.Application) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def _caches(web_app: web.Application, server_url: str, auth: AppAuth, client: GitHubClient) -> AsyncIterator[None]:
     """The sources of commits and packages, and their caches."""
-    settings, environ = web_app[SETTINGS], config.environment()
-    sources = GitSources(
-        server_url, settings.work_dir, auth.fetch_token, on_rejected_token=auth.reject_token, current_name=client.full_name, environ=environ
-    )
-    packages = GitPackages(
-        server_url,
-        settings.work_dir,
-        auth.package_token,
-        hosts=settings.package_hosts,
-        private=settings.private_packages,
-        on_rejected_token=auth.reject_token,
-        current_name=client.current_name,
-        environ=environ,
-    )
-    with contextlib.closing(sources), contextlib.closing(packages):
-        async with components.installer(settings, packages, server_url) as installer:
-            web_app[SOURCES], web_app[INSTALLER] = SubmoduleSources(sources, packages), installer
-            web_app[CACHES] = Caches(settings.work_dir, sources, packages, installer, web_app[STATES])
-            yield
+    parts = web_app[SETTINGS], server_url, auth, client
+    async with caches.sources(*parts) as sources, caches.packages(*parts) as own, caches.packages(*parts, strangers=True) as strangers:
+        web_app[SOURCES], web_app[INSTALLER], web_app[FETCHER] = SubmoduleSources(sources, own.git), own.installer, strangers.installer
+        web_app[CACHES] = Caches(web_app[SETTINGS].work_dir, sources, own, web_app[STATES], strangers)
+        yield
 
 
 def _use_app(web_app: web.Application, server_url: str, identity: Identity) -> None:
@@ -213,7 +198,8 @@ async def _background(web_app: web.Application) -> AsyncIterator[None]:
     settings, store, client, listener = web_app[SETTINGS], web_app[keys.STORE], web_app[keys.GITHUB], web_app[keys.LISTENER]
     name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     runner = web_app[RUNNER]
-    tools = Tools(web_app[SOURCES], runner if settings.dbt_deps_network else web_app[INSTALLER], runner, web_app[DECODERS])
+    installer = runner if settings.dbt_deps_network else web_app[INSTALLER]
+    tools = Tools(web_app[SOURCES], installer, runner, web_app[DECODERS], web_app[FETCHER])
     places = settings.extraction_concurrency
     worker = Worker(name, store, tools, concurrency=places, per_installation=settings.running_per_installation)
     retention = RetentionPolicy(timedelta(days=settings.freshet_grace_days), settings.delivery_retention, settings.history_retention)

@@ -125,6 +125,8 @@ class World:
     runner: Runner
     installer: Any = None
     """A scripted `ports.Installer`, for projects with packages."""
+    fetcher: Any = None
+    """Another one, for commits of strangers."""
 
     async def queued(self, sha: str | None = None, branch: str = "main") -> str:
         return await self.store.extractions.enqueue(self.connection_id, branch, sha or self.sha, "push", forced=True)
@@ -158,7 +160,7 @@ class World:
     @asynccontextmanager
     async def working(self, name: str = "w") -> AsyncIterator[Worker]:
         """Have a worker work, and stop it as a service does."""
-        worker = Worker(name, self.store, Tools(self.git, self.installer, self.runner, Inline()), concurrency=2)
+        worker = Worker(name, self.store, Tools(self.git, self.installer, self.runner, Inline(), self.fetcher), concurrency=2)
         async with listen.listening(self.dsn) as listener:
             with listener.wakeup("freshet_queue") as wakeup, listener.wakeup("freshet_cancels") as cancels:
                 task = asyncio.create_task(worker.run(wakeup, cancels))

@@ -426,6 +426,17 @@ async def test_a_commit_after_a_package_moved_is_parsed_although_its_files_are_k
     assert parsed(pushes) == ["from a state"]
 
 
+async def test_a_strangers_packages_are_not_installed_as_others_are(pushes: Pushes) -> None:
+    """With `DBT_DEPS_NETWORK`, `dbt deps` runs in a container that may reach more than the internet."""
+    network, fetcher = (Moving(pushes.world.work_dir) for _ in range(2))
+    pushes.world.installer, pushes.world.fetcher = network, fetcher
+    sha = pushes.commit({"packages.yml": "packages:\n  - package: acme/tools\n    version: '>=1.0.0'\n"})
+    await pushes.push(FORK, sha)
+    assert (len(network.since), len(fetcher.since)) == (1, 2)
+    await pushes.push("main", sha)
+    assert (len(network.since), len(fetcher.since)) == (2, 2)
+
+
 @pytest.mark.containers
 async def test_a_poisoned_state_of_the_real_dbt_stays_on_its_branch(pushes: Pushes) -> None:
     async with steps() as container:
