@@ -156,6 +156,18 @@ class ColumnGraph:
         """The edges that begin at a column."""
         return self._out[self._out_first[column] : self._out_first[column + 1]]
 
+    def followers(self, column: int) -> tuple[list[int], list[int]]:
+        """The columns that depend on a column, and the positions of the nodes all of whose rows do; perhaps several times."""
+        down, below = self._arrays.down, self._arrays.below
+        columns: list[int] = []
+        nodes: list[int] = []
+        for edge in self.edges_out_of(column):
+            if down[edge] == ROWS:
+                nodes.append(below[edge])
+            else:
+                columns.append(down[edge])
+        return columns, nodes
+
     def row_edges(self, position: int) -> range:
         """The edges that end at all rows of a node."""
         node = self.nodes.get(position)

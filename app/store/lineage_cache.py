@@ -83,7 +83,7 @@ class LineageCache:
         Columns count if both have them. A lineage that is `pending` has none yet, so read the heads again once they are there.
         """
         ready = base.columns_state == head.columns_state == "ready"
-        before, after = await self._side(base, columns=ready), await self._side(head, columns=ready)
+        before, after = await asyncio.gather(self._side(base, columns=ready), self._side(head, columns=ready))
         if before is None or after is None:
             return None
         keys = (base.id, base.extracted_at), (head.id, head.extracted_at)

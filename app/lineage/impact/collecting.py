@@ -84,7 +84,7 @@ class Collector:
             self._gone(version)
         for version in self._added:
             found.new.add(version.unique_id)
-            kind = facts_of(version.content).resource_type
+            kind = self._kind(version)
             if kind in LISTED:
                 text = f"the {label(kind)} {name(self._head.name(version.unique_id))} is new"
                 found.changes.append(_whole(version.unique_id, "added", text))
@@ -96,7 +96,9 @@ class Collector:
         base, head = pair.base, pair.head
         if base is None or head is None:
             return
-        kind = facts_of(head.content).resource_type
+        kind = self._kind(head)
+        if kind not in LISTED or (not is_renamed and _is_same_data(pair)):
+            return
         delta = delta_of(pair, is_compiled=self._is_compiled(head.unique_id, kind)) if kind in TRACED else None
         try:
             decoded = self._decoded(base, head)
@@ -109,6 +111,10 @@ class Collector:
             self._found.deltas[head.unique_id] = delta
             if decoded is not None and (delta.removed or delta.added):
                 self._found.pairs[head.unique_id] = decoded
+
+    def _kind(self, version: ImpactVersion) -> str:
+        position = self._head.graph.position(version.unique_id)
+        return "" if position is None else self._head.graph.nodes[position].resource_type
 
     def _is_compiled(self, unique_id: str, kind: str) -> bool:
         node = self._columns.node(unique_id)
@@ -130,7 +136,8 @@ class Collector:
             return
         if not delta.same_sql and not delta.digests and _is_same_text(pair, decoded.old, decoded.new):
             delta.same_sql = True
-        delta.names_run = RUN_VARIABLES.search(str(decoded.new.get("raw_code") or "")) is not None
+        raw = str(decoded.new.get("raw_code") or "")
+        delta.names_run = any(variable in raw for variable in RUN_VARIABLES)
         known = {one.name.casefold() for one in delta.retyped}
         delta.retyped += [one for one in contract_types(decoded) if one.name.casefold() not in known]
         if is_enforced(decoded.old) or is_enforced(decoded.new):
@@ -178,6 +185,14 @@ class Collector:
 
 def _definition(version: ImpactVersion) -> Definition:
     return definition_of(version.definition) or {}
+
+
+def _is_same_data(pair: ImpactPair) -> bool:
+    """Whether only words, tags or the like differ, seen without decoding anything. Types of columns count in contracts."""
+    base, head = pair.base, pair.head
+    if base is None or head is None or not pair.same_columns or base.sql_hash != head.sql_hash:
+        return False
+    return base.definition is not None and base.definition == head.definition and b'"enforced":true' not in base.definition
 
 
 def _is_same_text(pair: ImpactPair, old: Definition, new: Definition) -> bool:

@@ -17,7 +17,7 @@ _OF_A_RUN = re.compile(
     r"'?(?:\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?(?:Z|[+-]\d\d:?\d\d)?"
     r"|[\da-fA-F]{8}-(?:[\da-fA-F]{4}-){3}[\da-fA-F]{12}|\d{8,})'?"
 )
-RUN_VARIABLES = re.compile(r"\b(?:run_started_at|invocation_id|modules\s*\.\s*datetime)\b")
+RUN_VARIABLES = ("run_started_at", "invocation_id", "modules.datetime")
 """What code names that writes them into SQL."""
 
 

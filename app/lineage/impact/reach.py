@@ -6,10 +6,10 @@ have changes of their own. Everything else goes along the edges of the head.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from app.lineage.column_graph import ROWS, ColumnGraph
+from app.lineage.column_graph import ColumnGraph
 from app.lineage.graph import Graph
 from app.lineage.impact.changes import Starts
 from app.lineage.impact.model import Route
@@ -22,7 +22,6 @@ class Visit:
 
     distance: int
     rows: bool = False
-    model: bool = False
     columns: set[str] = field(default_factory=set)
 
     @property
@@ -31,8 +30,14 @@ class Visit:
         return "rows" if self.rows else "column" if self.columns else "model"
 
 
-Step = tuple[str, int]
-"""`head` or `base` and a column of that side; `rows` or `model` and a node of the head."""
+@dataclass(slots=True)
+class _Front:
+    """What is to be visited at one distance: columns by number, nodes by position at the head."""
+
+    columns: list[int] = field(default_factory=list)
+    base_columns: list[int] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+    models: list[int] = field(default_factory=list)
 
 
 class Reach:
@@ -42,115 +47,113 @@ class Reach:
         """`rewritten`: nodes whose own SQL changed, by unique_id at the base. `head_ids`: of renamed nodes, by unique_id at the base."""
         self.visits: dict[int, Visit] = {}
         self._base, self._head, self._rewritten, self._head_ids = base, head, rewritten, head_ids
-        self._seen: set[Step] = set()
-        self._left: dict[int, list[Step]] = {}
-        self._inexact: set[int] = set()
-        """Nodes whose children without exact columns were visited."""
-        self._base_names = SideColumns(base)
-        self._head_names = SideColumns(head)
+        self._fronts: dict[int, _Front] = {}
+        self._seen: dict[str, set[int]] = {"columns": set(), "base_columns": set(), "rows": set(), "models": set()}
+        self._looked: set[int] = set()
+        """Nodes whose dependents without exact columns were visited."""
+        self._at_head: dict[int, int | None] = {}
+        """Positions at the head by those at the base; None: it is gone, or rewritten."""
 
     def start(self, starts: Starts, distances: Mapping[int, int]) -> None:
         """Begin at these columns and nodes. `distances`: of nodes (by position) that are no changed nodes themselves."""
-        for side, places, names in (("head", starts.columns, self._head_names), ("base", starts.base_columns, self._base_names)):
-            for unique_id, column in places:
-                number = names.number(unique_id, column)
-                if number is not None:
-                    self._begin((side, number), self._head_ids.get(unique_id, unique_id) if side == "base" else unique_id, distances)
-                if side == "base" or number is None:
-                    self._children_without(self._head_ids.get(unique_id, unique_id), distances)
-        for kind, nodes in (("rows", starts.rows), ("model", starts.models)):
+        base_names, head_names = SideColumns(self._base), SideColumns(self._head)
+        for unique_id, column in starts.columns:
+            self._begin("columns", head_names.number(unique_id, column), unique_id, distances)
+        for unique_id, column in starts.base_columns:
+            self._begin("base_columns", base_names.number(unique_id, column), self._head_ids.get(unique_id, unique_id), distances)
+        for kind, nodes in (("rows", starts.rows), ("models", starts.models)):
             for unique_id in nodes:
-                position = self._head.graph.position(unique_id)
-                if position is not None:
-                    self._begin((kind, position), unique_id, distances)
+                self._begin(kind, self._head.graph.position(unique_id), unique_id, distances)
 
     def run(self) -> None:
         """Follow everything, the nearest first."""
         distance = 0
-        while self._left:
-            for step in self._left.pop(distance, ()):
-                self._visit(step, distance)
+        while self._fronts:
+            front = self._fronts.pop(distance, None)
+            if front is not None:
+                self._nodes(front, distance)
+                self._columns(front, distance)
             distance += 1
 
-    def _begin(self, step: Step, unique_id: str, distances: Mapping[int, int]) -> None:
+    def _begin(self, kind: str, number: int | None, unique_id: str, distances: Mapping[int, int]) -> None:
         position = self._head.graph.position(unique_id)
-        self._add(step, 0 if position is None else distances.get(position, 0))
-
-    def _children_without(self, unique_id: str, distances: Mapping[int, int]) -> None:
-        position = self._head.graph.position(unique_id)
-        if position is not None:
-            for child in self._without_columns(position):
-                self._add(("model", child), distances.get(position, 0) + 1)
-
-    def _add(self, step: Step, distance: int) -> None:
-        if step not in self._seen:
-            self._seen.add(step)
-            self._left.setdefault(distance, []).append(step)
-
-    def _visit(self, step: Step, distance: int) -> None:
-        kind, number = step
-        position = number if kind in {"rows", "model"} else self._owner(kind, number)
         if position is None:
             return
-        visit = self.visits.setdefault(position, Visit(distance))
-        if kind == "rows":
-            visit.rows = True
-        elif kind == "model":
-            visit.model = True
+        distance = distances.get(position, 0)
+        if number is not None:
+            self._add(kind, [number], distance)
         else:
-            visit.columns.add(self._name(kind, number))
-        for following in self._following(step, position, visit):
-            self._add(following, distance + 1)
+            self._add("models", self._without_columns(position), distance + 1)
 
-    def _following(self, step: Step, position: int, visit: Visit) -> Iterator[Step]:
-        kind, number = step
-        if kind == "rows":
-            yield from (("rows", child) for child in self._head.graph.children(position))
-        elif visit.rows:
+    def _add(self, kind: str, numbers: Iterable[int], distance: int) -> None:
+        seen = self._seen[kind]
+        new = [number for number in dict.fromkeys(numbers) if number not in seen]
+        if new:
+            seen.update(new)
+            getattr(self._fronts.setdefault(distance, _Front()), kind).extend(new)
+
+    def _nodes(self, front: _Front, distance: int) -> None:
+        graph = self._head.graph
+        for position in front.rows:
+            self._visit(position, distance).rows = True
+            self._add("rows", graph.children(position), distance + 1)
+        for position in front.models:
+            if not self._visit(position, distance).rows:
+                self._add("models", graph.children(position), distance + 1)
+
+    def _columns(self, front: _Front, distance: int) -> None:
+        if self._head.columns is not None:
+            for column in front.columns:
+                self._column(self._head.columns, column, self._head.columns.owner(column), distance)
+        if self._base.columns is not None:
+            for column in front.base_columns:
+                position = self._position(self._base.columns, self._base.columns.owner(column), start=distance == 0)
+                self._column(self._base.columns, column, position, distance)
+
+    def _column(self, side: ColumnGraph, column: int, position: int | None, distance: int) -> None:
+        if position is None:
             return
-        elif kind == "model":
-            yield from (("model", child) for child in self._head.graph.children(position))
-        else:
-            side = self._head if kind == "head" else self._base
-            if side.columns is not None:
-                yield from self._along(kind, side.columns, number)
-            yield from (("model", child) for child in self._without_columns(position))
+        visit = self._visit(position, distance)
+        visit.columns.add(side.name(column))
+        if not visit.rows:
+            self._follow(side, column, position, distance + 1)
 
-    def _along(self, kind: str, columns: ColumnGraph, number: int) -> Iterator[Step]:
-        for edge in columns.edges_out_of(number):
-            below, column = columns.below(edge), columns.downstream(edge)
-            if kind == "base":
-                unique_id = columns.unique_id(below)
-                position = self._head.graph.position(self._head_ids.get(unique_id, unique_id))
-                if position is None or unique_id in self._rewritten:
-                    continue
-                below = position
-            yield ("rows", below) if column == ROWS else (kind, column)
+    def _follow(self, side: ColumnGraph, column: int, position: int, distance: int) -> None:
+        columns, nodes = side.followers(column)
+        if side is self._head.columns:
+            self._add("columns", columns, distance)
+            self._add("rows", nodes, distance)
+        else:
+            self._add("base_columns", [one for one in columns if self._position(side, side.owner(one)) is not None], distance)
+            self._add("rows", [at for one in nodes if (at := self._position(side, one)) is not None], distance)
+        self._add("models", self._without_columns(position), distance)
+
+    def _visit(self, position: int, distance: int) -> Visit:
+        visit = self.visits.get(position)
+        if visit is None:
+            visit = self.visits[position] = Visit(distance)
+        return visit
 
     def _without_columns(self, position: int) -> Iterable[int]:
         """The nodes that depend on this one, and of which it is not known exactly by which columns. Once for each node."""
-        if position in self._inexact:
+        if position in self._looked:
             return ()
-        self._inexact.add(position)
+        self._looked.add(position)
         columns = self._head.columns
         children = self._head.graph.children(position)
         if columns is None:
             return children
         return [child for child in children if (node := columns.nodes.get(child)) is None or node.status != "exact"]
 
-    def _name(self, side: str, column: int) -> str:
-        columns = self._head.columns if side == "head" else self._base.columns
-        return "" if columns is None else columns.name(column)
-
-    def _owner(self, side: str, column: int) -> int | None:
-        columns = self._head.columns if side == "head" else self._base.columns
-        if columns is None:
-            return None
-        position = columns.owner(column)
-        if side == "head":
-            return position
-        unique_id = columns.unique_id(position)
-        return self._head.graph.position(self._head_ids.get(unique_id, unique_id))
+    def _position(self, base: ColumnGraph, position: int, *, start: bool = False) -> int | None:
+        """The position at the head of a node of the base, unless its SQL is another one (that is where a way starts)."""
+        unique_id = base.unique_id(position)
+        if start:
+            return self._head.graph.position(self._head_ids.get(unique_id, unique_id))
+        if position not in self._at_head:
+            known = None if unique_id in self._rewritten else self._head.graph.position(self._head_ids.get(unique_id, unique_id))
+            self._at_head[position] = known
+        return self._at_head[position]
 
 
 def distances_from(graph: Graph, positions: Iterable[int]) -> dict[int, int]:

@@ -31,6 +31,10 @@ class Renames:
         """Edges of the base as they would be at the head."""
         return frozenset(map(self.edge, edges))
 
+    def __bool__(self) -> bool:
+        """Whether anything was renamed."""
+        return bool(self.nodes or self.columns)
+
     def concern(self, edges: Iterable[SideEdge]) -> bool:
         """Whether edges of the base begin at something that was renamed."""
         return any(edge.upstream in self.nodes or edge.column in self.columns.get(edge.upstream, {}) for edge in edges)
@@ -79,6 +83,8 @@ def only_follows(
 
     None: it is not. `codes`: the compiled code of both versions.
     """
+    if not renames:
+        return None
     before = list(base.into_node(delta.base_id))
     own = list(zip(delta.removed, delta.added, strict=False))
     if codes is None or len(delta.removed) != len(delta.added) or any(one.place != other.place for one, other in own):
@@ -92,6 +98,8 @@ def only_follows(
 
 def same_source(name: str, delta: Delta, renames: Renames, base: SideColumns, head: SideColumns) -> bool:
     """Whether a column is at both commits nothing but a copy of the same column, which has another name now."""
+    if not renames:
+        return False
     before = base.into(delta.base_id, name)
     source = _copied(renames.edges(before))
     return source is not None and renames.concern(before) and source == _copied(head.into(delta.unique_id, name))

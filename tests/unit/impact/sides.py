@@ -200,7 +200,8 @@ def _version(node: Node, traced: Mapping[str, Any] | None, by_name: Mapping[str,
     }
     raw = node.text if node.raw is None else node.raw
     table = {"database": "db", "schema": "prod", "alias": node.name} if node.traced else {}
-    definition = {"config": {}, "contract": {"enforced": False}, "raw_code": raw, **table, **node.definition}
+    config = {"materialized": node.materialized, **node.definition.get("config", {})}
+    definition = {"contract": {"enforced": False}, "raw_code": raw, **table, **node.definition, "config": config}
     code = _code(node)
     return ImpactVersion(
         node.unique_id,
