@@ -1,7 +1,7 @@
 """Where commits and packages come from, and what is kept of them on this host.
 
-What strangers ask for comes from public hosts alone, never from those that only the operator's network has, and is kept apart: so nothing
-that somebody else fetched is there for them, and what they fetch pushes nothing out.
+What strangers ask for comes from public hosts alone, never from those that only the operator's network has, and is kept apart: so they find
+nothing that others fetched, and what they fetch pushes nothing out.
 """
 
 from __future__ import annotations

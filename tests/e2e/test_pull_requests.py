@@ -202,7 +202,7 @@ async def test_what_a_merge_queue_requires_is_answered(github: GitHubDouble, ser
     assert queued.conclusion == "failure"
 
 
-async def test_a_stranger_cannot_leave_out_the_own_branch(github: GitHubDouble, service: Service) -> None:
+async def test_a_stranger_cannot_leave_out_their_own_branch(github: GitHubDouble, service: Service) -> None:
     repository = await followed(github, service, "initech")
     files = {".github/freshet.yml": "branches: [nothing]\n", "models/b.sql": "select * from {{ ref('nobody') }}"}
     pull = await contributed(github, repository, files)

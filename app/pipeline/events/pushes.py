@@ -35,7 +35,7 @@ class Push(msgspec.Struct, frozen=True):
 
 
 class MergeGroupChanged(msgspec.Struct, frozen=True):
-    """A merge queue wants its checks on a group of pull requests (`requested`), or has no use for the group any more."""
+    """A merge queue wants its checks on a group of pull requests (`requested`), or the group ended."""
 
     repository: Repository
     branch: str

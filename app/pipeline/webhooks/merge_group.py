@@ -10,7 +10,7 @@ from app.store import Store
 
 
 async def changed(tx: Store, event: events.MergeGroupChanged) -> None:
-    """Queue the commit of a group, unless its push was first; cancel what is queued for a group that has come to its end."""
+    """Queue the commit of a group, unless its push was first; cancel what is queued for a group that ended."""
     repository = event.repository
     if not await tx.installations.update_from_push(repository):
         return
