@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,10 +14,11 @@ from app.store.pool import Database
 from app.store.sql import statements
 
 SQL = statements("impact_reads")
-STEP_PAIRS = 200
+STEP_PAIRS, STEP_BYTES = 200, 16 << 20
 STEP_DEFINITIONS = 1000
-MAX_DEFINITIONS_BYTES = 64 << 20
-"""Of all definitions that are kept at the same time."""
+STEP_CODES = 100
+MAX_DEFINITIONS_BYTES, MAX_CODES_BYTES = 64 << 20, 32 << 20
+"""Of all definitions, and of all compiled code, that are kept at the same time."""
 
 Key = tuple[int, datetime]
 
@@ -31,6 +32,8 @@ class DifferingNode:
     head: int | None
     base_columns: int | None
     head_columns: int | None
+    size_bytes: int
+    """Of these rows, apart from what the API shows of nodes."""
 
 
 class ImpactReads:
@@ -62,12 +65,16 @@ class ImpactReads:
             for node in differing
         ]
 
-    async def codes(self, differing: Iterable[DifferingNode], max_bytes: int) -> dict[str, tuple[str | None, str | None]]:
-        """The compiled code of both versions, by unique_id at the head; None if there is none or it is longer."""
-        nodes = list(differing)
-        ids = [one for node in nodes for one in (node.base_columns, node.head_columns) if one is not None]
-        found = {row["id"]: row["compiled_code"].decode() for row in await self._db.rows(SQL["codes"], ids, max_bytes)}
-        return {node.unique_id: (found.get(node.base_columns), found.get(node.head_columns)) for node in nodes}
+    async def codes(self, differing: Sequence[DifferingNode], max_bytes: int) -> dict[str, tuple[str | None, str | None]]:
+        """The compiled code of both versions, by unique_id at the head; None if there is none, it is longer, or there is too much of it."""
+        found: dict[int | None, str] = {}
+        for first in range(0, len(differing), STEP_CODES):
+            if sum(map(len, found.values())) > MAX_CODES_BYTES:
+                break
+            nodes = differing[first : first + STEP_CODES]
+            ids = [one for node in nodes for one in (node.base_columns, node.head_columns) if one is not None]
+            found |= {row["id"]: row["compiled_code"].decode() for row in await self._db.rows(SQL["codes"], ids, max_bytes)}
+        return {node.unique_id: (found.get(node.base_columns), found.get(node.head_columns)) for node in differing}
 
     async def definitions(self, positions: Sequence[int]) -> dict[str, bytes | None]:
         """The definitions of nodes of the head at these positions, as long as they fit into memory."""
@@ -89,6 +96,18 @@ class ImpactReads:
         if not positions:
             return []
         return await self._db.rows(SQL["at_positions"], *self._head, [position + 1 for position in positions])
+
+
+def steps(differing: Sequence[DifferingNode]) -> Iterator[Sequence[DifferingNode]]:
+    """Nodes that are read at a time: not too many, and not too big together."""
+    first, size = 0, 0
+    for place, node in enumerate(differing):
+        if place > first and (place - first == STEP_PAIRS or size + node.size_bytes > STEP_BYTES):
+            yield differing[first:place]
+            first, size = place, 0
+        size += node.size_bytes
+    if differing:
+        yield differing[first:]
 
 
 def _version(node: asyncpg.Record | None, columns: asyncpg.Record | None) -> ImpactVersion | None:

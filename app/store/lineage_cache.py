@@ -102,8 +102,8 @@ class LineageCache:
 
     async def _impact(self, reads: ImpactReads, computation: ImpactComputation) -> Impact:
         differing = await reads.differing(with_columns=computation.has_columns)
-        for first in range(0, len(differing), impact_reads.STEP_PAIRS):
-            pairs = await reads.pairs(differing[first : first + impact_reads.STEP_PAIRS])
+        for step in impact_reads.steps(differing):
+            pairs = await reads.pairs(step)
             await self.compute(partial(computation.add, pairs))
         wanted = set(await self.compute(lambda: computation.codes))
         codes = await reads.codes([node for node in differing if node.unique_id in wanted], MAX_TEXT)

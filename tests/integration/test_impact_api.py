@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
 
 from app.core.models.comparisons import Base
 from app.lineage.impact.model import Impact
-from app.store import Store, pool, rows
+from app.store import Store, impact_reads, pool, rows
 from app.web.api.schemas.impacts import ImpactDocument
 from tests.integration.columns_world import storable
 from tests.integration.lineage_reader import SHAS, TOKEN, Reader, reading, save_lineage
@@ -101,6 +102,15 @@ async def test_columns_that_are_not_ready_leave_the_model_graph(reader: Reader) 
     assert found.without_columns == ("head",)
     assert changed(found) == {"stg_orders: logic?"}
     assert reached(found) == {"orders": "model 1", "board": "model 2"}
+
+
+async def test_many_nodes_are_read_in_steps(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    await save_shop(reader, BASE, STAGED, MART)
+    await save_shop(reader, HEAD, SHORTER, BROKEN, stg="select 1 -- shorter")
+    whole = await impact(reader)
+    for name, number in (("STEP_PAIRS", 1), ("STEP_BYTES", 1), ("STEP_DEFINITIONS", 1), ("STEP_CODES", 1)):
+        monkeypatch.setattr(impact_reads, name, number)
+    assert await impact(reader) == whole
 
 
 async def test_equal_lineages_say_nothing(reader: Reader) -> None:

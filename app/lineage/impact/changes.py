@@ -61,7 +61,7 @@ class Changes:
         """Nodes whose own SQL changed, by the unique_id at the base."""
         self.renames = renames
         self.side = {"base": SideColumns(base), "head": SideColumns(head)}
-        self._head = head
+        self.names = {"base": base, "head": head}
         self._compared = 0
 
     def add(self, change: Change) -> None:
@@ -76,7 +76,7 @@ class Changes:
         """Add the changes of a node; those of all nodes that it reads are known."""
         if delta.is_empty:
             return
-        settled = _Settled(delta, self, self._head.name(delta.unique_id))
+        settled = _Settled(delta, self, self.names["head"].name(delta.unique_id))
         settled.look_at_code(codes)
         if not delta.same_sql:
             self.rewritten.add(delta.base_id)
@@ -162,7 +162,7 @@ class _Settled:
         if delta.is_quiet:
             return
         if not delta.same_sql and not (delta.columns and delta.digests):
-            self._add("logic", (), reasons.logic(self.name, (), certain=False, inherited=False), certain=False)
+            self._add("logic", (), reasons.logic(self.name, (), ((), ()), certain=False, inherited=False), certain=False)
             changes.starts.models.append(delta.unique_id)
             return
         base, head = changes.side["base"], changes.side["head"]
@@ -174,7 +174,7 @@ class _Settled:
         for certain in (True, False):
             columns = [column for column, precise in found if (precise and delta.full and not self.doubtful) == certain]
             if columns:
-                reason = reasons.logic(self.name, columns, certain=certain, inherited=delta.same_sql)
+                reason = reasons.logic(self.name, columns, self._sources(columns), certain=certain, inherited=delta.same_sql)
                 self._add("logic", columns, reason, certain=certain)
                 changes.starts.columns += [(delta.unique_id, column) for column in columns]
 
@@ -194,6 +194,15 @@ class _Settled:
             certain = delta.rows and delta.precise_rows and delta.full and not self.doubtful
             self._add("rows", (), reasons.rows(self.name, certain=certain, inherited=delta.same_sql), certain=certain)
             changes.starts.rows.append(delta.unique_id)
+
+    def _sources(self, columns: Sequence[str]) -> reasons.Sources:
+        """The names of the nodes that columns come from only at the base, and only at the head."""
+        delta, changes = self.delta, self.changes
+        before = {edge.upstream for one in columns for edge in changes.renames.edges(changes.side["base"].into(delta.base_id, one))}
+        now = {edge.upstream for one in columns for edge in changes.side["head"].into(delta.unique_id, one)}
+        return [changes.names["base"].name(one) for one in sorted(before - now)], [
+            changes.names["head"].name(one) for one in sorted(now - before)
+        ]
 
     def _rename(self, renamed: dict[str, PlacedColumn]) -> None:
         if not renamed:

@@ -72,7 +72,7 @@ class ImpactComputation:
             changes.columns,
             reached_nodes(visits, head, own),
             breaks_in_order(breaks),
-            unread=max(0, len(self._naming()) - MAX_DEFINITIONS),
+            unread=sum(head.graph.nodes[position].unique_id not in definitions for position in self._naming()),
             without_columns=self._without,
         )
 

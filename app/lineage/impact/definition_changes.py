@@ -29,6 +29,10 @@ SEMANTIC: Mapping[str, tuple[str, ...]] = {
     "function": ("raw_code", "arguments", "returns"),
 }
 """What decides the result of these, by resource type."""
+DEFAULTS: Mapping[str, Any] = {"on_schema_change": "ignore", "lookback": 1, "access": "protected", "hard_deletes": "ignore"}
+"""What dbt takes where nothing is written: only newer versions of dbt write it into the manifest."""
+PROMISES = (("access", "the access"), ("group", "the group"), ("version", "the version"), ("latest_version", "the latest version"))
+CONSTRAINT = ("type", "name", "expression", "columns", "to", "to_columns")
 WORDS_ONLY = frozenset({"description", "label", "meta", "config", "metadata", "docs", "unrendered_config"})
 MAX_VALUE = 60
 """Characters of a value in a sentence."""
@@ -126,8 +130,9 @@ def _rows(pair: NodePair) -> Iterator[Change]:
     elif before == after and before in ROWS_OF:
         old, new = config(pair.old), config(pair.new)
         for key in ROWS_OF[before]:
-            if old.get(key) != new.get(key):
-                text = f"{name(key)} of {name(pair.name)} is now {_value(new.get(key))} instead of {_value(old.get(key))}"
+            was, now = _with_default(old, key), _with_default(new, key)
+            if was != now:
+                text = f"{name(key)} of {name(pair.name)} is now {_value(now)} instead of {_value(was)}"
                 yield pair.change("rows", f"{text}, which decides which rows it gets", certain=False)
 
 
@@ -142,8 +147,8 @@ def _promises(pair: NodePair) -> Iterator[str]:
     before, after = pair.base.materialized, pair.head.materialized
     if before != after and {before, after} <= SAME_ROWS and "ephemeral" not in {before, after}:
         yield f"{name(pair.name)} is built as {name(str(after))} instead of {name(str(before))}"
-    for key, of in (("access", "the access"), ("group", "the group"), ("version", "the version"), ("latest_version", "the latest version")):
-        old, new = pair.old.get(key), pair.new.get(key)
+    for key, of in PROMISES if pair.kind == "model" else ():
+        old, new = _with_default(pair.old, key), _with_default(pair.new, key)
         if old != new:
             yield f"{of} of {name(pair.name)} is now {_value(new)} instead of {_value(old)}"
     if is_enforced(pair.old) != is_enforced(pair.new):
@@ -157,8 +162,19 @@ def _promises(pair: NodePair) -> Iterator[str]:
 
 def _constraints(definition: Definition) -> str:
     columns = mapping(definition.get("columns"))
-    of_columns = {key.casefold(): mapping(column).get("constraints") or None for key, column in columns.items()}
-    return _text([definition.get("constraints") or [], {key: value for key, value in of_columns.items() if value}])
+    of_columns = {key.casefold(): _written(mapping(column).get("constraints")) for key, column in columns.items()}
+    return _text([_written(definition.get("constraints")), {key: value for key, value in of_columns.items() if value}])
+
+
+def _written(constraints: Any) -> list[Any]:
+    """Constraints without what newer versions of dbt add to them."""
+    found = constraints if isinstance(constraints, list) else []
+    return [{key: value for key in CONSTRAINT if (value := mapping(one).get(key))} for one in found]
+
+
+def _with_default(values: Mapping[str, Any], key: str) -> Any:
+    value = values.get(key)
+    return DEFAULTS.get(key) if value is None else value
 
 
 def _semantic(pair: NodePair) -> Iterator[Change]:
@@ -168,9 +184,11 @@ def _semantic(pair: NodePair) -> Iterator[Change]:
 
 
 def _meaning(value: Any) -> Any:
-    """Without what people only read."""
+    """Without what people only read, and without empty values, which versions of dbt write or leave out."""
     if isinstance(value, dict):
-        return {key: _meaning(one) for key, one in value.items() if key not in WORDS_ONLY and one is not None}
+        return {
+            key: _meaning(one) for key, one in value.items() if key not in WORDS_ONLY and one not in (None, "", [], {}) and one is not False
+        }
     return [_meaning(one) for one in value] if isinstance(value, list) else value
 
 

@@ -8,6 +8,7 @@ from app.core.plurals import plural
 from app.lineage.impact.deltas import TypeChange
 from app.lineage.impact.words import is_are, name, names, sentence
 
+Sources = tuple[Sequence[str], Sequence[str]]
 UNKNOWN_TYPE = "a type that the SQL does not state"
 
 
@@ -40,15 +41,17 @@ def retyped(node: str, changes: Sequence[TypeChange]) -> str:
     return sentence(f"{names([one.name for one in changes], 'column')} of {name(node)} have other types")
 
 
-def logic(node: str, columns: Sequence[str], *, certain: bool, inherited: bool) -> str:
-    """Columns with other values."""
+def logic(node: str, columns: Sequence[str], sources: Sources, *, certain: bool, inherited: bool) -> str:
+    """Columns with other values. `sources`: the nodes that they come from only before and only now."""
     if not columns:
         return sentence(f"the code of {name(node)} changed, which may change any of its columns")
-    if inherited:
-        text = f"{names(columns, 'column')} of {name(node)} {is_are(columns)} made of something else, although its own SQL is the same"
-        return sentence(text if certain else text.replace("made", "possibly made", 1))
     verb = is_are(columns) if certain else "may be"
-    return sentence(f"{names(columns, 'column')} of {name(node)} {verb} computed in another way")
+    text = f"{names(columns, 'column')} of {name(node)} {verb} computed in another way"
+    before, now = sources
+    if now:
+        instead = f" instead of {names(before, 'node')}" if before else ""
+        text = f"{text}, from {names(now, 'node')}{instead}"
+    return sentence(f"{text}, although its own SQL is the same" if inherited else text)
 
 
 def rows(node: str, *, certain: bool, inherited: bool) -> str:

@@ -6,11 +6,18 @@ old_nodes AS (SELECT unnest(node_ids) AS id FROM base),
 new_nodes AS (SELECT unnest(node_ids) AS id FROM head),
 old_columns AS (SELECT unnest(column_ids) AS id FROM base WHERE $5),
 new_columns AS (SELECT unnest(column_ids) AS id FROM head WHERE $5),
-gone_nodes AS (SELECT n.id, n.unique_id FROM (TABLE old_nodes EXCEPT TABLE new_nodes) AS member JOIN nodes n USING (id)),
-come_nodes AS (SELECT n.id, n.unique_id FROM (TABLE new_nodes EXCEPT TABLE old_nodes) AS member JOIN nodes n USING (id)),
-gone_columns AS (SELECT n.id, n.unique_id FROM (TABLE old_columns EXCEPT TABLE new_columns) AS member JOIN node_columns n USING (id)),
-come_columns AS (SELECT n.id, n.unique_id FROM (TABLE new_columns EXCEPT TABLE old_columns) AS member JOIN node_columns n USING (id))
-SELECT unique_id, gone_nodes.id AS base, come_nodes.id AS head, gone_columns.id AS base_columns, come_columns.id AS head_columns
+gone_nodes AS (SELECT n.id, n.unique_id, octet_length(n.definition) AS size FROM (TABLE old_nodes EXCEPT TABLE new_nodes) AS member JOIN nodes n USING (id)),
+come_nodes AS (SELECT n.id, n.unique_id, octet_length(n.definition) AS size FROM (TABLE new_nodes EXCEPT TABLE old_nodes) AS member JOIN nodes n USING (id)),
+gone_columns AS (
+  SELECT n.id, n.unique_id, octet_length(n.content) AS size
+  FROM (TABLE old_columns EXCEPT TABLE new_columns) AS member JOIN node_columns n USING (id)
+),
+come_columns AS (
+  SELECT n.id, n.unique_id, octet_length(n.content) AS size
+  FROM (TABLE new_columns EXCEPT TABLE old_columns) AS member JOIN node_columns n USING (id)
+)
+SELECT unique_id, gone_nodes.id AS base, come_nodes.id AS head, gone_columns.id AS base_columns, come_columns.id AS head_columns,
+       coalesce(gone_nodes.size, 0) + coalesce(come_nodes.size, 0) + coalesce(gone_columns.size, 0) + coalesce(come_columns.size, 0) AS size_bytes
 FROM gone_nodes
 FULL JOIN come_nodes USING (unique_id)
 FULL JOIN gone_columns USING (unique_id)

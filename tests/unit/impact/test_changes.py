@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.impact.sides import changed, compare, is_silent, model, project, seed, snapshot, source
+from tests.unit.impact.sides import changed, compare, is_silent, model, other, project, seed, snapshot, source
 
 RAW = source("raw", "id", "amount", "status")
 STG = model("stg", "id", "amount", "status", reads=["raw"])
@@ -239,3 +239,27 @@ def test_times_of_a_run_are_no_change() -> None:
 
     assert is_silent(compare(side(1, "{{ run_started_at }}"), side(2, "{{ run_started_at }}")))  # type: ignore[arg-type]
     assert changed(compare(side(1, "{{ stamp() }}"), side(2, "{{ stamp() }}"))) == {"stg: logic loaded?"}  # type: ignore[arg-type]
+
+
+def test_a_column_of_another_table_names_it() -> None:
+    versions = [model(name, "id = raw.id") for name in ("v1", "v2")]
+    found = compare((RAW, *versions, model("mart", "id = v1.id")), (RAW, *versions, model("mart", "id = v2.id")))
+    assert [one.reason for one in found.changes] == ["`id` of `mart` is computed in another way, from `v2` instead of `v1`."]
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "after"),
+    [
+        ("incremental", {"config": {}}, {"config": {"lookback": 1, "on_schema_change": "ignore"}}),
+        ("table", {"access": None}, {"access": "protected"}),
+        ("table", {"constraints": [{"type": "unique"}]}, {"constraints": [{"type": "unique", "warn_unenforced": True, "to": None}]}),
+    ],
+)
+def test_what_newer_versions_of_dbt_write_is_no_change(kind: str, before: dict[str, object], after: dict[str, object]) -> None:
+    sides = [(RAW, STG, ORDERS.but(materialized=kind, definition=definition)) for definition in (before, after)]
+    assert is_silent(compare(*sides))
+    base, head = (
+        other("metric", "revenue", type_params={"window": None, "metrics": []}),
+        other("metric", "revenue", type_params={"expr": ""}),
+    )
+    assert is_silent(compare((base,), (head,)))
