@@ -8,7 +8,10 @@ connection_rules    which connections a repository needs, and which of them extr
 queue_rules         whether a commit is the newest, and whether it still needs an extraction (pure)
 worker              claims extractions, runs them and stores the results
 refresh             the path of one extraction, stage by stage
-storing             stores the lineage and then its columns, and ends the extraction
+storing             stores the lineage and then its columns
+bases               finds the commit that an extraction is compared with
+base_rules          which commit that is, and what stands in for it (pure)
+impacts             what a commit does, compared with its base: ends the extraction, and corrects it when a better base is there
 manifests           keeps dbt's own manifests
 progress            what a running extraction records
 decoding/           reads manifests in separate processes

@@ -115,7 +115,7 @@ async def _send(store: Store, github: GitHub, due: CheckRunDue, extraction: Extr
         await store.check_runs.mark_sent(due, leases.CHECK_RUN_PAUSE)  # GitHub does not reopen a check run
         return
     body = check_run.check_run(extraction, f"{targets.backend_url}/extractions/{extraction.id}", targets.server_url())
-    github_id = due.github_id
+    github_id, annotations = due.github_id, check_run.annotation_digests(body)
     if github_id is None and due.in_doubt:
         github_id = await github.find_check_run(extraction.repository, extraction.sha, due.created_as)
         if github_id is not None:
@@ -125,12 +125,14 @@ async def _send(store: Store, github: GitHub, due: CheckRunDue, extraction: Extr
         github_id = await github.create_check_run(extraction.repository, body, obsolete=due.obsolete)
         _still(await store.check_runs.mark_created(due, github_id))
     else:
-        if check_run.has_annotations(body):
-            if (due.in_doubt or due.completed) and await github.count_annotations(extraction.repository, github_id):
-                body = check_run.without_annotations(body)  # GitHub appends them, and it has them already
+        new = check_run.without_annotations(body, due.annotations or ())  # GitHub appends what it is sent again
+        if check_run.has_annotations(new):
+            doubtful = due.in_doubt or (due.completed and due.annotations is None)
+            if doubtful and await github.count_annotations(extraction.repository, github_id) > len(due.annotations or ()):
+                new = check_run.without_annotations(body, annotations)
             _still(await store.check_runs.mark_in_doubt(due))
-        await github.update_check_run(extraction.repository, github_id, check_run.without_identity(body))
-    await store.check_runs.mark_sent(due, leases.CHECK_RUN_PAUSE)
+        await github.update_check_run(extraction.repository, github_id, check_run.without_identity(new))
+    await store.check_runs.mark_sent(due, leases.CHECK_RUN_PAUSE, annotations)
 
 
 def _still(claimed: bool) -> None:  # noqa: FBT001 - the answer of a statement

@@ -21,6 +21,23 @@ STORE_RETRIES_S = (0.2, 1.0, 5.0)
 EXTRACTION_ATTEMPTS = 3
 """For temporary problems, such as an unavailable engine or GitHub."""
 
+# -- what extractions are compared with (impacts) --------------------------------------------------------------------
+
+BASE_WAIT_S = 5.0
+"""After the columns are stored, how long GitHub's answer is waited for."""
+COMPARING_S = 30.0
+"""The time limit of one comparison."""
+IMPACT_LEASE = timedelta(minutes=2)
+"""Longer than looking for the commit to compare with, and `COMPARING_S`."""
+BASES_QUEUED = 20
+"""Commits of one installation that wait in the background; more of them wait for their turn to be queued."""
+ROOM_AGAIN = timedelta(minutes=1)
+"""After there was no room for one more."""
+WAIT_AGAIN = timedelta(minutes=5)
+"""The end of an extraction wakes what waits for it. This is in case that was missed."""
+FIND_ATTEMPTS = 4
+"""For finding the commit to compare with after GitHub did not answer, over half an hour."""
+
 # -- check runs (outbox) ---------------------------------------------------------------------------------------------
 
 CHECK_RUN_LEASE = timedelta(seconds=40)
@@ -29,7 +46,7 @@ CHECK_RUN_SENDING_S = 30.0
 """After this time nothing more is sent under a lease: a request on its way arrives before the lease ends."""
 CHECK_RUN_RELEASE = timedelta(seconds=3)
 """A stopped process may just have sent a request. After this time it has arrived, so the next one finds its check run."""
-CHECK_RUN_PAUSE = timedelta(milliseconds=500)
+CHECK_RUN_PAUSE = timedelta(seconds=1)
 """Changes of a running extraction within this time are sent together; its end is sent immediately."""
 CHECK_RUN_ATTEMPTS = 12
 """Of one state, over about a day."""

@@ -30,14 +30,19 @@ class Progress:
         self.claim = claim
         """Everything is stored under this claim, or not at all."""
         self._extraction = extraction
-        self._times: list[StageTime] = []
-        self.facts = Facts()
+        self.result: dict[str, Any] = extraction.result
+        """Of an extraction whose lineage is stored, by this or an earlier attempt; otherwise empty."""
+        self._times: list[StageTime] = list(extraction.stages) if self.is_settled else []
+        self.facts = extraction.facts if self.is_settled else Facts()
         self.log: str | None = None
         """None: dbt did not run."""
         self.annotations: Sequence[Annotation] = ()
         """Annotations to add if the extraction fails."""
-        self.result: dict[str, Any] = extraction.result
-        """Of an extraction whose lineage is stored, by this or an earlier attempt; otherwise empty."""
+
+    @property
+    def is_settled(self) -> bool:
+        """True if the lineage is stored with its columns, or with the reason why there are none: what remains is the comparison."""
+        return "impact" in self.result
 
     async def enter(self, stage: Stage, tx: Store | None = None, result: dict[str, Any] | None = None) -> None:
         """End the current stage and begin the next one. Raises ClaimLostError.
@@ -50,9 +55,18 @@ class Progress:
             raise ClaimLostError
         self._times, self.result = times, result or self.result
 
+    async def settle(self, tx: Store, result: dict[str, Any]) -> None:
+        """Record the result of a lineage that is stored with its columns. Raises ClaimLostError."""
+        stage, times = self._times[-1].stage, self._times
+        if not await tx.extractions.enter_stage(self._extraction.id, self.claim, stage, times, self.facts, result=result):
+            raise ClaimLostError
+        self.result = result
+
     async def choose_project_dir(self, projects: Sequence[str]) -> str | None:
         """Update the repository's connections to these projects; the directory of the extraction's own one. Raises ClaimLostError."""
         extraction = self._extraction
+        if extraction.background:  # of an older commit
+            return extraction.project_dir
         async with self._store.transaction() as tx:
             await connections.sync_with_projects(tx, extraction.repository, extraction.branch, extraction.sha, projects)
             current = await tx.extractions.get(extraction.id)

@@ -33,7 +33,7 @@ def listed_branch(extraction: Extraction) -> str | None:
     A required check that is `skipped` counts as passed. So a stranger's file cannot leave out the stranger's branch, and a merge queue is
     checked if the branch is for which it merges.
     """
-    if extraction.followed or extraction.forced or extraction.of_fork:
+    if extraction.followed or extraction.forced or extraction.of_fork or extraction.background:
         return None
     queue = merge_queue_of(extraction.branch)
     if queue is None:

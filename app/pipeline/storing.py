@@ -1,4 +1,4 @@
-"""Stores what an extraction made, under its claim: the lineage in one transaction, and its columns with the end in a second one.
+"""Stores what an extraction made, under its claim: the lineage in one transaction, its columns in a second one. `impacts` then ends it.
 
 Readers have the lineage as soon as it is stored. What goes wrong with the columns never fails the extraction.
 """
@@ -12,33 +12,36 @@ from typing import Any
 
 from app.core import log
 from app.core.errors import ColumnsError, UnavailableError
+from app.core.models.comparisons import Base
 from app.core.models.extractions import ANYONE, Extraction, Usage
 from app.lineage.column_document import StorableColumns
-from app.pipeline import manifests
+from app.pipeline import bases, manifests
 from app.pipeline.leases import STORE_RETRIES_S
 from app.pipeline.ports import ColumnsDelivery, ColumnsDocument, Decoders
 from app.pipeline.progress import ClaimLostError, Progress
 from app.pipeline.refresh import CarriedLineage, NewLineage
-from app.reports import column_lineage, results
+from app.project.impact_policy import EffectivePolicy, ImpactPolicy
+from app.reports import column_lineage, impact, results
 from app.store import Store
 from app.store.lineages import SavedLineage
 
 logger = log.get(__name__)
 
 
-async def store_success(
+async def store_everything(
     store: Store, extraction: Extraction, made: NewLineage | CarriedLineage, progress: Progress, decoders: Decoders
 ) -> None:
-    """Store everything and end the extraction. Raises ClaimLostError, and UnavailableError if a retry may help."""
+    """Store the lineage and its columns. Raises ClaimLostError, and UnavailableError if a retry may help."""
     if isinstance(made, CarriedLineage) or made.parsed.columns is None:
         async with store.transaction() as tx:
-            result = await _store_lineage(tx, extraction, made)
-            await end(tx, extraction, progress, result)
+            result = await _store_lineage(tx, extraction, made, progress)
+            await progress.settle(tx, _not_compared(result, made))
+            await store_log(tx, extraction, _attempt(extraction), progress)
         return
     async with store.transaction() as tx:
-        result = await _store_lineage(tx, extraction, made)
+        result = await _store_lineage(tx, extraction, made, progress)
         await progress.enter("columns", tx, result)
-        await store_log(tx, extraction, extraction.tries[-1].number if extraction.tries else 1, progress)
+        await store_log(tx, extraction, _attempt(extraction), progress)
     await manifests.keep(store, extraction, made.parsed.spool)  # meanwhile, the container traces the columns
     found = await _columns(made, made.parsed.columns, decoders, progress)
     try:
@@ -55,11 +58,15 @@ async def end(tx: Store, extraction: Extraction, progress: Progress, result: dic
     await store_log(tx, extraction, number, progress)
 
 
-async def end_without_columns(store: Store, extraction: Extraction, progress: Progress, reason: str) -> None:
+async def end_incomplete(store: Store, extraction: Extraction, progress: Progress, reason: str) -> None:
     """End an extraction whose lineage is stored, perhaps by an earlier attempt, as succeeded. Raises ClaimLostError."""
+    policy = EffectivePolicy(impact.own_policy(progress.result) or ImpactPolicy())
+    result = {**progress.result, "impact": impact.failed(reason, extraction.base or Base("none"), policy)}
     async with store.transaction() as tx:
-        await tx.columns.fail(extraction, reason, None)
-        await end(tx, extraction, progress, {**progress.result, "columns": column_lineage.failed(reason)})
+        if not progress.is_settled:
+            await tx.columns.fail(extraction, reason, None)
+            result["columns"] = column_lineage.failed(reason)
+        await end(tx, extraction, progress, result)
 
 
 async def store_log(tx: Store, extraction: Extraction, number: int | None, progress: Progress) -> None:
@@ -83,10 +90,11 @@ async def with_retries(write: Callable[[], Awaitable[object]]) -> bool:
     return False
 
 
-async def _store_lineage(tx: Store, extraction: Extraction, made: NewLineage | CarriedLineage) -> dict[str, Any]:
+async def _store_lineage(tx: Store, extraction: Extraction, made: NewLineage | CarriedLineage, progress: Progress) -> dict[str, Any]:
     """Store the lineage and switch the connection to it; the result of the extraction."""
     await tx.connections.prepare_project(extraction.connection_id)
     saved, result = await _save(tx, extraction, made)
+    await bases.record_previous_head(tx, extraction, saved, progress.claim)
     if saved.switched:  # what a side branch calls the project is not what the connection calls it
         await tx.connections.set_project(extraction.connection_id, made.layout.project_dir, result["project_name"])
     # An earlier attempt may have stored the lineage: what changed is what changed then.
@@ -151,7 +159,7 @@ async def _decoded(made: NewLineage, document: ColumnsDocument, delivery: Column
 async def _store_columns(
     store: Store, extraction: Extraction, made: NewLineage, found: StorableColumns | ColumnsError, progress: Progress
 ) -> None:
-    """Store the columns, or why there are none, and end the extraction."""
+    """Store the columns, or why there are none."""
 
     async def write() -> None:
         async with store.transaction() as tx:
@@ -159,7 +167,7 @@ async def _store_columns(
                 await tx.columns.fail(extraction, found.user_text, None if found.temporary else made.input_hash)
             else:
                 await tx.columns.save(extraction, found, made.input_hash)
-            await end(tx, extraction, progress, _result(progress, found))
+            await progress.settle(tx, _not_compared(_result(progress, found), made))
 
     try:
         if not await with_retries(write):
@@ -177,6 +185,16 @@ def _result(progress: Progress, found: StorableColumns | ColumnsError) -> dict[s
     columns = column_lineage.failed(found.user_text) if isinstance(found, ColumnsError) else column_lineage.ready(found)
     usage = progress.facts.usage
     return {**progress.result, "columns": columns, "usage": asdict(usage) if usage else {}}
+
+
+def _not_compared(result: dict[str, Any], made: NewLineage | CarriedLineage) -> dict[str, Any]:
+    """The result until the commit is compared. It keeps the commit's own policy, also for commits that are compared with it."""
+    own = made.layout.settings.for_project(made.layout.project_dir).impact or ImpactPolicy()
+    return {**result, "impact": impact.failed("It was not compared.", Base("none"), EffectivePolicy(own))}
+
+
+def _attempt(extraction: Extraction) -> int:
+    return extraction.tries[-1].number if extraction.tries else 1
 
 
 def _total(dbt: Usage, columns: Usage) -> Usage:

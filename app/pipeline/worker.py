@@ -16,11 +16,12 @@ from app.core.models.extractions import Extraction, Problem
 from app.core.retry import retry_delay
 from app.core.wakeup import Wakeup
 from app.pipeline import queue_rules
+from app.pipeline.impacts import Impacts
 from app.pipeline.leases import EXTRACTION_ATTEMPTS, EXTRACTION_LEASE, HEARTBEAT_S, WORKER_IDLE_S
 from app.pipeline.ports import StateScope
 from app.pipeline.progress import ClaimLostError, Progress
 from app.pipeline.refresh import CarriedLineage, Commit, Tools, refresh
-from app.pipeline.storing import end_without_columns, store_log, store_success, with_retries
+from app.pipeline.storing import end_incomplete, store_everything, store_log, with_retries
 from app.reports import results
 from app.store import Store
 
@@ -44,10 +45,20 @@ class Worker:
     effect any more.
     """
 
-    def __init__(self, name: str, store: Store, tools: Tools, *, concurrency: int, per_installation: int | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        store: Store,
+        tools: Tools,
+        impacts: Impacts,
+        *,
+        concurrency: int,
+        per_installation: int | None = None,
+    ) -> None:
         self._name = name
         self._store = store
         self._tools = tools
+        self._impacts = impacts
         self._concurrency = concurrency
         self._per_installation = per_installation or concurrency
         self._claims = itertools.count(1)
@@ -132,21 +143,19 @@ class Worker:
     async def _extract(self, extraction: Extraction, progress: Progress) -> None:
         """Run an extraction and store the result. Raises only ClaimLostError, CancelledError and UnavailableError of the database."""
         logger.info("extraction started", sha=extraction.sha, attempt=extraction.attempt)
-        if extraction.attempt == 1:
+        if extraction.attempt == 1 and not extraction.background:
             metrics.EXTRACTION_WAIT.observe(max((datetime.now(UTC) - extraction.created_at).total_seconds(), 0.0))
         commit = await self._commit(extraction)
         try:
             if extraction.attempt > EXTRACTION_ATTEMPTS:
                 await self._fail(extraction, progress, _too_many_attempts())
                 return
-            refreshed = await refresh(commit, self._tools.for_strangers() if extraction.of_fork else self._tools, progress)
-            try:
-                await store_success(self._store, extraction, refreshed, progress, self._tools.decoders)
-            finally:
-                refreshed.close()
+            async with self._impacts.finding(extraction) as finding:
+                if not progress.is_settled:
+                    await self._refresh(commit, extraction, progress)
+                await self._impacts.end(extraction, progress, finding)
             progress.count("succeeded", "success")
-            metrics.CARRIED.inc(isinstance(refreshed, CarriedLineage))
-            logger.info("extraction succeeded", carried=isinstance(refreshed, CarriedLineage))
+            logger.info("extraction succeeded", carried=bool(progress.result.get("carried_from")))
         except ClaimLostError:
             raise
         except FreshetError as error:
@@ -168,6 +177,14 @@ class Worker:
         since = min(extraction.created_at.timestamp(), time.time())
         return Commit(extraction.id, repository, extraction.sha, branch, _state_scope(extraction), since, ref=ref)
 
+    async def _refresh(self, commit: Commit, extraction: Extraction, progress: Progress) -> None:
+        refreshed = await refresh(commit, self._tools.for_strangers() if extraction.of_fork else self._tools, progress)
+        try:
+            await store_everything(self._store, extraction, refreshed, progress, self._tools.decoders)
+        finally:
+            refreshed.close()
+        metrics.CARRIED.inc(isinstance(refreshed, CarriedLineage))
+
     async def _abandon(self, extraction: Extraction, progress: Progress) -> None:
         """The extraction was cancelled, or another worker has it: discard what was done here."""
         try:
@@ -186,7 +203,7 @@ class Worker:
             await with_retries(lambda: self._retry(extraction, progress, retry_delay(extraction.attempt, asked), problem))
             progress.count("retried")
             return
-        if isinstance(error, NoProjectError):
+        if isinstance(error, NoProjectError) and not extraction.background:
             await self._fail_without_project(extraction, progress, error)
         else:
             await self._fail(extraction, progress, results.problem(error, progress.annotations))
@@ -226,7 +243,7 @@ class Worker:
         `first` is done in the same transaction: repositories are locked before connections, and those before extractions, always.
         """
         if progress.result:
-            await self._end_without_columns(extraction, progress, problem)
+            await self._end_incomplete(extraction, progress, problem)
             return
         times = progress.ended()
 
@@ -240,9 +257,9 @@ class Worker:
         await with_retries(fail)
         progress.count("failed", problem.conclusion)
 
-    async def _end_without_columns(self, extraction: Extraction, progress: Progress, problem: Problem) -> None:
+    async def _end_incomplete(self, extraction: Extraction, progress: Progress, problem: Problem) -> None:
         reason = " ".join(text for text in (f"{problem.title}.", problem.message, problem.next_step) if text)
-        await with_retries(lambda: end_without_columns(self._store, extraction, progress, reason))
+        await with_retries(lambda: end_incomplete(self._store, extraction, progress, reason))
         progress.count("succeeded", "success")
 
     async def _hand_back(self, extraction: Extraction, claim: str) -> None:

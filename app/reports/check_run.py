@@ -5,9 +5,12 @@ GitHub limits `summary` and `text` in bytes, and annotations to 50 a request.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
+
+import msgspec
 
 from app.core.models.annotations import Annotation
 from app.core.models.extractions import Extraction, Status
@@ -23,6 +26,7 @@ NAME = "dbt lineage"
 MAX_TEXT_BYTES = 65_535
 MAX_ANNOTATION_BYTES = 60_000
 MAX_ANNOTATION_TITLE_BYTES = 250
+DIGEST_DIGITS = 16
 REPEATABLE: tuple[Conclusion, ...] = ("neutral", "timed_out", "cancelled")
 """Conclusions that another attempt may change, unless it succeeded: the check run offers a button."""
 GITHUB = "https://github.com"
@@ -62,9 +66,17 @@ def has_annotations(body: Mapping[str, Any]) -> bool:
     return "annotations" in body["output"]
 
 
-def without_annotations(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The body without annotations."""
-    return {**body, "output": {key: value for key, value in body["output"].items() if key != "annotations"}}
+def annotation_digests(body: Mapping[str, Any]) -> list[str]:
+    """One text per annotation of a body: equal annotations have equal ones."""
+    return [sha256(msgspec.json.encode(one, order="sorted")).hexdigest()[:DIGEST_DIGITS] for one in body["output"].get("annotations", ())]
+
+
+def without_annotations(body: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """The body without the annotations whose digests are known."""
+    annotations = body["output"].get("annotations", ())
+    new = [one for one, digest in zip(annotations, annotation_digests(body), strict=True) if digest not in known]
+    output = {key: value for key, value in body["output"].items() if key != "annotations"}
+    return {**body, "output": {**output, "annotations": new} if new else output}
 
 
 def headline(extraction: Extraction) -> str:

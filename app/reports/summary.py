@@ -51,6 +51,8 @@ def blocks(extraction: Extraction, page: str, server_url: str) -> Iterator[str]:
 
 
 def _cancelled(extraction: Extraction) -> str:
+    if "impact" in extraction.result:
+        return "This extraction was cancelled after its lineage was stored: it was not compared with another commit."
     if extraction.result:
         return "This extraction was cancelled after its lineage was stored: only the columns are missing. To get them, re-run the check."
     return "This extraction was cancelled. To extract this commit, re-run the check."

@@ -27,10 +27,12 @@ from app.github.unverified import UnverifiedBodies
 from app.github.webhook import Delivery, WebhookEndpoint
 from app.packages.fetch.installer import Installer
 from app.pipeline import check_runs, webhooks
+from app.pipeline.bases import BaseFinder
 from app.pipeline.branch_heads import BranchHeads
 from app.pipeline.check_runs import LinkTargets
 from app.pipeline.decoding import pool as decoding
 from app.pipeline.decoding.pool import Decoders
+from app.pipeline.impacts import Impacts
 from app.pipeline.ports import Runner
 from app.pipeline.reconciler import Reconciler, RetentionPolicy
 from app.pipeline.refresh import Tools
@@ -201,7 +203,8 @@ async def _background(web_app: web.Application) -> AsyncIterator[None]:
     installer = runner if settings.dbt_deps_network else web_app[INSTALLER]
     tools = Tools(web_app[SOURCES], installer, runner, web_app[DECODERS], web_app[FETCHER])
     places = settings.extraction_concurrency
-    worker = Worker(name, store, tools, concurrency=places, per_installation=settings.running_per_installation)
+    impacts = Impacts(store, BaseFinder(store, client))
+    worker = Worker(name, store, tools, impacts, concurrency=places, per_installation=settings.running_per_installation)
     retention = RetentionPolicy(timedelta(days=settings.freshet_grace_days), settings.delivery_retention, settings.history_retention)
     reconciler = web_app[RECONCILER] = Reconciler(store, client, web_app[INVENTORY], web_app[CACHES], retention)
     turns = Turns()
@@ -217,6 +220,7 @@ async def _background(web_app: web.Application) -> AsyncIterator[None]:
         cancels = wakeups.enter_context(listener.wakeup("freshet_cancels"))
         jobs: list[tuple[str, Run, str]] = [
             ("worker", lambda wakeup: worker.run(wakeup, cancels), "freshet_queue"),
+            ("impacts", impacts.run, "freshet_impacts"),
             ("access", web_app[VIEWERS].run, "freshet_access"),
             ("evaluation", dispatcher.run_evaluation, "freshet_notices"),
             *[("sending", dispatcher.run_sending, "freshet_notices")] * SEND_TASKS,

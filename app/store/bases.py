@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from app.core.models.comparisons import Base
 from app.core.models.extractions import Extraction, Status
 from app.store import rows
@@ -29,14 +31,17 @@ class BaseCommit:
     """How the last other extraction of it ended; None: there is none."""
     title: str | None = None
     """Why that failed."""
+    conclusion: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class WaitingImpact:
-    """An impact that is due to be computed again, under a claim. `sha`: of the commit whose lineage it waits for."""
+    """An impact that is due to be computed again, under a claim."""
 
     extraction_id: str
-    sha: str
+    sha: str | None
+    """The commit whose lineage it waits for; None: what to compare with has to be found."""
+    attempts: int
     due_at: datetime
 
 
@@ -58,9 +63,9 @@ class Bases:
         """Return what the last extraction of a commit on a branch was compared with."""
         return rows.base(await self._db.value(SQL["of_commit"], UUID(connection_id), branch, sha))
 
-    async def nearest(self, connection_id: str, shas: Sequence[str], trusted: Collection[str]) -> str | None:
-        """Return the first commit whose lineage is stored."""
-        found: str | None = await self._db.value(SQL["nearest"], UUID(connection_id), list(shas), list(trusted))
+    async def nearest(self, connection_id: str, shas: Sequence[str], trusted: Collection[str], branch: str | None = None) -> str | None:
+        """Return the first commit whose lineage is stored, as one of `branch` if that is given."""
+        found: str | None = await self._db.value(SQL["nearest"], UUID(connection_id), list(shas), list(trusted), branch)
         return found
 
     async def commit(self, connection_id: str, sha: str, trusted: Collection[str]) -> BaseCommit:
@@ -72,22 +77,37 @@ class Bases:
         """Queue a commit in the background; False if it is queued or running, or `most` of its installation wait there already."""
         return await self._db.value(SQL["queue"], UUID(connection_id), branch, sha, most) is not None
 
-    async def wait(self, extraction: Extraction, sha: str, delay: timedelta = timedelta()) -> None:
-        """Compute the impact of an extraction again when the extraction of `sha` has ended. After `delay`, that is looked at."""
+    async def impact_of_lineage(self, lineage_id: int) -> dict[str, Any]:
+        """Return `{"impact": …}`, what the extraction of a lineage did; empty if that is not known."""
+        found = await self._db.value(SQL["impact_of_lineage"], lineage_id)
+        return {} if found is None else {"impact": orjson.loads(found)}
+
+    async def wait(self, extraction: Extraction, sha: str | None, delay: timedelta = timedelta()) -> None:
+        """Compute the impact of an extraction again: after `delay`, or when an extraction of `sha` has ended.
+
+        `sha` None: after it was looked again what to compare with.
+        """
         await self._db.execute(SQL["wait"], UUID(extraction.id), UUID(extraction.connection_id), sha, delay)
+
+    async def find_again(self, repository_id: int, branch: str, sha: str) -> None:
+        """Look again what the extractions of a commit of a side branch are compared with: its pull request has another base branch."""
+        await self._db.execute(SQL["find_again"], repository_id, branch, sha)
 
     async def claim_wait(self, lease: timedelta) -> WaitingImpact | None:
         """Claim the next impact that is due."""
         row = await self._db.row(SQL["claim_wait"], lease)
-        return None if row is None else WaitingImpact(str(row["extraction_id"]), row["sha"], row["due_at"])
+        return None if row is None else WaitingImpact(str(row["extraction_id"]), row["sha"], row["attempts"], row["due_at"])
 
-    async def postpone_wait(self, waiting: WaitingImpact, delay: timedelta) -> None:
-        """Look again after `delay`, or when the extraction of the commit ends, also if it did so since the claim."""
-        await self._db.execute(SQL["postpone_wait"], UUID(waiting.extraction_id), waiting.due_at, delay)
+    async def postpone_wait(self, waiting: WaitingImpact, delay: timedelta, *, counts: bool = False) -> None:
+        """Look again after `delay`, or when the extraction of the commit ends, also if it did so since the claim.
+
+        `counts`: this was an attempt.
+        """
+        await self._db.execute(SQL["postpone_wait"], UUID(waiting.extraction_id), waiting.due_at, delay, counts)
 
     async def end_wait(self, waiting: WaitingImpact) -> None:
-        """Forget that an impact waits."""
-        await self._db.execute(SQL["end_wait"], UUID(waiting.extraction_id))
+        """Forget that an impact waits, unless it is due anew since the claim."""
+        await self._db.execute(SQL["end_wait"], UUID(waiting.extraction_id), waiting.due_at)
 
     async def replace_result(self, extraction: Extraction, result: dict[str, Any], base: Base, *, show: bool) -> None:
         """Replace the result of an ended extraction; `show`: its check run, too. Call it in a transaction."""

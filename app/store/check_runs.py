@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
@@ -36,6 +37,8 @@ class CheckRunDue:
     """GitHub shows the result of an earlier extraction of the same commit."""
     obsolete: bool
     """Of a commit that a newer one superseded."""
+    annotations: frozenset[str] | None
+    """Digests of those that GitHub has; None: an earlier release sent them."""
 
 
 @dataclass(slots=True)
@@ -79,12 +82,12 @@ class CheckRuns:
         """Record GitHub's id; False if the claim is lost."""
         return await self._db.execute(SQL["mark_created"], due.id, due.claim, github_id) == 1
 
-    async def mark_sent(self, due: CheckRunDue, pause: timedelta) -> bool:
-        """Record that GitHub shows the claimed revision; False if the claim is lost.
+    async def mark_sent(self, due: CheckRunDue, pause: timedelta, annotations: Sequence[str] = ()) -> bool:
+        """Record that GitHub shows the claimed revision, with annotations of these digests; False if the claim is lost.
 
         While the extraction goes on, the next revision is sent after `pause`.
         """
-        return await self._db.execute(SQL["mark_sent"], due.id, due.claim, due.revision, pause) == 1
+        return await self._db.execute(SQL["mark_sent"], due.id, due.claim, due.revision, pause, list(annotations)) == 1
 
     async def postpone(self, due: CheckRunDue, delay: timedelta, *, counts: bool = True) -> None:
         """Retry after `delay`; `counts`: this was an attempt."""
@@ -116,4 +119,5 @@ def _due(row: asyncpg.Record) -> CheckRunDue:
         attempts=row["attempts"],
         completed=row["completed"],
         obsolete=row["rank"] == SUPERSEDED,
+        annotations=None if row["annotations"] is None else frozenset(row["annotations"]),
     )

@@ -102,7 +102,11 @@ class Extractions:
             if not claimed["background"]:
                 await tx.execute(SQL["served"], claimed["installation_id"])
             found = await Extractions(tx).get(str(claimed["id"]))
-            return replace(found, trust=_trust(await tx.row(SQL["trust"], claimed["id"]))) if found else None
+            return replace(found, trust=await Extractions(tx).trust(found.id)) if found else None
+
+    async def trust(self, extraction_id: str) -> BranchTrust:
+        """Return whose parse states and lineages an extraction may use."""
+        return _trust(await self._db.row(SQL["trust"], UUID(extraction_id)))
 
     async def renew(self, claims: Collection[str], lease: timedelta) -> set[str]:
         """Renew the leases of claims, and return those that are still valid."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ import asyncpg
 import orjson
 
 from app.core.errors import UnavailableError
+from app.core.models.comparisons import Base
 from app.core.models.extractions import ANYONE, Extraction
 from app.lineage.nodes import HASH_BYTES, MAX_LISTED, NODE_COLUMNS, ChangeSummary, StorableLineage
 from app.store.contents import add_missing
@@ -41,6 +42,8 @@ class SavedLineage:
     """Whether it is the connection's lineage now."""
     change: ChangeSummary | None
     """The differences from the connection's previous lineage; None if there was none."""
+    before: Base | None = None
+    """The commit of that lineage, and its branch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ class Lineages:
     async def carry_forward(self, extraction: Extraction, lineage_id: int) -> SavedLineage:
         """Copy a lineage to the extraction's commit. Call it in a transaction."""
         key = UUID(extraction.connection_id)
-        before = await self._locked(key)
+        before, head = await self._locked(key)
         if (kept := await self._kept(extraction, key, before)) is not None:
             return kept
         same = before == lineage_id
@@ -99,7 +102,7 @@ class Lineages:
             raise UnavailableError(
                 "carrying a lineage forward", "it has just been deleted because of its age", "Freshet retries automatically."
             )
-        return SavedLineage(await self._switched(extraction, carried), change)
+        return SavedLineage(await self._switched(extraction, carried), change, head)
 
     async def save(
         self, extraction: Extraction, lineage: StorableLineage, input_hash: bytes, trust: str = ANYONE, *, columns_follow: bool = False
@@ -110,7 +113,7 @@ class Lineages:
         other commits do not find it by its input.
         """
         key, hashes = UUID(extraction.connection_id), lineage.hashes
-        before = await self._locked(key)
+        before, head = await self._locked(key)
         if (kept := await self._kept(extraction, key, before)) is not None:
             return kept
         missing = await self._db.value(SQL["missing_nodes"], key, hashes, HASH_BYTES)
@@ -122,7 +125,7 @@ class Lineages:
         settled = (None, "pending") if columns_follow else (input_hash, None)
         await self._db.execute(SQL["lock_extraction"], commit[0])
         lineage_id = await self._db.value(SQL["save"], key, *commit, *names, *settled, hashes, HASH_BYTES, trust)
-        return SavedLineage(await self._switched(extraction, lineage_id), change)
+        return SavedLineage(await self._switched(extraction, lineage_id), change, head)
 
     async def head(self, connection_id: str, sha: str | None = None) -> LineageHead | None:
         """Return the connection's lineage, or that of one commit, without its nodes."""
@@ -149,14 +152,20 @@ class Lineages:
         row = await self._db.row(SQL["node"], head.id, head.extracted_at, unique_id)
         return None if row is None else StoredNode(row["content"], row["definition"])
 
+    async def definitions(self, head: LineageHead, unique_ids: Collection[str], most_bytes: int) -> dict[str, bytes]:
+        """Return the definitions of nodes of a lineage by unique_id, without those that are longer than `most_bytes`."""
+        rows = await self._db.rows(SQL["definitions"], head.id, head.extracted_at, list(unique_ids), most_bytes)
+        return {row["unique_id"]: row["definition"] for row in rows}
+
     async def recent_commits(self, connection_id: str, limit: int) -> list[str]:
         """Return the ids of the commits that were extracted last, newest first."""
         return [row["sha"] for row in await self._db.rows(SQL["recent_commits"], UUID(connection_id), limit)]
 
-    async def _locked(self, key: UUID) -> int | None:
-        """Lock the connection's lineage until the end of the transaction, and return its id."""
+    async def _locked(self, key: UUID) -> tuple[int | None, Base | None]:
+        """Lock the connection's lineage until the end of the transaction, and return its id and its commit."""
         found: int | None = await self._db.value(SQL["lock_connection"], key)
-        return found
+        row = None if found is None else await self._db.row(SQL["commit"], found)
+        return found, None if row is None else Base("previous_head", row["sha"], row["branch"])
 
     async def _kept(self, extraction: Extraction, key: UUID, before: int | None) -> SavedLineage | None:
         """The outcome if a stranger's commit was pushed to the repository meanwhile: its lineage is not the stranger's any more."""

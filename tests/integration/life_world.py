@@ -17,7 +17,9 @@ from app.core.models.extractions import ENDED, Extraction, Usage
 from app.core.models.github import Repository
 from app.core.spool import Spool
 from app.github.git.local import Place, local_source
+from app.pipeline.bases import BaseFinder
 from app.pipeline.decoding.inline import Inline
+from app.pipeline.impacts import Impacts
 from app.pipeline.ports import DbtJob, PackageRequest, PackageTree, Parsed, SourceTree, TarStream
 from app.pipeline.refresh import Tools
 from app.pipeline.worker import Worker
@@ -160,7 +162,8 @@ class World:
     @asynccontextmanager
     async def working(self, name: str = "w") -> AsyncIterator[Worker]:
         """Have a worker work, and stop it as a service does."""
-        worker = Worker(name, self.store, Tools(self.git, self.installer, self.runner, Inline(), self.fetcher), concurrency=2)
+        tools = Tools(self.git, self.installer, self.runner, Inline(), self.fetcher)
+        worker = Worker(name, self.store, tools, Impacts(self.store, BaseFinder(self.store)), concurrency=2)
         async with listen.listening(self.dsn) as listener:
             with listener.wakeup("freshet_queue") as wakeup, listener.wakeup("freshet_cancels") as cancels:
                 task = asyncio.create_task(worker.run(wakeup, cancels))

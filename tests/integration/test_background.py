@@ -7,6 +7,8 @@ from typing import Any, cast
 
 from app.core.models.connections import Connection
 from app.core.models.extractions import Extraction, Problem
+from app.pipeline.bases import BaseFinder
+from app.pipeline.impacts import Impacts
 from app.pipeline.refresh import Tools
 from app.pipeline.worker import Worker
 from app.store import Store
@@ -121,7 +123,14 @@ async def test_one_place_is_left_to_what_comes_next(store: Store) -> None:
     for number in range(4):
         await queue_base(store, await connection(store, 100 + number, number))
     sources, nothing = Hanging(), cast("Any", None)
-    worker = Worker("w", store, Tools(cast("Any", sources), nothing, nothing, nothing), concurrency=3, per_installation=2)
+    worker = Worker(
+        "w",
+        store,
+        Tools(cast("Any", sources), nothing, nothing, nothing),
+        Impacts(store, BaseFinder(store)),
+        concurrency=3,
+        per_installation=2,
+    )
     wakeup = Wakeup()
     working = asyncio.create_task(worker.run(wakeup, Wakeup()))
     try:

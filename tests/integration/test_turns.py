@@ -15,6 +15,8 @@ from app.core.models.connections import Connection
 from app.core.models.extractions import Problem
 from app.core.models.github import Repository
 from app.pipeline import leases
+from app.pipeline.bases import BaseFinder
+from app.pipeline.impacts import Impacts
 from app.pipeline.refresh import Tools
 from app.pipeline.worker import Worker
 from app.store import Store
@@ -73,7 +75,14 @@ async def test_an_installation_gets_a_limited_number_of_places(store: Store, lim
         await queue(store, await connection(store, 100 + number, 1))
     sources = Hanging()
     nothing = cast("Any", None)
-    worker = Worker("w", store, Tools(cast("Any", sources), nothing, nothing, nothing), concurrency=2, per_installation=limit)
+    worker = Worker(
+        "w",
+        store,
+        Tools(cast("Any", sources), nothing, nothing, nothing),
+        Impacts(store, BaseFinder(store)),
+        concurrency=2,
+        per_installation=limit,
+    )
     wakeup = Wakeup()
     working = asyncio.create_task(worker.run(wakeup, Wakeup()))
     try:
@@ -126,7 +135,8 @@ async def test_a_worker_keeps_a_place_for_what_is_pushed(store: Store) -> None:
         await queue(store, await connection(store, 100 + installation_id, installation_id), branch="mona:b")
     sources = Hanging()
     nothing = cast("Any", None)
-    worker = Worker("w", store, Tools(cast("Any", sources), nothing, nothing, nothing), concurrency=3, per_installation=1)
+    tools = Tools(cast("Any", sources), nothing, nothing, nothing)
+    worker = Worker("w", store, tools, Impacts(store, BaseFinder(store)), concurrency=3, per_installation=1)
     wakeup = Wakeup()
     working = asyncio.create_task(worker.run(wakeup, Wakeup()))
     try:

@@ -9,6 +9,8 @@ from typing import Any, cast
 
 from app.core.errors import GoneError
 from app.core.models.github import Repository
+from app.pipeline.bases import BaseFinder
+from app.pipeline.impacts import Impacts
 from app.pipeline.refresh import Tools
 from app.pipeline.worker import Worker
 from app.store import Store
@@ -45,7 +47,11 @@ async def test_a_full_worker_takes_the_next_extraction_when_one_ends(store: Stor
     connection = await store.connections.create(7, "")
     queued = [await store.extractions.enqueue(connection.id, f"b{number}", sha, "push") for number, sha in enumerate(COMMITS)]
     nothing = cast("Any", Nothing())
-    working = asyncio.create_task(Worker("w", store, Tools(nothing, nothing, nothing, nothing), concurrency=1).run(Wakeup(), Wakeup()))
+    working = asyncio.create_task(
+        Worker("w", store, Tools(nothing, nothing, nothing, nothing), Impacts(store, BaseFinder(store)), concurrency=1).run(
+            Wakeup(), Wakeup()
+        )
+    )
     try:
         async with asyncio.timeout(HANGS_S):
             for extraction_id in queued:

@@ -40,6 +40,7 @@ PURE_FILES = (
     "app.github.access.grants",
     "app.notifications.messages",
     "app.notifications.rules",
+    "app.pipeline.base_rules",
     "app.pipeline.connection_rules",
     "app.pipeline.events",
     "app.pipeline.events.checks",

@@ -23,12 +23,14 @@ CREATE UNIQUE INDEX extractions_active ON extractions (connection_id, branch, sh
   WHERE status IN ('queued', 'running') AND NOT background;
 CREATE UNIQUE INDEX extractions_background ON extractions (connection_id, sha) WHERE status IN ('queued', 'running') AND background;
 
--- Impacts that were computed with another commit than the right one, because the lineage of `sha` is missing: it is being extracted. No
--- foreign key to the connection: its check would lock a row that an extraction may have locked before it comes here.
+-- Impacts that are to be computed again: when the lineage of `sha` is there, which is being extracted while another commit stands in for it,
+-- or (NULL) after it was looked again what to compare with. No foreign key to the connection: its check would lock a row that an extraction
+-- may have locked before it comes here.
 CREATE TABLE impact_waits (
   extraction_id uuid PRIMARY KEY REFERENCES extractions ON DELETE CASCADE,
   connection_id uuid NOT NULL,
-  sha text NOT NULL,
+  sha text,
+  attempts integer NOT NULL DEFAULT 0,
   due_at timestamptz NOT NULL DEFAULT now(),
   lease_until timestamptz
 );
@@ -40,7 +42,7 @@ BEGIN
   PERFORM pg_notify('freshet_impacts', '');
   RETURN NULL;
 END $$;
-CREATE TRIGGER impact_waits_on AFTER INSERT ON impact_waits FOR EACH ROW EXECUTE FUNCTION impact_waits_on();
+CREATE TRIGGER impact_waits_on AFTER INSERT OR UPDATE OF sha ON impact_waits FOR EACH ROW EXECUTE FUNCTION impact_waits_on();
 
 -- However an extraction of the commit ends, and whoever asked for it.
 CREATE FUNCTION impact_wait_ended() RETURNS trigger LANGUAGE plpgsql AS $$

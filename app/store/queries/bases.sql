@@ -7,11 +7,12 @@ UPDATE extractions SET base = $3 WHERE id = $1 AND worker = $2 AND status = 'run
 SELECT base FROM extractions WHERE connection_id = $1 AND sha = $3 AND branch || '' = $2 AND base IS NOT NULL ORDER BY number DESC LIMIT 1;
 
 -- name: nearest
--- The first of the commits $2 that can be compared with. $3: see `commit`.
+-- The first of the commits $2 that can be compared with, if $4 is given of those of that branch. $3: see `commit`.
 SELECT listed.sha
 FROM unnest($2::text[]) WITH ORDINALITY AS listed (sha, place)
 JOIN lineages l ON l.connection_id = $1 AND l.sha = listed.sha
 WHERE l.columns_state IS DISTINCT FROM 'pending' AND (l.trust NOT LIKE 'side %' OR l.trust = ANY($3::text[]))
+  AND ($4::text IS NULL OR l.branch = $4)
 ORDER BY listed.place LIMIT 1;
 
 -- name: commit
@@ -25,7 +26,7 @@ SELECT EXISTS (
        EXISTS (
          SELECT FROM extractions e WHERE e.connection_id = $1 AND e.sha = $2 AND e.status IN ('queued', 'running')
        ) AS active,
-       last.status, last.problem->>'title' AS title
+       last.status, last.problem->>'title' AS title, last.problem->>'conclusion' AS conclusion
 FROM (VALUES (0)) one LEFT JOIN LATERAL (
   SELECT e.status, e.problem FROM extractions e
   WHERE e.connection_id = $1 AND e.sha = $2 AND e.status NOT IN ('queued', 'running') ORDER BY e.number DESC LIMIT 1
@@ -47,9 +48,24 @@ WHERE c.id = $1
 ON CONFLICT (connection_id, sha) WHERE status IN ('queued', 'running') AND background DO NOTHING
 RETURNING id;
 
+-- name: impact_of_lineage
+-- What the extraction of a lineage did, with the policy of its commit.
+SELECT e.result->'impact' AS impact FROM lineages l JOIN extractions e ON e.id = l.extraction_id WHERE l.id = $1;
+
 -- name: wait
+-- $3 NULL: what to compare with has to be found.
 INSERT INTO impact_waits (extraction_id, connection_id, sha, due_at) VALUES ($1, $2, $3, now() + $4::interval)
 ON CONFLICT (extraction_id) DO UPDATE SET sha = excluded.sha, due_at = excluded.due_at, lease_until = NULL;
+
+-- name: find_again
+-- Of the newest extractions of a commit ($3) of a branch ($2), one per connection of the repository $1.
+INSERT INTO impact_waits (extraction_id, connection_id)
+SELECT e.id, e.connection_id FROM connections c CROSS JOIN LATERAL (
+  SELECT e.id, e.connection_id, e.status FROM extractions e
+  WHERE e.connection_id = c.id AND e.sha = $3 AND e.branch || '' = $2 AND NOT e.background ORDER BY e.number DESC LIMIT 1
+) e
+WHERE c.repository_id = $1 AND c.hidden_at IS NULL AND e.status IN ('running', 'succeeded')
+ON CONFLICT (extraction_id) DO UPDATE SET sha = NULL, attempts = 0, due_at = now(), lease_until = NULL;
 
 -- name: claim_wait
 -- The next impact to compute again. If the process dies, the claim ends with the lease.
@@ -59,15 +75,17 @@ FROM (
   ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED
 ) due
 WHERE w.extraction_id = due.extraction_id
-RETURNING w.extraction_id, w.sha, w.due_at;
+RETURNING w.extraction_id, w.sha, w.attempts, w.due_at;
 
 -- name: postpone_wait
--- If the extraction of the commit ended since the claim, which is that of $2, the impact stays due.
-UPDATE impact_waits SET lease_until = NULL, due_at = CASE WHEN due_at = $2 THEN now() + $3::interval ELSE due_at END
+-- If the extraction of the commit ended since the claim, when it was due at $2, the impact stays due. $4: this was an attempt.
+UPDATE impact_waits
+SET lease_until = NULL, attempts = attempts + $4::boolean::integer, due_at = CASE WHEN due_at = $2 THEN now() + $3::interval ELSE due_at END
 WHERE extraction_id = $1;
 
 -- name: end_wait
-DELETE FROM impact_waits WHERE extraction_id = $1;
+-- Unless it is due anew since the claim.
+DELETE FROM impact_waits WHERE extraction_id = $1 AND due_at = $2;
 
 -- name: replace_result
 -- Of an extraction that has ended.

@@ -24,7 +24,7 @@ FROM (
   ORDER BY again LIMIT 1
 ) due
 WHERE k.id = due.id AND k.due_at <= now() AND (k.lease_until IS NULL OR k.lease_until < now())
-RETURNING k.id, k.extraction_id, k.repository_id, k.github_id, k.revision, k.in_doubt, k.attempts, k.claims, k.completed, k.rank,
+RETURNING k.id, k.extraction_id, k.repository_id, k.github_id, k.revision, k.in_doubt, k.attempts, k.claims, k.completed, k.rank, k.annotations,
           coalesce(k.created_as, k.extraction_id) AS created_as;
 
 -- name: release
@@ -40,9 +40,11 @@ WHERE id = $1 AND claims = $2 AND lease_until > now();
 UPDATE check_runs SET github_id = $3, in_doubt = false WHERE id = $1 AND claims = $2;
 
 -- name: mark_sent
--- Changes within $4 are sent together, but the conclusion is sent at once.
+-- Changes within $4 are sent together, but the conclusion is sent at once. $5: digests of annotations.
 UPDATE check_runs k
 SET sent = $3, attempts = 0, in_doubt = false, lease_until = NULL,
+    annotations = CASE WHEN $5::text[] <@ k.annotations OR $5 = '{}' THEN k.annotations
+                       ELSE ARRAY(SELECT unnest(k.annotations) UNION SELECT unnest($5)) END,
     due_at = CASE WHEN e.finished_at IS NULL THEN now() + $4::interval ELSE now() END
 FROM extractions e WHERE e.id = k.extraction_id AND k.id = $1 AND k.claims = $2;
 

@@ -86,7 +86,10 @@ WITH RECURSIVE running AS MATERIALIZED (
 )
 UPDATE extractions e
 SET status = 'running', worker = $1, lease_until = now() + $2::interval, attempt = e.attempt + 1,
-    started_at = coalesce(e.started_at, now()), stage = NULL, stages = '[]', facts = '{}', tries = try_begun(e.tries)
+    started_at = coalesce(e.started_at, now()), stage = NULL, tries = try_begun(e.tries),
+    -- Once everything but the comparison is stored, that is what is left to do.
+    stages = CASE WHEN e.result->'impact' IS NULL THEN '[]' ELSE e.stages END,
+    facts = CASE WHEN e.result->'impact' IS NULL THEN '{}' ELSE e.facts END
 FROM next WHERE e.id = next.id
 RETURNING e.id, e.installation_id, e.background;
 

@@ -2,6 +2,9 @@
 -- Extractions of one connection store their nodes one after the other.
 SELECT lineage_id FROM connections WHERE id = $1 FOR UPDATE;
 
+-- name: commit
+SELECT sha, branch FROM lineages WHERE id = $1;
+
 -- Nodes are passed as their hashes, concatenated in one bytea: cheap to send for many thousands of nodes.
 
 -- name: missing_nodes
@@ -139,6 +142,11 @@ FROM lineages WHERE connection_id = $1 AND sha COLLATE "C" >= $2 AND sha COLLATE
 
 -- name: node
 SELECT n.content, n.definition FROM lineages l JOIN nodes n ON n.id = ANY(l.node_ids) WHERE l.id = $1 AND l.extracted_at = $2 AND n.unique_id = $3;
+
+-- name: definitions
+-- Of the nodes $3, as far as they have at most $4 bytes.
+SELECT n.unique_id, n.definition FROM lineages l JOIN nodes n ON n.id = ANY(l.node_ids)
+WHERE l.id = $1 AND l.extracted_at = $2 AND n.unique_id = ANY($3::text[]) AND length(n.definition) <= $4;
 
 -- name: recent_commits
 SELECT sha FROM lineages WHERE connection_id = $1 ORDER BY extracted_at DESC LIMIT $2;
