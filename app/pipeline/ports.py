@@ -312,7 +312,7 @@ class GitHub(Protocol):
     async def create_check_run(self, repository: Repository, body: Mapping[str, Any], *, obsolete: bool = False) -> int:
         """Create a check run; its id. Not idempotent: call `find_check_run` before a retry.
 
-        `obsolete`: of a superseded commit, so others come first where GitHub limits how many are created.
+        `obsolete`: of a superseded commit or a stranger's, so others come first where GitHub limits how many are created.
         """
 
     async def update_check_run(self, repository: Repository, check_run_id: int, body: Mapping[str, Any]) -> None:

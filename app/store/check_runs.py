@@ -14,7 +14,7 @@ from app.store.sql import statements
 
 SQL = statements("check_runs")
 SUPERSEDED = 2
-"""The rank of check runs of superseded commits."""
+"""The rank of check runs that can wait longer than others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class CheckRunDue:
     completed: bool
     """GitHub shows the result of an earlier extraction of the same commit."""
     obsolete: bool
-    """Of a commit that a newer one superseded."""
+    """Of a commit that a newer one superseded, or that a stranger pushed: it can wait longer than others."""
     annotations: frozenset[str] | None
     """Digests of those that GitHub has; None: an earlier release sent them."""
 

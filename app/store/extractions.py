@@ -100,7 +100,7 @@ class Extractions:
             if claimed is None:
                 return None
             if not claimed["background"]:
-                await tx.execute(SQL["served"], claimed["installation_id"])
+                await tx.execute(SQL["served"], claimed["installation_id"], claimed["of_fork"])
             found = await Extractions(tx).get(str(claimed["id"]))
             return replace(found, trust=await Extractions(tx).trust(found.id)) if found else None
 

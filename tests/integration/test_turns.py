@@ -130,6 +130,21 @@ async def test_forks_wait_behind_everything_that_was_pushed(store: Store) -> Non
     assert await claimed(store) == "mona:b"
 
 
+async def test_strangers_do_not_use_up_what_github_allows(store: Store) -> None:
+    shop = await connection(store, 100, 1)
+    for number in range(3):
+        await queue(store, shop, SHAS[number], f"mona:b{number}")
+    for expected in ("mona:b0", None):
+        found = await store.extractions.claim("w", LEASE)
+        assert (found.branch if found else None) == expected
+        if found:
+            await store.extractions.finish(found.id, "w", "succeeded", [])
+    await store._db.execute("UPDATE installations SET fork_at = fork_at - interval '5 seconds'")
+    assert await claimed(store) == "mona:b1"
+    [first, *_] = await sent(store, 3)
+    assert first.obsolete, "half of the new check runs of an hour are left to others"
+
+
 async def test_a_worker_keeps_a_place_for_what_is_pushed(store: Store) -> None:
     for installation_id in (1, 2, 3):
         await queue(store, await connection(store, 100 + installation_id, installation_id), branch="mona:b")

@@ -52,9 +52,10 @@ SELECT pg_advisory_xact_lock(1181971316);
 -- name: claim
 -- Of the installations that wait, the one with the fewest running extractions, and of those the one that was served least recently: its
 -- oldest extraction, those of repositories with a known project first; never two of one connection at a time. Those of forks come after all
--- that was pushed, one of an installation at a time. Those in the background come last, for ten minutes even after those of other
--- installations. Nobody waits for a running one of either kind. $1 the claim's own name, $3 installations that have used up their places, $4
--- whether those of forks and in the background may start. The sets `running` and `suspended` are small; `waiting` is read by leaps.
+-- that was pushed, one of an installation at a time, and one in five seconds: half of what GitHub allows is left to the others. Those in the
+-- background come last, for ten minutes even after those of other installations. Nobody waits for a running one of either kind. $1 the
+-- claim's own name, $3 installations that have used up their places, $4 whether those of forks and in the background may start. The sets
+-- `running` and `suspended` are small; `waiting` is read by leaps.
 WITH RECURSIVE running AS MATERIALIZED (
   SELECT connection_id, installation_id, background, of_fork FROM extractions WHERE status = 'running'
 ), suspended AS MATERIALIZED (
@@ -74,7 +75,8 @@ WITH RECURSIVE running AS MATERIALIZED (
     WHERE e.status = 'queued' AND e.installation_id = waiting.installation_id AND e.due_at <= now()
       AND e.connection_id NOT IN (SELECT connection_id FROM running WHERE NOT background AND NOT of_fork)
       AND (NOT e.background OR ($4::boolean AND e.connection_id NOT IN (SELECT connection_id FROM running)))
-      AND (NOT e.of_fork OR ($4::boolean AND waiting.installation_id NOT IN (SELECT installation_id FROM running WHERE of_fork)))
+      AND (NOT e.of_fork OR ($4::boolean AND coalesce(i.fork_at < now() - interval '5 seconds', true)
+                             AND waiting.installation_id NOT IN (SELECT installation_id FROM running WHERE of_fork)))
     ORDER BY e.background, e.of_fork, e.probing, e.number LIMIT 1
   ) first
   WHERE waiting.installation_id <> ALL ($3::bigint[]) AND waiting.installation_id NOT IN (SELECT id FROM suspended)
@@ -91,10 +93,10 @@ SET status = 'running', worker = $1, lease_until = now() + $2::interval, attempt
     stages = CASE WHEN e.result->'impact' IS NULL THEN '[]' ELSE e.stages END,
     facts = CASE WHEN e.result->'impact' IS NULL THEN '{}' ELSE e.facts END
 FROM next WHERE e.id = next.id
-RETURNING e.id, e.installation_id, e.background;
+RETURNING e.id, e.installation_id, e.background, e.of_fork;
 
 -- name: served
-UPDATE installations SET served_at = clock_timestamp() WHERE id = $1;
+UPDATE installations SET served_at = clock_timestamp(), fork_at = CASE WHEN $2::boolean THEN clock_timestamp() ELSE fork_at END WHERE id = $1;
 
 -- name: renew
 UPDATE extractions SET lease_until = now() + $2::interval WHERE worker = ANY ($1::text[]) AND status = 'running' RETURNING worker;
