@@ -27,6 +27,6 @@ def _outcome(found: Stored, where: Where) -> str:
     if found["conclusion"] != "failure":
         return ""
     if where.followed:
-        return "On the followed branch, breaks do not fail this check."
+        return "On the followed branch, breaks fail nothing."
     at = "" if found["policy"]["breaks"] == "fail" else f" at {impact_base.commit(found['base']['sha'], where.links)}"
     return f"This check fails because something breaks: `impact` is `fail` in `{PATH}`{at}."

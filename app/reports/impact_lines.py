@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 
 MAX_CODE = 1 << 20
 """Characters that are searched."""
-COMMENTS = (("--", "\n"), ("/*", "*/"), ("{#", "#}"))
+COMMENTS = {"--": "\n", "/*": "*/", "{#": "#}"}
+_STARTS = re.compile(r"--|/\*|\{#")
+_WORD = re.compile(r"[\w$]+")
 
 
 def line_of_column(code: str, column: str) -> int | None:
     """The first line that names a column outside of comments; None if none does, for example because a macro names it."""
-    word = _word(column)
-    return next((number for number, line in enumerate(_lines(code), 1) if word.search(line)), None)
+    names = _naming(column)
+    return next((number for number, line in enumerate(_lines(code), 1) if names(line)), None)
 
 
 def line_of_change(base: str, head: str, column: str) -> int | None:
@@ -40,8 +43,8 @@ def line_of_change(base: str, head: str, column: str) -> int | None:
 
 def _gone(old: list[str], new: list[str], column: str) -> int | None:
     """The position of the first line that names the column and has no equal in the other code."""
-    word, left = _word(column), Counter(line.strip() for line in new)
-    return next((number for number, line in enumerate(old) if word.search(line) and not left[line.strip()]), None)
+    names, left = _naming(column), Counter(line.strip() for line in new)
+    return next((number for number, line in enumerate(old) if names(line) and not left[line.strip()]), None)
 
 
 def _once(lines: list[str]) -> dict[str, int]:
@@ -50,8 +53,12 @@ def _once(lines: list[str]) -> dict[str, int]:
     return {text: number for number, line in enumerate(lines) if (text := line.strip()) and counts[text] == 1}
 
 
-def _word(column: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<![\w$]){re.escape(column)}(?![\w$])", re.IGNORECASE)
+def _naming(column: str) -> Callable[[str], bool]:
+    """Whether a line names the column: as a word, if it is one."""
+    wanted = column.casefold()
+    if _WORD.fullmatch(wanted):
+        return lambda line: wanted in _WORD.findall(line.casefold())
+    return lambda line: wanted in line.casefold()
 
 
 def _lines(code: str) -> list[str]:
@@ -61,19 +68,17 @@ def _lines(code: str) -> list[str]:
 
 def _without_comments(code: str) -> str:
     """The code with only the line ends of its comments. One pass over the text: a comment that does not end is none."""
-    starts = re.compile("|".join(re.escape(start) for start, _ in COMMENTS))
-    ends = dict(COMMENTS)
     parts, at, unended = [], 0, set()
-    while found := starts.search(code, at):
+    while found := _STARTS.search(code, at):
         start = found[0]
-        end = -1 if start in unended else code.find(ends[start], found.end())
+        end = -1 if start in unended else code.find(COMMENTS[start], found.end())
         end = len(code) if end < 0 and start == "--" else end
         if end < 0:
             unended.add(start)
             parts.append(code[at : found.end()])
             at = found.end()
             continue
-        end += 0 if start == "--" else len(ends[start])
+        end += 0 if start == "--" else len(COMMENTS[start])
         parts += [code[at : found.start()], "\n" * code.count("\n", found.start(), end)]
         at = end
     return "".join([*parts, code[at:]])

@@ -207,7 +207,7 @@ def test_the_stricter_policy_and_what_breaks_decide_the_conclusion(own: Any, bas
 
 def test_on_the_followed_branch_nothing_fails_and_the_text_says_so() -> None:
     made = body(policy=FAIL, followed=True, base=Base("previous_head", "a" * 40, "main"))
-    assert "On the followed branch, breaks do not fail this check." in made["output"]["summary"]
+    assert "On the followed branch, breaks fail nothing." in made["output"]["summary"]
     assert {one["annotation_level"] for one in made["output"]["annotations"]} == {"warning"}
 
 

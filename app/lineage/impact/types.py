@@ -27,7 +27,7 @@ ALIASES = {
 """Spellings of one type. Those that are one type in some warehouses only count as one: a doubtful difference is none."""
 MAX_TYPE = 1000
 _SPACES = re.compile(r"\s+")
-_BEFORE_SIGN = re.compile(r"\s*([(),<>])\s*")
+_BEFORE_SIGN = re.compile(r" ?([(),<>]) ?")
 
 
 def normalized(name: str) -> str:
