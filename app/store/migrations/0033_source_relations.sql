@@ -20,20 +20,21 @@ CREATE FUNCTION relation_key(name text) RETURNS bytea LANGUAGE sql STABLE AS $$
   SELECT substr(sha256(convert_to(lower(translate(name, '"`[]', '') COLLATE "C"), 'UTF8')), 1, 16)
 $$;
 
--- What is already there stays: most commits change no source.
+-- What is already there stays, and its content is not read: most commits change no source.
 CREATE FUNCTION list_source_relations(connection uuid, lineage bigint) RETURNS void LANGUAGE sql AS $$
   WITH sources AS MATERIALIZED (
     SELECT id FROM nodes WHERE connection_id = connection AND resource_type = 'source'
   ), members AS MATERIALIZED (
-    SELECT id FROM sources INTERSECT SELECT unnest(node_ids) FROM lineages WHERE id = lineage AND EXISTS (SELECT FROM sources)
+    SELECT id FROM sources INTERSECT SELECT unnest(node_ids) FROM lineages WHERE id = lineage
   ), gone AS (
     DELETE FROM source_relations WHERE connection_id = connection AND node_id NOT IN (SELECT id FROM members)
+  ), come AS MATERIALIZED (
+    SELECT id FROM members WHERE id NOT IN (SELECT node_id FROM source_relations WHERE connection_id = connection)
   )
   INSERT INTO source_relations (connection_id, node_id, installation_id, relation)
   SELECT connection, n.id, r.installation_id, relation_key(n.content ->> 'relation_name')
-  FROM members JOIN nodes n USING (id) JOIN connections c ON c.id = n.connection_id JOIN repositories r ON r.id = c.repository_id
+  FROM come JOIN nodes n USING (id) JOIN connections c ON c.id = n.connection_id JOIN repositories r ON r.id = c.repository_id
   WHERE n.content ->> 'relation_name' IS NOT NULL
-    AND NOT EXISTS (SELECT FROM source_relations s WHERE s.connection_id = connection AND s.node_id = n.id)
 $$;
 
 -- However a connection gets another lineage, or its lineage other nodes, the database itself keeps the list.
