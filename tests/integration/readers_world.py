@@ -104,11 +104,11 @@ class Readers:
         return await self.store.readers.elsewhere(self.shop, await self.head(BASE), await self.head(HEAD), changes or [removed("amount")])
 
 
-async def make_readers(store: Store, base: Lineage | None = None, head: Lineage | None = None) -> Readers:
+async def make_readers(store: Store, base: Lineage | None = None, head: Lineage | None = None, repository: Repository = SHOP) -> Readers:
     """Follow `shop` alone."""
     world = Readers(store)
-    await store.installations.update_from_push(SHOP)
-    world.shop = (await store.connections.create(SHOP.id, "")).id
+    await store.installations.update_from_push(repository)
+    world.shop = (await store.connections.create(repository.id, "")).id
     await world.save(world.shop, BASE, base or shop())
     await world.save(world.shop, HEAD, head or shop(raw_code="select id from raw"), branch="change")
     return world

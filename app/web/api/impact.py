@@ -11,6 +11,7 @@ from aiohttp import web
 from app.core.errors import UnavailableError
 from app.core.models.connections import Connection
 from app.lineage.formats.chunks import PIECE_BYTES
+from app.lineage.impact.elsewhere import with_elsewhere
 from app.lineage.impact.model import Impact
 from app.store import Store
 from app.store.lineages import LineageHead
@@ -35,15 +36,27 @@ class ImpactHandler:
             connection = await call.connection()
             head = await stored(call.store, connection, call.query.head, "head")
             base = await stored(call.store, connection, call.query.base or await _compared_with(call.store, connection, head), "base")
-            headers = {**validators(connection.id, base, head), "Content-Type": "application/json"}
-            if is_known(call.request, headers["ETag"]):
-                return web.Response(status=304, headers=headers)
             found = await graphs.impact(base, head)
             if found is not None:
+                found = await _with_elsewhere(call, connection, base, head, found)
+                # What breaks elsewhere follows from other lineages and from the caller's rights, too.
+                foreign = [one for one in found.breaks if one.connection_id], found.counts.get("elsewhere")
+                headers = {**validators(connection.id, base, head, foreign), "Content-Type": "application/json"}
+                if is_known(call.request, headers["ETag"]):
+                    return web.Response(status=304, headers=headers)
                 body = await graphs.compute(partial(_body, connection.id, base, head, found))
                 pieces = (body[start : start + PIECE_BYTES] for start in range(0, len(body), PIECE_BYTES))
                 return await self._writer.send(call.request, headers, pieces)
         raise UnavailableError("comparing two commits", "one of them keeps being extracted again", "Try again in a moment.")
+
+
+async def _with_elsewhere(
+    call: Call[ImpactQuery, None], connection: Connection, base: LineageHead, head: LineageHead, found: Impact
+) -> Impact:
+    """Add what breaks in other connections of the owner, with the names of those that the caller may read."""
+    elsewhere = await call.store.readers.elsewhere(connection.id, base, head, found.changes)
+    readable = await call.readable(elsewhere.repositories) if elsewhere.projects else ()
+    return with_elsewhere(found, elsewhere, readable)
 
 
 async def _compared_with(store: Store, connection: Connection, head: LineageHead) -> str:

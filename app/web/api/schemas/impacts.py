@@ -160,7 +160,9 @@ class ImpactDocument(Model):
         dict[str, dict[str, int]],
         Field(
             description="Of everything, listed or not: `changes` by class (nodes), `columns` by class (own changes), `reached` by resource "
-            "type (with tests), `by` by route, `owners` and `groups` (nodes reached, at most 100 each), `breaks` by kind, `certain`"
+            "type (with tests), `by` by route, `owners` and `groups` (nodes reached, at most 100 each), `breaks` by kind, `certain`. "
+            "`elsewhere`, if something breaks in other connections of the owner: `breaks` that are listed, of `repositories`; "
+            "`hidden_nodes` in `hidden_repositories` that the caller may not read; connections `not_searched`"
         ),
     ]
     connection_id: Annotated[str, Field(description="UUID of the connection")]
