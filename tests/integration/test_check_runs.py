@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import pytest_asyncio
@@ -147,6 +147,67 @@ async def test_annotations_are_not_appended_twice_after_a_lost_response(
                 await asyncio.sleep(0.05)
     [run] = github.check_runs(repository, sha)
     assert (run.conclusion, len(run.annotations)) == ("failure", 1)
+
+
+async def drained(db: Database, store: Store, client: GitHubClient) -> None:
+    """Send everything that differs on GitHub, without the pauses in between."""
+    await db.execute("UPDATE check_runs SET due_at = now()")
+    while (due := await store.check_runs.claim(leases.CHECK_RUN_LEASE)) is not None:
+        await check_runs.publish(store, client, due, asyncio.get_running_loop().time() + HANGS_S, LinkTargets(URL))
+
+
+async def test_however_slow_an_extraction_is_its_check_run_takes_four_requests(
+    db: Database, store: Store, github: GitHubDouble, client: GitHubClient, repository: Repository
+) -> None:
+    await queued(store, github, repository)
+    await drained(db, store, client)
+    running = await store.extractions.claim("w", timedelta(minutes=1))
+    assert running is not None
+    await drained(db, store, client)
+    stages: list[extractions.StageTime] = []
+    for stage in extractions.STAGES:
+        stages.append(extractions.StageTime(stage, datetime.now(UTC)))
+        await store.extractions.enter_stage(running.id, "w", stage, stages)
+        await drained(db, store, client)
+    await store.extractions.finish(running.id, "w", "failed", stages, problem=extractions.Problem("It broke", "Because."))
+    await drained(db, store, client)
+    sent = [(request.method, request.json["status"]) for request in github.requests if "/check-runs" in request.path]  # type: ignore[index]
+    assert sent == [("POST", "queued"), ("PATCH", "in_progress"), ("PATCH", "in_progress"), ("PATCH", "completed")]
+
+
+async def test_a_completed_check_run_is_corrected_without_repeating_annotations(
+    db: Database, store: Store, github: GitHubDouble, client: GitHubClient, repository: Repository
+) -> None:
+    _, sha = await queued(store, github, repository)
+    await finished(store)
+    await drained(db, store, client)
+    for number, lost in enumerate([True, False]):
+        remark = f'{{"level": "warning", "title": "Also {number}", "message": "Look", "path": "models/b.sql", "line": 1}}'
+        await db.execute(
+            "UPDATE extractions SET problem = jsonb_set(problem::jsonb, '{remarks}', (problem->'remarks')::jsonb || $1::jsonb)",
+            f"[{remark}]",
+        )
+        if lost:
+            github.faults.add("PATCH", RUNS, 1, LostAnswer())
+        await db.execute("UPDATE check_runs SET revision = revision + 1")
+        for _ in range(2):
+            await drained(db, store, client)
+    [run] = github.check_runs(repository, sha)
+    assert sorted(one["title"] for one in run.annotations) == ["Also 0", "Also 1", "It broke"]
+    asked = [request for request in github.requests if request.method == "GET" and "/check-runs/" in request.path]
+    assert len(asked) == 1, "only after an answer was lost"
+
+
+async def test_annotations_that_an_earlier_release_sent_are_not_repeated(
+    db: Database, store: Store, github: GitHubDouble, client: GitHubClient, repository: Repository
+) -> None:
+    _, sha = await queued(store, github, repository)
+    await finished(store)
+    await drained(db, store, client)
+    await db.execute("UPDATE check_runs SET annotations = NULL, completed = true, revision = revision + 1")
+    await drained(db, store, client)
+    [run] = github.check_runs(repository, sha)
+    assert len(run.annotations) == 1
 
 
 async def test_a_wakeup_publishes_a_new_extraction_immediately(
