@@ -52,7 +52,7 @@ class ReadColumns:
         if above is None:
             reason = sentence(f"{reader} reads {name(column)}, and nothing that it reads has a column of this name")
             return Break(unique_id=unique_id, kind="column_missing", certain=False, reason=reason, column=column)
-        return self._gone(unique_id, *above, certain=certain)
+        return self._gone(unique_id, *above, certain=certain and above[0] not in self._changes.unbuilt)
 
     def _gone(self, unique_id: str, upstream: str, gone: GoneColumn, *, certain: bool) -> Break:
         return Break(

@@ -59,6 +59,8 @@ class Changes:
         """Nodes with an `AFFECTING` change of their own."""
         self.rewritten: set[str] = set()
         """Nodes whose own SQL changed, by the unique_id at the base."""
+        self.unbuilt: set[str] = set()
+        """Nodes that cannot be built at the head, and what differs below them, by both unique_ids: their tables stay as they are."""
         self.renames = renames
         self.side = {"base": SideColumns(base), "head": SideColumns(head)}
         self.names = {"base": base, "head": head}
@@ -76,7 +78,10 @@ class Changes:
         """Add the changes of a node; those of all nodes that it reads are known."""
         if delta.is_empty:
             return
-        settled = _Settled(delta, self, self.names["head"].name(delta.unique_id))
+        is_below = self._is_below_unbuilt(delta)
+        if delta.missing or is_below:
+            self.unbuilt |= {delta.base_id, delta.unique_id}
+        settled = _Settled(delta, self, self.names["head"].name(delta.unique_id), is_below=is_below)
         settled.look_at_code(codes)
         if not delta.same_sql:
             self.rewritten.add(delta.base_id)
@@ -84,6 +89,11 @@ class Changes:
         settled.types()
         settled.values()
         settled.row_set()
+
+    def _is_below_unbuilt(self, delta: Delta) -> bool:
+        graph = self.names["head"].graph
+        position = graph.position(delta.unique_id)
+        return position is not None and any(graph.nodes[parent].unique_id in self.unbuilt for parent in graph.parents[position])
 
     def may_compare(self, codes: NodeCodes) -> bool:
         """Count the code of a node; False once there was too much of it."""
@@ -100,11 +110,13 @@ class _Settled:
     name: str
     doubtful: bool = False
     """Only what looks like times of a run differs, and nothing says that they are."""
+    is_below: bool = False
+    """Something that it reads is not built, so what it has from there may stay."""
 
     @property
     def _certain(self) -> bool:
         delta = self.delta
-        return delta.full and (delta.precise or delta.digests) and not self.doubtful
+        return delta.full and (delta.precise or delta.digests) and not self.doubtful and not (self.is_below and delta.same_sql)
 
     def look_at_code(self, codes: NodeCodes | None) -> None:
         """Find out whether other code says nothing new."""

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import sqlglot
 from sqlglot import exp
 
+from tests.accuracy.impact.expression_changes import OTHERS
+
 Types = Mapping[str, str]
 """The types of the model's columns by name, in order."""
 
@@ -141,7 +143,7 @@ def expression(sql: str, types: Types, r: random.Random) -> Changed | None:
 def deep_expression(sql: str, types: Types, r: random.Random) -> Changed | None:
     """An operator, an aggregate, a column, an order or a literal somewhere in the query is another one."""
     tree = parsed(sql)
-    forms = [*OTHER_EXPRESSIONS.items()]
+    forms = [*OTHERS.items()]
     r.shuffle(forms)
     for kinds, other in forms:
         places = list(tree.find_all(*kinds))
@@ -171,58 +173,6 @@ def reorder(sql: str, types: Types, r: random.Random) -> Changed | None:
     return Changed(f"select {listed} from ({sql}) as w")
 
 
-def _other_literal(place: exp.Expr, r: random.Random) -> exp.Expr:
-    new = exp.Literal.string(f"{place.this}x") if place.is_string else exp.Literal.number(int(float(place.this)) + 1)
-    return _put(place, new)
-
-
-def _other_operator(place: exp.Expr, r: random.Random) -> exp.Expr:
-    if isinstance(place, exp.Sub) and r.random() < 0.5:
-        return _put(place, exp.Sub(this=exp.paren(place.expression.copy()), expression=exp.paren(place.this.copy())))
-    kind = r.choice([one for one in (exp.Add, exp.Sub, exp.Mul) if not isinstance(place, one)])
-    return _put(place, kind(this=place.this.copy(), expression=place.expression.copy()))
-
-
-def _other_aggregate(place: exp.Expr, r: random.Random) -> exp.Expr:
-    kind = r.choice([one for one in (exp.Sum, exp.Max, exp.Min, exp.Count) if not isinstance(place, one)])
-    return _put(place, kind(this=place.this.copy()))
-
-
-def _without_default(place: exp.Expr, r: random.Random) -> exp.Expr:
-    return _put(place, place.this.copy())
-
-
-def _other_default(place: exp.Expr, r: random.Random) -> exp.Expr:
-    place.set("default", exp.Literal.number(99))
-    return place
-
-
-def _other_order(place: exp.Expr, r: random.Random) -> exp.Expr:
-    place.set("desc", not place.args.get("desc"))
-    return place
-
-
-def _other_column(place: exp.Expr, r: random.Random) -> exp.Expr | None:
-    """Another column of the same relation."""
-    tree = place.root()
-    others = sorted({one.name for one in tree.find_all(exp.Column) if one.table == place.text("table") and one.name != place.name})
-    return _put(place, exp.column(r.choice(others), table=place.text("table") or None)) if others else None
-
-
-def _put(place: exp.Expr, new: exp.Expr) -> exp.Expr:
-    place.replace(new)
-    return new
-
-
-OTHER_EXPRESSIONS: dict[tuple[type[exp.Expr], ...], Callable[[exp.Expr, random.Random], exp.Expr | None]] = {
-    (exp.Literal,): _other_literal,
-    (exp.Add, exp.Sub, exp.Mul): _other_operator,
-    (exp.Sum, exp.Max, exp.Min): _other_aggregate,
-    (exp.Coalesce,): _without_default,
-    (exp.Case,): _other_default,
-    (exp.Ordered,): _other_order,
-    (exp.Column,): _other_column,
-}
 CHANGES: dict[str, Change] = {
     "a column removed": remove,
     "a column renamed": rename,

@@ -54,7 +54,7 @@ def pair(number: int) -> Both | None:
         if change is not None:
             head = base.with_x(change.sql)
             truth = _truth(base, head, change)
-            if not truth.head.refused.get(X):
+            if X not in truth.head.refused.keys() | truth.head.doubled:
                 return Both(number, name, base, head, truth)
     return None
 

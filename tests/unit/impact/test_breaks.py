@@ -57,6 +57,14 @@ def test_the_cause_is_where_the_column_was_lost() -> None:
     assert found.breaks[0].reason == "`last` reads `amount` of `star`, which had it from `stg`, which no longer has it."
 
 
+def test_below_a_model_that_breaks_nothing_is_sure_since_its_table_stays() -> None:
+    star, last, over = model("star", "*stg"), model("last", "a = star.amount"), model("over", "*star")
+    broken_ones = [one.but(missing=("amount",), status="approximate") for one in (star, last)]
+    found = compare((*BASE[:2], star, last, over), (RAW, LOST, *broken_ones, over))
+    assert broken(found) == {"star: column_removed stg.amount", "last: column_removed stg.amount?"}
+    assert {(one.unique_id, one.certain) for one in found.changes} >= {("model.shop.stg", True), ("model.shop.over", False)}
+
+
 def test_without_digests_the_same_sql_still_reads_what_it_read() -> None:
     old = [node.but(digests=None) for node in (STG, ORDERS, LOST)]
     found = compare((RAW, old[0], old[1]), (RAW, old[2], old[1].but(status="approximate")))
