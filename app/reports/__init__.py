@@ -13,6 +13,7 @@ impact_title            … in a few words
 impact_blocks           … in the summary
 impact_base             … with which commit it was compared
 impact_lists            … as lists
+impact_listing          … as lines on a console
 github_links            addresses on GitHub
 column_lineage          the part of results and of a summary about columns
 column_listing          columns on a console, node by node

@@ -29,7 +29,7 @@ from app.reports import results
 from app.reports.summary import STAGE_WORDS
 from app.runner.parse_state import ParseStates
 from app.service import components, config
-from app.service.commands import Commands, extract_columns, extract_output
+from app.service.commands import Commands, extract_columns, extract_impact, extract_output
 from app.service.commands.extract_output import Format
 from app.service.commands.extracted import Extracted, Selected
 from app.service.config import Settings
@@ -39,6 +39,8 @@ PLACE = """a directory: its files as they are now, also those that are not commi
 or a git URL, with #BRANCH or @SHA if it is not the default branch"""
 SELECT = """only these nodes, in dbt's syntax: orders, +orders, 2+orders+1, tag:finance, path:models/marts;
 with --columns also one column with what it is made of: orders.total"""
+BASE = """show what changed since REF (a branch, a tag or a commit): what that does to columns and rows, what it reaches and what it
+breaks; breaks do not change the exit status"""
 COLUMNS = "trace columns too, and show where they come from; with --format also as json, csv or openlineage"
 WITH_COLUMNS = frozenset({"summary", "json", "csv", "openlineage"})
 """Formats."""
@@ -57,6 +59,19 @@ class ExtractOptions:
     quiet: bool = False
     columns: bool = False
 
+    @property
+    def shows_impact(self) -> bool:
+        """Whether what changed is printed."""
+        return self.base is not None and self.output_format == "summary" and not self.quiet
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnUse:
+    """Whether the columns of a commit are traced, and whether they are shown."""
+
+    traced: bool
+    shown: bool
+
 
 def add_parser(commands: Commands) -> None:
     """Declare the command and its arguments."""
@@ -65,7 +80,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--project-dir", metavar="DIR", help="directory of the dbt project, if the repository has several")
     parser.add_argument("--select", metavar="NODES", nargs="+", action="extend", help=SELECT)
     parser.add_argument("--columns", action="store_true", help=COLUMNS)
-    parser.add_argument("--base", metavar="REF", help="show what changed since REF (a branch, a tag or a commit), and what that reaches")
+    parser.add_argument("--base", metavar="REF", help=BASE)
     names = get_args(Format)
     parser.add_argument("--format", choices=names, default="summary", help="what to print to standard output; default: summary")
     parser.add_argument("--json", metavar="FILE", type=Path, help="also write the lineage to FILE as JSON; `-` is standard output")
@@ -104,12 +119,13 @@ async def extract(settings: Settings, options: ExtractOptions) -> int:
         extractor = _Extractor(settings, runner, console, errors, _project_dir(source.directory, options.project_dir))
         if source.uncommitted:
             extract_output.print_uncommitted(console, source.head_sha, source.uncommitted)
-        head = await extractor.extract(source, columns=options.columns)
+        columns = ColumnUse(traced=options.columns or options.shows_impact, shown=options.columns)
+        head = await extractor.extract(source, columns)
         base = None
         if head is not None and options.base is not None:
             base_place = replace(place, ref=await merge_base(source, options.base))
             async with _source(settings, base_place) as earlier:
-                base = await extractor.extract(earlier)
+                base = await extractor.extract(earlier, ColumnUse(traced=options.shows_impact, shown=False))
         if head is None or (options.base is not None and base is None):
             return 1
     try:
@@ -139,7 +155,7 @@ def _print_summary(console: Console, head: Extracted, base: Extracted | None, se
     if selection is not None and selection.nodes:
         extract_output.print_nodes(console, head, selection.nodes)
     if base is not None:
-        extract_output.print_changes(console, base, head)
+        extract_impact.print_impact(console, base, head)
     extract_columns.print_columns(console, head, selection)
 
 
@@ -170,15 +186,15 @@ class _Extractor:
         self._settings, self._runner, self._console, self._errors = settings, runner, console, errors
         self._project_dir = project_dir
 
-    async def extract(self, source: LocalSource, *, columns: bool = False) -> Extracted | None:
+    async def extract(self, source: LocalSource, columns: ColumnUse) -> Extracted | None:
         """The lineage of one commit; None if there is none: why is printed."""
-        commit = Commit("cli", source.repository, source.sha, columns=columns)
+        commit = Commit("cli", source.repository, source.sha, columns=columns.traced)
         settings = self._settings
         packages = local_packages(config.environment(), settings.work_dir, settings.github_server_url, settings.package_hosts)
         async with components.installer(settings, packages, settings.github_server_url) as installer:
-            return await self._refresh(source, commit, installer)
+            return await self._refresh(source, commit, installer, shows_columns=columns.shown)
 
-    async def _refresh(self, source: LocalSource, commit: Commit, installer: Installer) -> Extracted | None:
+    async def _refresh(self, source: LocalSource, commit: Commit, installer: Installer, *, shows_columns: bool) -> Extracted | None:
         runner = self._runner
         tools = Tools(source, runner if self._settings.dbt_deps_network else installer, runner, Inline())
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
@@ -193,7 +209,8 @@ class _Extractor:
                 extract_output.print_problem(self._errors, problem)
                 return None
             traced = await extract_columns.receive(refreshed, tools.decoders, console_progress) if commit.columns else None
-        return Extracted(source, refreshed, await asyncio.to_thread(refreshed.result, None), traced)
+            refreshed.parsed.spool.close()
+        return Extracted(source, refreshed, await asyncio.to_thread(refreshed.result, None), traced, shows_columns)
 
 
 class _ConsoleProgress:

@@ -24,10 +24,10 @@ from app.reports.column_words import Line
 from app.reports.command_line import for_command_line
 from app.reports.markdown import plain
 from app.runner.columns import NoColumns
-from app.service.commands.extracted import Extracted, Selected, graph_of
+from app.service.commands.extracted import Extracted, Selected, TracedColumns, graph_of
 
 
-async def receive(made: NewLineage, decoders: Decoders, progress: Progress) -> ColumnGraph | ColumnsError:
+async def receive(made: NewLineage, decoders: Decoders, progress: Progress) -> TracedColumns | ColumnsError:
     """Wait for the columns of a lineage, and decode them; or why there are none."""
     await progress.enter("columns")
     delivery = made.parsed.columns or NoColumns(made.job)
@@ -37,7 +37,7 @@ async def receive(made: NewLineage, decoders: Decoders, progress: Progress) -> C
             found = await decoders.columns(document.spool, made.lineage, made.job.label, made.parsed.image, made.secrets())
         finally:
             document.spool.close()
-        return await asyncio.to_thread(_graph, made, found)
+        return await asyncio.to_thread(_traced, made, found)
     except ColumnsError as error:
         return made.redacted(error)
     finally:
@@ -72,13 +72,13 @@ def print_columns(console: Console, extracted: Extracted, selected: Selected | N
         return
     width = console.width if console.is_terminal else None
     console.print()
-    _print(console, [((column_listing.summary(columns), "bold"),)])
+    print_lines(console, [((column_listing.summary(columns), "bold"),)])
     if selected is None:
-        _print(console, column_listing.project(columns, width))
+        print_lines(console, column_listing.project(columns, width))
         return
-    _print(console, column_listing.nodes(columns, sorted(selected.nodes), width))
+    print_lines(console, column_listing.nodes(columns, sorted(selected.nodes), width))
     for followed in selected.followed:
-        _print(console, column_tree.tree(columns, followed, width))
+        print_lines(console, column_tree.tree(columns, followed, width))
 
 
 def print_failure(console: Console, extracted: Extracted) -> bool:
@@ -90,19 +90,22 @@ def print_failure(console: Console, extracted: Extracted) -> bool:
     return True
 
 
-def _graph(made: NewLineage, found: StorableColumns) -> ColumnGraph:
+def _traced(made: NewLineage, found: StorableColumns) -> TracedColumns:
     assert isinstance(made.lineage, Lineage)  # noqa: S101 - `Inline` returns one
     try:
-        return column_graph(graph_of(made.lineage), ((node.unique_id, node.status, node.content) for node in found.nodes()))
+        nodes = {node.unique_id: node for node in found.nodes()}
     finally:
         found.close()
+    graph = column_graph(graph_of(made.lineage), ((node.unique_id, node.status, node.content) for node in nodes.values()))
+    return TracedColumns(graph, nodes)
 
 
 def _reason(error: ColumnsError) -> str:
     return for_command_line(error.user_text)
 
 
-def _print(console: Console, lines: Iterable[Line]) -> None:
+def print_lines(console: Console, lines: Iterable[Line]) -> None:
+    """Print lines that may have texts of strangers."""
     for line in lines:
         text = Text.assemble(*((plain(part, lines=True), style) for part, style in line))
         text.rstrip()

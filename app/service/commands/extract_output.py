@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -13,24 +12,20 @@ from rich.console import Console
 from rich.table import Table
 
 from app.core.models.extractions import Problem
-from app.core.plurals import count, plural
+from app.core.plurals import count
 from app.lineage import resource_types
 from app.lineage.column_graph import ColumnSelection
-from app.lineage.diff import Diff, NodeVersion
 from app.lineage.formats import columns_csv, dot, edges_csv, graphml, mermaid, openlineage
 from app.lineage.formats.heading import Heading
 from app.lineage.formats.openlineage import OpenLineageLinks
-from app.lineage.graph import Graph, Selection
+from app.lineage.graph import Selection
 from app.lineage.node_selectors import SelectorError, versioned_name
-from app.lineage.nodes import Node
 from app.reports.command_line import for_command_line
 from app.reports.markdown import plain
 from app.service.commands import extract_columns
 from app.service.commands.extracted import Extracted, Selected
 
 Format = Literal["summary", "json", "dot", "mermaid", "graphml", "csv", "openlineage"]
-MAX_LISTED = 50
-"""Lines of a list; the rest is counted."""
 MAX_NAMED = 3
 """Changed files that are named."""
 
@@ -128,67 +123,9 @@ def print_nodes(console: Console, extracted: Extracted, selected: Collection[int
     console.print(table)
 
 
-def print_changes(console: Console, base: Extracted, head: Extracted) -> None:
-    """Print what differs between two lineages, and which other nodes the changes reach."""
-    found = diff(base, head)
-    console.print(f"\nChanges since {base.label}", style="bold", highlight=False, markup=False)
-    if not any(found.counts().values()):
-        console.print("The lineage has not changed.")
-        return
-    lines = [("+", "green", node.unique_id) for node in found.nodes_added]
-    lines += [("-", "red", node.unique_id) for node in found.nodes_removed]
-    lines += [("~", "yellow", f"{node.unique_id} ({', '.join(node.changes)})") for node in found.nodes_changed]
-    for sign, colour, text in lines[:MAX_LISTED]:
-        console.print(plain(f"{sign} {text}"), style=colour, highlight=False, markup=False, soft_wrap=True)
-    if len(lines) > MAX_LISTED:
-        console.print(f"… and {count(len(lines) - MAX_LISTED, 'more node')}")
-    console.print(f"edges: {len(found.edges_added):,} added, {len(found.edges_removed):,} removed", highlight=False)
-    _print_reached(console, head.graph, reached(found, base.graph, head.graph))
-
-
-def diff(base: Extracted, head: Extracted) -> Diff:
-    """The differences between two lineages."""
-    old, new = ({node.unique_id: node for node in extracted.lineage.nodes} for extracted in (base, head))
-    found = Diff()
-    for unique_id in sorted(old.keys() | new.keys()):
-        before, after = old.get(unique_id), new.get(unique_id)
-        if before is None or after is None or before.hash != after.hash:
-            found.add([(_version(before), _version(after))])
-    found.sort()
-    return found
-
-
-def reached(found: Diff, base: Graph, head: Graph) -> list[int]:
-    """The positions in `head` of unchanged nodes downstream of a change: of what was removed too, by the edges that it had."""
-    names = {node.unique_id: number for number, node in enumerate(head.nodes)}
-    removed = {number for node in found.nodes_removed for number in base.find(node.unique_id)}
-    changed = {names[node.unique_id] for node in (*found.nodes_added, *found.nodes_changed)}
-    below = (base.nodes[number].unique_id for number in base.reach(removed, "downstream", None))
-    start = changed | {names[unique_id] for unique_id in below if unique_id in names}
-    return sorted(head.reach(start, "downstream", None) - changed)
-
-
 def place(path: str | None, line: int | None) -> str:
     """A file and its line, if they are known."""
     return f"{path}{f', line {line}' if line else ''}" if path else ""
-
-
-def _print_reached(console: Console, graph: Graph, numbers: Sequence[int]) -> None:
-    if not numbers:
-        console.print("Nothing else is downstream of these changes.")
-        return
-    kinds = resource_types.in_order(Counter(graph.nodes[number].resource_type for number in numbers))
-    counted = ", ".join(count(number, resource_types.label(kind)) for kind, number in kinds.items())
-    console.print(f"downstream of these changes: {counted}", highlight=False)
-    exposures = [graph.nodes[number].unique_id for number in numbers if graph.nodes[number].resource_type == "exposure"]
-    for unique_id in exposures[:MAX_LISTED]:
-        console.print(plain(f"→ {unique_id}"), highlight=False, markup=False, soft_wrap=True)
-    if len(exposures) > MAX_LISTED:
-        console.print(f"… and {len(exposures) - MAX_LISTED:,} more {plural('exposure')}")
-
-
-def _version(node: Node | None) -> NodeVersion | None:
-    return None if node is None else NodeVersion(node.unique_id, node.content, node.upstream, node.sql_hash, node.config_hash)
 
 
 def _placeholder(fields: Mapping[str, Any]) -> str:

@@ -10,11 +10,20 @@ from typing import Any
 from app.core.errors import ColumnsError
 from app.core.plurals import count
 from app.github.git.local import LocalSource
+from app.lineage.column_document import NodeColumns
 from app.lineage.column_graph import ColumnGraph, ColumnSelection
 from app.lineage.column_selectors import FollowedColumn
 from app.lineage.graph import Graph, GraphNode
 from app.lineage.nodes import Lineage
 from app.pipeline.refresh import NewLineage
+
+
+@dataclass(frozen=True, slots=True)
+class TracedColumns:
+    """The columns of a lineage: as a graph, and by unique_id as a container found them."""
+
+    graph: ColumnGraph
+    nodes: Mapping[str, NodeColumns]
 
 
 @dataclass(frozen=True)
@@ -25,13 +34,22 @@ class Extracted:
     refreshed: NewLineage
     result: Mapping[str, Any]
     """As `NewLineage.result`."""
-    columns: ColumnGraph | ColumnsError | None = None
-    """Or why there are none; None: nobody asked for them."""
+    traced: TracedColumns | ColumnsError | None = None
+    """Its columns, or why there are none; None: nothing needs them."""
+    shows_columns: bool = False
+    """Whether somebody asked to see them."""
 
     @cached_property
     def graph(self) -> Graph:
         """The lineage as a graph."""
-        return self.columns.graph if isinstance(self.columns, ColumnGraph) else graph_of(self.lineage)
+        return self.traced.graph.graph if isinstance(self.traced, TracedColumns) else graph_of(self.lineage)
+
+    @property
+    def columns(self) -> ColumnGraph | ColumnsError | None:
+        """The columns to show, or why there are none; None: nobody asked for them."""
+        if not self.shows_columns:
+            return None
+        return self.traced.graph if isinstance(self.traced, TracedColumns) else self.traced
 
     @property
     def lineage(self) -> Lineage:
