@@ -229,6 +229,7 @@ async def finish(store: Store) -> None:
     claimed = await store.extractions.claim("w", timedelta(minutes=1))
     assert claimed is not None
     await store.extractions.finish(claimed.id, "w", "succeeded", [])
+    await store._db.execute("UPDATE installations SET fork_at = NULL")  # nothing waits for a clock
 
 
 async def test_only_the_head_of_the_followed_branch_changes_connections(store: Store) -> None:

@@ -11,25 +11,26 @@ SELECT base FROM extractions WHERE connection_id = $1 AND sha = $3 AND branch ||
 SELECT listed.sha
 FROM unnest($2::text[]) WITH ORDINALITY AS listed (sha, place)
 JOIN lineages l ON l.connection_id = $1 AND l.sha = listed.sha
-WHERE l.columns_state IS DISTINCT FROM 'pending' AND (l.trust NOT LIKE 'side %' OR l.trust = ANY($3::text[]))
+WHERE l.columns_state IS DISTINCT FROM 'pending' AND (l.trust NOT SIMILAR TO '(side|fork) %' OR l.trust = ANY($3::text[]))
   AND ($4::text IS NULL OR l.branch = $4)
 ORDER BY listed.place LIMIT 1;
 
 -- name: commit
 -- Whether a commit ($2) can be compared with, whether an extraction of it is queued or running, and how the last other one ended. What a
--- branch that anybody may push to had a part in counts for that branch alone: $3 are the trusts of the extraction that is compared.
+-- branch that anybody may push to had a part in counts for that branch alone: $3 are the trusts of the extraction that is compared. One of a
+-- fork does not count: it had fewer packages, and its lineage is a stranger's.
 SELECT EXISTS (
          SELECT FROM lineages l
          WHERE l.connection_id = $1 AND l.sha = $2 AND l.columns_state IS DISTINCT FROM 'pending'
-           AND (l.trust NOT LIKE 'side %' OR l.trust = ANY($3::text[]))
+           AND (l.trust NOT SIMILAR TO '(side|fork) %' OR l.trust = ANY($3::text[]))
        ) AS stored,
        EXISTS (
-         SELECT FROM extractions e WHERE e.connection_id = $1 AND e.sha = $2 AND e.status IN ('queued', 'running')
+         SELECT FROM extractions e WHERE e.connection_id = $1 AND e.sha = $2 AND e.status IN ('queued', 'running') AND NOT e.of_fork
        ) AS active,
        last.status, last.problem->>'title' AS title, last.problem->>'conclusion' AS conclusion
 FROM (VALUES (0)) one LEFT JOIN LATERAL (
   SELECT e.status, e.problem FROM extractions e
-  WHERE e.connection_id = $1 AND e.sha = $2 AND e.status NOT IN ('queued', 'running') ORDER BY e.number DESC LIMIT 1
+  WHERE e.connection_id = $1 AND e.sha = $2 AND e.status NOT IN ('queued', 'running') AND NOT e.of_fork ORDER BY e.number DESC LIMIT 1
 ) last ON true;
 
 -- name: queue
@@ -41,7 +42,7 @@ SELECT $1, $2, $3, 'base', coalesce(
    WHERE connection_id = $1 AND sha = $3 AND branch || '' = $2 ORDER BY number DESC LIMIT 1), 0)
 FROM connections c JOIN repositories r ON r.id = c.repository_id
 WHERE c.id = $1
-  AND NOT EXISTS (SELECT FROM extractions e WHERE e.connection_id = $1 AND e.sha = $3 AND e.status IN ('queued', 'running'))
+  AND NOT EXISTS (SELECT FROM extractions e WHERE e.connection_id = $1 AND e.sha = $3 AND e.status IN ('queued', 'running') AND NOT e.of_fork)
   AND (SELECT count(*) FROM (
          SELECT FROM extractions e WHERE e.installation_id = r.installation_id AND e.background AND e.status = 'queued' LIMIT $4
        ) counted) < $4
