@@ -40,7 +40,7 @@ class ReportedNode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class _Content(msgspec.Struct):
-    original_file_path: str = ""
+    original_file_path: str | None = None
     tags: tuple[str, ...] = ()
     owner: str | None = None
     group: str | None = None
