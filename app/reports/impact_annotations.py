@@ -73,7 +73,7 @@ def _of_causes(
             continue
         line = _cause_line(cause, column, renamed.get((cause, column or "")), places)
         name = short(place.name)
-        subject = f"`{short(column)}` of {name}" if column else name
+        subject = f"{short(column)} in {name}" if column else name
         title = f"The change of {subject} {_consequence(breaks)}"
         lines = [f"{'' if one.certain else 'Possibly: '}{short(one.reason, MAX_REASON_BYTES)}" for one in breaks[:MAX_LISTED]]
         rest = len(breaks) - MAX_LISTED

@@ -30,6 +30,12 @@ SHAPES: Mapping[Role, tuple[str, str]] = {
     "reached": ('(["', '"])'),
 }
 WORDS: Mapping[Role, str] = {"breaks": "breaks", "may_break": "may break", "changed": "changed", "reached": "reached"}
+LEGEND: Mapping[Role, str] = {
+    "changed": "rectangles changed",
+    "breaks": "hexagons break",
+    "may_break": "dashed hexagons may break",
+    "reached": "rounded nodes are reached",
+}
 STYLES: Mapping[Role, str] = {
     "breaks": "fill:#ffebe9,stroke:#cf222e,stroke-width:3px,color:#1f2328",
     "may_break": "fill:#fff8c5,stroke:#9a6700,stroke-width:2px,stroke-dasharray:5 3,color:#1f2328",
@@ -127,9 +133,7 @@ def _label(node: Mapping[str, Any], role: Role) -> str:
 
 
 def _legend(roles: Mapping[str, Role], edges: Sequence[Sequence[Any]], left_out: int) -> str:
-    shapes = {"changed": "rectangles changed", "breaks": "hexagons break", "reached": "rounded nodes are reached"}
-    used = {"breaks" if role == "may_break" else role for role in roles.values()}
-    words = [text for role, text in shapes.items() if role in used]
+    words = [text for role, text in LEGEND.items() if role in roles.values()]
     dotted = ", dotted lines lead over other nodes" if not all(direct for *_, direct in edges) else ""
     more = f" {count(left_out, 'more node')} would not fit." if left_out else ""
     sentence = f"{', '.join(words)}{dotted}."

@@ -258,7 +258,7 @@ def impact_of_earlier_release() -> dict[str, Any]:
 def test_annotations_stand_at_the_cause_and_where_it_is_read() -> None:
     found = body()["output"]["annotations"]
     assert [(one["path"], one["start_line"], one["title"]) for one in found] == [
-        ("t/models/orders.sql", 3, "The change of `amount` of orders breaks 2 nodes and may break 1 more"),
+        ("t/models/orders.sql", 3, "The change of amount in orders breaks 2 nodes and may break 1 more"),
         ("t/models/marts/kpis.sql", 3, "kpis breaks"),
     ]
     assert found[0]["message"].splitlines()[2] == "Possibly: `weekly_kpis` depends on `kpis`, which breaks."
