@@ -167,6 +167,7 @@ def test_a_pull_request_has_its_head_and_its_base() -> None:
         ({"label": "mona:patch-1", "repo": None}, "mona:patch-1"),
         ({"label": None, "repo": {"id": 8}, "user": {"login": "mona"}}, "mona:patch-1"),
         ({"label": None, "repo": None, "user": None}, "unknown:patch-1"),
+        ({"label": "m" * 500, "repo": None}, f"{'m' * 100}:patch-1"),
         ({"label": "octo:patch-1", "repo": {"id": 7}}, "patch-1"),
     ],
 )

@@ -12,6 +12,8 @@ from app.core.models.pull_requests import PullRequest, label_of_fork
 from app.pipeline.events.fields import ActionField, Id, IdField, Name, OfRepository, Sha
 
 ACTIONS = ("opened", "reopened", "synchronize", "edited", "ready_for_review", "converted_to_draft", "closed")
+MAX_OWNER = 100
+"""Characters of the owner of a fork; GitHub's own limit is lower. With its branch, it has to fit into an index."""
 _YEARS = range(2000, 3000)
 
 
@@ -89,4 +91,4 @@ def _branch(head: _Head, repository: Repository) -> str:
     if head.repo is not None and head.repo.id == repository.id:
         return head.ref
     owner = (head.label or "").partition(":")[0] or (head.user.login if head.user else "")
-    return label_of_fork(owner, head.ref)
+    return label_of_fork(owner[:MAX_OWNER], head.ref)
