@@ -68,7 +68,7 @@ def _changed(name: str, sql: str, types: Mapping[str, str], r: random.Random) ->
 
 def _truth(base: SmallProject, head: SmallProject, change: Changed) -> Truth:
     before, after, unstable = both(*([(one.name, one.sql) for one in side.models] for side in (base, head)))
-    return Truth(before, after, unstable, change.renamed, change.retyped)
+    return Truth(before, after, unstable, change.renamed, change.retyped, base.open_tables)
 
 
 def measure(count: int, first: int = 0) -> Judged:

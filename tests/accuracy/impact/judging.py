@@ -18,7 +18,7 @@ NAMED = ("removed", "renamed", "retyped", "added")
 class Truth(NamedTuple):
     """Both sides of a project as DuckDB ran them. `unstable`: models whose rows depend on the order of their tables' rows.
 
-    `renamed`, `retyped`: what the change did to columns of X.
+    `renamed`, `retyped`: what the change did to columns of X. `open_tables`: not all columns can be known.
     """
 
     base: Ran
@@ -26,6 +26,7 @@ class Truth(NamedTuple):
     unstable: frozenset[str]
     renamed: Mapping[str, str] = {}
     retyped: tuple[str, ...] = ()
+    open_tables: bool = False
 
     @property
     def broken(self) -> dict[str, str]:
@@ -119,6 +120,8 @@ DATA_OF_X = "changed data of the changed model that is named"
 DATA_BELOW = "models below with changed data that are named"
 COLUMNS_BELOW = "columns below with changed values that are named"
 EQUAL = "models that are named and whose data differs"
+OPEN = ", where sources say nothing of their columns"
+"""Added to the names of counts of what is found."""
 SILENT = "changes that change nothing and lead to no finding"
 
 
@@ -136,6 +139,10 @@ def judge_nothing(result: Judged, label: str, impact: Impact) -> None:
     result.count(SILENT, f"{label}: {'; '.join(map(_said, said[:3]))}", right=not said)
 
 
+def _where(what: str, truth: Truth) -> str:
+    return what + OPEN if truth.open_tables else what
+
+
 def _breaks(result: Judged, label: str, impact: Impact, truth: Truth) -> None:
     claimed: dict[str, list[Break]] = {}
     for one in impact.breaks:
@@ -146,8 +153,8 @@ def _breaks(result: Judged, label: str, impact: Impact, truth: Truth) -> None:
     for name, reason in truth.broken.items():
         said, found = f"{label}: {name}: {reason}", claimed.get(name, [])
         if _is_about_lost_column(name, truth, reason):
-            result.count(BREAKS, said, right=bool(found))
-            result.count(SURE_BREAKS, said, right=any(one.certain for one in found))
+            result.count(_where(BREAKS, truth), said, right=bool(found))
+            result.count(_where(SURE_BREAKS, truth), said, right=any(one.certain for one in found))
         else:
             result.count(OTHER_BREAKS, said, right=bool(found))
             result.count(OTHER_NAMED, said, right=bool(found) or named.knows(name))
@@ -191,14 +198,16 @@ def _columns(result: Judged, label: str, impact: Impact, truth: Truth) -> None:
         new_names = {new for node, _, new in pairs if node == name}
         removed = said.get((name, "removed"), set()) | said.get((name, "renamed"), set())
         for column in truth.removed(name):
-            result.count(FOUND["removed"], f"{label}: {name}.{column}", right=column in removed)
+            result.count(_where(FOUND["removed"], truth), f"{label}: {name}.{column}", right=column in removed)
         for column in truth.added(name):
-            result.count(FOUND["added"], f"{label}: {name}.{column}", right=column in said.get((name, "added"), set()) | new_names)
+            result.count(
+                _where(FOUND["added"], truth), f"{label}: {name}.{column}", right=column in said.get((name, "added"), set()) | new_names
+            )
     for old, new in truth.renamed.items() if X in truth.alive else ():
-        result.count(FOUND["renamed"], f"{label}: {old} to {new}", right=(X, old.lower(), new.lower()) in pairs)
+        result.count(_where(FOUND["renamed"], truth), f"{label}: {old} to {new}", right=(X, old.lower(), new.lower()) in pairs)
     for column in truth.retyped if X in truth.alive else ():
         if column.lower() in truth.other_types(X):
-            result.count(FOUND["retyped"], f"{label}: {column}", right=column.lower() in said.get((X, "retyped"), set()))
+            result.count(_where(FOUND["retyped"], truth), f"{label}: {column}", right=column.lower() in said.get((X, "retyped"), set()))
 
 
 def _data(result: Judged, label: str, impact: Impact, truth: Truth) -> None:

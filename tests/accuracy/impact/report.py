@@ -37,7 +37,7 @@ def sections(found: Judged, edited: Sequence[EditedSides]) -> list[str]:
 
 
 def _generated(found: Judged) -> str:
-    rows = [_row(name, found.tallies.get(name, Tally())) for name in ORDER]
+    rows = [_row(one, found.tallies[one]) for name in ORDER for one in (name, name + judging.OPEN) if one in found.tallies]
     changes = ", ".join(f"{name} {number}" for name, number in found.projects.items())
     title = "### Changes of generated projects, both sides in DuckDB"
     said = f"{found.projects.total():,} projects with one change each: {changes}."
