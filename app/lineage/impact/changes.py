@@ -116,7 +116,7 @@ class _Settled:
     @property
     def _certain(self) -> bool:
         delta = self.delta
-        return delta.full and (delta.precise or delta.digests) and not self.doubtful and not (self.is_below and delta.same_sql)
+        return delta.precise and not self.doubtful and not (self.is_below and delta.same_sql)
 
     def look_at_code(self, codes: NodeCodes | None) -> None:
         """Find out whether other code says nothing new."""

@@ -66,7 +66,7 @@ def retype(sql: str, types: Types, r: random.Random) -> Changed | None:
     if not kinds:
         return None
     kind = r.choice(kinds)
-    form = r.choice(["cast({} as {})", "{}::{}", "try_cast({} as {})"])
+    form = r.choice(["cast({} as {})", "{}::{}"])
 
     def with_cast(column: str, item: exp.Expr) -> exp.Expr:
         if column != name:
@@ -129,7 +129,7 @@ def expression(sql: str, types: Types, r: random.Random) -> Changed | None:
     """A column is computed in another way."""
     name = r.choice([*types])
     numeric = types[name] in ("INTEGER", "BIGINT", "DOUBLE", "HUGEINT")
-    forms = ["{} + 1", "-({})", "coalesce({}, -1)"] if numeric else ["coalesce({}, null)"]
+    forms = ["{} + 1", "-({})", "coalesce({}, -1)", "try_cast({} % 2 as integer)"] if numeric else ["coalesce({}, null)"]
     forms = ["upper({})", "{} || '!'"] if types[name] == "VARCHAR" else forms
     form = r.choice(forms)
 

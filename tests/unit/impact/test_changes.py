@@ -37,6 +37,13 @@ def test_a_column_is_removed() -> None:
     assert found.counts["columns"] == {"removed": 1}
 
 
+@pytest.mark.parametrize("side", ["base", "head"])
+def test_a_column_is_certainly_removed_only_where_both_sides_are_exact(side: str) -> None:
+    vague, exact = {"status": "approximate"}, {"status": "exact"}
+    head = model("stg", "id", "status", reads=["raw"]).but(**(vague if side == "head" else exact))
+    assert changed(compare((RAW, STG.but(**(vague if side == "base" else exact)), ORDERS), (RAW, head, ORDERS))) == {"stg: removed amount?"}
+
+
 def test_a_column_is_added() -> None:
     found = compare(BASE, (RAW, STG, ORDERS.but(columns=(*ORDERS.columns, "n = count(stg.id)"))))
     assert changed(found) == {"orders: added n"}
