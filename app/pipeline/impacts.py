@@ -17,6 +17,7 @@ from app.core.errors import DatabaseUnavailableError, FreshetError
 from app.core.models.extractions import ENDED, Extraction
 from app.core.retry import retry_delay
 from app.core.wakeup import Wakeup
+from app.lineage.impact.elsewhere import with_elsewhere
 from app.lineage.impact.model import Impact
 from app.pipeline import base_rules, bases, leases, loop, storing
 from app.pipeline.base_rules import ChosenBase, FoundBase
@@ -148,11 +149,19 @@ class Impacts:
             policy = EffectivePolicy(own, report.own_policy(await self._store.bases.impact_of_lineage(base.id)))
             if policy.is_off:
                 return report.off(policy)
-            impact = await cache.impact(base, head)
+            impact = await self._impact(extraction, base, head)
             places = None if impact is None else await self._places(impact, base, head, result)
             if impact is not None and places is not None:
                 return await cache.compute(partial(report.stored, impact, chosen.base, places, policy, reason=chosen.reason))
         return report.failed("One of the lineages was replaced while they were compared.", chosen.base, EffectivePolicy(own))
+
+    async def _impact(self, extraction: Extraction, base: LineageHead, head: LineageHead) -> Impact | None:
+        """With what breaks in other connections, named only if everybody may know it who can read this repository."""
+        found = await self._store.lineage_cache.impact(base, head)
+        if found is None:
+            return None
+        elsewhere = await self._store.readers.elsewhere(extraction.connection_id, base, head, found.changes)
+        return with_elsewhere(found, elsewhere, elsewhere.readable_with(extraction.repository))
 
     async def _places(self, impact: Impact, base: LineageHead, head: LineageHead, result: dict[str, Any]) -> Places | None:
         """What the report says of nodes; None if a lineage was replaced meanwhile."""

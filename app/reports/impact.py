@@ -61,7 +61,7 @@ def stored(impact: Impact, base: Base, places: Places, policy: EffectivePolicy, 
     return _bounded(
         {
             **_head(state, reason, base, policy),
-            "conclusion": _conclusion(impact.breaks, places, policy, provisional=provisional),
+            "conclusion": _conclusion(impact, places, policy, provisional=provisional),
             "counts": {name: _most(numbers) for name, numbers in impact.counts.items()},
             "totals": _totals(impact, places),
             "changes": [_kept(one) for one in changes],
@@ -111,11 +111,15 @@ def _head(state: State, reason: str, base: Base, policy: EffectivePolicy) -> dic
     return {"state": state, "reason": short(reason, MAX_STATE_REASON_BYTES) or None, "base": compared, **policies}
 
 
-def _conclusion(breaks: Iterable[Break], places: Places, policy: EffectivePolicy, *, provisional: bool) -> Conclusion:
-    """What is only possible never fails a check, nor does a comparison with a commit that stands in for the right one."""
-    worst: Conclusion = "success"
-    for one in breaks:
-        place = places.node(one.unique_id)
+def _conclusion(impact: Impact, places: Places, policy: EffectivePolicy, *, provisional: bool) -> Conclusion:
+    """What is only possible never fails a check, nor does a comparison with a commit that stands in for the right one.
+
+    The node that breaks decides; if it is in another project, the one that breaks it.
+    """
+    hidden = impact.counts.get("elsewhere", {}).get("hidden_nodes") and policy.decides(None, ()) != "off"
+    worst: Conclusion = "neutral" if hidden else "success"
+    for one in impact.breaks:
+        place = places.node(one.cause if one.connection_id and one.cause else one.unique_id)
         decides = policy.decides(place.path, place.tags)
         if decides == "fail" and one.certain and not provisional:
             return "failure"

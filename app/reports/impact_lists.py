@@ -107,6 +107,14 @@ def breaks(found: Stored, nodes: ReportedNodes) -> Iterator[str]:
             lines = [_break(one, nodes) for one in found["breaks"] if one["certain"] == certain][:MAX_SHOWN]
             yield f"### {heading}"
             yield _list(lines, numbers[certain] - len(lines), nodes)
+    elsewhere = found["counts"].get("elsewhere", {})
+    if elsewhere.get("hidden_nodes"):
+        repositories = count(elsewhere["hidden_repositories"], "private repository")
+        yield "" if totals["breaks"] else "### What may break"
+        yield f"In {repositories} of this owner that not everybody here may read, {count(elsewhere['hidden_nodes'], 'node')} may break too."
+    if elsewhere.get("not_searched"):
+        projects = count(elsewhere["not_searched"], "project")
+        yield f"Not searched for what breaks: {projects} more of this owner with sources that are tables of this one."
 
 
 def _break(one: Mapping[str, Any], nodes: ReportedNodes) -> str:

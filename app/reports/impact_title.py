@@ -20,7 +20,7 @@ def title(found: Mapping[str, Any] | None) -> str | None:
     if not found or "totals" not in found:
         return None
     totals, changes = found["totals"], _changes(found)
-    breaks = _breaks(totals)
+    breaks = [*_breaks(totals), *_hidden(found)]
     parts = [*changes, *(breaks or (_reached(found) if changes else []))]
     provisional = " (provisional)" if found["state"] == "waiting" else ""
     text = ", ".join(parts) or NO_CHANGE
@@ -61,6 +61,12 @@ def _breaks(totals: Mapping[str, Any]) -> list[str]:
         verb = "breaks" if number == 1 else "break"
         return [f"{some}{number_of_nodes(certain)} {verb}", *([f"{maybe:,} more may break"] if maybe else [])]
     return [f"{some}{number_of_nodes(possible)} may break"] if maybe else []
+
+
+def _hidden(found: Mapping[str, Any]) -> list[str]:
+    """What breaks in repositories whose names are not shown."""
+    number = found["counts"].get("elsewhere", {}).get("hidden_nodes")
+    return [f"{number:,} in other repositories may break"] if number else []
 
 
 def _reached(found: Mapping[str, Any]) -> list[str]:

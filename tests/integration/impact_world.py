@@ -94,6 +94,7 @@ def _manifest(files: Mapping[str, str]) -> bytes:
             "name": name,
             "package_name": "shop",
             "config": {},
+            "relation_name": f'"db"."main"."{name}"',
             "original_file_path": path,
             "raw_code": text,
             "depends_on": {"nodes": upstream},

@@ -45,7 +45,9 @@ def postgres(*nodes: dict[str, Any]) -> Lineage:
     return build(*nodes, **POSTGRES)
 
 
-def reading(package: str, *, table: str | None = TABLE, reads: Sequence[str] = ("amount",), **more: Any) -> tuple[Lineage, StorableColumns]:
+def reading(
+    package: str, *, table: str | None = TABLE, reads: Sequence[str] = ("amount",), adapter_type: str = "postgres", **more: Any
+) -> tuple[Lineage, StorableColumns]:
     """A project with a source, a model that reads columns of it, and a dashboard below."""
     source, model, board = f"source.{package}.raw.orders", f"model.{package}.revenue", f"exposure.{package}.board"
     lineage = build(
@@ -53,7 +55,7 @@ def reading(package: str, *, table: str | None = TABLE, reads: Sequence[str] = (
         parents={model: [source], board: [model]},
         sources={source: resource(source, source_name="raw", relation_name=table, **more)},
         exposures={board: resource(board, type="dashboard")},
-        **POSTGRES,
+        metadata={**POSTGRES["metadata"], "adapter_type": adapter_type},
     )
     edges = [[source, column, column, "IDENTITY", True] for column in reads]
     columns = [[column, None] for column in reads]
@@ -73,17 +75,18 @@ class Readers:
         self, connection_id: str, sha: str, lineage: Lineage, columns: StorableColumns | None = None, *, branch: str = "main"
     ) -> None:
         """Store a lineage as the worker does. Of the branch that is followed, it becomes the connection's."""
-        store = self.store
-        if branch == "main":
-            await store.connections.move_head(connection_id, sha)
-        await store.extractions.enqueue(connection_id, branch, sha, "push", forced=True)
-        extraction = await store.extractions.claim("w", timedelta(minutes=1))
-        assert extraction is not None
-        async with store.transaction() as tx:
+        async with self.store.transaction() as tx:  # no worker sees what is queued
+            if branch == "main":
+                await tx.connections.move_head(connection_id, sha)
+            await tx.extractions.enqueue(connection_id, branch, sha, "push", forced=True)
+            extraction = await tx.extractions.claim("w", timedelta(minutes=1))
+            assert extraction is not None
+            assert extraction.connection_id == connection_id
             await tx.lineages.save(extraction, lineage, b"input", columns_follow=columns is not None)
             if columns is not None:
                 await tx.columns.save(extraction, columns, b"input")
             await tx.extractions.finish(extraction.id, "w", "succeeded", [])
+            await tx._db.execute("DELETE FROM check_runs WHERE extraction_id = $1::text::uuid", extraction.id)
 
     async def add(self, repository: Repository, lineage: Lineage, columns: StorableColumns | None = None, project_dir: str = "") -> str:
         """Follow a project of a repository, with a lineage."""

@@ -11,9 +11,11 @@ import pytest
 import pytest_asyncio
 
 from app.core.errors import DatabaseUnavailableError
+from app.core.models.github import Repository
 from app.store import Store
 from app.store.lineage_cache import LineageCache
 from tests.integration.impact_world import ImpactWorld, changed, make_world
+from tests.integration.readers_world import Readers, reading
 from tests.patience import HANGS_S
 
 B = {"models/b.sql": "select 2 as id"}
@@ -186,3 +188,25 @@ async def test_an_answer_that_is_late_is_not_waited_for(world: ImpactWorld, monk
         assert (impact["state"], impact["reason"]) == ("failed", "GitHub did not say within 0.1 s what to compare with.")
         waiting.set()
     assert await world.store._db.value("SELECT count(*) FROM impact_waits WHERE sha IS NULL") == 1, "it is asked again later"
+
+
+async def test_a_check_run_names_what_breaks_in_public_repositories_and_counts_the_rest(world: ImpactWorld) -> None:
+    async with world.working():
+        await world.ended(await world.push(B))
+        connection = await world.store.connections.get(await world.connection_id())
+        assert connection is not None
+        owner, others = connection.repository.installation_id, Readers(world.store)
+        for repository in (Repository(901, "octo/bi", owner, "main", private=False), Repository(902, "octo/secret", owner, "main")):
+            package = "bi" if repository.id == 901 else "payroll"
+            await others.add(repository, *reading(package, table='"db"."main"."b"', adapter_type="duckdb"))
+        side = await world.push({"models/b.sql": None}, "side")
+        run = await world.shown(side)
+    assert run.conclusion == "neutral"
+    shown = f"{run.title} {run.summary}"
+    assert "2 in other repositories may break" in shown
+    assert '`revenue` in `octo/bi` reads `"db"."main"."b"`, which `model.shop.b` no longer makes' in shown
+    assert "In 1 private repository of this owner that not everybody here may read, 2 nodes may break too." in shown
+    ended = await world.ended(side)
+    for text in (shown, str(ended.result)):
+        assert "secret" not in text
+        assert "payroll" not in text

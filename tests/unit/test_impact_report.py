@@ -229,6 +229,26 @@ def test_folders_and_tags_choose_whose_breaks_decide(policy: ImpactPolicy, concl
     assert "`kpis` (model" in made["output"]["summary"], "others are listed all the same"
 
 
+def test_what_breaks_in_another_project_is_a_matter_of_what_breaks_it() -> None:
+    found = only([], [], [msgspec.structs.replace(breaks("model.bi.revenue"), cause=KPIS, connection_id="c1")], certain={"breaks": 1})
+    for folder, conclusion in (("t/models/marts", "failure"), ("t/models/staging", "success")):
+        made = body(impact=found, policy=EffectivePolicy(ImpactPolicy("fail", (folder,))))
+        assert made["conclusion"] == conclusion
+    assert "`revenue` (model) in another project" in made["output"]["summary"]
+
+
+def test_what_breaks_in_hidden_repositories_is_counted() -> None:
+    numbers = {"breaks": 0, "repositories": 0, "hidden_nodes": 3, "hidden_repositories": 2, "not_searched": 1}
+    made = body(impact=only([change(ORDERS, "removed", "a")], changes={"removed": 1}, columns={"removed": 1}, elsewhere=numbers))
+    assert made["output"]["title"] == "1 column removed, 3 in other repositories may break"
+    assert made["conclusion"] == "neutral"
+    text = made["output"]["summary"]
+    assert headings(text)[0] == "What may break"
+    assert "In 2 private repositories of this owner that not everybody here may read, 3 nodes may break too." in text
+    assert "Not searched for what breaks: 1 project more of this owner" in text
+    assert body(impact=only(elsewhere=numbers), policy=EffectivePolicy(ImpactPolicy("off")))["conclusion"] == "success"
+
+
 def test_a_failure_names_the_setting_and_the_commit_that_has_it() -> None:
     assert "something breaks: `impact` is `fail` in `.github/freshet.yml`." in summary(policy=FAIL)
     by_base = EffectivePolicy(ImpactPolicy("off"), ImpactPolicy("fail"))
