@@ -74,7 +74,7 @@ BEGIN
   END IF;
 END $$;
 
--- GitHub is asked for more than before, so it is told less: that the extraction runs, that dbt does, and how it ended. Most commits are
+-- GitHub is asked for more than before, so it is sent less: that the extraction runs, that dbt does, and how it ended. Most commits are
 -- fetched within a second, so the first of these waits for the second.
 CREATE OR REPLACE FUNCTION extraction_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -177,7 +177,7 @@ class ExtractionView(Model):
         str,
         Field(
             description="Why it was queued: `push`, `pull_request`, `merge_group` (merge queue), `rerequested` (re-run on GitHub), `api`, "
-            "`reconcile` (found without a push) or `discovery` (new project)"
+            "`reconcile` (found without a push), `discovery` (new project) or `base` (others are compared with its commit; no check run)"
         ),
     ]
     attempt: Annotated[int, Field(description="Attempts so far, without those that were handed back; 0 before the first one")]
