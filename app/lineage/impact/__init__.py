@@ -5,8 +5,11 @@ compute             begin here: the whole computation
 versions            what is compared: two sides, and both versions of a node
 collecting          reads the nodes that differ, one after the other
 deltas              how the columns and the SQL of one node differ, by digests
-definition_changes  how everything else of one node differs
-changes             the classes of change of each node, in the order of the graph
+definition_changes  how its table, and what it promises, differ
+building_changes    how it is built in another way
+semantic_changes    how the definition of a metric, a semantic model, a saved query or a function differs
+changes             the changes that are found, and what follows from them
+settling            the classes of change of one node
 renames             columns and nodes that only have another name
 reach               follows changes downstream
 lost_columns        the columns that are gone, for those that name them

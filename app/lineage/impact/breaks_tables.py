@@ -19,7 +19,7 @@ class GoneTable:
 
     unique_id: str
     name: str
-    table: tuple[str, ...]
+    table: tuple[str | None, ...]
     cause: str | None = None
     is_public: bool = False
     """Whether other projects may refer to the node, which is gone."""
@@ -30,7 +30,9 @@ def table_breaks(gone: Iterable[GoneTable], base: ImpactSide, head: ImpactSide) 
     by_name: dict[tuple[str, ...], GoneTable] = {}
     for one in gone:
         for first in range(len(one.table) - MIN_PARTS + 1):
-            by_name[tuple(map(folded, one.table[first:]))] = one
+            parts = [folded(part) for part in one.table[first:] if part is not None]
+            if len(parts) == len(one.table) - first:
+                by_name[tuple(parts)] = one
         if one.is_public:
             reason = sentence(f"{name(one.name)} was public, and is removed: other projects may refer to it")
             yield Break(unique_id=one.unique_id, kind="node_removed", certain=False, reason=reason, cause=one.unique_id)

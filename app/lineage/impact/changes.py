@@ -1,20 +1,15 @@
-"""The classes of change of each node, from its delta and what has changed above it: call `settle` in the order of the graph."""
+"""The changes that are found, with what follows from them for readers: columns that are gone, new names, where to follow them from."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from app.lineage.impact import reasons
-from app.lineage.impact.deltas import Delta, PlacedColumn
-from app.lineage.impact.mentions import MAX_TEXT, differs_by_run, same_but_for
+from app.lineage.impact.mentions import MAX_TEXT
 from app.lineage.impact.model import Change, ChangeClass
-from app.lineage.impact.renames import Renames, only_follows, renamed_columns, same_source
-from app.lineage.impact.versions import ImpactSide, SideColumns, folded
+from app.lineage.impact.renames import Renames
+from app.lineage.impact.versions import ImpactSide, SideColumns
 
-MAX_COLUMNS = 100
-"""Columns listed in one change."""
 MAX_COMPARED = 32 * MAX_TEXT
 """Characters of compiled code that are compared in all; code beyond that counts as other code."""
 AFFECTING: frozenset[ChangeClass] = frozenset({"removed", "renamed", "retyped", "rows", "logic"})
@@ -22,7 +17,7 @@ AFFECTING: frozenset[ChangeClass] = frozenset({"removed", "renamed", "retyped", 
 
 
 NodeCodes = tuple[str | None, str | None]
-"""The compiled code of a node at the base and at the head; None if there is none, or it is longer than `MAX_TEXT`."""
+"""The compiled code of a node at the base and at the head, if it has it there; None if there is none, or it is longer than `MAX_TEXT`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,215 +69,21 @@ class Changes:
             if change.change_class in AFFECTING:
                 self.own.add(change.unique_id)
 
-    def settle(self, delta: Delta, codes: NodeCodes | None) -> None:
-        """Add the changes of a node; those of all nodes that it reads are known."""
-        if delta.is_empty:
-            return
-        is_below = self._is_below_unbuilt(delta)
-        if delta.missing or is_below:
-            self.unbuilt |= {delta.base_id, delta.unique_id}
-        settled = _Settled(delta, self, self.names["head"].name(delta.unique_id), is_below=is_below)
-        settled.look_at_code(codes)
-        if not delta.same_sql:
-            self.rewritten.add(delta.base_id)
-        settled.names()
-        settled.types()
-        settled.values()
-        settled.row_set()
+    def start_whole_nodes(self) -> None:
+        """Follow the changes of whole nodes, once all are added."""
+        for change in self.found:
+            if change.change_class == "rows":
+                self.starts.rows.append(change.unique_id)
+            elif change.change_class == "logic" and not change.columns:
+                self.starts.models.append(change.unique_id)
 
-    def _is_below_unbuilt(self, delta: Delta) -> bool:
+    def is_below_unbuilt(self, unique_id: str) -> bool:
+        """Whether a node of the head reads one that is not built."""
         graph = self.names["head"].graph
-        position = graph.position(delta.unique_id)
+        position = graph.position(unique_id)
         return position is not None and any(graph.nodes[parent].unique_id in self.unbuilt for parent in graph.parents[position])
 
     def may_compare(self, codes: NodeCodes) -> bool:
         """Count the code of a node; False once there was too much of it."""
         self._compared += sum(len(code or "") for code in codes)
         return None not in codes and self._compared <= MAX_COMPARED
-
-
-@dataclass(slots=True)
-class _Settled:
-    """One node while its changes are added."""
-
-    delta: Delta
-    changes: Changes
-    name: str
-    doubtful: bool = False
-    """Only what looks like times of a run differs, and nothing says that they are."""
-    is_below: bool = False
-    """Something that it reads is not built, so what it has from there may stay."""
-
-    @property
-    def _certain(self) -> bool:
-        delta = self.delta
-        return delta.precise and not self.doubtful and not (self.is_below and delta.same_sql)
-
-    def look_at_code(self, codes: NodeCodes | None) -> None:
-        """Find out whether other code says nothing new."""
-        delta, changes = self.delta, self.changes
-        if delta.same_sql or codes is None or not changes.may_compare(codes):
-            return
-        base, head = (code or "" for code in codes)
-        if not delta.digests and same_but_for(base, head, {}):
-            delta.same_sql = True
-        elif delta.same_code and differs_by_run(base, head):
-            self.doubtful = True
-            if delta.names_run:
-                _forget(delta)
-                delta.same_sql = True
-        else:
-            renamed = only_follows(delta, (base, head), changes.renames, changes.side["base"], changes.side["head"])
-            if renamed is not None:
-                _forget(delta)
-                self._rename(renamed)
-                delta.removed, delta.added = [], []
-
-    def names(self) -> None:
-        """Columns that are removed, renamed or new, and their order."""
-        delta, changes = self.delta, self.changes
-        renamed, added = renamed_columns(delta, changes.renames, changes.side["base"], changes.side["head"])
-        removed = [one for one in delta.removed if one.name not in renamed and self._is_really("base", one)]
-        added = [one for one in added if self._is_really("head", one)]
-        self._rename(renamed)
-        if removed:
-            certain = self._certain and not delta.head_open
-            self._lose({one.name: None for one in removed}, certain=certain)
-            reason = reasons.removed(self.name, _names(removed), inherited=delta.same_sql)
-            self._add("removed", _names(removed), reason, certain=certain)
-        if added:
-            reason = reasons.added(self.name, _names(added), inherited=delta.same_sql)
-            self._add("added", _names(added), reason, certain=self._certain and not delta.base_open)
-        if delta.reordered and not delta.same_sql:
-            self._add("moved", (), reasons.reordered(self.name), certain=self._certain)
-
-    def types(self) -> None:
-        """Columns of another type. Where one version states none, its other values may be the reason, or a better reading of the SQL."""
-        delta = self.delta
-        same_values = not delta.same_sql and delta.digests
-        others = {*delta.unknown, *(column for column, _ in delta.values)}
-        changed = [one for one in delta.retyped if None not in (one.base, one.head) or (same_values and one.name not in others)]
-        if changed:
-            known = all(None not in (one.base, one.head) for one in changed)
-            columns = [one.name for one in changed]
-            self._add("retyped", columns, reasons.retyped(self.name, changed), certain=known and self._certain)
-            self.changes.starts.columns += [(delta.unique_id, column) for column in columns]
-
-    def values(self) -> None:
-        """Columns that are computed in another way."""
-        delta, changes = self.delta, self.changes
-        if delta.is_quiet:
-            return
-        if not delta.same_sql and not (delta.columns and delta.digests):
-            self._add("logic", (), reasons.logic(self.name, (), ((), ()), certain=False, inherited=False), certain=False)
-            changes.starts.models.append(delta.unique_id)
-            return
-        base, head = changes.side["base"], changes.side["head"]
-        found = [(column, precise) for column, precise in delta.values if not same_source(column, delta, changes.renames, base, head)]
-        if delta.same_sql:
-            found = [(column, precise) for column, precise in found if self._reads_others(column)]
-        else:
-            found += [(column, False) for column in delta.unknown if not same_source(column, delta, changes.renames, base, head)]
-        for certain in (True, False):
-            columns = [column for column, precise in found if (precise and delta.full and not self.doubtful) == certain]
-            if columns:
-                reason = reasons.logic(self.name, columns, self._sources(columns), certain=certain, inherited=delta.same_sql)
-                self._add("logic", columns, reason, certain=certain)
-                changes.starts.columns += [(delta.unique_id, column) for column in columns]
-
-    def row_set(self) -> None:
-        """Which rows there are."""
-        delta, changes = self.delta, self.changes
-        if delta.is_quiet:
-            return
-        if delta.same_sql:
-            before, after = changes.side["base"].into_rows(delta.base_id), changes.side["head"].into_rows(delta.unique_id)
-            is_broken = any(edge.column in changes.gone.get(edge.upstream, {}) for edge in before) and not delta.removed
-            others = changes.renames.edges(before) != after or bool(delta.removed or delta.added)
-            applies = delta.rows and others and not is_broken
-        else:
-            applies = delta.columns and delta.digests and (delta.rows or delta.unknown_rows)
-        if applies:
-            certain = delta.rows and delta.precise_rows and delta.full and not self.doubtful
-            self._add("rows", (), reasons.rows(self.name, certain=certain, inherited=delta.same_sql), certain=certain)
-            changes.starts.rows.append(delta.unique_id)
-
-    def _sources(self, columns: Sequence[str]) -> reasons.Sources:
-        """The names of the nodes that columns come from only at the base, and only at the head."""
-        delta, changes = self.delta, self.changes
-        before = {edge.upstream for one in columns for edge in changes.renames.edges(changes.side["base"].into(delta.base_id, one))}
-        now = {edge.upstream for one in columns for edge in changes.side["head"].into(delta.unique_id, one)}
-        return [changes.names["base"].name(one) for one in sorted(before - now)], [
-            changes.names["head"].name(one) for one in sorted(now - before)
-        ]
-
-    def _rename(self, renamed: dict[str, PlacedColumn]) -> None:
-        if not renamed:
-            return
-        delta = self.delta
-        new = {column: other.name for column, other in renamed.items()}
-        self._lose(dict(new), certain=self._certain)
-        self.changes.renames.columns.setdefault(delta.base_id, {}).update({folded(old): folded(name) for old, name in new.items()})
-        reason = reasons.renamed(self.name, list(new), list(new.values()), inherited=delta.same_sql)
-        self._add("renamed", list(new), reason, certain=self._certain, new=list(new.values()))
-
-    def _lose(self, columns: dict[str, str | None], *, certain: bool) -> None:
-        delta, changes = self.delta, self.changes
-        gone = changes.gone.setdefault(delta.base_id, {})
-        for column, new_name in columns.items():
-            root = self._root(column) if delta.same_sql else delta.unique_id
-            gone[folded(column)] = GoneColumn(column, new_name, root, certain)
-            changes.starts.base_columns.append((delta.base_id, column))
-
-    def _root(self, column: str) -> str:
-        """The node whose own SQL lost a column that this one passed on."""
-        for edge in self.changes.side["base"].into(self.delta.base_id, column):
-            above = self.changes.gone.get(edge.upstream, {}).get(edge.column)
-            if above is not None:
-                return above.root
-        return self.delta.unique_id
-
-    def _is_really(self, side: str, column: PlacedColumn) -> bool:
-        """Whether a column that one version lacks is missing there: an open one may have any, and lists only those that others use."""
-        delta = self.delta
-        other_open = delta.head_open if side == "base" else delta.base_open
-        if not other_open:
-            return True
-        unique_id = delta.base_id if side == "base" else delta.unique_id
-        edges = self.changes.side[side].into(unique_id, column.name)
-        passed_on = bool(edges) and all(edge.column == folded(column.name) and edge.subtype == "IDENTITY" for edge in edges)
-        return not delta.same_sql and not passed_on
-
-    def _reads_others(self, column: str) -> bool:
-        """Whether a column comes from other columns than before: without that, the same SQL has the same values whatever a digest says.
-
-        What reads a column that is gone is broken, and what had no source was; neither is another value.
-        """
-        delta, changes = self.delta, self.changes
-        before = changes.side["base"].into(delta.base_id, column)
-        if not before or any(edge.column in changes.gone.get(edge.upstream, {}) for edge in before):
-            return False
-        return changes.renames.edges(before) != changes.side["head"].into(delta.unique_id, column)
-
-    def _add(self, change_class: ChangeClass, columns: Sequence[str], reason: str, *, certain: bool, new: Sequence[str] = ()) -> None:
-        self.changes.add(
-            Change(
-                unique_id=self.delta.unique_id,
-                change_class=change_class,
-                certain=certain,
-                columns=tuple(columns[:MAX_COLUMNS]),
-                new_columns=tuple(new[:MAX_COLUMNS]),
-                reason=reason,
-                inherited=self.delta.same_sql,
-                more_columns=max(0, len(columns) - MAX_COLUMNS),
-            )
-        )
-
-
-def _forget(delta: Delta) -> None:
-    """Nothing but names differs."""
-    delta.is_quiet, delta.reordered, delta.retyped = True, False, []
-
-
-def _names(columns: Iterable[PlacedColumn]) -> list[str]:
-    return [one.name for one in columns]

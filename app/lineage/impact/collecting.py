@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 
 from app.lineage.impact.breaks_contracts import contract_breaks
 from app.lineage.impact.breaks_tables import GoneTable
+from app.lineage.impact.building_changes import building_changes
 from app.lineage.impact.definition_changes import NodePair, contract_types, definition_changes, is_enforced, table_of
 from app.lineage.impact.deltas import Delta, delta_of, new_missing
 from app.lineage.impact.mentions import RUN_VARIABLES, same_but_for
 from app.lineage.impact.model import Break, Change
 from app.lineage.impact.renames import renamed_nodes
+from app.lineage.impact.semantic_changes import semantic_changes
 from app.lineage.impact.versions import (
     Definition,
     ImpactPair,
@@ -40,6 +42,8 @@ class Collected:
     """By unique_id at the head."""
     pairs: dict[str, NodePair] = field(default_factory=dict)
     """Of nodes that lost or gained columns."""
+    built: list[NodePair] = field(default_factory=list)
+    """Nodes that are built in another way, or have another definition."""
     changes: list[Change] = field(default_factory=list)
     breaks: list[Break] = field(default_factory=list)
     tables: list[GoneTable] = field(default_factory=list)
@@ -129,8 +133,10 @@ class Collector:
     def _look_at_definitions(self, decoded: NodePair, pair: ImpactPair, delta: Delta | None, *, is_renamed: bool) -> None:
         found = self._found
         found.changes += [one for one in definition_changes(decoded) if not (is_renamed and one.change_class == "moved")]
+        if any(building_changes(decoded, {})) or any(semantic_changes(decoded, {})):
+            found.built.append(decoded)
         old, new = table_of(decoded.old), table_of(decoded.new)
-        if old and old != new and not is_renamed:
+        if old != new and not is_renamed:
             found.tables.append(GoneTable(decoded.unique_id, decoded.name, old, cause=decoded.unique_id))
         if delta is None:
             return
@@ -161,13 +167,13 @@ class Collector:
         old, new = (table_of(_definition(one)) for one in (base, head))
         was, now = self._base.name(base.unique_id), self._head.name(head.unique_id)
         kind = label(facts_of(head.content).resource_type)
-        if old is not None and old == new:
+        if old == new and old[-1] is not None:
             text = f"the {kind} {name(was)} is now named {name(now)}, with the same table"
             found.changes.append(_whole(head.unique_id, "none", text))
         else:
             found.changes.append(_whole(head.unique_id, "moved", f"the {kind} {name(was)} is now named {name(now)}"))
-            if old and new:
-                found.tables.append(GoneTable(base.unique_id, was, old, cause=head.unique_id))
+            found.tables.append(GoneTable(base.unique_id, was, old, cause=head.unique_id))
+            if old[-1] is not None and new[-1] is not None:
                 found.words[old[-1].casefold()] = new[-1].casefold()
         self._compare(ImpactPair(base, head), is_renamed=True)
 
@@ -179,7 +185,7 @@ class Collector:
         found.changes.append(_whole(version.unique_id, "removed", text))
         if facts.resource_type in TRACED:
             public = facts.access == "public"
-            table = table_of(_definition(version)) or ()
+            table = table_of(_definition(version))
             found.tables.append(GoneTable(version.unique_id, self._base.name(version.unique_id), table, is_public=public))
 
 

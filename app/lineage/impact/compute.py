@@ -13,6 +13,7 @@ from app.lineage.impact.breaks_columns import ReadColumns, own_breaks, schema_br
 from app.lineage.impact.breaks_semantics import SemanticBreaks, exposure_breaks
 from app.lineage.impact.breaks_tables import table_breaks
 from app.lineage.impact.breaks_tests import breaks_of_test, breaks_of_unit_test
+from app.lineage.impact.building_changes import building_changes
 from app.lineage.impact.changes import AFFECTING, Changes, NodeCodes
 from app.lineage.impact.collecting import Collected, Collector
 from app.lineage.impact.lost_columns import LostColumns
@@ -20,6 +21,8 @@ from app.lineage.impact.model import Break, Impact
 from app.lineage.impact.ordering import breaks_in_order, in_reading_order, limited, reached_nodes
 from app.lineage.impact.reach import Reach, Visit, distances_from
 from app.lineage.impact.renames import Renames
+from app.lineage.impact.semantic_changes import semantic_changes
+from app.lineage.impact.settling import settle
 from app.lineage.impact.versions import Definition, ImpactPair, ImpactSide, SideName, definition_of
 
 SEMANTIC = ("semantic_model", "metric", "saved_query")
@@ -51,9 +54,9 @@ class ImpactComputation:
 
     @property
     def codes(self) -> list[str]:
-        """The unique_ids (at the head) of nodes whose compiled code is needed, of both versions, if it is not longer than `MAX_TEXT`."""
-        found = self._found
-        return [delta.unique_id for delta in found.deltas.values() if not delta.same_sql and not delta.is_quiet][:MAX_CODES]
+        """The unique_ids of nodes whose compiled code is needed, of both commits, if it is not longer than `MAX_TEXT`."""
+        deltas = [delta for delta in self._found.deltas.values() if not delta.same_sql and not delta.is_quiet][:MAX_CODES]
+        return sorted({unique_id for delta in deltas for unique_id in (delta.base_id, delta.unique_id)})
 
     @property
     def definitions(self) -> list[int]:
@@ -88,14 +91,24 @@ class ImpactComputation:
         changes = Changes(self._base, self._head, renames)
         for change in found.changes:
             changes.add(change)
-            if change.change_class == "rows":
-                changes.starts.rows.append(change.unique_id)
-            elif change.change_class == "logic":
-                changes.starts.models.append(change.unique_id)
         ranks = ranked(self._head.graph)
         for unique_id in sorted(found.deltas, key=lambda one: ranks[self._head.graph.position(one) or 0]):
-            changes.settle(found.deltas[unique_id], codes.get(unique_id))
+            delta = found.deltas[unique_id]
+            nothing: NodeCodes = (None, None)
+            settle(changes, delta, (codes.get(delta.base_id, nothing)[0], codes.get(unique_id, nothing)[1]))
+        for pair in found.built:
+            own = renames.columns.get(found.renamed.get(pair.unique_id, pair.unique_id), {})
+            words = renames.words(self._read_at_base(pair.unique_id))
+            for change in (*building_changes(pair, own), *semantic_changes(pair, words)):
+                changes.add(change)
+        changes.start_whole_nodes()
         return changes
+
+    def _read_at_base(self, unique_id: str) -> list[str]:
+        """The nodes that a node depended on."""
+        graph = self._base.graph
+        position = graph.position(self._found.renamed.get(unique_id, unique_id))
+        return [] if position is None else [graph.nodes[one].unique_id for one in graph.parents[position]]
 
     def _breaks(self, changes: Changes, definitions: Mapping[str, bytes | None]) -> Iterator[Break]:
         found = self._found
@@ -183,7 +196,7 @@ class ImpactComputation:
 def impact(
     base: ImpactSide, head: ImpactSide, pairs: Iterable[ImpactPair], codes: Mapping[str, NodeCodes], definitions: Mapping[str, bytes | None]
 ) -> Impact:
-    """Compute the impact from everything at once: `codes` of the nodes that differ, `definitions` of all nodes of the head."""
+    """Compute the impact from everything at once: `codes` of the nodes that differ, those that are gone too; `definitions` of the head."""
     computation = ImpactComputation(base, head)
     computation.add(pairs)
     return computation.finish(codes, definitions)

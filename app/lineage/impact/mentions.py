@@ -61,9 +61,15 @@ def is_name(text: str) -> bool:
     return len(found) == 1 and (found[0][0] in '"`_' or found[0][0].isalpha())
 
 
-def same_but_for(base: str, head: str, renamed: Mapping[str, str]) -> bool:
-    """Whether two texts differ in nothing but spaces, comments and the case of words, and new names for old ones (both folded)."""
-    return differing(base, head, renamed) == []
+def same_but_for(base: str, head: str, renamed: Mapping[str, str], *, in_texts: bool = False) -> bool:
+    """Whether two texts differ in nothing but spaces, comments and the case of words, and new names for old ones (both folded).
+
+    `in_texts`: names may also be whole texts in single quotes, as in `ref('orders')`.
+    """
+    found = differing(base, head, renamed)
+    if found and in_texts:
+        found = [pair for pair in found if renamed.get(folded(pair[0].strip("'"))) != folded(pair[1].strip("'"))]
+    return found == []
 
 
 def differing(base: str, head: str, renamed: Mapping[str, str]) -> list[tuple[str, str]] | None:

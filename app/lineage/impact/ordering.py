@@ -7,6 +7,8 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_args
 
+import msgspec
+
 from app.lineage.impact.model import Break, BreakKind, Change, ChangeClass, Impact, Reached
 from app.lineage.impact.reach import Visit
 from app.lineage.impact.versions import ImpactSide, SideName, facts_of
@@ -37,8 +39,13 @@ class ReachedNodes:
 
 
 def in_reading_order(changes: Iterable[Change]) -> list[Change]:
-    """Changes of a node's own SQL first, then the gravest."""
-    return sorted(changes, key=lambda one: (one.inherited, SEVERITY.index(one.change_class), not one.certain, one.unique_id))
+    """Changes of a node's own SQL first, then the gravest. Several of one class of a whole node are one, with all reasons."""
+    found: dict[Hashable, Change] = {}
+    for place, one in enumerate(changes):
+        key: Hashable = place if one.columns else (one.unique_id, one.change_class, one.inherited)
+        before = found.get(key)
+        found[key] = one if before is None else _merged(before, one)
+    return sorted(found.values(), key=lambda one: (one.inherited, SEVERITY.index(one.change_class), not one.certain, one.unique_id))
 
 
 def breaks_in_order(breaks: Iterable[Break]) -> list[Break]:
@@ -110,6 +117,11 @@ def limited(
         left_out={name: number for name, number in {**lists, "definitions": unread}.items() if number > 0},
         without_columns=without_columns,
     )
+
+
+def _merged(one: Change, other: Change) -> Change:
+    reason = one.reason if other.reason in one.reason else f"{one.reason} {other.reason}"
+    return msgspec.structs.replace(one, certain=one.certain or other.certain, reason=reason)
 
 
 def _rank(head: ImpactSide, position: int) -> int:

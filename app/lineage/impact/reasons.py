@@ -9,36 +9,40 @@ from app.lineage.impact.deltas import TypeChange
 from app.lineage.impact.words import is_are, name, names, sentence
 
 Sources = tuple[Sequence[str], Sequence[str]]
-UNKNOWN_TYPE = "a type that the SQL does not state"
+Via = Sequence[str] | None
+"""Of columns that a node with the same SQL passes on: the nodes that they come from, empty if these are not known. None: its own SQL."""
 
 
-def removed(node: str, columns: Sequence[str], *, inherited: bool) -> str:
-    """Columns that are gone."""
-    text = f"{names(columns, 'column')} {is_are(columns)} no longer {plural_of(columns)} of {name(node)}"
-    return sentence(f"{text}, because what it selects everything from lost {them(columns)}" if inherited else text)
+def removed(node: str, columns: Sequence[str], via: Via) -> str:
+    """Columns that are gone. `via`: see there."""
+    return sentence(f"{names(columns, 'column')} {is_are(columns)} no longer {_of_kind(columns)} of {_passing(node, via)}")
 
 
-def added(node: str, columns: Sequence[str], *, inherited: bool) -> str:
+def added(node: str, columns: Sequence[str], via: Via) -> str:
     """New columns."""
-    text = f"{names(columns, 'column')} {is_are(columns)} new in {name(node)}"
-    return sentence(f"{text}, because what it selects everything from has {them(columns)} now" if inherited else text)
+    return sentence(f"{names(columns, 'column')} {is_are(columns)} new in {_passing(node, via)}")
 
 
-def renamed(node: str, columns: Sequence[str], new: Sequence[str], *, inherited: bool) -> str:
+def renamed(node: str, columns: Sequence[str], new: Sequence[str], via: Via) -> str:
     """Columns with another name."""
     if len(columns) == 1:
-        text = f"{name(columns[0])} of {name(node)} is now named {name(new[0])} and has the same values"
+        text = f"{name(columns[0])} of {name(node)} is now named {name(new[0])}"
     else:
-        text = f"{names(columns, 'column')} of {name(node)} are now named {names(new, 'name')} and have the same values"
-    return sentence(f"{text}, because what it selects everything from renamed {them(columns)}" if inherited else text)
+        text = f"{names(columns, 'column')} of {name(node)} are now named {names(new, 'name')}"
+    if via is None:
+        return sentence(f"{text} and {'has' if len(columns) == 1 else 'have'} the same values")
+    return sentence(f"{text}, as in {names(via, 'node')}" if via else f"{text}, as in what it reads")
 
 
 def retyped(node: str, changes: Sequence[TypeChange]) -> str:
     """Columns of another type."""
-    if len(changes) == 1:
-        [one] = changes
-        return sentence(f"{name(one.name)} of {name(node)} is now {_type(one.head)} instead of {_type(one.base)}")
-    return sentence(f"{names([one.name for one in changes], 'column')} of {name(node)} have other types")
+    if len(changes) > 1:
+        return sentence(f"{names([one.name for one in changes], 'column')} of {name(node)} have other types")
+    [one] = changes
+    if one.base is None or one.head is None:
+        text = f"is now cast to {name(one.head or '')}" if one.base is None else f"is no longer cast to {name(one.base)}"
+        return sentence(f"{name(one.name)} of {name(node)} {text}")
+    return sentence(f"{name(one.name)} of {name(node)} is now {name(one.head)} instead of {name(one.base)}")
 
 
 def logic(node: str, columns: Sequence[str], sources: Sources, *, certain: bool, inherited: bool) -> str:
@@ -59,7 +63,7 @@ def rows(node: str, *, certain: bool, inherited: bool) -> str:
     if inherited:
         return sentence(f"{name(node)} may have other rows, because of other columns in what it reads")
     if certain:
-        return sentence(f"what decides which rows {name(node)} has changed: its filters, joins, grouping or the like")
+        return sentence(f"{name(node)} selects its rows in another way: filters, joins, grouping or the like changed")
     return sentence(f"the SQL of {name(node)} changed in a way that may change which rows it has")
 
 
@@ -68,15 +72,11 @@ def reordered(node: str) -> str:
     return sentence(f"the columns of {name(node)} are in another order, which matters to readers that take them by position")
 
 
-def plural_of(columns: Sequence[str]) -> str:
-    """`a column` or `columns`."""
+def _of_kind(columns: Sequence[str]) -> str:
     return "a column" if len(columns) == 1 else plural("column")
 
 
-def them(columns: Sequence[str]) -> str:
-    """The pronoun."""
-    return "it" if len(columns) == 1 else "them"
-
-
-def _type(text: str | None) -> str:
-    return UNKNOWN_TYPE if text is None else name(text)
+def _passing(node: str, via: Via) -> str:
+    if via is None:
+        return name(node)
+    return f"{name(node)}, which passes on the columns of {names(via, 'node')}" if via else f"{name(node)}, which passes on what it reads"

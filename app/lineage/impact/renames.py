@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from app.lineage.impact.deltas import Delta, PlacedColumn
 from app.lineage.impact.mentions import same_but_for
 from app.lineage.impact.versions import ImpactVersion, SideColumns, SideEdge, definition_of, facts_of, folded, traced_of
 
 RENAMEABLE = ("model", "seed", "snapshot")
+MAX_CHAIN = 20
+"""Renamed nodes of which each reads the one before."""
+Identity = Callable[[ImpactVersion, str], Hashable]
+"""What is the same in two versions of one node, by its resource type; None: not known."""
 
 
 @dataclass(slots=True)
@@ -49,8 +54,19 @@ class Renames:
 
 def renamed_nodes(removed: Sequence[ImpactVersion], added: Sequence[ImpactVersion]) -> list[tuple[ImpactVersion, ImpactVersion]]:
     """The pairs of a removed and an added node that are the same under another name, if there is no doubt which they are."""
-    old, new = _by_identity(removed), _by_identity(added)
-    return [(ones[0], new[key][0]) for key, ones in old.items() if len(ones) == 1 and len(new.get(key, ())) == 1]
+    found: list[tuple[ImpactVersion, ImpactVersion]] = []
+    for identity in (_by_code, _by_digest):
+        found += _only_ones(identity, identity, *_left(found, removed, added))
+    for _ in range(MAX_CHAIN):
+        new_ids = {old.unique_id: new.unique_id for old, new in found}
+        words = {_last(old): _last(new) for old, new in found}
+        of_old: Identity = partial(_reads, new_ids=new_ids)
+        candidates = _only_ones(of_old, partial(_reads, new_ids={}), *_left(found, removed, added))
+        more = [pair for pair in candidates if found and same_but_for(_raw(pair[0]), _raw(pair[1]), words, in_texts=True)]
+        if not more:
+            break
+        found += more
+    return found
 
 
 def renamed_columns(
@@ -69,9 +85,11 @@ def renamed_columns(
 
     match(((one.value, one) for one in delta.removed), ((one.value, one) for one in left))
     rest = [one for one in delta.removed if one.name not in found]
+    # The same SQL makes the same of the same columns; other SQL only if it copies one.
+    key = _any_source if delta.same_sql else _copied
     match(
-        ((_copied(renames.edges(base.into(delta.base_id, one.name))), one) for one in rest),
-        ((_copied(head.into(delta.unique_id, one.name)), one) for one in left),
+        ((key(renames.edges(base.into(delta.base_id, one.name))), one) for one in rest),
+        ((key(head.into(delta.unique_id, one.name)), one) for one in left),
     )
     return found, list(left)
 
@@ -106,9 +124,13 @@ def same_source(name: str, delta: Delta, renames: Renames, base: SideColumns, he
 
 
 def _copied(edges: frozenset[SideEdge]) -> Hashable:
-    """The column that a column with these edges is a copy of; None if it is not a copy of one."""
-    [edge] = edges if len(edges) == 1 else [None]
-    return (edge.upstream, edge.column) if edge is not None and edge.subtype == "IDENTITY" and edge.certain else None
+    """The columns that a column with these edges is a copy of (several in a union); None if it is no copy."""
+    is_copy = bool(edges) and all(edge.subtype == "IDENTITY" and edge.certain for edge in edges)
+    return frozenset((edge.upstream, edge.column) for edge in edges) if is_copy else None
+
+
+def _any_source(edges: frozenset[SideEdge]) -> Hashable:
+    return edges or None
 
 
 def _pairs(ones: Sequence[PlacedColumn], others: Sequence[PlacedColumn]) -> list[tuple[PlacedColumn, PlacedColumn]]:
@@ -127,17 +149,50 @@ def _grouped(pairs: Iterable[tuple[Hashable, PlacedColumn]]) -> dict[Hashable, l
     return found
 
 
-def _by_identity(versions: Sequence[ImpactVersion]) -> dict[Hashable, list[ImpactVersion]]:
+def _left(found: Iterable[tuple[ImpactVersion, ImpactVersion]], *sides: Iterable[ImpactVersion]) -> list[list[ImpactVersion]]:
+    taken = {one.unique_id for pair in found for one in pair}
+    return [[one for one in versions if one.unique_id not in taken] for versions in sides]
+
+
+def _only_ones(
+    of_old: Identity, of_new: Identity, removed: Iterable[ImpactVersion], added: Iterable[ImpactVersion]
+) -> list[tuple[ImpactVersion, ImpactVersion]]:
+    """The pairs with the same identity that no other node has."""
+    olds, news = _identified(of_old, removed), _identified(of_new, added)
+    return [(ones[0], news[key][0]) for key, ones in olds.items() if len(ones) == 1 and len(news.get(key, ())) == 1]
+
+
+def _identified(identity: Identity, versions: Iterable[ImpactVersion]) -> dict[Hashable, list[ImpactVersion]]:
     found: dict[Hashable, list[ImpactVersion]] = defaultdict(list)
     for version in versions:
-        facts, traced = facts_of(version.content), traced_of(version)
-        same: Hashable = None
-        if facts.resource_type == "seed":
-            same = repr((definition_of(version.definition) or {}).get("checksum"))
-        elif traced is not None and traced.sql is not None:
-            same = traced.sql
-        elif version.sql_hash is not None:
-            same = version.sql_hash, tuple(version.upstream)
-        if facts.resource_type in RENAMEABLE and same not in {None, "None"}:
+        facts = facts_of(version.content)
+        same = identity(version, facts.resource_type) if facts.resource_type in RENAMEABLE else None
+        if same is not None:
             found[facts.resource_type, facts.package_name, same].append(version)
     return found
+
+
+def _reads(version: ImpactVersion, _: str, new_ids: Mapping[str, str]) -> Hashable:
+    """What it reads, under the new names."""
+    return tuple(sorted(new_ids.get(one, one) for one in version.upstream)) or None
+
+
+def _last(version: ImpactVersion) -> str:
+    return folded(facts_of(version.content).name)
+
+
+def _raw(version: ImpactVersion) -> str:
+    return str((definition_of(version.definition) or {}).get("raw_code") or "")
+
+
+def _by_code(version: ImpactVersion, kind: str) -> Hashable:
+    """The file of a seed, or the code as the project has it and what it reads."""
+    if kind == "seed":
+        checksum = (definition_of(version.definition) or {}).get("checksum")
+        return None if checksum is None else repr(checksum)
+    return None if version.sql_hash is None else (version.sql_hash, tuple(version.upstream))
+
+
+def _by_digest(version: ImpactVersion, _: str) -> Hashable:
+    traced = traced_of(version)
+    return None if traced is None else traced.sql

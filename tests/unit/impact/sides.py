@@ -138,7 +138,7 @@ def compare(base: Project | Sequence[Node], head: Project | Sequence[Node]) -> I
         if before != after:
             same = before is not None and after is not None and _traced(before) == _traced(after)
             pairs.append(ImpactPair(_without(before) if same else before, _without(after) if same else after, same_columns=same))
-    codes = {unique_id: (old.codes.get(unique_id), new.codes.get(unique_id)) for unique_id in new.versions}
+    codes = {unique_id: (old.codes.get(unique_id), new.codes.get(unique_id)) for unique_id in {**old.versions, **new.versions}}
     return impact(old.side, new.side, pairs, codes, {unique_id: version.definition for unique_id, version in new.versions.items()})
 
 

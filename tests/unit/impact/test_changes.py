@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.impact.sides import changed, compare, is_silent, model, other, project, seed, snapshot, source
+from tests.unit.impact.sides import Node, changed, compare, is_silent, model, other, project, seed, snapshot, source
 
 RAW = source("raw", "id", "amount", "status")
 STG = model("stg", "id", "amount", "status", reads=["raw"])
@@ -270,3 +270,80 @@ def test_what_newer_versions_of_dbt_write_is_no_change(kind: str, before: dict[s
         other("metric", "revenue", type_params={"expr": ""}),
     )
     assert is_silent(compare((base,), (head,)))
+
+
+INCREMENTAL = (
+    """select id from raw {% if is_incremental() %} where at > (select max(at) from {{ this }}) {% else %} where 1 = 1 {% endif %}"""
+)
+
+
+@pytest.mark.parametrize(
+    ("raw", "is_change"),
+    [
+        (INCREMENTAL.replace("at >", "at >="), True),
+        (INCREMENTAL.replace("where at", "\n  -- only new ones\n  WHERE at"), False),
+        (INCREMENTAL.replace("1 = 1", "2 = 2"), False),
+        (INCREMENTAL.replace("if is_inc", "if not is_inc").replace("2 = 2", "1 = 1"), True),
+        ("select id from raw", True),
+    ],
+    ids=["a filter", "its form", "the other branch", "the condition", "none any more"],
+)
+def test_code_for_incremental_runs_is_never_compiled_and_counts(raw: str, *, is_change: bool) -> None:
+    base = model("inc", "id = raw.id", materialized="incremental", raw=INCREMENTAL)
+    found = compare((RAW, base), (RAW, base.but(raw=raw)))
+    assert changed(found) == ({"inc: rows?"} if is_change else set())
+
+
+def test_what_only_follows_a_new_name_is_no_change() -> None:
+    head = model("stg", "id", "sum = raw.amount", "status", reads=["raw"])
+    base_snap = snapshot("snap", "*stg", definition={"config": {"check_cols": ["amount"], "unique_key": "id"}})
+    head_snap = base_snap.but(definition={"config": {"check_cols": ["sum"], "unique_key": "id"}})
+    base_model = other("semantic_model", "sm", "stg", measures=[{"name": "amount"}, {"name": "net", "expr": "amount * 2"}])
+    head_model = other("semantic_model", "sm", "stg", measures=[{"name": "amount", "expr": "sum"}, {"name": "net", "expr": "sum*2"}])
+    found = compare((RAW, STG, base_snap, base_model), (RAW, head, head_snap, head_model))
+    assert changed(found) == {"stg: renamed amount→sum"}
+    assert changed(found, inherited=True) == {"snap: renamed amount→sum"}
+    assert found.breaks == ()
+
+
+def test_a_column_that_a_union_passes_on_under_another_name() -> None:
+    both, new = (
+        model("both", "id = stg.id + star.id", "amount = stg.amount + star.amount"),
+        model("stg", "id", "sum = raw.amount", reads=["raw"]),
+    )
+    star = model("star", "*stg")
+    union = both.but(columns=("*stg",), reads=("stg", "star"))
+    found = compare((RAW, model("stg", "id", "amount", reads=["raw"]), star, union), (RAW, new, star, union))
+    assert changed(found, inherited=True) == {"star: renamed amount→sum", "both: renamed amount→sum"}
+
+
+def test_an_alias_is_known_where_its_schema_is_not() -> None:
+    base, head = (ORDERS.but(definition={"database": None, "schema": None, "alias": alias}) for alias in ("orders", "orders_v2"))
+    assert changed(compare((RAW, STG, base), (RAW, STG, head))) == {"orders: moved"}
+
+
+def test_a_column_without_a_source_may_be_a_time_of_the_run() -> None:
+    raw = "select id, amount, '{{ run_started_at }}' as loaded from raw"
+    base = model("stg", "id", "amount", "loaded = '2026-11-01'", reads=["raw"], raw=raw)
+    head = model("stg", "id", "amount = raw.amount * 2", "loaded = '2026-11-02'", reads=["raw"], raw=raw + " -- twice")
+    assert changed(compare((RAW, base), (RAW, head))) == {"stg: logic amount", "stg: logic loaded?"}
+
+
+def test_several_reasons_of_one_class_are_one_entry() -> None:
+    base = ORDERS.but(materialized="incremental", definition={"config": {"unique_key": "a", "incremental_strategy": "merge"}})
+    head = base.but(definition={"config": {"unique_key": "b", "incremental_strategy": "append"}}, rows="where stg.amount")
+    [found] = compare((RAW, STG, base), (RAW, STG, head)).changes
+    assert (found.change_class, found.certain) == ("rows", True)
+    assert found.reason.count(".") == 3
+
+
+def test_a_chain_of_models_under_other_names() -> None:
+    def side(prefix: str) -> tuple[Node, ...]:
+        first = model(f"{prefix}_one", "id = raw.id", raw="select id from {{ source('raw') }}")
+        second = model(
+            f"{prefix}_two", f"id = sum({prefix}_one.id)", raw="select id from {{ ref('PREFIX_one') }}".replace("PREFIX", prefix)
+        )
+        return RAW, first, second, model("last", f"id = {prefix}_two.id")
+
+    found = compare(side("stg"), side("staging"))
+    assert changed(found) == {"staging_one: moved", "staging_two: moved"}
