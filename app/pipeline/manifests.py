@@ -24,9 +24,9 @@ logger = log.get(__name__)
 async def keep(store: Store, extraction: Extraction, manifest: Spool) -> None:
     """Store the manifest of the extraction's commit, and delete what is not kept any more. Closes the manifest.
 
-    Nobody compares with what a stranger pushed or with a commit of the background, and it would take the place of what is compared with.
+    Nobody compares with what a stranger pushed, and it would take the place of what is compared with.
     """
-    if extraction.of_fork or extraction.background:
+    if extraction.of_fork:
         manifest.close()
         return
     try:

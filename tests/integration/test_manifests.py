@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import os
@@ -28,6 +29,7 @@ from tests.integration.columns_world import with_columns
 from tests.integration.life_world import MANIFEST, World, committed, make_world
 from tests.integration.lineage_reader import SHAS, TOKEN, UPSTREAM, Reader, reading, save
 from tests.integration.test_retention import AGE, days_pass, extract, followed, told
+from tests.patience import HANGS_S
 
 GZIP = {"Accept-Encoding": "br, gzip"}
 
@@ -161,6 +163,23 @@ async def test_those_of_a_deleted_branch_are_kept_like_older_ones(world: World, 
     monkeypatch.setattr(manifests, "OLDER_BYTES", 0)
     await push(world, {"models/a.sql": "select 4 as id"})
     assert await kept(world, side) is None
+
+
+async def test_a_commit_that_others_are_compared_with_has_one_as_long_as_there_is_room(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (world.git.path / "models/a.sql").write_text("select 1 as id")
+    base = committed(world.git.path)
+    newest_of_side = await push(world, {"models/a.sql": "select 2 as id"}, "side")
+    assert await world.store.bases.queue(world.connection_id, "side", base, 10)
+    async with world.working():
+        async with asyncio.timeout(HANGS_S):
+            while await world.store._db.value("SELECT count(*) FROM extractions WHERE status IN ('queued', 'running')"):
+                await asyncio.sleep(0.02)
+    assert (await kept(world, newest_of_side), await kept(world, base)) == (manifest_of(1), manifest_of(2))
+    monkeypatch.setattr(manifests, "OLDER_BYTES", 0)
+    await push(world, {"models/a.sql": "select 3 as id"})
+    assert (await kept(world, newest_of_side), await kept(world, base)) == (manifest_of(1), None)
 
 
 async def test_a_manifest_that_is_too_big_is_not_kept_and_its_size_is_known(world: World, tmp_path: Path) -> None:

@@ -39,7 +39,8 @@ WITH uses AS (
   WHERE m.connection_id = $1
 ), newest AS (
   SELECT DISTINCT ON (e.branch) u.id, u.branch_open
-  FROM uses u JOIN extractions e ON e.connection_id = $1 AND e.sha = u.sha AND (e.status = 'succeeded' OR u.extraction_id = e.id)
+  FROM uses u JOIN extractions e
+    ON e.connection_id = $1 AND e.sha = u.sha AND (e.status = 'succeeded' OR u.extraction_id = e.id) AND NOT e.background
   ORDER BY e.branch, coalesce(e.position, e.number) DESC
 ), contents AS (
   SELECT id, stored_bytes, coalesce(bool_or(current), false) AS current, id IN (SELECT id FROM newest WHERE branch_open) AS newest,
@@ -59,5 +60,5 @@ FROM lineages l, connections n, repositories r
 WHERE u.lineage_id = l.id AND n.id = l.connection_id AND r.id = n.repository_id AND r.id = $1 AND l.branch = $2
   AND l.branch IS DISTINCT FROM coalesce(n.branch, r.default_branch)
   AND NOT EXISTS (
-    SELECT FROM extractions e WHERE e.connection_id = n.id AND e.branch = $2 AND e.number > (
+    SELECT FROM extractions e WHERE e.connection_id = n.id AND e.branch = $2 AND NOT e.background AND e.number > (
       SELECT max(b.number) FROM extractions b WHERE b.connection_id = n.id AND b.branch = $2 AND b.sha = $3));
