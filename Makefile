@@ -45,7 +45,7 @@ lint: python ## Check style and types
 	$(PYTHON_IN_VENV) -m mypy
 	.venv/bin/zizmor --offline --quiet .github
 
-demo: setup ## Follow two pushes to a sample project, without GitHub
+demo: setup ## Follow three pushes to a sample project, without GitHub
 	$(PYTHON_IN_VENV) -m demo
 
 demo-serve: setup ## The same, but keep the pages up afterwards

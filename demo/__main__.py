@@ -1,23 +1,33 @@
-"""`make demo`: install the App, push, show the lineage, push again, show the change. `--serve` keeps the pages up afterwards."""
+"""`make demo`: install the App, push, show the lineage, push again and to another branch, show what both changes do.
+
+`--serve` keeps the pages up afterwards.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.tree import Tree
 
 from app.core.interruption import InterruptedBySignal, heard, until_interrupted
 from app.core.plurals import count
+from app.lineage.graph import Graph, GraphNode
+from app.lineage.impact.model import Impact
 from app.lineage.resource_types import in_order, label
+from app.reports import impact_listing
 from app.reports.column_words import FROM
-from demo import second_push
+from app.reports.impact_places import Places
+from app.service.commands.extract_columns import print_lines
+from demo import second_push, side_push
 from tests.double import CheckRun, GitHubDouble, Repository
 from tests.service import TOKEN, Service, serving
 
@@ -80,7 +90,15 @@ async def _walk(github: GitHubDouble, service: Service) -> bool:
     if not _succeeded(await _follow(github, repository, second)):
         return False
     after = await service.get(f"/connections/{connection['id']}/lineage")
-    _show_change(before, after)
+    _show_lineage(after)
+    await _show_impact(service, connection["id"], before, after)
+
+    renamed = {f"{FOLDER}/{path}": content for path, content in side_push.FILES.items()}
+    third = await github.push(repository, renamed, branch=side_push.BRANCH, message=side_push.MESSAGE)
+    _say(f"4. Pushed {third[:7]} to the branch {side_push.BRANCH}: {side_push.MESSAGE}")
+    if not _succeeded(await _follow(github, repository, third)):
+        return False
+    await _show_impact(service, connection["id"], after, await service.get(f"/connections/{connection['id']}/lineage", sha=third))
     if github.violations:
         console.print("Requests that violate GitHub's schema:", *github.violations, sep="\n  ", style="red")
     return not github.violations
@@ -104,11 +122,11 @@ async def _follow(github: GitHubDouble, repository: Repository, sha: str) -> Che
 
 
 def _succeeded(run: CheckRun) -> bool:
-    if run.conclusion != "success":
+    if run.conclusion not in {"success", "neutral"}:
         console.print(run.summary or "", markup=False)
         return False
-    stages = (run.summary or "").partition("| stage |")[2].splitlines()[2:]
-    console.print("           " + ", ".join(" ".join(line.strip("| ").split(" | ")) for line in stages if line), markup=False)
+    stages = itertools.takewhile(bool, (run.summary or "").partition("| stage |")[2].splitlines()[2:])
+    console.print("           " + ", ".join(" ".join(line.strip("| ").split(" | ")) for line in stages), markup=False)
     return True
 
 
@@ -174,19 +192,28 @@ def _show_column(columns: dict[str, Any]) -> None:
     console.print(f"   {count(len(rows), 'column')} on the way decide which rows there are")
 
 
-def _show_change(before: dict[str, Any], after: dict[str, Any]) -> None:
-    old, new = ({node["unique_id"] for node in lineage["nodes"]} for lineage in (before, after))
-    old_edges, new_edges = ({(edge["upstream"], edge["downstream"]) for edge in lineage["edges"]} for lineage in (before, after))
-    _show_lineage(after)
-    console.print("\n   Changes:")
-    for sign, colour, names in (("+", "green", new - old), ("-", "red", old - new)):
-        for name in sorted(names):
-            console.print(f"   {sign} {name}", style=colour, markup=False)
-    console.print(f"   edges: {len(new_edges - old_edges)} added, {len(old_edges - new_edges)} removed")
+async def _show_impact(service: Service, connection_id: str, before: dict[str, Any], after: dict[str, Any]) -> None:
+    """What the commits between two lineages do, reach and break."""
+    path = f"impact?base={before['sha'][:7]}&head={after['sha'][:7]}"
+    found = msgspec.convert(await service.get(f"/connections/{connection_id}/{path}"), Impact)
+    console.print(f"\n   What it does: GET …/{path}\n", markup=False)
+    places = Places(_graph(after), _graph(before), FOLDER, after["project_name"])
+    print_lines(console, impact_listing.lines(found, before["sha"], places))
+
+
+def _graph(lineage: dict[str, Any]) -> Graph:
+    nodes = [
+        GraphNode(node["unique_id"], node["resource_type"], node["name"], node["package_name"], msgspec.json.encode(node))
+        for node in lineage["nodes"]
+    ]
+    upstream: dict[str, list[str]] = {node.unique_id: [] for node in nodes}
+    for edge in lineage["edges"]:
+        upstream[edge["downstream"]].append(edge["upstream"])
+    return Graph(nodes, [*upstream.values()])
 
 
 async def _stay(github: GitHubDouble, service: Service) -> None:
-    _say("4. Running until Ctrl-C")
+    _say("5. Running until Ctrl-C")
     [repository] = github.state.repositories.values()
     for run in github.check_runs(repository):
         console.print(f"   page for {run.head_sha[:7]}: {run.details_url}")
@@ -197,6 +224,7 @@ async def _stay(github: GitHubDouble, service: Service) -> None:
         ("upstream of a model", "lineage?focus=%2Bfct_rentals"),
         ("one node", "nodes/fct_rentals"),
         ("what a column is made of", COLUMN_PATH),
+        ("what a branch changes", f"impact?head={side_push.BRANCH}"),
     ):
         console.print(f"   {what}: {curl} '{api}/{address}'")
     console.print(f"   the API: {service.url}/docs")

@@ -94,9 +94,10 @@ def _change(one: Change, places: Places) -> Line:
 
 
 def _facts(unique_id: str, places: Places) -> str:
-    """What a node is, and whose: "dashboard, owner Ann"."""
+    """What a node is, and whose: "exposure, dashboard, owner Ann"."""
     place = places.node(unique_id)
-    kind = "mart" if place.is_mart else place.kind or label(place.resource_type)
+    kind = "mart" if place.is_mart else label(place.resource_type)
+    kind += f", {place.kind}" if place.kind and place.resource_type == "exposure" else ""
     owned = f", owner {place.owner}" if place.owner else f", group {place.group}" if place.group else ""
     return f"{kind}{owned}"
 

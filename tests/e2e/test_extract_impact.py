@@ -34,7 +34,7 @@ async def test_what_a_change_breaks_reaches_and_changes_is_printed(engine: Engin
     broken = found["What breaks"] + found.get("What may break", "")
     assert "a_started_minute_is_charged (unit test) in models/intermediate/_intermediate.yml" in broken
     assert "int_rentals_priced (model) in models/intermediate/int_rentals_priced.sql: `int_rentals_priced` reads `rental_status`" in broken
-    assert "→ morning_round (dashboard, owner Operations, https://dashboards." in found["What is reached"]
+    assert "→ morning_round (exposure, dashboard, owner Operations, https://dashboards." in found["What is reached"]
     assert "→ dim_customers (mart, owner @kingfisher/marts), 2 edges away" in found["What is reached"]
     assert "~ stg_rentals renamed: `rental_status` of `stg_rentals` is now named `status_of_rental`" in found["What changed"]
     assert "days" not in found["What changed"], "a comment is no change to data"

@@ -22,11 +22,11 @@ x kpis (mart, owner finance) in t/models/marts/kpis.sql: `kpis` reads `amount` o
 x not_null_orders_amount (test) in t/models/schema.yml: The test `not_null` is of `amount` of `orders`, which is gone.
 
 What may break
-? weekly_kpis (dashboard, owner Ann) in t/models/_exposures.yml: `weekly_kpis` depends on `kpis`, which breaks.
+? weekly_kpis (exposure, dashboard, owner Ann) in t/models/_exposures.yml: `weekly_kpis` depends on `kpis`, which breaks.
 
 What is reached: 2 exposures, 1 metric, 3 marts, 1 test
-→ weekly_kpis (dashboard, owner Ann, https://bi.example/weekly), 1 edge away through revenue
-→ churn (ml), 1 edge away
+→ weekly_kpis (exposure, dashboard, owner Ann, https://bi.example/weekly), 1 edge away through revenue
+→ churn (exposure, ml), 1 edge away
 → revenue (metric), 1 edge away
 → kpis (mart, owner finance), 1 edge away
 → customers (mart), 1 edge away
