@@ -17,8 +17,24 @@ from app.store import Store, pool
 from app.store import readers as limits
 from app.store.readers import Readers
 from tests.integration import readers_world as world
-from tests.integration.readers_world import BASE, HEAD, ORDERS, SHOP, TABLE, made, make_readers, named, postgres, reading, removed, shop
-from tests.unit.test_nodes import resource
+from tests.integration.columns_world import storable
+from tests.integration.readers_world import (
+    BASE,
+    HEAD,
+    ORDERS,
+    POSTGRES,
+    SHOP,
+    TABLE,
+    made,
+    make_readers,
+    named,
+    postgres,
+    reading,
+    removed,
+    shop,
+)
+from tests.unit.test_column_tests import generic
+from tests.unit.test_nodes import build, resource
 
 PUBLIC, PRIVATE = Repository(8, "octo/bi", 3, "main", private=False), Repository(9, "octo/secret", 3, "main")
 OTHER_OWNER = Repository(10, "evil/copy", 4, "main", private=False)
@@ -112,6 +128,40 @@ async def test_projects_of_one_repository_are_named(connections: world.Readers) 
 async def test_only_those_who_read_the_column_break(connections: world.Readers, reads: tuple[str, ...], expected: list[Any]) -> None:
     await connections.add(PUBLIC, *reading("bi", reads=reads))
     assert named(await connections.elsewhere()).get("octo/bi", []) == expected
+
+
+async def test_who_selects_everything_hands_the_column_on(connections: world.Readers) -> None:
+    """The usual staging model: it works without the column, and what names it below does not."""
+    source, stg, mart, board = "source.bi.raw.orders", "model.bi.stg", "model.bi.mart", "exposure.bi.board"
+    lineage = build(
+        resource(stg, **made('"db"."bi"."stg"', "view"), columns={"amount": {"name": "amount"}}),
+        resource(mart, **made('"db"."bi"."mart"')),
+        generic("not_null", stg, "amount"),
+        parents={stg: [source], mart: [stg], board: [mart], "test.shop.not_null_amount": [stg]},
+        sources={source: resource(source, source_name="raw", relation_name=TABLE)},
+        exposures={board: resource(board, type="dashboard")},
+        **POSTGRES,
+    )
+    line = {"status": "exact", "columns": [["amount", None]], "rendered": "full"}
+    columns = storable(
+        {**line, "unique_id": source, "edges": [], "open": True},
+        {
+            **line,
+            "unique_id": stg,
+            "edges": [[source, "amount", "amount", "IDENTITY", True]],
+            "open": True,
+            "compiled_code": "select * from orders -- amount",
+        },
+        {**line, "unique_id": mart, "edges": [[stg, "amount", "amount", "IDENTITY", True]], "compiled_code": "select amount from stg"},
+    )
+    await connections.add(PUBLIC, lineage, columns)
+    found = await connections.elsewhere()
+    assert set(named(found)["octo/bi"]) == {
+        ("test", "test.shop.not_null_amount", True),
+        ("column_removed", mart, True),
+        ("exposure", board, False),
+    }
+    assert "through `stg`" in found.projects[0].breaks[0].reason
 
 
 async def test_without_columns_the_code_says_what_is_possibly_read(connections: world.Readers) -> None:

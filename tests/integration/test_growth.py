@@ -74,7 +74,7 @@ QUESTIONS: dict[tuple[str, str], tuple[tuple[object, ...], int]] = {
     ("lineage_cache", "node_versions"): (("{1,2,3}",), 3),
     ("readers", "owner"): ((BUSIEST, "f" * 40), 5),
     ("readers", "connections"): ((BUSIEST, 1, [search_key("db.prod.t1")], 1, 20, True), PAGE),
-    ("readers", "sources"): ((BUSIEST, [search_key("db.prod.t1")], 20, 1000), 10),
+    ("foreign_reads", "sources"): ((BUSIEST, [search_key("db.prod.t1")], 20, 1000), 10),
     ("notifications", "claim_watch"): ((), 5),
     ("notifications", "head_state"): ((BUSIEST,), 150),
     ("notifications", "recipients"): ((BUSIEST,), 5),

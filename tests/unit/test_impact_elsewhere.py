@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from app.core.models.github import Repository
@@ -16,6 +17,7 @@ from app.lineage.impact.foreign import (
     SourceTest,
     breaks_of_readers,
     exposures_below,
+    handed_on,
     sources_of,
 )
 from app.lineage.impact.losses import LostColumn, LostTable, MadeTable, lost_tables, takes_away
@@ -148,6 +150,42 @@ def test_who_does_not_read_the_column_is_left_alone() -> None:
     assert broken(lost(AMOUNT), reader(("id", True)), reader(status="unknown", words=set())) == []
     other = ForeignSource(SOURCE, "db.prod.customers")
     assert broken(lost(AMOUNT), reader(("amount", True)), source=other) == []
+
+
+STAR = FoundEdge(SOURCE, "amount", "amount", "IDENTITY", True)  # noqa: FBT003 - `certain`
+
+
+@pytest.mark.parametrize(
+    ("edge", "words", "breaks", "hands_on"),
+    [
+        (STAR, set(), [], ["amount"]),
+        (STAR, {"amount"}, [False], []),
+        (msgspec.structs.replace(STAR, column="total"), {"amount"}, [True], []),
+        (msgspec.structs.replace(STAR, subtype="AGGREGATION", column="total"), {"amount"}, [True], []),
+        (msgspec.structs.replace(STAR, subtype="FILTER", column=None), {"amount"}, [True], []),
+    ],
+    ids=["star", "star and name", "another name", "expression", "filter"],
+)
+def test_who_selects_everything_hands_columns_on(edge: FoundEdge, words: set[str], breaks: list[bool], hands_on: list[str]) -> None:
+    """`select * from source` still works without a column: what breaks is who names it further down."""
+    node = ForeignNode(MODEL, "model", "revenue", [SOURCE])
+    one = ForeignReader(node, "exact", (edge,), frozenset(words), is_open=True)
+    assert [found.certain for found in broken(lost(AMOUNT), one)] == breaks
+    table = handed_on({SOURCE: lost(AMOUNT)}, one, keeps_columns=False)
+    assert list(table.columns if table else []) == hands_on
+
+
+def test_a_column_that_was_handed_on_is_lost_as_certainly_as_all_on_the_way() -> None:
+    node = ForeignNode(MODEL, "model", "revenue", [SOURCE])
+    for edge, keeps, certain in ((STAR, False, True), (STAR, True, False), (msgspec.structs.replace(STAR, certain=False), False, False)):
+        table = handed_on({SOURCE: lost(AMOUNT)}, ForeignReader(node, "exact", (edge,), frozenset(), is_open=True), keeps_columns=keeps)
+        assert table is not None
+        mart = ForeignReader(
+            ForeignNode("model.bi.mart", "model", "mart", [MODEL]), "exact", (FoundEdge(MODEL, "AMOUNT", "n", "AGGREGATION", certain=True),)
+        )
+        [one] = breaks_of_readers(BI, "snowflake", {MODEL: ForeignSource(MODEL, TABLE)}, {MODEL: table}, [mart])
+        assert (one.unique_id, one.cause, one.certain) == ("model.bi.mart", ORDERS, certain)
+        assert "read `amount` of `db.prod.orders` through `revenue`, which no longer has it" in one.reason.replace("reads", "read")
 
 
 def test_tests_of_a_lost_column() -> None:

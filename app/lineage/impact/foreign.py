@@ -69,6 +69,8 @@ class ForeignReader:
     edges: tuple[FoundEdge, ...] = ()
     words: frozenset[str] | None = None
     """The folded names in its code; None if it was not read."""
+    is_open: bool = False
+    """Whether it selects everything of a table whose columns are not all known."""
 
     @property
     def is_code(self) -> bool:
@@ -78,7 +80,17 @@ class ForeignReader:
     @property
     def needs_words(self) -> bool:
         """Whether only its code can say which columns it reads."""
-        return self.node.resource_type == "test" or (self.is_code and self.status != "exact")
+        return self.node.resource_type == "test" or (self.is_code and (self.is_open or self.status != "exact"))
+
+    def may_hand_on(self, edge: FoundEdge) -> bool:
+        """Whether a column may be only part of `select *`: without it, the node has one column less, and works."""
+        return (
+            self.is_open and edge.subtype == "IDENTITY" and edge.column is not None and folded(edge.column) == folded(edge.upstream_column)
+        )
+
+    def hands_on(self, edge: FoundEdge) -> bool:
+        """Whether it is: the code does not name it."""
+        return self.may_hand_on(edge) and self.words is not None and folded(edge.upstream_column) not in self.words
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +138,24 @@ def breaks_of_readers(
             if one is not None:
                 found.setdefault((one.unique_id, one.cause), one if certain else msgspec.structs.replace(one, certain=False))
     return list(found.values())
+
+
+def handed_on(matches: Matches, reader: ForeignReader, *, keeps_columns: bool) -> LostTable | None:
+    """What those lose who read a node that selects everything of what lost a column. `keeps_columns`: its table may still have them."""
+    for unique_id in reader.node.upstream:
+        table = matches.get(unique_id)
+        if table is None:
+            continue
+        columns = {
+            folded(edge.upstream_column): LostColumn(column.name, column.new_name, column.certain and edge.certain)
+            for edge in reader.edges
+            if edge.upstream == unique_id and reader.hands_on(edge) and (column := table.columns.get(folded(edge.upstream_column)))
+        }
+        if columns:
+            keeps = table.keeps_columns or keeps_columns
+            through = table.through or reader.node.name
+            return msgspec.structs.replace(table, columns=columns, keeps_columns=keeps, through=through)
+    return None
 
 
 def exposures_below(project: ForeignProject, broken: Sequence[Break], nodes: Iterable[ForeignNode]) -> list[Break]:
@@ -185,9 +215,10 @@ class _Reading:
         certain, possible = dict[str, LostColumn](), dict[str, LostColumn]()
         for edge in reader.edges:
             column = table.columns.get(folded(edge.upstream_column)) if edge.upstream == self.source.unique_id else None
-            if column is not None:
-                (certain if edge.certain and column.certain and not table.keeps_columns else possible)[column.name] = column
-        if reader.status != "exact":
+            if column is not None and not reader.hands_on(edge):
+                is_named = edge.certain and not reader.may_hand_on(edge)
+                (certain if is_named and column.certain and not table.keeps_columns else possible)[column.name] = column
+        if reader.status != "exact" or reader.is_open:
             possible |= {column.name: column for name, column in table.columns.items() if reader.words is None or name in reader.words}
         columns = list((certain or possible).values())
         if not columns:
@@ -208,7 +239,8 @@ class _Reading:
 
     def _exposure(self) -> Break:
         columns = list(self.table.columns.values())
-        text = f"depends on {name(self.table.name)}, which no longer has {_listed(columns)}"
+        through = f" through {name(self.table.through)}" if self.table.through else ""
+        text = f"depends on {name(self.table.name)}{through}, which no longer has {_listed(columns)}"
         return self._break("exposure", text, certain=False, column=columns[0])
 
     def _break(self, kind: BreakKind, text: str, *, certain: bool, column: LostColumn | None = None) -> Break:
@@ -228,7 +260,8 @@ def _lost(table: LostTable, columns: Sequence[LostColumn]) -> str:
     """`amount` of `db.prod.orders`, which no longer has it."""
     them = "it" if len(columns) == 1 else "them"
     kept = f", although it may keep {them} until it is built again in full" if table.keeps_columns else ""
-    return f"{_listed(columns)} of {name(table.name)}, which no longer has {them}{kept}"
+    through = f" through {name(table.through)}" if table.through else ""
+    return f"{_listed(columns)} of {name(table.name)}{through}, which no longer has {them}{kept}"
 
 
 def _listed(columns: Sequence[LostColumn]) -> str:

@@ -49,6 +49,8 @@ class LostTable(msgspec.Struct, frozen=True, gc=False):
     """By folded name."""
     keeps_columns: bool = False
     """The table may still have the columns, because later runs only add to it."""
+    through: str | None = None
+    """The node that hands its columns on, if this is what those lose who read that node."""
 
 
 def takes_away(changes: Iterable[Change]) -> bool:
