@@ -9,18 +9,34 @@ from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import SqlglotError
 
-from freshet_columns import choices, ctes, date_units, joins, pivots, selects, set_operations, structs, tables  # noqa: F401 - they register themselves
+from freshet_columns import (  # noqa: F401 - they register themselves
+    canonical_calls,
+    canonical_names,
+    choices,
+    ctes,
+    date_units,
+    joins,
+    pivots,
+    selects,
+    set_operations,
+    structs,
+    tables,
+)
+from freshet_columns.canonical import plain
 from freshet_columns.dialects import DIALECTS, facts
+from freshet_columns.digests import doubted, made, shown
 from freshet_columns.model import APPROXIMATE, EXACT, UNKNOWN, Analysis, Catalog, Column, Edge, Star
 from freshet_columns.output_names import UNNAMED
 from freshet_columns.parsing import Parsed, described, parsed
 from freshet_columns.queries import Query, evaluate
-from freshet_columns.relations import Relation
+from freshet_columns.relations import Field, Relation
 from freshet_columns.run import OUTSIDE, Proof, Run, either
 from freshet_columns.scopes import Environment
 from freshet_columns.values import JOIN, NAMES, Value
 
 MAX_REASON = 500
+MAX_TYPE = 1000
+"""Characters: longer ones are left out of documents."""
 VERSION = "11"
 """Part of the cache keys: raise it with every change of the results."""
 
@@ -38,7 +54,7 @@ def analyse(sql: str, dialect: str, catalog: Catalog, proof: Proof = NO_PROOF, *
     if Dialect.get(dialect) is None:
         return _unknown(f"Freshet does not know the SQL of the adapter `{dialect}`")
     try:
-        return _analysed(parsed(sql, dialect, strict=strict), dialect, catalog, proof)
+        return _analysed(parsed(sql, dialect, strict=strict), Run(facts(dialect), catalog, proof), sql)
     except SqlglotError as error:
         return _unknown("the SQL could not be parsed: " + described(error))
     except RecursionError:
@@ -53,14 +69,27 @@ def _unknown(reason: str) -> Analysis:
     return Analysis(UNKNOWN, _sentence(reason))
 
 
-def _analysed(parts: Parsed, dialect: str, catalog: Catalog, proof: Proof) -> Analysis:
+def _analysed(parts: Parsed, run: Run, sql: str) -> Analysis:
     trees = [tree for tree in parts.statements if isinstance(tree, (exp.Query, exp.Pivot, exp.Table, exp.DDL, exp.Values))]
     if not trees:
         return _unknown("the SQL has no query" if parts.statements else "the SQL is empty")
-    run, relation = _walked(trees[-1], Run(facts(dialect), catalog, proof))
+    run.tree, run.has_columns_calls = trees[-1], "columns" in sql.lower()
+    run, relation = _walked(run)
     if len(parts.statements) > 1:
         run.note(f"the SQL has {len(parts.statements)} statements: only the last query is read")
-    return _doubted(_result(run, relation), parts)
+    found = _doubted(_result(run, relation), parts)
+    beside = _beside(parts, trees[-1], run, sql)
+    return doubted(found, *beside) if beside else found
+
+
+def _beside(parts: Parsed, tree: Any, run: Run, sql: str) -> list[str]:
+    """Texts that are part of what the query means, but not of its digests."""
+    if not parts.whole:
+        return [" ".join(sql.split())]
+    texts = [plain(other, run.folding) for other in parts.statements if other is not tree]
+    if isinstance(tree, exp.DDL):
+        texts.append(plain(tree, run.folding))
+    return texts + (["read otherwise"] if parts.doubt is not None else [])
 
 
 def _doubted(found: Analysis, parts: Parsed) -> Analysis:
@@ -74,14 +103,12 @@ def _doubted(found: Analysis, parts: Parsed) -> Analysis:
     return found if parts.whole else found._replace(open=True, ordered=False)
 
 
-def _walked(tree: Any, run: Run) -> tuple[Run, Relation]:
+def _walked(run: Run) -> tuple[Run, Relation]:
     """One pass, and a second one if the first found whose columns the ambiguous ones are."""
-    relation = evaluate(Query(tree, Environment(run, {}, {}), None))
+    relation = evaluate(Query(run.tree, Environment(run, {}, {}), None))
     if run.doubts & run.proved:
-        doubts = run.doubts
-        run = Run(run.facts, run.catalog, run.proof | run.proved)
-        relation = evaluate(Query(tree, Environment(run, {}, {}), None))
-        run.doubts |= doubts
+        run = run.again()
+        relation = evaluate(Query(run.tree, Environment(run, {}, {}), None))
     return run, relation
 
 
@@ -115,8 +142,22 @@ def _result(run: Run, relation: Relation) -> Analysis:
         _rest(relation),
         _by_table(run.proved),
         _by_table(run.doubts),
+        *_digests(run, relation),
         missing=tuple(run.missing),
     )
+
+
+def _digests(run: Run, relation: Relation) -> tuple[str | None, str | None]:
+    """The digests of the whole query and of its rows."""
+    origin = run.origin(relation)
+    return (None, None) if run.broken else (shown(made("sql", origin.rows, origin.columns)), shown(origin.rows))
+
+
+def _value(run: Run, field: Field) -> str | None:
+    """The digest of a column: without a cast that is said by the column's type."""
+    is_said = field.type is not None and len(field.type) <= MAX_TYPE
+    digest = field.bare if is_said and field.bare is not None else field.digest
+    return None if run.broken else shown(digest if digest is not None else run.statement())
 
 
 def _by_table(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
@@ -161,13 +202,18 @@ def _columns(run: Run, relation: Relation) -> tuple[list[Column], list[Edge]]:
         if field.key.startswith(UNNAMED):
             run.note(f"column {len(columns) + 1} has no name in the SQL: the warehouse gives it one")
         seen.add(field.key)
-        columns.append(Column(field.name, field.type))
+        columns.append(Column(field.name, field.type, _value(run, field)))
         edges += _edges(run, field.value, field.name)
     return columns, edges + _edges(run, relation.rows, None)
 
 
 def _edges(run: Run, value: Value, column: str | None) -> list[Edge]:
     """One edge for each leaf and kind; of the direct kinds the strongest only, and certain ones first."""
+    if len(value) == 1:
+        [(slot, leaves)] = value.items()
+        if leaves and not leaves & (leaves - 1):  # one leaf, as most columns have
+            table, name = run.leaves[leaves.bit_length() - 1]
+            return [] if table.startswith(OUTSIDE) else [Edge(table, name, column, NAMES[slot >> 1], not slot & 1)]
     best: dict[tuple[int, int], tuple[int, bool]] = {}
     for slot in sorted(value):
         kind, certain = slot >> 1, not slot & 1

@@ -36,6 +36,7 @@ def _parameter(walk: Walk, node: Any, kind: int) -> None:
     relation, place = scope.sources[0].relation, int(number.this)
     if len(scope.sources) == 1 and 1 <= place <= relation.fixed:
         walk.add(relation.fields[place - 1].value, kind)
+        scope.resolved[id(node)] = (node, scope.sources[0].seen(relation.fields[place - 1]))
     elif relation.fields or not scope.run.is_outside(relation):
         scope.run.note(f"`${place}` means a column by its position, which is not known")
 
@@ -48,6 +49,7 @@ def _in(walk: Walk, node: Any, kind: int) -> None:
         children(walk, node, kind)
         return
     walk.push(node.this, changed(kind))
+    walk.scope.subqueries[id(node.args["field"])] = relation
     walk.add(union([*(field.value for field in relation.fields), relation.rows]), changed(kind))
     if relation.rest:
         walk.scope.run.note("a table is compared as a whole, and not all of its columns are known")

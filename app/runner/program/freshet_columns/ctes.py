@@ -6,8 +6,11 @@ from typing import Any
 
 from sqlglot import exp
 
+from freshet_columns.digests import Origin, made
 from freshet_columns.queries import Query, Work
 from freshet_columns.relations import Field, Relation
+from freshet_columns.row_digests import of
+from freshet_columns.run import Run
 from freshet_columns.scopes import Environment, Scope
 from freshet_columns.tables import aliased
 
@@ -71,10 +74,40 @@ def _names_itself(cte: Any) -> bool:
 
 def _fixpoint(cte: Any, key: str, environment: Environment, outer: Scope | None) -> Work:
     run = environment.run
+    run.recursions += 1
+    relation = yield from _rounds(cte, key, environment, outer)
+    run.recursions -= 1
+    return _whole(relation, run)
+
+
+def _whole(relation: Relation, run: Run) -> Relation:
+    """Each column of a recursive CTE is made of all of them."""
+    origin = run.origin(relation)
+    columns = [of(field, run) for field in relation.fields] + ([] if relation.closed else [origin.columns])
+    all_of_it = made("recursive", origin.rows, *columns)
+    fields = [field.known_as(made("part", all_of_it, str(number))) for number, field in enumerate(relation.fields)]
+    result = Relation(fields, relation.rest, relation.rows, relation.wild)
+    result.fixed, result.layout = relation.fixed, relation.layout
+    result.origin = origin._replace(rows=all_of_it, columns=made("columns", all_of_it))
+    return result
+
+
+def _itself(relation: Relation, run: Run) -> Relation:
+    """A recursive CTE as it is seen by itself: its columns are known by their positions."""
+    itself = made("itself", str(run.recursions))
+    fields = [field.known_as(made("part", itself, str(number))) for number, field in enumerate(relation.fields)]
+    result = Relation(fields, relation.rest, relation.rows, relation.wild)
+    result.fixed, result.layout = relation.fixed, relation.layout
+    result.origin = Origin(itself, itself, run.bit(itself), mark=itself)
+    return result
+
+
+def _rounds(cte: Any, key: str, environment: Environment, outer: Scope | None) -> Work:
+    run = environment.run
     around = environment.copied()
     relation = aliased((yield Query(_anchor(cte.this), around, outer)), cte.args.get("alias"), run)
     for _ in range(MAX_ROUNDS):
-        around.ctes[key] = relation
+        around.ctes[key] = _itself(relation, run)
         grown = aliased((yield Query(cte.this, around, outer)), cte.args.get("alias"), run)
         if _same(relation, grown):
             return grown

@@ -163,13 +163,13 @@ def _condition_last(walk: Walk, node: Any, kind: int) -> None:
 def _window(walk: Walk, node: Any, kind: int) -> None:
     walk.push(node.this, kind)
     around = indirect(kind, WINDOW)
-    for window in _definitions(node, walk.scope):
+    for window in definitions(node, walk.scope):
         walk.push(window.args.get("partition_by"), around)
         order = window.args.get("order")
         walk.push(order.expressions if order is not None else None, around)
 
 
-def _definitions(window: Any, scope: Scope) -> list[Any]:
+def definitions(window: Any, scope: Scope) -> list[Any]:
     """The window itself, and the named ones that it builds upon."""
     definitions = [window]
     name = window.args.get("alias")

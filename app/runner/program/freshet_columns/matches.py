@@ -6,9 +6,11 @@ from typing import Any
 
 from sqlglot import exp
 
+from freshet_columns.canonical import others
+from freshet_columns.digests import made
 from freshet_columns.queries import Work, evaluated
 from freshet_columns.relations import Field, Relation
-from freshet_columns.scopes import Scope, Source
+from freshet_columns.scopes import Scope
 from freshet_columns.stars import everything
 from freshet_columns.values import FILTER, GROUP_BY, SORT, Value, merge, union
 
@@ -24,7 +26,9 @@ def matched_rows(node: Any, scope: Scope) -> Work:
         value = yield from evaluated(item, scope)
         fields.append(Field(item.alias_or_name, scope.run.folding.key(item.alias_or_name, False), value))  # noqa: FBT003
     before = everything(scope)
-    _keep(scope, Relation(before.fields + fields, before.rest, union([before.rows, rows])), node)
+    origin = scope.run.origin(before)
+    origin = origin._replace(rows=made("match", origin.rows, *others(node, scope, frozenset(("alias",)))))
+    _keep(scope, Relation(before.fields + fields, before.rest, union([before.rows, rows]), origin=origin), node)
 
 
 def _conditions(node: Any, scope: Scope, rows: Value) -> Work:
@@ -41,7 +45,9 @@ def _keep(scope: Scope, relation: Relation, node: Any) -> None:
     name = scope.run.folding.of(alias.this) if isinstance(alias, exp.TableAlias) and alias.this is not None else ""
     known = {**scope.by_alias}
     scope.sources.clear()
-    scope.add(Source(name, relation))
+    scope.row_parts.clear()
+    scope.tables = 0
+    scope.add(name, relation)
     scope.by_alias.update(dict.fromkeys(known, scope.sources[0]))
 
 
@@ -51,3 +57,4 @@ def connected_rows(node: Any, scope: Scope) -> Work:
     for name in ("start", "connect"):
         if node.args.get(name) is not None:
             scope.rows.append((yield from evaluated(node.args[name], scope, FILTER)))
+    scope.row_parts.append(made("connect", *others(node, scope, frozenset())))

@@ -29,7 +29,9 @@ def receiver(walk: Walk, node: Any, kind: int) -> None:
         # In place, since subqueries are known by their identity.
         walk.push(node.this.transform(_reference, copy=False), changed(kind))
     elif _is_column(names, node.expression, walk.scope):
-        walk.push(_column(names), changed(kind))
+        field = walk.scope.column(names)
+        if field is not None:
+            walk.add(field.value, changed(kind))
 
 
 def _is_column(names: list[Any], call: Any, scope: Scope) -> bool:

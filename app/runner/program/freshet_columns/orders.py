@@ -9,7 +9,8 @@ from sqlglot import exp
 from freshet_columns.dialects import AFTER, BEFORE, NONE
 from freshet_columns.queries import Query, Work, condition_rows, evaluated
 from freshet_columns.relations import Relation
-from freshet_columns.scopes import Scope, Source
+from freshet_columns.row_digests import describe_limited
+from freshet_columns.scopes import Scope
 from freshet_columns.values import EMPTY, FILTER, GROUP_BY, SORT, Value, merge, through, union
 
 
@@ -55,12 +56,16 @@ def by_ordinal(item: Any, scope: Scope, relation: Relation, kind: int) -> Work:
     return (yield from evaluated(item, scope, kind))
 
 
-def limited(query: Query, relation: Relation) -> Work:
-    """ORDER BY and LIMIT behind a query in parentheses or a set operation."""
+def limited(query: Query, relation: Relation, known: frozenset[str]) -> Work:
+    """ORDER BY and LIMIT behind a query in parentheses or a set operation. `known`: its parts that are read elsewhere."""
     node = query.node
-    if node.args.get("order") is None and node.args.get("limit") is None:
+    if not any(value for name, value in node.args.items() if name not in known):
         return relation
     scope = Scope(query.environment, query.outer)
-    scope.add(Source("", relation))
-    rows = yield from sorted_rows(node, scope, relation)
-    return relation.copied(union([relation.rows, rows]))
+    scope.add("", relation)
+    rows = EMPTY
+    if node.args.get("order") is not None or node.args.get("limit") is not None:
+        rows = yield from sorted_rows(node, scope, relation)
+    relation = relation.copied(union([relation.rows, rows]))
+    describe_limited(node, scope, relation, known)
+    return relation

@@ -6,16 +6,20 @@ from typing import Any
 
 from sqlglot import exp
 
+from freshet_columns import digests
+from freshet_columns.canonical import others
+from freshet_columns.digests import Origin
 from freshet_columns.queries import Query, Work, evaluated, evaluates
 from freshet_columns.relations import Field, Relation, without
-from freshet_columns.scopes import Scope, Source
+from freshet_columns.row_digests import of
+from freshet_columns.scopes import Scope
 from freshet_columns.values import AGGREGATION, CONDITIONAL, EMPTY, FILTER, GROUP_BY, TRANSFORMATION, Value, merge, through, union
 
 
 def pivoted(relation: Relation, pivot: Any, around: Scope) -> Work:
     """The relation behind a PIVOT or UNPIVOT."""
     scope = Scope(around.environment, around.outer)
-    scope.add(Source("", relation))
+    scope.add("", relation)
     if pivot.args.get("unpivot"):
         return (yield from _unpivot(relation, pivot, scope))
     return (yield from _pivot(relation, pivot, scope))
@@ -43,13 +47,27 @@ def _pivot(relation: Relation, pivot: Any, scope: Scope) -> Work:
     for column in columns:
         merge(chosen, (yield from evaluated(column, scope, CONDITIONAL)))
     kept, rows = yield from _kept(relation, pivot, _keys([*aggregates, *columns], scope), scope)
+    origin = _origin("pivot", relation, pivot, kept, scope)
     made = _made(pivot, values or [EMPTY], chosen, scope)
+    for number, field in enumerate(made or ()):
+        field.digest = digests.made("pivot column", origin.rows, str(number))
     if made is None:
         scope.run.note("the columns that a PIVOT makes depend on the data")
     rest = () if pivot.args.get("group") else without(relation.rest, frozenset(_keys([*aggregates, *columns], scope)))
-    result = Relation(kept + (made or []), rest, rows, None if made is not None else union([*values, chosen]))
+    result = Relation(kept + (made or []), rest, rows, None if made is not None else union([*values, chosen]), origin)
     result.fixed = len(result.fields) if relation.closed and made is not None else 0
     return result
+
+
+_NOT_OF_CLAUSE = frozenset(("this", "alias", "with_"))
+
+
+def _origin(what: str, relation: Relation, pivot: Any, kept: list[Field], scope: Scope) -> Origin:
+    """The origin of the result, by the text of the clause and the columns that are kept."""
+    origin = scope.run.origin(relation)
+    clause = digests.made(what, *others(pivot, scope, _NOT_OF_CLAUSE))
+    rows = digests.made(what, origin.rows, clause, *sorted(of(field, scope.run) for field in kept))
+    return origin._replace(rows=rows, columns=digests.made(what, origin.columns, clause))
 
 
 def _kept(relation: Relation, pivot: Any, taken: set[str], scope: Scope) -> Work:
@@ -107,10 +125,14 @@ def _unpivot(relation: Relation, pivot: Any, scope: Scope) -> Work:
             taken |= _keys([column], scope)
     kept = [field for field in relation.fields if field.key not in taken]
     folding = scope.run.folding
+    origin = _origin("unpivot", relation, pivot, [], scope)
     made = [Field(name.name, folding.of(name), EMPTY) for name in names]
     made += [Field(target.name, folding.of(target), values[number]) for number, target in enumerate(targets)]
+    for number, field in enumerate(made):
+        field.digest = digests.made("unpivot column", origin.rows, str(number))
     nulls = EMPTY if pivot.args.get("include_nulls") else through(union(values), FILTER)
-    result = Relation(kept + made, without(relation.rest, frozenset(taken)), union([relation.rows, nulls]), relation.wild)
+    rest = without(relation.rest, frozenset(taken))
+    result = Relation(kept + made, rest, union([relation.rows, nulls]), relation.wild, origin)
     result.fixed = len(result.fields) if relation.closed else 0
     return result
 

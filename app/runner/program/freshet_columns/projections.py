@@ -6,7 +6,10 @@ from typing import Any
 
 from sqlglot import exp
 
+from freshet_columns.canonical import digest
 from freshet_columns.data_types import type_of
+from freshet_columns.descriptions import described
+from freshet_columns.digests import made, text
 from freshet_columns.output_names import UNNAMED, implicit, invented
 from freshet_columns.queries import Work, evaluated
 from freshet_columns.relations import Field, Relation, Rest, distinct
@@ -28,6 +31,10 @@ class Projection:
         self.fixed: int | None = None
         self.unnamed = 0
         self.items: list[Any] = []
+        self.marks: list[str] = []
+        """Which reading of open tables each star is over."""
+        self.written: list[Field | str] = []
+        """The list of columns as the SQL has it: a star is the digest of its table's list."""
 
     def add(self, item: Any) -> Work:
         """Add one item: a star, or an expression with a name."""
@@ -39,7 +46,8 @@ class Projection:
         elif isinstance(item, exp.Aliases):
             yield from self._aliases(item)
         elif self._expands(expression):
-            self._fields_of(parts_of(expression.this, self.scope) or {})
+            self._fields_of(parts_of(expression.this, self.scope) or {}, digest(expression.this, self.scope))
+            self.scope.expanding += self.fields[-1:]
         else:
             yield from self._expression(item, expression)
 
@@ -63,6 +71,7 @@ class Projection:
         self.fields.append(field)
         self.items.append(item)
         self.layout.append(field.key)
+        self.written.append(field)
 
     def _expands(self, expression: Any) -> bool:
         """DuckDB's `unnest(struct)` makes a column of each field."""
@@ -81,7 +90,7 @@ class Projection:
             field = yield from self._valued(expression, name, key)
         else:
             field = field.renamed(name, key)
-        if expression.find(exp.Columns) is not None:
+        if self.scope.run.has_columns_calls and expression.find(exp.Columns) is not None:
             yield from self._each_matched(expression)
             return
         self._append(field, expression)
@@ -89,16 +98,19 @@ class Projection:
 
     def _valued(self, expression: Any, name: str, key: str) -> Work:
         value = yield from evaluated(expression, self.scope)
-        return Field(name, key, value, type_of(expression, self.scope.run.facts.dialect), parts_of(expression, self.scope))
+        field = Field(name, key, value, type_of(expression, self.scope.run.facts.dialect), parts_of(expression, self.scope))
+        return described(field, expression, self.scope)
 
     def _each_matched(self, expression: Any) -> Work:
         """`min(COLUMNS(*))`: the expression once for each column."""
         relation = yield from matched(expression.find(exp.Columns), self.scope)
         for column in relation.fields:
-            self.scope.matched = column
+            self.scope.matched = column.renamed(column.name, column.key)
             column.value = yield from evaluated(expression, self.scope)
+            described(column, expression, self.scope)
         self.scope.matched = None
         self._extend(relation, expression)
+        self.written[-1:] = relation.fields
 
     def _name(self, item: Any) -> tuple[str, str]:
         dialect, folding = self.scope.run.facts.dialect, self.scope.run.folding
@@ -114,8 +126,11 @@ class Projection:
     def _aliases(self, item: Any) -> Work:
         """`explode(map) as (key, value)`."""
         value = yield from evaluated(item.this, self.scope)
-        for name in item.expressions:
-            self._append(Field(name.name, self.scope.run.folding.of(name), value), item)
+        whole = digest(item.this, self.scope)
+        for number, name in enumerate(item.expressions):
+            made_of = made("alias", whole, str(number))
+            self._append(Field(name.name, self.scope.run.folding.of(name), value, digest=made_of), item)
+        self.scope.expanding += self.fields[-1:]
 
     # Stars
 
@@ -138,6 +153,9 @@ class Projection:
         self.fields += relation.fields
         self.items += [item] * len(relation.fields)
         self.layout.append(relation.layout)
+        origin = self.scope.run.origin(relation)
+        self.written.append(origin.columns)
+        self.marks += [origin.mark] if relation.rest else []
         self.rests.append(relation.rest)
         if relation.wild is not None:
             self.wild = union([self.wild or EMPTY, relation.wild])
@@ -147,19 +165,23 @@ class Projection:
         if isinstance(item, exp.Column):
             field = self.scope.column([part for part in item.parts if isinstance(part, exp.Identifier)])
             value, parts = (field.value, field.parts) if field is not None else (EMPTY, None)
+            whole = field.digest if field is not None else None
         else:
             value = yield from evaluated(item.this, self.scope)
             field, parts = item, parts_of(item.this, self.scope)
+            whole = digest(item.this, self.scope)
+        self.written.append(made("struct", whole or self.scope.run.statement()))
         if parts is not None:
-            self._fields_of(parts)
+            self._fields_of(parts, whole)
         elif field is not None:
             self.scope.run.note("a star is over a struct whose fields are not known")
             self.wild = union([self.wild or EMPTY, through(value, TRANSFORMATION)])
             self.fixed = len(self.fields) if self.fixed is None else self.fixed
 
-    def _fields_of(self, parts: dict[str, Field]) -> None:
-        for part in parts.values():
-            self._append(part)
+    def _fields_of(self, parts: dict[str, Field], whole: str | None) -> None:
+        """The fields of a struct, of which `whole` is the digest."""
+        for key, part in parts.items():
+            self._append(part.known_as(None if whole is None else made("part", whole, text(key))))
 
 
 def _is_star(item: Any) -> bool:

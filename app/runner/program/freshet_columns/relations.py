@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
+from freshet_columns.digests import Origin, made, text
 from freshet_columns.values import EMPTY, Value
 
 
@@ -24,26 +26,57 @@ Rest = tuple[Group, ...]
 class Field:
     """A column of a relation: name as written, key, value, and SQL type and struct fields where known.
 
-    `repeated`: `parts` are the fields of an array's structs.
+    `repeated`: `parts` are the fields of an array's structs. `digest`: of what it is made of (None: not known), `bare`: the same without
+    its outermost cast, if there is one. `looks`: at which other rows it looks that are not part of the digest yet (see `canonical`).
     """
 
-    __slots__ = ("key", "name", "parts", "repeated", "type", "value")
+    __slots__ = ("bare", "digest", "key", "looks", "name", "parts", "repeated", "type", "value")
 
-    def __init__(self, name: str, key: str, value: Value, data_type: str | None = None, parts: dict[str, Field] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        key: str,
+        value: Value,
+        data_type: str | None = None,
+        parts: dict[str, Field] | None = None,
+        digest: str | None = None,
+    ) -> None:
         self.name = name
         self.key = key
         self.value = value
         self.type = data_type
         self.parts = parts
         self.repeated = False
+        self.digest = digest
+        self.bare: str | None = None
+        self.looks = 0
 
     def renamed(self, name: str, key: str) -> Field:
         """The same column under another name."""
-        return Field(name, key, self.value, self.type, self.parts)
+        field = Field(name, key, self.value, self.type, self.parts, self.digest)
+        field.bare, field.looks = self.bare, self.looks
+        return field
 
     def valued(self, value: Value) -> Field:
         """A column of the same name with other dependences."""
         return Field(self.name, self.key, value, self.type)
+
+    def digested(self, change: Callable[[str], str]) -> Field:
+        """The same column, with its digests changed."""
+        field = self.renamed(self.name, self.key)
+        field.digest = None if self.digest is None else change(self.digest)
+        field.bare = None if self.bare is None else change(self.bare)
+        return field
+
+    def known_as(self, digest: str | None) -> Field:
+        """The same column with another digest."""
+        field = Field(self.name, self.key, self.value, self.type, self.parts, digest)
+        field.repeated = self.repeated
+        return field
+
+    def part(self, keys: list[str]) -> str | None:
+        """The digest of a field of a struct."""
+        return None if self.digest is None or self.looks else made("part", self.digest, *map(text, keys))
 
 
 class Relation:
@@ -51,12 +84,14 @@ class Relation:
 
     `rows`: what the set of rows depends on. `wild`: the value of every other column that may be asked for (None: there is none).
     `layout`: equal numbers mean the same columns in the same order, even where they are not known. `of_function`: it is no table, so
-    that its alias may be its value.
+    that its alias may be its value. `origin`: None if it is not known.
     """
 
-    __slots__ = ("_index", "_loose", "fields", "fixed", "layout", "of_function", "rest", "rows", "wild")
+    __slots__ = ("_index", "_loose", "fields", "fixed", "layout", "of_function", "origin", "rest", "rows", "wild")
 
-    def __init__(self, fields: list[Field], rest: Rest = (), rows: Value = EMPTY, wild: Value | None = None) -> None:
+    def __init__(
+        self, fields: list[Field], rest: Rest = (), rows: Value = EMPTY, wild: Value | None = None, origin: Origin | None = None
+    ) -> None:
         self.fields = fields
         self.rest = rest
         self.rows = rows
@@ -64,6 +99,7 @@ class Relation:
         self.fixed = len(fields)
         self.layout: int | None = None
         self.of_function = False
+        self.origin = origin
         self._index: dict[str, Field] | None = None
         self._loose: dict[str, list[Field]] | None = None
 
@@ -93,7 +129,7 @@ class Relation:
 
     def copied(self, rows: Value | None = None) -> Relation:
         """The same columns, with other rows."""
-        relation = Relation(self.fields, self.rest, self.rows if rows is None else rows, self.wild)
+        relation = Relation(self.fields, self.rest, self.rows if rows is None else rows, self.wild, self.origin)
         relation.fixed, relation.layout = self.fixed, self.layout
         relation._index, relation._loose = self._index, self._loose
         return relation

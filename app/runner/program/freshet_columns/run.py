@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from freshet_columns import digests
 from freshet_columns.dialects import Facts
+from freshet_columns.digests import Origin
 from freshet_columns.model import Catalog, Table
 from freshet_columns.names import Folding
 from freshet_columns.relations import Field, Group, Relation
@@ -36,6 +38,22 @@ class Run:
         self._numbers: dict[tuple[str, str], int] = {}
         self._relations: dict[str, Relation] = {}
         self._layouts: dict[Any, int] = {}
+        self._bits: dict[str, int] = {}
+        self._keys: dict[str, str] = {}
+        self._statement: str | None = None
+        self.tree: Any = None
+        self.has_columns_calls = True
+        """Whether there may be a call of `COLUMNS` in the query."""
+        self.recursions = 0
+        """The number of recursive CTEs that are being evaluated, one within the other."""
+        self.broken = False
+        """Whether a digest could not be made, so that there are none."""
+
+    def again(self) -> Run:
+        """Another pass, which knows what this one has shown."""
+        run = Run(self.facts, self.catalog, self.proof | self.proved)
+        run.doubts, run.tree, run.has_columns_calls = set(self.doubts), self.tree, self.has_columns_calls
+        return run
 
     def note(self, text: str) -> None:
         """Record why the analysis is only approximate."""
@@ -57,10 +75,11 @@ class Run:
             self._relations[table.unique_id] = self._made(table)
         return self._relations[table.unique_id]
 
-    def outside(self, name: str) -> Relation:
-        """A table that dbt's graph does not have: anything may be asked of it, and nothing becomes an edge."""
+    def outside(self, name: str, key: str) -> Relation:
+        """A table that dbt's graph does not have: anything may be asked of it, and nothing becomes an edge. `key`: the folded name."""
         self.hard_coded[name] = None
-        relation = Relation([], (Group(((OUTSIDE + name, frozenset()),)),))
+        self._keys.setdefault(OUTSIDE + name, "?" + key)
+        relation = Relation([], (Group(((OUTSIDE + name, frozenset()),)),), origin=self._read("?" + key))
         relation.layout = self.layout("table", OUTSIDE + name)
         return relation
 
@@ -71,14 +90,79 @@ class Run:
     def _made(self, table: Table) -> Relation:
         fields = [self._field(table.unique_id, column) for column in table.columns]
         rest: tuple[Group, ...] = (Group(((table.unique_id, frozenset(table.lacks)),)),) if table.open else ()
-        relation = Relation(fields, rest)
+        relation = Relation(fields, rest, origin=self._read(table.unique_id))
         relation.fixed = len(fields) if table.ordered and not table.open else 0
         relation.layout = self.layout("table", table.unique_id)
         return relation
 
     def _field(self, table: str, column: Any) -> Field:
         key = self.folding.key(column.name, False)  # noqa: FBT003
-        return Field(column.name, key, {IDENTITY * 2: 1 << self._leaf(table, key, column.name)}, column.type)
+        value = {IDENTITY * 2: 1 << self._leaf(table, key, column.name)}
+        return Field(column.name, key, value, column.type, digest=digests.leaf(table, key))
+
+    # Digests
+
+    def bit(self, rows: str) -> int:
+        """The bit that stands for a table, a list of values or a call of a function, by the digest of its rows."""
+        return 1 << self._bits.setdefault(rows, len(self._bits))
+
+    def _read(self, table: str) -> Origin:
+        rows = digests.text(table)
+        return Origin(rows, rows, self.bit(rows))
+
+    def made_of(self, what: str, *parts: str) -> Origin:
+        """The origin of a list of values, or of a function's rows."""
+        rows = digests.made(what, *parts)
+        return Origin(rows, rows, self.bit(rows))
+
+    def origin(self, relation: Relation) -> Origin:
+        """What a relation is made of; the whole query where that is not known."""
+        if relation.origin is None:
+            relation.origin = Origin(self.statement(), self.statement(), self.bit(self.statement()))
+        return relation.origin
+
+    def statement(self) -> str:
+        """A doubtful digest of the whole query, for what is not understood."""
+        if self._statement is None:
+            from freshet_columns.canonical import plain  # noqa: PLC0415 - they need each other
+
+            self._statement = digests.doubtful(digests.made("all", plain(self.tree, self.folding)))
+        return self._statement
+
+    def whole_digest(self, relation: Relation) -> str:
+        """The digest of a relation where it is a value."""
+        origin = self.origin(relation)
+        columns = [field.digest or self.statement() for field in relation.fields] if relation.closed else [origin.columns]
+        return digests.made("query", origin.rows, *columns, *([self.statement()] if origin.ordered else []))
+
+    def open_digest(self, relation: Relation, key: str, value: Value) -> str:
+        """The digest of a column that only open tables may have; `value`: what was found out about it."""
+        mark = relation.origin.mark if relation.origin is not None else self.origin(relation).mark
+        rest = relation.rest
+        if len(rest) == 1 and len(rest[0].tables) == 1 and len(value) == 1 and IDENTITY * 2 in value:
+            table = rest[0].tables[0][0]
+            return digests.leaf(table, key) if not mark and table[0] != OUTSIDE else self._open_leaf(table, key, mark)
+        asked = self.tables_of(value)
+        groups = [[table for table, excluded in group.tables if key not in excluded and table in asked] for group in relation.rest]
+        found = [digests.either([self._open_leaf(table, key, mark) for table in tables]) for tables in groups if tables]
+        if not found:
+            return self.statement()
+        is_sure = not any(slot & 1 for slot in value)
+        return digests.united(found) if is_sure else digests.doubtful(digests.united(found))
+
+    def _open_leaf(self, table: str, key: str, mark: str) -> str:
+        return digests.marked(digests.leaf(self._keys.get(table, table), key), mark)
+
+    def tables_of(self, value: Value) -> set[str]:
+        """The tables whose columns are in a value."""
+        tables: set[str] = set()
+        for leaves in value.values():
+            number = leaves
+            while number:
+                lowest = number & -number
+                tables.add(self.leaves[lowest.bit_length() - 1][0])
+                number ^= lowest
+        return tables
 
     def _leaf(self, table: str, key: str, name: str) -> int:
         number = self._numbers.setdefault((table, key), len(self.leaves))

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from freshet_columns import digests
 from freshet_columns.dialects import AFTER, BEFORE, NONE
+from freshet_columns.open_columns import perhaps
 from freshet_columns.relations import Field, Relation
-from freshet_columns.run import Run, either, having
+from freshet_columns.run import Run, having
+from freshet_columns.sources import PSEUDO, Source
 from freshet_columns.values import EMPTY, TRANSFORMATION, Value, doubtful, through, union
-
-PSEUDO = frozenset(
-    """
-    current_date current_timestamp sysdate systimestamp current_time localtime localtimestamp current_user user session_user
-    rownum current_role getdate level rowid ctid xmin xmax tableoid oid _partitiontime _partitiondate _table_suffix _file_name
-    _file_path _metadata _part _part_index _partition_id _sample_factor _table _database filename file_row_number
-    metadata$filename metadata$file_row_number metadata$action metadata$isupdate metadata$row_id sequence nextval _change_type
-    _commit_version _commit_timestamp _block_number connect_by_isleaf input_file_name default
-    """.split()  # noqa: SIM905
-)
-"""Names that every table has, or that are no columns at all: they carry no lineage."""
 
 
 class Environment(NamedTuple):
@@ -31,17 +23,6 @@ class Environment(NamedTuple):
     def copied(self) -> Environment:
         """The same names, to which others may be added."""
         return Environment(self.run, dict(self.ctes), dict(self.expressions))
-
-
-class Source:
-    """One item of a FROM clause: `path` holds the keys of its name's parts, the table's last."""
-
-    __slots__ = ("alias", "path", "relation")
-
-    def __init__(self, alias: str, relation: Relation, path: tuple[str, ...] = ()) -> None:
-        self.alias = alias
-        self.relation = relation
-        self.path = path
 
 
 class Scope:
@@ -67,24 +48,56 @@ class Scope:
         self.subqueries: dict[int, Relation] = {}
         self.missing: list[tuple[Any, Scope]] = []
         self.rows: list[Value] = []
+        self.level = 0 if outer is None else outer.level + 1
+        """How many queries are around this one."""
+        self.resolved: dict[int, tuple[Any, Field | None]] = {}
+        """What references mean: by the identity of their first name, which is kept so that the identity stays its own."""
+        self.row_parts: list[str] = []
+        """The digests of sources, joins and whatever else decides about rows, in the order of the SQL."""
+        self.expanding: list[Field] = []
+        """Columns of the projection that make several rows of one."""
+        self.tables = 0
+        self.marks = 0
+        self.ordered = False
+        """See `Origin`; of the sources."""
 
     def inner(self, parameters: frozenset[str]) -> Scope:
         """The scope of a lambda's body, which shares what this one knows."""
         scope = Scope(self.environment, self, parameters)
         scope.subqueries, scope.missing, scope.windows = self.subqueries, self.missing, self.windows
+        scope.level, scope.resolved = self.level, self.resolved
         return scope
 
     def weakly(self) -> Scope:
         """This scope as seen by a derived table: names mean its own tables first, even where not all columns are known."""
         scope = Scope(self.environment, self)
-        scope.weak = True
+        scope.weak, scope.level = True, self.level
         return scope
 
-    def add(self, source: Source) -> None:
-        """Make a relation visible to what follows."""
+    def add(self, alias: str, relation: Relation, path: tuple[str, ...] = ()) -> None:
+        """Make a relation visible to what follows. If it reads tables that another one reads too, its columns get a mark of their own."""
+        source = Source(alias, relation, self.run, path)
         self.sources.append(source)
-        if source.alias:
-            self.by_alias[source.alias] = source
+        if alias:
+            self.by_alias[alias] = source
+        origin = self.run.origin(relation)
+        if self.tables & origin.tables:
+            self.marks += 1
+            source.mark = f"#{self.marks}"
+        else:
+            self.marks = max(self.marks, origin.marks)
+        self.tables |= origin.tables
+        self.ordered = self.ordered or origin.ordered
+        self.row_parts.append(origin.rows)
+
+    def place(self, alias: str) -> str | None:
+        """Which item of the FROM clause has this alias, as a text that does not depend on it."""
+        for scope in self.chain():
+            source = scope.by_alias.get(alias)
+            if source is not None:
+                place = scope.sources.index(source) if source in scope.sources else 0
+                return f"@{self.level - scope.level}.{place}"
+        return None
 
     def hide(self, source: Source) -> None:
         """Take a relation away again: the right side of a semi join."""
@@ -96,6 +109,7 @@ class Scope:
     def column(self, parts: list[Any]) -> Field | None:
         """The column that a reference means, by its identifiers; None when no relation has it (and that is noted)."""
         field = self._named(parts[0]) if len(parts) == 1 else self._qualified(parts)
+        self.resolved[id(parts[0])] = (parts[0], field)
         if field is None and parts[0].name.lower() not in PSEUDO and parts[-1].name.lower() not in PSEUDO:
             self.run.note(f"column `{'.'.join(part.name for part in parts)}` was not found in {self._visible()}")
             if any(scope.sources for scope in self.chain()):
@@ -126,26 +140,35 @@ class Scope:
         while scope is not None:
             field = scope.own(key, name)
             if field is not None:
-                return field
+                return self._from(scope, field)
             scope = scope.outer
         return self._row_of(key) or self._expressed(key, name) or self.loosely(key)
+
+    def _from(self, around: Scope, field: Field) -> Field:
+        """A column of this scope, or one around it, as it is seen here."""
+        levels = self.level - around.level
+        if levels == 0:
+            return field
+        return field.known_as(None if field.digest is None or field.looks else digests.made("outer", str(levels), field.digest))
 
     def _expressed(self, key: str, name: str) -> Field | None:
         """A named expression of a query around this one."""
         expression = self.environment.expressions.get(key)
         if expression is None or key in self.run.expanding:
             return None
-        from freshet_columns.expressions import dependences  # noqa: PLC0415 - they need each other
+        from freshet_columns.canonical import digest  # noqa: PLC0415 - they need each other
+        from freshet_columns.expressions import dependences  # noqa: PLC0415
 
         self.run.expanding.add(key)
         field = Field(name, key, dependences(expression, self))
+        field.digest = digest(expression, self)
         self.run.expanding.discard(key)
         return field
 
     def own(self, key: str, name: str) -> Field | None:
         """The column of this name among the scope's own sources and aliases."""
         if key in self.parameters:
-            return Field(name, key, EMPTY)
+            return Field(name, key, EMPTY, digest=digests.made("parameter", digests.text(key)))
         alias = self.aliases.get(key) if self.alias_mode != NONE else None
         if alias is not None and (self.alias_mode == BEFORE or self._is_ambiguous(key)):
             return alias
@@ -156,14 +179,14 @@ class Scope:
             return alias
         if key in self.by_alias and self.by_alias[key].relation.of_function:
             return self._row_of(key)
-        return self._unknown(key, name) if name.lower() not in PSEUDO else None
+        return perhaps(self, key, name) if name.lower() not in PSEUDO else None
 
     def _is_ambiguous(self, key: str) -> bool:
         """Tell whether the warehouse would refuse a column with this name, so that an alias is meant."""
         return key not in self.merged and key not in self.elements and len({id(field.value) for field in self._all(key)}) > 1
 
     def _all(self, key: str) -> list[Field]:
-        return [field for source in self.sources for field in source.relation.find(key)]
+        return [source.seen(field) for source in self.sources for field in source.relation.find(key)]
 
     def _known(self, key: str, name: str) -> Field | None:
         found = self._all(key)
@@ -172,10 +195,14 @@ class Scope:
         return self._one_of(found, name)
 
     def _one_of(self, found: list[Field], name: str) -> Field:
-        if all(field.value == found[0].value for field in found):
-            return found[0]
+        first = found[0]
+        known = [field.digest for field in found if field.digest is not None]
+        digest = digests.either(known) if len(known) == len(found) else None
+        if all(field.value == first.value for field in found):
+            return first if digest == first.digest else first.known_as(digest)
         self.run.note(f"column `{name}` is ambiguous: {len(found)} of the tables read here have one")
-        return found[0].valued(doubtful(union(field.value for field in found)))
+        value = doubtful(union(field.value for field in found))
+        return first.valued(value).known_as(digests.doubtful(digest or self.run.statement()))
 
     def _is_proved(self, key: str) -> bool:
         """Tell whether a reference elsewhere shows that one of the open sources has the column."""
@@ -185,39 +212,9 @@ class Scope:
         self.run.doubts.update(pairs)
         return False
 
-    def _unknown(self, key: str, name: str) -> Field | None:
-        candidates = [source.relation for source in self.sources if source.relation.rest and source.relation.may_have(key)]
-        if candidates:
-            return Field(name, key, self._perhaps_around(candidates, key, name) or self._asked(candidates, key, name))
-        wild = [source.relation.wild for source in self.sources if source.relation.wild is not None]
-        return Field(name, key, union(wild)) if wild else None
-
-    def _asked(self, candidates: list[Relation], key: str, name: str) -> Value:
-        wild = [source.relation.wild for source in self.sources if source.relation.wild is not None]
-        if wild and not self.run.is_proved(candidates, key):
-            tables = having(candidates, key)
-            self.run.note(
-                f"column `{name}` may belong to {either(tables)} or to the elements of an array: not all of their columns are known"
-            )
-            return union([self.run.perhaps(tables, key, name), doubtful(through(union(wild), TRANSFORMATION))])
-        shows = not any(scope.may_have(key) for scope in self.chain()[1:])
-        if len(candidates) > 1:
-            return self.run.ask_any(candidates, key, name, shows=shows)
-        return self.run.ask(candidates[0], key, name, shows=shows) or EMPTY
-
     def may_have(self, key: str) -> bool:
         """Tell whether one of the sources has, or may have, a column of this name."""
         return key in self.merged or any(source.relation.find(key) or source.relation.may_have(key) for source in self.sources)
-
-    def _perhaps_around(self, candidates: list[Relation], key: str, name: str) -> Value | None:
-        """In a condition of a subquery, a column that its own tables only may have is perhaps one of the tables around it."""
-        if not self.in_condition or self.outer is None or self.outer.weak or self.run.is_proved(candidates, key):
-            return None
-        around = next((value for value in (scope.offered(key, name) for scope in self.outer.chain()) if value is not None), None)
-        if around is None:
-            return None
-        self.run.note(f"column `{name}` in a subquery may belong to the subquery's own tables or to those around it")
-        return union([self.run.perhaps(having(candidates, key), key, name), around])
 
     def offered(self, key: str, name: str) -> Value | None:
         """A column that this scope has or may have for a subquery, without certainty."""
@@ -229,10 +226,13 @@ class Scope:
 
     def _row_of(self, key: str) -> Field | None:
         """A table's name as a value: its whole row."""
-        source = self.source(key)
-        if source is None:
-            return None
-        return Field(key, key, self.whole(source.relation), None, {field.key: field for field in source.relation.fields})
+        for scope in self.chain():
+            source = scope.by_alias.get(key)
+            if source is not None:
+                parts = {field.key: field for field in source.relation.fields}
+                digest = digests.made("row", source.columns_digest())
+                return self._from(scope, Field(key, key, self.whole(source.relation), None, parts, digest))
+        return None
 
     def loosely(self, key: str) -> Field | None:
         """The known column whose name differs in case only."""
@@ -240,7 +240,7 @@ class Scope:
             for source in scope.sources:
                 found = source.relation.find_loosely(key)
                 if found:
-                    return found[0]
+                    return self._from(scope, source.seen(found[0]))
         return None
 
     def source(self, alias: str) -> Source | None:
@@ -254,22 +254,22 @@ class Scope:
         keys = [self.run.folding.of(part) for part in parts]
         found = self._source_of(keys)
         if found is not None:
-            source, used = found
+            source, used, scope = found
             field = self.member(source.relation, keys[used], parts[used].name)
             if field is not None:
-                return self._part(field, keys[used + 1 :])
+                return self._part(self._from(scope, source.seen(field)), keys[used + 1 :])
         field = self._named(parts[0]) if keys[0] not in self.by_alias or found is None else None
         return self._part(field, keys[1:]) if field is not None else None
 
-    def _source_of(self, keys: list[str]) -> tuple[Source, int] | None:
-        """The relation that a reference names, and by how many of its parts."""
+    def _source_of(self, keys: list[str]) -> tuple[Source, int, Scope] | None:
+        """The relation that a reference names, by how many of its parts, and the scope that has it."""
         for scope in self.chain():
             for used in range(len(keys) - 1, 1, -1):
                 for source in scope.sources:
                     if source.path[-used:] == tuple(keys[:used]):
-                        return source, used
+                        return source, used, scope
             if keys[0] in scope.by_alias:
-                return scope.by_alias[keys[0]], 1
+                return scope.by_alias[keys[0]], 1, scope
         return None
 
     def member(self, relation: Relation, key: str, name: str) -> Field | None:
@@ -278,18 +278,21 @@ class Scope:
         if found:
             return found[0] if len(found) == 1 else self._one_of(found, name)
         asked = self.run.ask(relation, key, name) if name.lower() not in PSEUDO else None
-        if asked is None and relation.wild is not None:
-            asked = relation.wild
-        return Field(name, key, asked) if asked is not None else None
+        if asked is not None:
+            return Field(name, key, asked, digest=self.run.open_digest(relation, key, asked))
+        if relation.wild is None:
+            return None
+        return Field(name, key, relation.wild, digest=digests.made("of", self.run.origin(relation).columns, digests.text(key)))
 
     @staticmethod
     def _part(field: Field, keys: list[str]) -> Field:
         """A field of a struct column, as deep as its fields are known."""
+        digest = field.part(keys) if keys else field.digest
         for number, key in enumerate(keys):
             if field.parts is None or key not in field.parts:
-                return Field(key, keys[-1], through(field.value, TRANSFORMATION)) if number < len(keys) else field
+                return Field(key, keys[-1], through(field.value, TRANSFORMATION), digest=digest) if number < len(keys) else field
             field = field.parts[key]
-        return field
+        return field.known_as(digest) if keys else field
 
     def whole(self, relation: Relation) -> Value:
         """The value of a whole row."""

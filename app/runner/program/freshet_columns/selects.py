@@ -7,7 +7,9 @@ from typing import Any
 
 from sqlglot import exp
 
+from freshet_columns import row_digests
 from freshet_columns.ctes import named_expressions, with_ctes
+from freshet_columns.descriptions import described
 from freshet_columns.dialects import BEFORE
 from freshet_columns.joins import join
 from freshet_columns.matches import connected_rows, matched_rows
@@ -37,12 +39,13 @@ def select(query: Query) -> Work:
     scope.alias_mode = scope.run.facts.lateral
     for named in named_expressions(node):
         key = scope.run.folding.of(named.args["alias"].this)
-        scope.aliases[key] = Field(named.alias, key, (yield from evaluated(named.this, scope)))
+        scope.aliases[key] = described(Field(named.alias, key, (yield from evaluated(named.this, scope))), named.this, scope)
     projection = Projection(scope)
     for item in node.expressions:
         yield from projection.add(item)
     relation = _cleaned(node, projection.relation(), scope)
     relation.rows = yield from _rows(node, scope, relation, projection)
+    row_digests.describe(node, scope, relation, projection)
     return relation
 
 
@@ -79,7 +82,11 @@ def subquery(query: Query) -> Work:
     for pivot in node.args.get("pivots") or ():
         relation = yield from pivoted(relation, pivot, Scope(environment, query.outer))
         relation = aliased(relation, pivot.args.get("alias"), environment.run)
-    return (yield from limited(query, relation))
+    return (yield from limited(query, relation, _OF_SUBQUERY))
+
+
+_OF_SUBQUERY = frozenset(("this", "alias", "with_", "pivots", "joins", "laterals", "sample"))
+"""What is not a clause behind a query in parentheses, or is read where it stands in a FROM clause."""
 
 
 def _sources(node: Any, scope: Scope) -> Work:

@@ -7,9 +7,12 @@ from typing import Any
 from sqlglot import exp
 
 from freshet_columns.ctes import with_ctes
+from freshet_columns.digests import Origin, alike, made, text, united
+from freshet_columns.digests import doubtful as doubtful_digest
 from freshet_columns.orders import limited
 from freshet_columns.queries import Query, Work, evaluates
 from freshet_columns.relations import Field, Relation, distinct
+from freshet_columns.row_digests import distinct_digest, of
 from freshet_columns.run import Run
 from freshet_columns.values import EMPTY, FILTER, GROUP_BY, Value, doubtful, merge, through, union
 
@@ -31,7 +34,10 @@ def set_operation(query: Query) -> Work:
         right = yield Query(operation.expression, environment, query.outer)
         parts.append((operation, right))
     combined = _combined(relation, parts, environment.run)
-    return (yield from limited(query, combined))
+    return (yield from limited(query, combined, _OF_SET_OPERATION))
+
+
+_OF_SET_OPERATION = frozenset(("with_", "this", "expression", "distinct", "by_name", "side", "kind", "on"))
 
 
 def _is_own(node: Any) -> bool:
@@ -70,29 +76,50 @@ def _union(first: Relation, parts: list[Part], run: Run) -> Relation:
     else:
         result = _positional(relations, run)
     result.rows = union(relation.rows for relation in relations)
+    is_distinct = any(operation.args.get("distinct") for operation, _ in parts)
     for operation, _ in parts:
         if operation.args.get("side") or operation.args.get("kind") or operation.args.get("on"):
             run.note("a set operation keeps only some columns, which is read only in part")
-    if any(operation.args.get("distinct") for operation, _ in parts):
+    result.origin = _origin(relations, parts, run)
+    if is_distinct:
+        result.origin = result.origin._replace(rows=distinct_digest(result, run, result.origin.rows, result.origin.columns))
         if result.rest:
             run.note("UNION compares all columns, and not all of them are known")
         merge(result.rows, through(union(field.value for field in result.fields), GROUP_BY))
     return result
 
 
+def _origin(relations: list[Relation], parts: list[Part], run: Run) -> Origin:
+    origins = [run.origin(relation) for relation in relations]
+    kinds = [text(" ".join(f"{name}={operation.args.get(name)}" for name in _KIND if operation.args.get(name))) for operation, _ in parts]
+    columns = {origin.columns for origin in origins}
+    written = columns.pop() if len(columns) == 1 else made("union", *(origin.columns for origin in origins))
+    return alike(origins, made(type(parts[0][0]).__name__, *kinds, *(origin.rows for origin in origins)), written)
+
+
+_KIND = ("distinct", "by_name", "side", "kind", "on")
+
+
 def _named(relations: list[Relation]) -> Relation:
     """Columns by their names. A column that a branch has only through an open table is looked up there when it is read."""
     fields: dict[str, Field] = {}
     values: dict[str, Value] = {}
-    for relation in relations:
+    made_of: dict[str, dict[int, str | None]] = {}
+    for number, relation in enumerate(relations):
         for field in relation.fields:
             fields.setdefault(field.key, field)
             merge(values.setdefault(field.key, {}), field.value)
-    return _opened([_joined(field, values[key]) for key, field in fields.items()], relations)
+            made_of.setdefault(field.key, {}).setdefault(number, field.digest)
+    count = len(relations)
+    return _opened([_joined(field, values[key], made_of[key], count) for key, field in fields.items()], relations)
 
 
-def _joined(field: Field, value: Value) -> Field:
-    return Field(field.name, field.key, value, field.type)
+def _joined(field: Field, value: Value, made_of: dict[int, str | None], count: int) -> Field:
+    """A column of some or all of the branches."""
+    if None in made_of.values():
+        return Field(field.name, field.key, value, field.type)
+    branches = [made_of.get(number) or made("none") for number in range(count)]
+    return Field(field.name, field.key, value, field.type, digest=united(branches))
 
 
 def _opened(fields: list[Field], relations: list[Relation]) -> Relation:
@@ -123,15 +150,34 @@ def _at(relations: list[Relation], number: int) -> Field:
     value: Value = {}
     for relation in relations:
         merge(value, relation.fields[number].value)
-    field = relations[0].fields[number]
-    types = {relation.fields[number].type for relation in relations}
-    return Field(field.name, field.key, value, types.pop() if len(types) == 1 else None)
+    fields = [relation.fields[number] for relation in relations]
+    types = {field.type for field in fields}
+    found = Field(fields[0].name, fields[0].key, value, types.pop() if len(types) == 1 else None)
+    branches = [field.digest for field in fields if field.digest is not None]
+    if len(branches) == len(fields):
+        found.digest = united(branches)
+        found.bare = united([field.bare or field.digest or "" for field in fields]) if found.type is not None else None
+    return found
 
 
 def _tails(relations: list[Relation], number: int, run: Run) -> Relation:
     run.note("a set operation matches columns by position, but their order is not known: they were matched by name")
-    tails = [Relation([field.valued(doubtful(field.value)) for field in relation.fields[number:]]) for relation in relations]
+    tails = [
+        Relation([field.valued(doubtful(field.value)).known_as(_doubted(field)) for field in relation.fields[number:]])
+        for relation in relations
+    ]
     return _named(tails)
+
+
+def _doubted(field: Field) -> str | None:
+    return None if field.digest is None else doubtful_digest(field.digest)
+
+
+def _compared(relation: Relation, run: Run) -> str:
+    """The rows of a relation and all of its columns, by position."""
+    origin = run.origin(relation)
+    columns = [of(field, run) for field in relation.fields] if relation.closed else [origin.columns]
+    return made("compared", origin.rows, *columns)
 
 
 def _difference(left: Relation, part: Part, run: Run) -> Relation:
@@ -142,4 +188,9 @@ def _difference(left: Relation, part: Part, run: Run) -> Relation:
         merge(rows, through(union(field.value for field in relation.fields), FILTER))
         if not relation.closed:
             run.note("EXCEPT or INTERSECT compares all columns, and not all of them are known")
-    return left.copied(rows)
+    result = left.copied(rows)
+    origins = [run.origin(relation) for relation in (left, right)]
+    compared = [_compared(relation, run) for relation in (left, right)]
+    kind = text(" ".join(f"{name}={part[0].args.get(name)}" for name in _KIND if part[0].args.get(name)))
+    result.origin = alike(origins, made(type(part[0]).__name__, kind, *compared), origins[0].columns)._replace(mark=origins[0].mark)
+    return result

@@ -7,9 +7,12 @@ from typing import Any, NamedTuple
 
 from sqlglot import exp
 
+from freshet_columns.descriptions import described
+from freshet_columns.digests import DOUBT, Origin, made, text
 from freshet_columns.queries import Work, evaluated
 from freshet_columns.relations import Field, Relation, Rest, distinct, merged_group, without
-from freshet_columns.scopes import Scope, Source
+from freshet_columns.scopes import Scope
+from freshet_columns.sources import Source
 from freshet_columns.values import EMPTY, Value, union
 
 
@@ -17,7 +20,7 @@ class Changes(NamedTuple):
     """What a star leaves out, replaces (by key) and renames (key → identifier); `names`: the columns that it names for that, by key."""
 
     excluded: frozenset[str] = frozenset()
-    replaced: dict[str, Value] = {}  # noqa: RUF012
+    replaced: dict[str, Field] = {}  # noqa: RUF012
     renamed: dict[str, Any] = {}  # noqa: RUF012
     pattern: Any | None = None
     names: dict[str, str] = {}  # noqa: RUF012
@@ -27,16 +30,26 @@ def everything(scope: Scope) -> Relation:
     """`select *` over all sources, with the rows that they make."""
     relation = expanded(scope, scope.sources, Changes())
     relation.rows = union([source.relation.rows for source in scope.sources] + scope.rows)
+    if relation.origin is not None:
+        relation.origin = relation.origin._replace(rows=source_rows(scope))
     return relation
+
+
+def source_rows(scope: Scope) -> str:
+    """The digest of the rows that the sources of a scope make; without any, it is one row."""
+    parts = scope.row_parts
+    return parts[0] if len(parts) == 1 else made("from", *parts)
 
 
 def changes_of(star: Any, scope: Scope) -> Work:
     """The changes that stand behind a star."""
     folding = scope.run.folding
     left_out = [_last(item) for item in star.args.get("except_") or ()]
-    replaced: dict[str, Value] = {}
+    replaced: dict[str, Field] = {}
     for item in star.args.get("replace") or ():
-        replaced[folding.of(item.args["alias"])] = yield from evaluated(item.this, scope)
+        key = folding.of(item.args["alias"])
+        value = yield from evaluated(item.this, scope)
+        replaced[key] = described(Field(item.alias, key, value), item.this, scope)
     renamed = {folding.of(_last(item.this)): item.args["alias"] for item in star.args.get("rename") or ()}
     named = [*left_out, *(item.args["alias"] for item in star.args.get("replace") or ())]
     if scope.run.facts.dialect != "duckdb":  # which lets RENAME pass
@@ -89,11 +102,11 @@ def expanded(scope: Scope, sources: list[Source], changes: Changes) -> Relation:
     merged = scope.merged if sources is scope.sources else {}
     for item in sources:
         fields_before = len(fields)
-        fields += _columns(_merged(item.relation.fields, merged, used), scope, changes)
+        fields += _columns(_merged(item.fields(), merged, used), scope, changes)
         if all_fixed:
             all_fixed = item.relation.closed and item.relation.fixed == len(item.relation.fields)
             fixed = len(fields) if all_fixed else min(len(fields), fields_before + item.relation.fixed)
-    relation = Relation(fields, _rest(sources, changes), EMPTY, _wild(sources))
+    relation = Relation(fields, _rest(sources, changes), EMPTY, _wild(sources), _origin(scope, sources, changes))
     relation.fixed = fixed
     relation.layout = _layout(scope, sources, changes)
     if changes.names and scope.run.facts.dialect != "clickhouse":  # which lets it pass
@@ -132,7 +145,7 @@ def _columns(fields: list[Field], scope: Scope, changes: Changes) -> list[Field]
 def _changed(field: Field, scope: Scope, changes: Changes) -> Field:
     key = field.key
     if key in changes.replaced:
-        field = Field(field.name, key, changes.replaced[key])
+        field = changes.replaced[key].renamed(field.name, key)
     if key in changes.renamed:
         new = changes.renamed[key]
         field = field.renamed(new.name, scope.run.folding.of(new))
@@ -151,6 +164,26 @@ def _rest(sources: list[Source], changes: Changes) -> Rest:
 def _wild(sources: list[Source]) -> Value | None:
     wild = [item.relation.wild for item in sources if item.relation.wild is not None]
     return union(wild) if wild else None
+
+
+def _origin(scope: Scope, sources: list[Source], changes: Changes) -> Origin:
+    """The origin of a star; its rows are those of the scope."""
+    origins = [scope.run.origin(item.relation) for item in sources]
+    marks = [origin.mark + item.mark for origin, item in zip(origins, sources) if item.relation.rest]  # noqa: B905 - needs Python 3.10
+    merged = tuple(scope.merged) if sources is scope.sources else ()
+    mark = "+".join(marks) if any(marks) else ""
+    return Origin("", _columns_digest(sources, changes, merged), scope.tables, scope.marks, mark, scope.ordered)
+
+
+def _columns_digest(sources: list[Source], changes: Changes, merged: tuple[str, ...]) -> str:
+    parts = [item.columns_digest() for item in sources]
+    if len(parts) == 1 and changes == Changes() and not merged:
+        return parts[0]
+    left_out = made("except", *map(text, sorted(changes.excluded)))
+    renamed = made("rename", *(text(key + "\1" + changes.renamed[key].name) for key in sorted(changes.renamed)))
+    replaced = made("replace", *(made(text(key), field.digest or DOUBT) for key, field in sorted(changes.replaced.items())))
+    pattern = text(changes.pattern.pattern if changes.pattern is not None else "")
+    return made("star", *parts, left_out, renamed, replaced, pattern, *map(text, merged))
 
 
 def _layout(scope: Scope, sources: list[Source], changes: Changes) -> int | None:

@@ -6,6 +6,8 @@ from typing import Any
 
 from sqlglot import exp
 
+from freshet_columns.canonical import digest
+from freshet_columns.digests import made
 from freshet_columns.queries import Work, evaluated
 from freshet_columns.relations import Field, Relation
 from freshet_columns.scopes import Scope
@@ -53,14 +55,16 @@ def function(node: Any, scope: Scope) -> Work:
         scope.run.note("the name of a table is missing")
         return Relation([], wild={})
     if isinstance(call, (exp.Var, exp.Literal, exp.Parameter, exp.Placeholder)):
-        return scope.run.outside(str(call.name))
+        return scope.run.outside(str(call.name), str(call.name))
     if isinstance(call, exp.Anonymous) and call.name.lower() not in HARMLESS and not call.name.lower().startswith(HARMLESS_PREFIXES):
         scope.run.note(f"the table function `{call.name}` may read tables that the SQL does not name")
     value = yield from evaluated(call, scope, TRANSFORMATION)
     key = scope.run.folding.key
-    fields = [Field(name, key(name, False), value) for name in _columns(call, node.alias, scope)]  # noqa: FBT003
+    origin = scope.run.made_of("function", digest(call, scope))
+    columns = _columns(call, node.alias, scope)
+    fields = [Field(name, key(name, False), value, digest=made("column", origin.rows, name)) for name in columns]  # noqa: FBT003
     has_more = not fields and not isinstance(call, exp.Generator)
-    relation = Relation(fields, (), counted(value), value if has_more else None)
+    relation = Relation(fields, (), counted(value), value if has_more else None, origin)
     relation.of_function = True
     return relation
 
