@@ -290,11 +290,9 @@ def test_every_process_makes_the_same_digests() -> None:
     assert said("1") == said("2")
 
 
+CTES = ", ".join(f"q{n + 1} as (from q{n} select *, a + {n} as c{n % 7} where b > {n})" for n in range(1000))
 CHAINS = {
-    "CTEs": ", ".join(
-        ["with q0 as (from t)", *(f"q{n + 1} as (from q{n} select *, a + {n} as c{n % 7} where b > {n})" for n in range(1000))]
-    )
-    + " from q1000",
+    "CTEs": f"with q0 as (from t), {CTES} from q1000",
     "operators": "from t select " + " + ".join(f"a * {n}" for n in range(5000)),
     "conditions": "from t where " + " and ".join(f"b <> {n}" for n in range(5000)),
     "unions": " union all ".join(f"from t select a + {n} as x" for n in range(1500)),
