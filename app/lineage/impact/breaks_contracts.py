@@ -22,6 +22,13 @@ def contract_breaks(pair: NodePair, before: Traced | None, after: Traced | None,
         yield from _readers(pair)
 
 
+def access_breaks(pair: NodePair) -> Iterator[Break]:
+    """A model to which other projects may refer, and no longer can."""
+    if pair.base.access == "public" and pair.head.access not in {"public", None}:
+        text = f"{name(pair.name)} is no longer public: other projects may refer to it"
+        yield Break(unique_id=pair.unique_id, kind="access", certain=False, reason=sentence(text), cause=pair.unique_id)
+
+
 def _own(pair: NodePair, before: Traced | None, after: Traced, *, exact: bool) -> Iterator[Break]:
     """Dbt refuses to build a model whose SQL does not make exactly the columns of its contract."""
     known = before is not None and not before.open and is_enforced(pair.old)

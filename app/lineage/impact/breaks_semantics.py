@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from app.lineage.column_tests import unquoted
@@ -11,11 +11,13 @@ from app.lineage.impact.changes import GoneColumn
 from app.lineage.impact.definition_changes import mapping
 from app.lineage.impact.lost_columns import LostColumns
 from app.lineage.impact.mentions import MAX_TEXT, is_name
-from app.lineage.impact.model import Break
+from app.lineage.impact.model import Break, BreakKind
 from app.lineage.impact.versions import Definition, folded
 from app.lineage.impact.words import name, names, sentence
 
 ELEMENTS = ("entities", "dimensions", "measures")
+UNBUILT: frozenset[BreakKind] = frozenset({"column_removed", "column_renamed"})
+"""Breaks of a node that cannot be built any more."""
 DIMENSION = re.compile(r"\b(?:TimeDimension|Dimension|Entity)\(\s*['\"](\w+)['\"]")
 
 
@@ -35,6 +37,15 @@ def exposure_breaks(unique_id: str, lost: LostColumns) -> Iterator[Break]:
                 cause=gone[0].root,
                 column=gone[0].name if len(gone) == 1 else None,
             )
+
+
+def exposures_of_broken(breaks: Iterable[Break], lost: LostColumns) -> Iterator[Break]:
+    """Exposures of models that certainly break: they keep their old data, or none."""
+    for one in breaks:
+        if one.certain and one.kind in UNBUILT:
+            for exposure in lost.exposures(one.unique_id):
+                reason = sentence(f"{name(lost.head.name(exposure))} depends on {name(lost.head.name(one.unique_id))}, which breaks")
+                yield Break(unique_id=exposure, kind="exposure", certain=False, reason=reason, cause=one.cause, column=one.column)
 
 
 class SemanticBreaks:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from app.lineage.impact.breaks_contracts import contract_breaks
+from app.lineage.impact.breaks_contracts import access_breaks, contract_breaks
 from app.lineage.impact.breaks_tables import GoneTable
 from app.lineage.impact.building_changes import building_changes
 from app.lineage.impact.definition_changes import NodePair, contract_types, definition_changes, is_enforced, table_of
@@ -138,6 +138,7 @@ class Collector:
         old, new = table_of(decoded.old), table_of(decoded.new)
         if old != new and not is_renamed:
             found.tables.append(GoneTable(decoded.unique_id, decoded.name, old, cause=decoded.unique_id))
+        found.breaks += access_breaks(decoded)
         if delta is None:
             return
         if not delta.same_sql and not delta.digests and _is_same_text(pair, decoded.old, decoded.new):

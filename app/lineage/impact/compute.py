@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from app.lineage.graph import Graph
 from app.lineage.impact.breaks_columns import ReadColumns, own_breaks, schema_breaks
-from app.lineage.impact.breaks_semantics import SemanticBreaks, exposure_breaks
+from app.lineage.impact.breaks_semantics import UNBUILT, SemanticBreaks, exposure_breaks, exposures_of_broken
 from app.lineage.impact.breaks_tables import table_breaks
 from app.lineage.impact.breaks_tests import breaks_of_test, breaks_of_unit_test
 from app.lineage.impact.building_changes import building_changes
@@ -67,7 +67,9 @@ class ImpactComputation:
         """The whole, with what was asked for by unique_id."""
         found, head = self._found, self._head
         changes = self._settled(codes)
-        breaks = list(self._breaks(changes, definitions))
+        lost = LostColumns(head, changes, found.renamed)
+        breaks = list(self._breaks(changes, lost, definitions))
+        breaks += exposures_of_broken(breaks, lost)
         visits = self._visits(changes, breaks)
         own = {position for one in changes.own | found.new if (position := head.graph.position(one)) is not None}
         return limited(
@@ -110,7 +112,7 @@ class ImpactComputation:
         position = graph.position(self._found.renamed.get(unique_id, unique_id))
         return [] if position is None else [graph.nodes[one].unique_id for one in graph.parents[position]]
 
-    def _breaks(self, changes: Changes, definitions: Mapping[str, bytes | None]) -> Iterator[Break]:
+    def _breaks(self, changes: Changes, lost: LostColumns, definitions: Mapping[str, bytes | None]) -> Iterator[Break]:
         found = self._found
         yield from found.breaks
         reads = ReadColumns(self._base, self._head, changes)
@@ -124,7 +126,7 @@ class ImpactComputation:
             yield from own_breaks(pair, gone)
             yield from schema_breaks(pair, [one.name for one in gone.values()], [one.name for one in delta.added])
         yield from table_breaks(found.tables, self._base, self._head)
-        yield from self._named(LostColumns(self._head, changes, found.renamed), changes, definitions)
+        yield from self._named(lost, changes, definitions)
 
     def _named(self, lost: LostColumns, changes: Changes, definitions: Mapping[str, bytes | None]) -> Iterator[Break]:
         """What is no SQL model and names a column that is gone."""
@@ -154,7 +156,7 @@ class ImpactComputation:
         changed = {one.unique_id for one in changes.found if not one.inherited and one.change_class in AFFECTING | {"added"}}
         distances = distances_from(graph, (one for one in map(graph.position, changed - found.new) if one is not None))
         starts = changes.starts
-        starts.rows += [one.unique_id for one in breaks if one.certain and one.kind in {"column_removed", "column_renamed"}]
+        starts.rows += [one.unique_id for one in breaks if one.certain and one.kind in UNBUILT]
         head_ids = {base: head for head, base in found.renamed.items()}
         reach = Reach(self._base, self._head, changes.rewritten, head_ids)
         reach.start(starts, distances)

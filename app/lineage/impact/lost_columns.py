@@ -29,6 +29,13 @@ class LostColumns:
         position = graph.position(unique_id)
         return [] if position is None else [graph.nodes[one].unique_id for one in graph.parents[position]]
 
+    def exposures(self, unique_id: str) -> list[str]:
+        """The unique_ids of the exposures that depend on a node."""
+        graph = self.head.graph
+        position = graph.position(unique_id)
+        below = () if position is None else (graph.nodes[one] for one in graph.children(position))
+        return [node.unique_id for node in below if node.resource_type == "exposure"]
+
     def in_text(self, text: str, nodes: Sequence[str]) -> Iterator[tuple[str, GoneColumn]]:
         """The lost columns of these nodes that a text mentions, unless another one of them has a column of this name."""
         candidates = [one for one in nodes if self.of(one)]

@@ -150,6 +150,18 @@ def test_an_exposure_may_read_it() -> None:
     assert "board: exposure stg.amount?" in broken(found)
 
 
+def test_an_exposure_of_a_model_that_breaks_keeps_its_old_data() -> None:
+    board = other("exposure", "board", "orders")
+    found = compare((*BASE, board), (RAW, LOST, ORDERS.but(missing=("amount",)), board))
+    assert broken(found) == {"orders: column_removed stg.amount", "board: exposure stg.amount?"}
+    assert found.breaks[1].reason == "`board` depends on `orders`, which breaks."
+
+
+def test_a_model_that_is_no_longer_public() -> None:
+    base, head = (ORDERS.but(content={"access": access}, definition={"access": access}) for access in ("public", "protected"))
+    assert broken(compare((RAW, STG, base), (RAW, STG, head))) == {"orders: access orders?"}
+
+
 SEMANTIC = other(
     "semantic_model",
     "sm",
