@@ -46,7 +46,7 @@ QUESTIONS: dict[tuple[str, str], tuple[tuple[object, ...], int]] = {
     ("extractions", "supersede_background"): ((BUSIEST, "f" * 40), 5),
     ("extractions", "knows"): ((BUSIEST, "f" * 40), 5),
     ("bases", "of_commit"): ((BUSIEST, "main", "f" * 40), 5),
-    ("bases", "nearest"): ((BUSIEST, [f"{number:040x}" for number in range(100)], "{anyone}"), 200),
+    ("bases", "nearest"): ((BUSIEST, [f"{number:040x}" for number in range(100)], "{anyone}", None), 200),
     ("bases", "commit"): ((BUSIEST, "f" * 40, "{anyone}"), 10),
     ("bases", "queue"): ((BUSIEST, "main", "f" * 40, 20), 40),
     ("bases", "claim_wait"): ((LEASE,), 5),
