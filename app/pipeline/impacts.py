@@ -79,6 +79,8 @@ class Impacts:
             await self._store.bases.end_wait(waiting)
         elif extraction.status != "succeeded":
             await self._store.bases.postpone_wait(waiting, leases.ROOM_AGAIN)
+        elif waiting.sha is None and extraction.followed and extraction.base is not None:
+            await self._store.bases.end_wait(waiting)  # no pull request says what it is compared with
         elif waiting.sha is None:
             await self._find_again(extraction, waiting)
         else:

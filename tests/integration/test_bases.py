@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from app.pipeline import triggers
 from app.store import Store
 from tests.double import Answer
 from tests.integration.impact_world import BROKEN, ImpactWorld, changed, make_world
+from tests.patience import HANGS_S
 
 B = {"models/b.sql": "select 2 as id"}
 S = {"models/s.sql": "select 3 as id"}
@@ -176,6 +178,22 @@ async def test_a_pull_request_names_the_base_branch(world: ImpactWorld) -> None:
         impact = await world.impact(side)
     assert (base_of(impact), impact["base"]["pull_request"]) == (("merge_base", release, "release/ünï#1"), 7)
     assert changed(impact) == ["s"]
+
+
+async def test_a_pull_request_of_the_followed_branch_changes_nothing(world: ImpactWorld) -> None:
+    async with world.working():
+        first = await world.push(B)
+        await world.ended(first)
+        second = await world.push({"models/c.sql": "select 4 as id"})
+        before = await world.impact(second)
+        await world.github.create_branch(world.repository, "release", first)
+        pull = PullRequest(8, second, "main", "release", draft=False, open=True, updated_at=datetime.now(UTC))
+        await world.store.pull_requests.record(world.repository.id, pull)
+        await world.store.bases.find_again(world.repository.id, "main", second)
+        async with asyncio.timeout(HANGS_S):
+            while await world.store._db.value("SELECT count(*) FROM impact_waits"):
+                await asyncio.sleep(0.02)
+        assert await world.impact(second) == before
 
 
 async def test_an_old_commit_that_somebody_requests_is_compared_with_one_before_it(world: ImpactWorld) -> None:
