@@ -90,7 +90,7 @@ async def test_a_column_that_is_removed_breaks_its_reader_and_reaches_the_dashbo
     await save_shop(reader, HEAD, SHORTER, BROKEN, stg="select 1 -- shorter")
     found = await impact(reader)
     assert changed(found) == {"stg_orders: removed amount"}
-    assert broken(found) == {"orders: column_removed stg_orders.amount"}
+    assert broken(found) == {"orders: column_removed stg_orders.amount", "board: exposure stg_orders.amount?"}
     assert reached(found) == {"orders": "rows 1", "board": "rows 2"}
     assert found.counts["owners"] == {"Ann": 1}
 
@@ -148,7 +148,8 @@ async def test_the_api_says_all_of_it(reader: Reader) -> None:
         }
     ]
     assert [one["unique_id"] for one in found["reached"]] == [BOARD, ORDERS]
-    assert [(one["unique_id"], one["cause"], one["column"]) for one in found["breaks"]] == [(ORDERS, STG, "amount")]
+    breaks = [(one["unique_id"], one["cause"], one["column"], one["certain"]) for one in found["breaks"]]
+    assert breaks == [(ORDERS, STG, "amount", True), (BOARD, STG, "amount", False)]
     assert found["counts"]["reached"] == {"model": 1, "test": 1, "exposure": 1}
     assert (found["left_out"], found["without_columns"]) == ({"changes": 0, "reached": 0, "breaks": 0, "definitions": 0}, [])
     await asked(reader, f"base={BASE}&head={HEAD}", status=304, etag=etag)
