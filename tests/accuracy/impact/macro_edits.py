@@ -8,7 +8,7 @@ from collections.abc import Iterable
 _MACRO = re.compile(r"\{%-?\s*macro\s+(\w+)\s*\(")
 _END = re.compile(r"\{%-?\s*endmacro\b")
 _JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}|--[^\n]*|/\*.*?\*/", re.DOTALL)
-_LITERAL = re.compile(r"(?<![\w.'\"{-])(\d+)(?![\w.'\"])|'([A-Za-z_ -]+)'")
+_LITERAL = re.compile(r"(?<!select )(?<![\w.'\"{-])(\d+)(?![\w.'\"])|'([A-Za-z_ -]+)'", re.IGNORECASE)
 
 
 def edited_macros(files: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -18,7 +18,7 @@ def edited_macros(files: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def edited_macro(text: str) -> str | None:
-    """The text of a file with another literal in a macro; None if there is none."""
+    """The text of a file with another literal in a macro; None if there is none. (`exists (select 1 …)` would say the same.)"""
     for macro in _MACRO.finditer(text):
         end = _END.search(text, macro.end())
         start = text.find("%}", macro.end())
