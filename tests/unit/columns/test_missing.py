@@ -19,6 +19,9 @@ MISSING = {
     "select * replace (1 as gone) from t": ["gone"],
     "select row_number() over (partition by gone order by a) as n from t": ["gone"],
     "select gone from (select * exclude (gone) from raw)": ["gone"],
+    "select gone from (select * rename (gone as here) from raw)": ["gone"],
+    "select id from t where exists (select 1 from u where u.id = t.gone)": ["gone"],
+    "select id, (select max(x) from u where u.id = t.gone) as m from t": ["gone"],
 }
 THERE = [
     "select id, a from t",
@@ -33,6 +36,8 @@ THERE = [
     "select list_transform(s, element -> element + 1) as l from t",
     "select a as k, k + 1 as l from t",
     "select gone",
+    "select gone, here from (select * replace (gone + 1 as gone) rename (there as here) from raw)",
+    "select id from wide as payload where exists (select 1 from wide where payload.part = 1)",
     "select gone from t pivot (sum(a) for b in (1 as gone))",
 ]
 

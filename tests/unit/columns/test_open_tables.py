@@ -208,3 +208,10 @@ def test_a_column_may_be_a_field_of_an_array_s_elements_unless_the_table_is_show
     assert "`raw` or to the elements of an array" in analysis.reason
     status, found = decided(sql, ("raw", "x"), dialect="bigquery")
     assert (status, {edge for edge in found if " > x " in edge}) == ("exact", {"raw.x > x IDENTITY"})
+
+
+def test_columns_that_a_star_replaces_or_renames_come_from_the_open_table() -> None:
+    found = analyse("select * replace (id + 1 as id) rename (day as date) from raw")
+    assert [column.name for column in found.columns] == ["id", "date"]
+    assert edges(found) == {"raw.id > id TRANSFORMATION", "raw.day > date IDENTITY"}
+    assert found.open

@@ -28,6 +28,13 @@ def perhaps(scope: Scope, key: str, name: str) -> Field | None:
     return Field(name, key, union(source.relation.wild or EMPTY for source in wild), digest=digest)
 
 
+def among(scope: Scope, sources: list[Source], key: str, name: str) -> Field | None:
+    """The column that one of these sources of a scope may have; None if none of them may."""
+    if len(sources) == 1 and sources[0].relation.may_have(key):
+        return scope.member(sources[0].relation, key, name)
+    return perhaps(scope, key, name)
+
+
 def _digest(scope: Scope, sources: list[Source], key: str, value: Value) -> str:
     """The digest of a column that one of these open sources has."""
     if len(sources) == 1:

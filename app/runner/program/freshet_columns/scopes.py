@@ -258,8 +258,16 @@ class Scope:
             field = self.member(source.relation, keys[used], parts[used].name)
             if field is not None:
                 return self._part(self._from(scope, source.seen(field)), keys[used + 1 :])
-        field = self._named(parts[0]) if keys[0] not in self.by_alias or found is None else None
+        field = self._named(parts[0]) if found is None else self._inside(keys[0], parts[0].name, found[2])
         return self._part(field, keys[1:]) if field is not None else None
+
+    def _inside(self, key: str, name: str, around: Scope) -> Field | None:
+        """A column, known to exist, that hides a table of this name in the scope `around`."""
+        for scope in self.chain():
+            field = scope._known(key, name) if scope is not around else None  # noqa: SLF001 - another scope
+            if field is not None or scope is around:
+                return field if field is None else self._from(scope, field)
+        return None
 
     def _source_of(self, keys: list[str]) -> tuple[Source, int, Scope] | None:
         """The relation that a reference names, by how many of its parts, and the scope that has it."""

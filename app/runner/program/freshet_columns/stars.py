@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlglot import exp
 
+from freshet_columns import open_columns
 from freshet_columns.descriptions import described
 from freshet_columns.digests import DOUBT, Origin, made, text
 from freshet_columns.queries import Work, evaluated
@@ -17,13 +18,17 @@ from freshet_columns.values import EMPTY, Value, union
 
 
 class Changes(NamedTuple):
-    """What a star leaves out, replaces (by key) and renames (key → identifier); `names`: the columns that it names for that, by key."""
+    """What a star leaves out, replaces (by key) and renames (key → identifier).
+
+    `names`: the columns that it names for that, by key; `needed`: the keys of those that have to be there.
+    """
 
     excluded: frozenset[str] = frozenset()
     replaced: dict[str, Field] = {}  # noqa: RUF012
     renamed: dict[str, Any] = {}  # noqa: RUF012
     pattern: Any | None = None
     names: dict[str, str] = {}  # noqa: RUF012
+    needed: frozenset[str] = frozenset()
 
 
 def everything(scope: Scope) -> Relation:
@@ -51,13 +56,17 @@ def changes_of(star: Any, scope: Scope) -> Work:
         value = yield from evaluated(item.this, scope)
         replaced[key] = described(Field(item.alias, key, value), item.this, scope)
     renamed = {folding.of(_last(item.this)): item.args["alias"] for item in star.args.get("rename") or ()}
+    others = [_last(item.this) for item in star.args.get("rename") or ()]
     named = [*left_out, *(item.args["alias"] for item in star.args.get("replace") or ())]
-    if scope.run.facts.dialect != "duckdb":  # which lets RENAME pass
-        named += [_last(item.this) for item in star.args.get("rename") or ()]
-    names = {folding.of(identifier): identifier.name for identifier in named}
+    names = {folding.of(identifier): identifier.name for identifier in named + others}
+    if scope.run.facts.dialect == "clickhouse":
+        named = []
+    elif scope.run.facts.dialect != "duckdb":  # which lets RENAME pass
+        named += others
+    needed = frozenset(folding.of(identifier) for identifier in named)
     like = star.args.get("ilike")
     excluded = frozenset(folding.of(identifier) for identifier in left_out)
-    return Changes(excluded, replaced, renamed, _like(like.name) if isinstance(like, exp.Literal) else None, names)
+    return Changes(excluded, replaced, renamed, _like(like.name) if isinstance(like, exp.Literal) else None, names, needed)
 
 
 def matched(columns: Any, scope: Scope) -> Work:
@@ -109,18 +118,23 @@ def expanded(scope: Scope, sources: list[Source], changes: Changes) -> Relation:
     relation = Relation(fields, _rest(sources, changes), EMPTY, _wild(sources), _origin(scope, sources, changes))
     relation.fixed = fixed
     relation.layout = _layout(scope, sources, changes)
-    if changes.names and scope.run.facts.dialect != "clickhouse":  # which lets it pass
-        _miss(scope, sources, changes.names)
+    if changes.names:
+        _add_others(scope, sources, changes, relation)
     return relation
 
 
-def _miss(scope: Scope, sources: list[Source], names: dict[str, str]) -> None:
-    """Record what a star names and none of its tables has."""
-    if all(item.relation.closed for item in sources):
-        known = {field.key.lower() for item in sources for field in item.relation.fields}
-        for key, name in names.items():
-            if key.lower() not in known:
-                scope.run.miss(name)
+def _add_others(scope: Scope, sources: list[Source], changes: Changes, relation: Relation) -> None:
+    """What a star names and no table is known to have: a column of an open table, or a missing one."""
+    known = {field.key.lower() for item in sources for field in item.relation.fields}
+    is_closed = all(item.relation.closed for item in sources)
+    for key, name in changes.names.items():
+        if key.lower() in known:
+            continue
+        if is_closed and key in changes.needed:
+            scope.run.miss(name)
+        elif key in changes.replaced or key in changes.renamed:
+            found = open_columns.among(scope, sources, key, name)
+            relation.fields += [] if found is None else [_changed(found, scope, changes)]
 
 
 def _merged(fields: list[Field], merged: dict[str, Field], used: set[str]) -> list[Field]:
