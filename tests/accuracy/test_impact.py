@@ -8,9 +8,12 @@ import pytest
 import yaml
 
 from tests.accuracy import generator, observed
-from tests.accuracy.impact import editing, sql_edits, yaml_edits
+from tests.accuracy.impact import editing, generated, reading, sql_edits, yaml_edits
 from tests.accuracy.impact.dbt_text import UnreadableError, joined, pieces
 from tests.accuracy.impact.macro_edits import edited_macro
+from tests.accuracy.impact.report import TARGETS
+from tests.accuracy.impact.sides import compare
+from tests.accuracy.impact.small_projects import Model, SmallProject
 
 MODEL = """{{ config(materialized='table') }}
 with orders as (
@@ -115,3 +118,53 @@ def test_an_edited_macro_makes_other_sql() -> None:
     macro = "{# 1 #}{% macro cents(x, y=2) %}\n  -- 3\n  ({{ x }} / 100)::numeric(16, {{ y }})\n{% endmacro %}"
     assert edited_macro(macro) == macro.replace("100", "101")
     assert edited_macro("{% macro name() %}{{ return('x') }}{% endmacro %}") is None
+
+
+PROJECTS = 60
+
+
+def test_impact_is_right_about_generated_projects() -> None:
+    found = generated.measure(PROJECTS)
+    assert found.projects.total() == PROJECTS
+    assert len(found.projects) > 15
+    assert {name: found.faults.get(name, []) for name in TARGETS if found.share(name) < TARGETS[name]} == {}
+
+
+def said(x: str, reader: str, head: str) -> set[str]:
+    """What is said of a model that reads X, for another X."""
+    sides = (SmallProject(0, (Model("x", sql), Model("reader", reader))) for sql in (x, head))
+    found = compare(*map(reading.side, sides))
+    changes = {f"{one.change_class} {' '.join(one.columns)}" for one in found.changes if one.unique_id.endswith(".reader")}
+    return changes | {f"breaks{'' if one.certain else '?'}" for one in found.breaks if one.unique_id.endswith(".reader")}
+
+
+CASES = {
+    "a name that is that of a table around then": (
+        "select k, m from raw.v",
+        "select n from raw.v where k in (select k from mart.x)",
+        set(),
+    ),
+    "a qualified name": ("select k, m from raw.v", "select n from raw.v where k in (select x.k from mart.x)", {"breaks"}),
+    "a condition of a subquery over another table": (
+        "select k, m from raw.v",
+        "select m from mart.x as o where exists (select 1 from raw.u where u.id = o.k)",
+        {"breaks"},
+    ),
+    "a table that a broken model has made": (
+        "select k, m from raw.v",
+        "select m from mart.x where k > 1",
+        {"breaks"},
+    ),
+    "columns named by their places": ("select k, m from raw.v", "select one from (select * from mart.x) as s(one)", {"logic one"}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_a_reader_of_a_removed_column_does(case: str) -> None:
+    x, reader, expected = CASES[case]
+    assert said(x, reader, "select m from raw.v") == expected
+
+
+def test_a_union_by_place_has_other_values_when_columns_come_in_another_order() -> None:
+    found = said("select k, m from raw.v", "select * from mart.x union all select 1, 2", "select m, k from raw.v")
+    assert found == {"logic k m"}

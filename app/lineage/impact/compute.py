@@ -153,7 +153,7 @@ class ImpactComputation:
     def _visits(self, changes: Changes, breaks: Sequence[Break]) -> Mapping[int, Visit]:
         """The reached nodes. A model that breaks is not built, and nothing below it either."""
         found, graph = self._found, self._head.graph
-        changed = {one.unique_id for one in changes.found if not one.inherited and one.change_class in AFFECTING | {"added"}}
+        changed = {one.unique_id for one in changes.found if not one.inherited and one.change_class in AFFECTING | {"added", "moved"}}
         distances = distances_from(graph, (one for one in map(graph.position, changed - found.new) if one is not None))
         starts = changes.starts
         starts.rows += [one.unique_id for one in breaks if one.certain and one.kind in UNBUILT]

@@ -11,7 +11,7 @@ from app.lineage.impact.deltas import Delta, PlacedColumn
 from app.lineage.impact.mentions import differs_by_run, same_but_for
 from app.lineage.impact.model import Change, ChangeClass
 from app.lineage.impact.renames import only_follows, renamed_columns, same_source
-from app.lineage.impact.versions import folded
+from app.lineage.impact.versions import SideEdge, folded
 
 MAX_COLUMNS = 100
 """Columns listed in one change."""
@@ -112,7 +112,7 @@ class _Settled:
         base, head = changes.side["base"], changes.side["head"]
         found = [(column, precise) for column, precise in delta.values if not same_source(column, delta, changes.renames, base, head)]
         if delta.same_sql:
-            found = [(column, precise) for column, precise in found if self._reads_others(column)]
+            found = [(column, precise) for column, precise in found if self._reads_others(column, precise=precise)]
         else:
             found += [(column, False) for column in delta.unknown if not same_source(column, delta, changes.renames, base, head)]
         for certain in (True, False):
@@ -129,7 +129,7 @@ class _Settled:
             return
         if delta.same_sql:
             before, after = changes.side["base"].into_rows(delta.base_id), changes.side["head"].into_rows(delta.unique_id)
-            is_broken = any(edge.column in changes.gone.get(edge.upstream, {}) for edge in before) and not delta.removed
+            is_broken = self._misses(before) and not delta.removed
             others = changes.renames.edges(before) != after or bool(delta.removed or delta.added)
             applies = delta.rows and others and not is_broken
         else:
@@ -200,16 +200,23 @@ class _Settled:
             return self.doubtful
         return not changes.side["base"].into(delta.base_id, column) and not changes.side["head"].into(delta.unique_id, column)
 
-    def _reads_others(self, column: str) -> bool:
-        """Whether a column comes from other columns than before: without that, the same SQL has the same values whatever a digest says.
+    def _misses(self, edges: Iterable[SideEdge]) -> bool:
+        """Whether one of these edges of the base begins at a column that is gone, and that the SQL names: it may take it by position."""
+        missed = set(map(folded, self.delta.missing))
+        return any(edge.column in missed and edge.column in self.changes.gone.get(edge.upstream, {}) for edge in edges)
 
-        What reads a column that is gone is broken, and what had no source was; neither is another value.
+    def _reads_others(self, column: str, *, precise: bool) -> bool:
+        """Whether a column comes from other columns than before, or meets others by position, which only a precise digest shows.
+
+        What reads a column that is gone is broken, and what had no source was; neither is another value. New names are no other values.
         """
         delta, changes = self.delta, self.changes
         before = changes.side["base"].into(delta.base_id, column)
-        if not before or any(edge.column in changes.gone.get(edge.upstream, {}) for edge in before):
+        if not before or self._misses(before):
             return False
-        return changes.renames.edges(before) != changes.side["head"].into(delta.unique_id, column)
+        if changes.renames.edges(before) != changes.side["head"].into(delta.unique_id, column):
+            return True
+        return precise and not changes.renames.concern(changes.side["base"].into_node(delta.base_id))
 
     def _add(self, change_class: ChangeClass, columns: Sequence[str], reason: str, *, certain: bool, new: Sequence[str] = ()) -> None:
         self.changes.add(
