@@ -38,7 +38,7 @@ class Written:
 
     def columns(self, node: str) -> list[str]:
         """The names of a node's columns."""
-        return [name for name, _ in self.nodes[node]["columns"]]
+        return [name for name, _, _ in self.nodes[node]["columns"]]
 
     def sources_of(self, node: str, column: str | None) -> set[str]:
         """What a column depends on, as `model.orders.id`."""

@@ -71,7 +71,7 @@ async def test_macros_get_the_columns_that_were_found_upstream(docker: aiodocker
     assert found.sources_of("model.starred", "status") == {"model.orders.status"}
     assert found.sources_of("model.united", "id") == {"model.orders.id", "model.countries_copy.id"}
     # It stands for an unknown type in the macro's answer, and is none that the SQL states.
-    assert dict(found.nodes["model.united"]["columns"])["status"] is None
+    assert {name: kind for name, kind, _ in found.nodes["model.united"]["columns"]}["status"] is None
     assert found.columns("model.looks") == ["id", "there"]
     assert "'True' as there" in found.nodes["model.looks"]["compiled_code"]
     assert found.columns("model.graphic") == ["id", "status"]
