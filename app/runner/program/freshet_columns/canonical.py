@@ -185,15 +185,30 @@ def _sorted(writer: Writer, node: Any) -> None:
             waiting += [one.expression, one.this]
         else:
             conditions.append(one)
-    end = _End(f"{kind.__name__}{len(conditions)}", writer.out, [])
+    _in_any_order(writer, f"{kind.__name__}{len(conditions)}", conditions)
+
+
+def in_list(writer: Writer, node: Any) -> None:
+    """A value in a list, whatever the order of that."""
+    values = node.args.get("expressions")
+    if not values or any(value for name, value in node.args.items() if name not in ("this", "expressions")):
+        generic(writer, node)
+        return
+    writer.stack.append(node.this)
+    _in_any_order(writer, f"InList{len(values)}", values)
+
+
+def _in_any_order(writer: Writer, head: str, parts: list[Any]) -> None:
+    """Write the head, and then each part."""
+    end = _End(head, writer.out, [])
     writer.out = []
     writer.stack.append(end)
-    for one in conditions:
+    for one in parts:
         writer.stack += [_Next(end), one]
 
 
 class _End:
-    """All conditions are written."""
+    """All parts are written."""
 
     __slots__ = ("before", "conditions", "head")
 
@@ -202,7 +217,7 @@ class _End:
 
 
 class _Next:
-    """A condition is written."""
+    """A part is written."""
 
     __slots__ = ("end",)
 

@@ -18,6 +18,16 @@ def _aggregate(writer: Writer, node: Any) -> None:
     generic(writer, node)
 
 
+@writes(exp.Count)
+def _count(writer: Writer, node: Any) -> None:
+    """`count(1)` counts rows, like `count(*)`."""
+    what = node.this
+    if isinstance(what, exp.Literal) and not node.expressions:
+        node = node.copy()
+        node.set("this", exp.Star())
+    _aggregate(writer, node)
+
+
 @writes(exp.Anonymous)
 def _anonymous(writer: Writer, node: Any) -> None:
     """A function that sqlglot does not know: it may be an aggregate."""

@@ -7,7 +7,7 @@ from typing import Any
 from sqlglot import exp
 
 from freshet_columns import digests
-from freshet_columns.canonical import Writer, generic, writes, writes_all
+from freshet_columns.canonical import Writer, generic, in_list, writes, writes_all
 from freshet_columns.date_units import UNITS
 
 
@@ -103,11 +103,11 @@ def _exists(writer: Writer, node: Any) -> None:
 
 @writes(exp.In)
 def _in(writer: Writer, node: Any) -> None:
-    """`a in t`, where `t` is a table."""
+    """`a in (1, 2)`, or `a in t`, where `t` is a table."""
     table = node.args.get("field")
     relation = writer.scope.subqueries.get(id(table)) if writer.scope is not None and table is not None else None
     if relation is None or writer.scope is None:
-        generic(writer, node)
+        in_list(writer, node)
     else:
         writer.out += ["InTable2", writer.scope.run.whole_digest(relation)]
         writer.stack.append(node.this)
