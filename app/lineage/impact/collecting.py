@@ -141,7 +141,7 @@ class Collector:
         found.breaks += access_breaks(decoded)
         if delta is None:
             return
-        if not delta.same_sql and not delta.digests and _is_same_text(pair, decoded.old, decoded.new):
+        if not (delta.same_sql or delta.digests or delta.is_quiet) and _is_same_text(pair, decoded.old, decoded.new):
             delta.same_sql = True
         raw = str(decoded.new.get("raw_code") or "")
         delta.names_run = any(variable in raw for variable in RUN_VARIABLES)

@@ -155,6 +155,10 @@ class ImpactComputation:
         found, graph = self._found, self._head.graph
         changed = {one.unique_id for one in changes.found if not one.inherited and one.change_class in AFFECTING | {"added", "moved"}}
         distances = distances_from(graph, (one for one in map(graph.position, changed - found.new) if one is not None))
+        for one in changes.found:
+            if one.inherited and (position := graph.position(one.unique_id)) is not None:
+                # What it reads may have gone, and is not in the graph.
+                distances.setdefault(position, 1)
         starts = changes.starts
         starts.rows += [one.unique_id for one in breaks if one.certain and one.kind in UNBUILT]
         head_ids = {base: head for head, base in found.renamed.items()}
@@ -164,7 +168,7 @@ class ImpactComputation:
         for change in changes.found:
             position = graph.position(change.unique_id)
             if change.inherited and change.change_class == "added" and position is not None:
-                visit = reach.visits.setdefault(position, Visit(distances.get(position, 1)))
+                visit = reach.visits.setdefault(position, Visit(distances[position]))
                 visit.columns.update(change.columns)
         return reach.visits
 

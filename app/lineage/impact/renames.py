@@ -7,11 +7,12 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from app.lineage.impact.definition_changes import table_of
 from app.lineage.impact.deltas import Delta, PlacedColumn
 from app.lineage.impact.mentions import same_but_for
 from app.lineage.impact.versions import ImpactVersion, SideColumns, SideEdge, definition_of, facts_of, folded, traced_of
 
-RENAMEABLE = ("model", "seed", "snapshot")
+RENAMEABLE = ("model", "seed", "snapshot", "source")
 MAX_CHAIN = 20
 """Renamed nodes of which each reads the one before."""
 Identity = Callable[[ImpactVersion, str], Hashable]
@@ -55,7 +56,7 @@ class Renames:
 def renamed_nodes(removed: Sequence[ImpactVersion], added: Sequence[ImpactVersion]) -> list[tuple[ImpactVersion, ImpactVersion]]:
     """The pairs of a removed and an added node that are the same under another name, if there is no doubt which they are."""
     found: list[tuple[ImpactVersion, ImpactVersion]] = []
-    for identity in (_by_code, _by_digest):
+    for identity in (_by_table, _by_code, _by_digest):
         found += _only_ones(identity, identity, *_left(found, removed, added))
     for _ in range(MAX_CHAIN):
         new_ids = {old.unique_id: new.unique_id for old, new in found}
@@ -185,14 +186,20 @@ def _raw(version: ImpactVersion) -> str:
     return str((definition_of(version.definition) or {}).get("raw_code") or "")
 
 
+def _by_table(version: ImpactVersion, kind: str) -> Hashable:
+    """The table behind a source. Without its schema it may be any table of that name."""
+    table = table_of(definition_of(version.definition) or {}) if kind == "source" else ()
+    return table if None not in table[1:] and table else None
+
+
 def _by_code(version: ImpactVersion, kind: str) -> Hashable:
     """The file of a seed, or the code as the project has it and what it reads."""
     if kind == "seed":
         checksum = (definition_of(version.definition) or {}).get("checksum")
         return None if checksum is None else repr(checksum)
-    return None if version.sql_hash is None else (version.sql_hash, tuple(version.upstream))
+    return None if kind == "source" or version.sql_hash is None else (version.sql_hash, tuple(version.upstream))
 
 
-def _by_digest(version: ImpactVersion, _: str) -> Hashable:
+def _by_digest(version: ImpactVersion, kind: str) -> Hashable:
     traced = traced_of(version)
-    return None if traced is None else traced.sql
+    return None if kind == "source" or traced is None else traced.sql

@@ -212,11 +212,28 @@ def test_a_seed() -> None:
     assert changed(compare((rates,), (seed("rates", "id", "price"),))) == {"rates: removed rate", "rates: added price"}
     described = rates.but(content={"description": "What they are."})
     assert is_silent(compare((rates,), (described,)))
+    without_digests = [seed("rates", *columns, checksum="-".join(columns), digests=None) for columns in (("id", "rate"), ("id",))]
+    found = compare(without_digests[:1], without_digests[1:])
+    assert changed(found) == {"rates: rows", "rates: removed rate"}, "the file is its own, so nothing is inherited"
 
 
 def test_a_source_that_is_another_table() -> None:
     found = compare(BASE, (RAW.but(definition={"identifier": "orders_2"}), STG, ORDERS))
     assert changed(found) == {"raw: moved", "raw: rows?"}
+
+
+def test_a_source_under_another_name_is_the_same_table() -> None:
+    table = {"database": "db", "schema": "erp", "identifier": "orders"}
+    old, new = (source(name, "id", "amount", "status", definition=table) for name in ("raw", "erp"))
+    above = [model("stg", "id", "amount", "status", reads=[one.name], code="select * from erp.orders") for one in (old, new)]
+    found = compare((old, above[0], ORDERS), (new, above[1], ORDERS))
+    assert changed(found) == {"erp: none"}
+    assert (found.reached, found.breaks) == ((), ())
+
+
+def test_a_source_under_another_name_is_another_one_where_its_schema_is_not_known() -> None:
+    old, new = (source(name, "id", definition={"schema": None, "identifier": "orders"}) for name in ("raw", "erp"))
+    assert changed(compare((old,), (new,))) == {"raw: removed", "erp: added"}
 
 
 def test_python_is_compared_as_text() -> None:

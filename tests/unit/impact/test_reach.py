@@ -37,6 +37,12 @@ def test_a_column_that_decides_rows_reaches_everything_below() -> None:
     }
 
 
+def test_what_reads_another_table_than_before_is_one_edge_away() -> None:
+    head = model("stg", "id", "amount", "status", reads=["other"], code=STG.text)
+    found = compare((RAW, STG.but(code=STG.text)), (source("other", "id", "amount", "status"), head))
+    assert reached(found) == {"stg": "column 1: amount,id,status"}
+
+
 def test_rows_reach_everything_below() -> None:
     head = STG.but(rows="where raw.amount > 0")
     assert set(reached(compare(BASE, (RAW, head, *BASE[2:]))).values()) == {"rows 1", "rows 2", "rows 3"}
