@@ -219,13 +219,13 @@ def _data(result: Judged, label: str, impact: Impact, truth: Truth) -> None:
         same = truth.same_data(name)
         if not same:
             what = DATA_OF_X if name == X else DATA_BELOW
-            result.count(what, f"{label}: {name}", right=named.knows(name))
+            result.count(_where(what, truth), f"{label}: {name}", right=named.knows(name))
         elif named.knows(name):
             result.count(EQUAL, label, right=False)
         if not same and named.knows(name):
             result.count(EQUAL, label, right=True)
             for column in truth.other_values(name):
-                result.count(COLUMNS_BELOW, f"{label}: {name}.{column}", right=named.knows_column(name, column))
+                result.count(_where(COLUMNS_BELOW, truth), f"{label}: {name}.{column}", right=named.knows_column(name, column))
 
 
 class _Named:
