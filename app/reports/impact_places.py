@@ -10,6 +10,7 @@ import msgspec
 
 from app.core import yaml_text
 from app.lineage.graph import Graph
+from app.lineage.node_selectors import versioned_name
 from app.project.checkout import is_clean
 from app.reports.markdown import cut
 
@@ -90,7 +91,7 @@ class Places:
         path = yaml_text.join(self.project_dir, content.original_file_path) if content.original_file_path else None
         mine = self.project_name is None or node.package_name == self.project_name
         return ReportedNode(
-            name=node.name,
+            name=versioned_name(node),
             resource_type=node.resource_type,
             path=path if mine and path and is_clean(path) else None,
             is_gone=graph is not self.head,

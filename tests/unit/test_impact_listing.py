@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from app.lineage.impact.model import Impact
 from app.reports import impact_listing
-from tests.unit.impact_scene import KPIS, ORDERS, PLACES, WHOLE, breaks, change, reached
+from app.reports.impact_places import Places
+from tests.unit.impact_scene import KPIS, ORDERS, PLACES, WHOLE, breaks, change, graph, reached
 
 
-def text(impact: Impact) -> str:
-    return "\n".join("".join(part for part, _ in line) for line in impact_listing.lines(impact, "1" * 40, PLACES))
+def text(impact: Impact, places: Places = PLACES) -> str:
+    return "\n".join("".join(part for part, _ in line) for line in impact_listing.lines(impact, "1" * 40, places))
 
 
 def test_what_breaks_comes_first_then_what_is_reached_then_what_changed() -> None:
@@ -44,6 +45,12 @@ What changed
 
 def test_no_change_to_data_is_one_line() -> None:
     assert text(Impact()) == "No change to data"
+
+
+def test_versions_of_a_model_are_told_apart() -> None:
+    versions = [f"model.shop.customers.v{number}" for number in (1, 2)]
+    found = text(Impact(tuple(map(change, versions))), Places(graph(*((one, [], {}) for one in versions))))
+    assert ("- customers.v1 removed: " in found, "- customers.v2 removed: " in found) == (True, True)
 
 
 def test_long_lists_are_cut_and_the_rest_is_counted() -> None:
