@@ -35,11 +35,12 @@ def number_of_nodes(by_type: Mapping[str, int]) -> str:
 
 
 def _changes(found: Mapping[str, Any]) -> list[str]:
-    """Columns that are gone or different say more than the models that they are in."""
+    """Columns that are gone or different say more than the models that they are in, but not more than models that are gone."""
     totals, columns = found["totals"], found["counts"].get("columns", {})
     columns_gone = [f"{count(columns[name], 'column')} {name}" for name in ("removed", "renamed", "retyped") if columns.get(name)]
     if columns_gone:
-        return columns_gone
+        gone = [f"{_at_least(totals, 'changes')}{number_of_nodes(totals['removed'])} removed"] if totals["removed"] else []
+        return [*gone, *columns_gone]
     classes = _classes(found)
     if classes == {"added"} and columns.get("added") and not totals["added"]:
         return [f"{count(columns['added'], 'column')} added"]

@@ -88,6 +88,10 @@ def only(changes: Any = (), reached: Any = (), broken: Any = (), /, **counts: di
             "1 model removed, 1 exposure may break",
         ),
         (
+            only([change(KPIS, "removed"), change(ORDERS, "removed", "a")], changes={"removed": 2}, columns={"removed": 1}),
+            "1 model removed, 1 column removed, nothing else reached",
+        ),
+        (
             only([], [], [breaks(unique_id) for unique_id in (KPIS, NOT_NULL, WEEKLY, "metric.shop.revenue")]),
             "4 nodes break",
         ),
