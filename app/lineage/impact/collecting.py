@@ -167,6 +167,8 @@ class Collector:
         found.renamed[head.unique_id] = base.unique_id
         old, new = (table_of(_definition(one)) for one in (base, head))
         was, now = self._base.name(base.unique_id), self._head.name(head.unique_id)
+        if base.unique_id.startswith("source."):
+            was, now = (".".join(one.unique_id.split(".")[2:]) for one in (base, head))
         kind = label(facts_of(head.content).resource_type)
         if old == new and old[-1] is not None:
             text = f"the {kind} {name(was)} is now named {name(now)}, with the same table"

@@ -60,7 +60,7 @@ def renamed_nodes(removed: Sequence[ImpactVersion], added: Sequence[ImpactVersio
         found += _only_ones(identity, identity, *_left(found, removed, added))
     for _ in range(MAX_CHAIN):
         new_ids = {old.unique_id: new.unique_id for old, new in found}
-        words = {_last(old): _last(new) for old, new in found}
+        words = {_last(old): _last(new) for old, new in found} | dict(_source_words(found))
         of_old: Identity = partial(_reads, new_ids=new_ids)
         candidates = _only_ones(of_old, partial(_reads, new_ids={}), *_left(found, removed, added))
         more = [pair for pair in candidates if found and same_but_for(_raw(pair[0]), _raw(pair[1]), words, in_texts=True)]
@@ -176,6 +176,14 @@ def _identified(identity: Identity, versions: Iterable[ImpactVersion]) -> dict[H
 def _reads(version: ImpactVersion, _: str, new_ids: Mapping[str, str]) -> Hashable:
     """What it reads, under the new names."""
     return tuple(sorted(new_ids.get(one, one) for one in version.upstream)) or None
+
+
+def _source_words(found: Iterable[tuple[ImpactVersion, ImpactVersion]]) -> Iterable[tuple[str, str]]:
+    """The old and new names of sources, as in `source('erp', 'orders')`: the third part of the unique_id of each of their tables."""
+    for old, new in found:
+        if old.unique_id.startswith("source."):
+            (*_, was, _), (*_, now, _) = (one.unique_id.split(".", 3) for one in (old, new))
+            yield folded(was), folded(now)
 
 
 def _last(version: ImpactVersion) -> str:

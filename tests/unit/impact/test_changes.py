@@ -231,6 +231,19 @@ def test_a_source_under_another_name_is_the_same_table() -> None:
     assert (found.reached, found.breaks) == ((), ())
 
 
+def test_a_model_has_another_name_where_its_source_has_one_too() -> None:
+    table = {"database": "db", "schema": "erp", "identifier": "orders"}
+    old, new = (source(f"{name}.orders", "id", definition=table) for name in ("raw", "erp"))
+    stg = model("stg", "id", reads=["raw.orders"], raw="from {{ source('raw', 'orders') }}", code="from erp.orders")
+    base = model("base", "id", reads=["erp.orders"], raw="from {{ source('erp', 'orders') }}", code="from erp.orders")
+    found = compare((old, stg), (new, base))
+    assert changed(found) == {"orders: none", "base: moved"}
+    assert {one.reason for one in found.changes} == {
+        "The source `raw.orders` is now named `erp.orders`, with the same table.",
+        "The model `stg` is now named `base`.",
+    }
+
+
 def test_a_source_under_another_name_is_another_one_where_its_schema_is_not_known() -> None:
     old, new = (source(name, "id", definition={"schema": None, "identifier": "orders"}) for name in ("raw", "erp"))
     assert changed(compare((old,), (new,))) == {"raw: removed", "erp: added"}
