@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlglot import exp
+
 from freshet_columns import digests
 from freshet_columns.dialects import Facts
 from freshet_columns.digests import Origin
@@ -126,8 +128,22 @@ class Run:
         if self._statement is None:
             from freshet_columns.canonical import plain  # noqa: PLC0415 - they need each other
 
-            self._statement = digests.doubtful(digests.made("all", plain(self.tree, self.folding)))
+            self._statement = digests.doubtful(digests.made("all", plain(self._without_names(), self.folding)))
         return self._statement
+
+    def _without_names(self) -> Any:
+        """The query with numbers in place of the names of CTEs, which say nothing."""
+        names = dict.fromkeys(self.folding.of(cte.args["alias"].this) for cte in self.tree.find_all(exp.CTE) if cte.alias)
+        if not names:
+            return self.tree
+        numbers = {name: f"cte {number}" for number, name in enumerate(names)}
+        tree = self.tree.copy()
+        for node in tree.find_all(exp.CTE, exp.Table, exp.Column):
+            kind = type(node)
+            part = node.args.get("table") if kind is exp.Column else node.args["alias"].this if kind is exp.CTE else node.this
+            if isinstance(part, exp.Identifier) and not node.args.get("db") and self.folding.of(part) in numbers:
+                part.replace(exp.to_identifier(numbers[self.folding.of(part)], quoted=True))
+        return tree
 
     def whole_digest(self, relation: Relation) -> str:
         """The digest of a relation where it is a value."""
