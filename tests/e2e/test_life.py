@@ -75,7 +75,7 @@ async def test_a_monorepo_has_a_check_run_per_project_and_only_changed_projects_
 
     second = await github.push(repository, {"sales/models/c.sql": "select * from {{ ref('b') }}"})
     sales, ops = [await ended(github, repository, second, f"dbt lineage ({directory})") for directory in ("sales", "ops")]
-    assert "added `model.tiny.c`" in (sales.summary or "")
+    assert "`c` is new" in (sales.summary or "")
     assert (ops.conclusion, "dbt did not run" in (ops.summary or "")) == ("success", True)
     for one in (await service.get("/connections", repository="octo/mono"))["items"]:
         lineage = await service.get(f"/connections/{one['id']}/lineage")

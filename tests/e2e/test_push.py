@@ -104,8 +104,9 @@ async def test_an_install_and_two_pushes(github: GitHubDouble, service: Service)
     old, new = ({node["unique_id"] for node in lineage["nodes"]} for lineage in (before, after))
     assert new - old >= {"model.kingfisher.station_balance"}
     assert old - new >= {"model.kingfisher.station_daily"}
-    assert "added `model.kingfisher.station_balance`" in (run.summary or "")
-    assert "removed `model.kingfisher.station_daily`" in (run.summary or "")
+    assert run.title == "1 model removed, 1 model added"
+    assert "`station_balance` is new" in (run.summary or "")
+    assert "`station_daily` is removed" in (run.summary or "")
     assert ("model.kingfisher.fct_rentals", "model.kingfisher.station_balance") in edges(after)
     assert await service.get(f"/connections/{connection['id']}/lineage", sha=sha) == before | {
         "head_sha": after["sha"],
@@ -235,7 +236,7 @@ async def test_a_side_branch_is_extracted_without_moving_the_lineage(github: Git
     await github.create_branch(repository, "feature/ünï", main, deliver=False)
     run = await pushed(github, repository, {"models/c.sql": "select * from {{ ref('b') }}"}, branch="feature/ünï")
     assert run.conclusion == "success", run.summary
-    assert "added `model.tiny.c`" in (run.summary or "")
+    assert "`c` is new" in (run.summary or "")
     connection = await service.connection(repository.full_name)
     assert (await service.get(f"/connections/{connection['id']}/lineage"))["sha"] == main
     branch = await service.get(f"/connections/{connection['id']}/lineage", sha=run.head_sha)
@@ -267,7 +268,7 @@ async def test_an_extraction_through_the_api_with_progress_and_page(github: GitH
             html = await page.text()
             assert (page.status, page.content_type) == (200, "text/html")
             assert shown.head_sha[:7] in html
-    assert "<code>model.tiny.c</code>" in html
+    assert "<code>c</code> is new" in html
 
 
 async def test_a_page_shows_dbts_message_as_plain_text(github: GitHubDouble, service: Service) -> None:
