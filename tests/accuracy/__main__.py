@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Iterable
 
-from tests.accuracy import constructed, observed, page, peers, projects
+from tests.accuracy import constructed, digests, observed, page, peers, projects
 from tests.accuracy.engine import claims
 from tests.accuracy.generator import Generated, queries, query
 from tests.accuracy.hand import hand_set
@@ -36,6 +36,9 @@ def main(arguments: list[str]) -> int:
     whole = projects.measure()
     print("changing texts", flush=True)
     changed = change(queries(options.watched * 4, options.seed))
+    rewritten = digests.rewritten(queries(options.watched * 4, options.seed))
+    own = (query(options.seed * 1_000_000 + number, "duckdb") for number in range(options.watched * 4))
+    judged = digests.judged(own, digests.databases(DATABASES))
     print(f"changing {options.changes} small projects", flush=True)
     both = generated.measure(options.changes, options.seed * 1_000_000)
     print("editing public projects, which runner containers read before and after", flush=True)
@@ -48,6 +51,7 @@ def main(arguments: list[str]) -> int:
             page.observed(watched),
             page.projects(whole),
             page.texts(changed),
+            page.digests(rewritten, judged),
             peers.section(others),
             *report.sections(both, edited),
         ]
@@ -57,7 +61,10 @@ def main(arguments: list[str]) -> int:
     run = {f"models watched of {one.name}": (one.direct.queries / one.models, RUN) for one in whole if not one.missing}
     impact = report.shares(both, edited)
     print(*report.faults(both, edited), sep="\n")
-    return tell({**shares(compared, watched), **run, "changes of the text": (unchanged(changed), 1.0), **impact}, watched)
+    return tell(
+        {**shares(compared, watched), **run, "changes of the text": (unchanged(changed), 1.0), **of_digests(rewritten, judged), **impact},
+        watched,
+    )
 
 
 def watch(count: int, seed: int) -> dict[str, Watch]:
@@ -88,6 +95,14 @@ def unchanged(changed: dict[str, tuple[int, int]]) -> float:
     """The share of changed texts with the same edges."""
     total = sum(count for count, _ in changed.values())
     return 1 - sum(differ for _, differ in changed.values()) / total
+
+
+def of_digests(rewritten: dict[str, tuple[int, int]], judged: digests.Judged) -> dict[str, tuple[float, float]]:
+    """What has targets: digests that stay where only the text changes, and those that DuckDB confirms."""
+    for name, before, after in judged.wrong[:5]:
+        print(f"equal digests, other results after {name}:\n{before}\n{after}")
+    confirmed = 1 - len(judged.wrong) / max(1, judged.partly)
+    return {"digests after changes of the text": (unchanged(rewritten), 1.0), "equal digests that DuckDB confirms": (confirmed, 1.0)}
 
 
 def shares(compared: constructed.Compared, watched: dict[str, Watch]) -> dict[str, tuple[float, float]]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.accuracy.constructed import Compared
+from tests.accuracy.digests import Judged
 from tests.accuracy.observed import Watch
 from tests.accuracy.projects import WatchedProject
 from tests.accuracy.scores import CLASSES, Board, Tally, percent
@@ -99,6 +100,24 @@ def texts(pairs: dict[str, tuple[int, int]]) -> str:
     """The part about changes of the text; for each the number of queries, and of those whose edges changed."""
     rows = [[name, f"{count:,}", str(differ)] for name, (count, differ) in pairs.items()]
     return f"### Changes that change nothing\n\n{table(['change', 'queries', 'other edges'], rows)}"
+
+
+def digests(pairs: dict[str, tuple[int, int]], judged: Judged) -> str:
+    """The part about digests: changes of the text, and changes of the meaning."""
+    rows = [[name, f"{count:,}", str(differ)] for name, (count, differ) in pairs.items()]
+    told = [[name, f"{count:,}", str(judged.silent[name])] for name, count in judged.changed.most_common()]
+    return "\n\n".join(
+        [
+            "### Digests\n\nWhere only the text of a query changes, its digests have to stay:",
+            table(["change", "queries", "other digests"], rows),
+            (
+                "Where a query is changed, digests have to differ, unless the change is in something that nothing reads. DuckDB runs both: "
+                f"of {judged.partly:,} changes that left the digest of the rows alone, it ran {judged.confirmed + len(judged.wrong):,}; "
+                f"{len(judged.wrong)} of them have another result in a column with the same digest."
+            ),
+            table(["change", "queries", "no digest differs"], told),
+        ]
+    )
 
 
 def write(parts: Sequence[str]) -> None:

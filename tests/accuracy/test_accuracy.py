@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.accuracy import constructed, generator, observed
-from tests.accuracy.engine import claims
+from tests.accuracy import constructed, digests, generator, observed
+from tests.accuracy.engine import OPEN, claims
 from tests.accuracy.hand import Written, hand_set
 from tests.accuracy.metamorphic import mutations
 from tests.accuracy.operators import ALL
@@ -58,3 +58,25 @@ def test_changes_of_the_text_alone_change_no_edge(number: int) -> None:
     known = claims(query.sql, query.dialect).edges
     for name, text in mutations(query.sql, query.dialect).items():
         assert claims(text, query.dialect).edges == known, (name, text)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_changes_of_the_text_alone_change_no_digest(number: int) -> None:
+    counts = digests.rewritten(generator.queries(12, seed=20 + number))
+    assert sum(count for count, _ in counts.values()) > 60
+    assert {name: differ for name, (_, differ) in counts.items() if differ} == {}
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_what_digests_say_is_equal_is_equal_in_duckdb(number: int) -> None:
+    made = [generator.query(40_000_000 + 8 * number + place, "duckdb") for place in range(8)]
+    judged = digests.judged(made, digests.databases(1))
+    assert judged.wrong == []
+    assert judged.confirmed > 10
+    assert sum(judged.silent.values()) < 0.15 * sum(judged.changed.values())
+
+
+def test_sources_of_which_little_is_known_change_nothing_about_digests() -> None:
+    for one in generator.queries(12, seed=30):
+        text = mutations(one.sql, one.dialect)["formatting and comments"]
+        assert digests.digests(text, one.dialect, OPEN) == digests.digests(one.sql, one.dialect, OPEN)

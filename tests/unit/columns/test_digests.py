@@ -205,6 +205,32 @@ CHANGES = {
     "values": ("select v from (values (1), (2)) as q (v)", "select v from (values (1), (3)) as q (v)", "v"),
     "what a star replaces": ("select * replace (a + 1 as a) from t", "select * replace (a + 2 as a) from t", "a"),
     "a lambda": ("select list_transform(s, x -> x + a) as l from t", "select list_transform(s, x -> x + b) as l from t", "l"),
+    "which of two equal columns is left out of a group": (
+        "select g, count(*) as n from (select a as g, a as h from t) group by rollup (g, h)",
+        "select h as g, count(*) as n from (select a as g, a as h from t) group by rollup (g, h)",
+        "g",
+    ),
+    "names that become values": (
+        "unpivot (select a as g, b from t) on g, b into name n value v",
+        "unpivot (select a as h, b from t) on h, b into name n value v",
+        "n v *",
+    ),
+    "names of a struct's fields": (
+        "select struct_pack(g) as s from (select a as g from t)",
+        "select struct_pack(h) as s from (select a as h from t)",
+        "s",
+    ),
+    "a row's names": ("select q as s from (select a as g from t) as q", "select q as s from (select a as h from t) as q", "s"),
+    "which of two lists of constants": (
+        "with q as (select 1 as n union all select 2) select l.n as x, r.n as y from q as l cross join q as r",
+        "with q as (select 1 as n union all select 2) select r.n as x, l.n as y from q as l cross join q as r",
+        "x y",
+    ),
+    "a column behind a star in a function": (
+        "select hash(q.*) as x from (select a, b + 1 as k from t) as q",
+        "select hash(q.*) as x from (select a, b + 2 as k from t) as q",
+        "x",
+    ),
     "a pivot": (
         "select * from (select a, b, c from t) pivot (sum(a) for b in (1, 2))",
         "select * from (select a, b, c from t) pivot (max(a) for b in (1, 2))",

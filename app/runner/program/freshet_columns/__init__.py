@@ -5,6 +5,8 @@ module: `selects` (with `joins`, `tables`, `stars`, `pivots`), `set_operations`,
 `expressions` what an expression depends on (with `structs`, `date_units`); `values` and `relations` hold the results, `run` the state
 of one analysis; `names` and `dialects` say what differs between warehouses, `data_types` and `output_names` what the SQL says about
 types and names; `demand` carries columns that models ask of open tables up to the sources; `model` has the types of all this.
+`digests` has the digests by which two commits are compared: `canonical` makes them of expressions (with `canonical_names`,
+`canonical_calls`, `descriptions`), `row_digests` of what decides about rows; `sources` tells readings of the same table apart.
 """
 
 from __future__ import annotations

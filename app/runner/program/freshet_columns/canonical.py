@@ -2,7 +2,7 @@
 
 Parentheses, comments, the case of keywords and of names without quotation marks, and names of tables are not part of it; conditions joined
 by AND or OR are sorted. The walk keeps its own stack. It comes after `expressions.dependences`, which has found out what the names mean
-(`Scope.resolved`); a name that it did not look at is a text (`loose`), or puts the text of the whole query in the place of the expression.
+(`Scope.resolved`); a name that it did not look at is a text (`LOOSE`), or puts the text of the whole query in the place of the expression.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from freshet_columns import digests
 from freshet_columns.names import Folding
 from freshet_columns.scopes import Scope
 
-AGGREGATE, WINDOW, MAYBE_AGGREGATE = 1, 2, 4
-"""What an expression looks at besides its own row: the rows of a group, those of a window, or perhaps those of a group."""
+AGGREGATE, WINDOW, MAYBE_AGGREGATE, ORDER = 1, 2, 4, 8
+"""What an expression looks at besides its own row: the rows of a group, those of a window, perhaps those of a group; and their order."""
+RESOLVED, LOOSE, WRITTEN = 0, 1, 2
+"""What is written of a name: what it means; the same, but the name where its meaning was not looked up; always the name."""
 BROKEN = digests.DOUBT
 """The digest where making one has failed."""
 
@@ -25,12 +27,12 @@ BROKEN = digests.DOUBT
 class Writer:
     """One expression on its way."""
 
-    __slots__ = ("expands", "folding", "looks", "loose", "out", "scope", "stack", "windowed")
+    __slots__ = ("expands", "folding", "looks", "names", "out", "scope", "stack", "windowed")
 
-    def __init__(self, node: Any, scope: Scope | None, folding: Folding, *, loose: bool = False) -> None:
+    def __init__(self, node: Any, scope: Scope | None, folding: Folding, *, names: int = RESOLVED) -> None:
         self.scope = scope
         self.folding = folding
-        self.loose = loose
+        self.names = names
         self.stack: list[Any] = [node]
         self.out: list[str] = []
         self.looks = 0
@@ -80,16 +82,16 @@ def writes_all(base: type) -> Callable[[Handler], Handler]:
     return register
 
 
-def digest(node: Any, scope: Scope, *, loose: bool = False) -> str:
+def digest(node: Any, scope: Scope, *, names: int = RESOLVED) -> str:
     """The digest of an expression whose columns were looked up."""
     try:
-        if type(node) is exp.Column and type(node.this) is exp.Identifier:
+        if names != WRITTEN and type(node) is exp.Column and type(node.this) is exp.Identifier:
             args = node.args
             first = args.get("catalog") or args.get("db") or args.get("table") or args["this"]
             known = scope.resolved.get(id(first))
             if known is not None and known[1] is not None and known[1].digest is not None:
                 return known[1].digest
-        return digests.joined(Writer(node, scope, scope.run.folding, loose=loose).run())
+        return digests.joined(Writer(node, scope, scope.run.folding, names=names).run())
     except Exception:  # noqa: BLE001 - there are no digests then, but the rest is there
         scope.run.broken = True
         return BROKEN
@@ -106,7 +108,7 @@ def others(node: Any, scope: Scope, known: frozenset[str]) -> list[str]:
     for name, value in node.args.items():
         if value and name not in known:
             items = value if isinstance(value, list) else [value]
-            found.append(digests.made(name, *(digest(item, scope, loose=True) for item in items)))
+            found.append(digests.made(name, *(digest(item, scope, names=LOOSE) for item in items)))
     return sorted(found)
 
 

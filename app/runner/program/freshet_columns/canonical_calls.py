@@ -7,14 +7,18 @@ from typing import Any
 from sqlglot import exp
 
 from freshet_columns import digests
-from freshet_columns.canonical import AGGREGATE, MAYBE_AGGREGATE, WINDOW, Writer, generic, writes, writes_all
+from freshet_columns.canonical import AGGREGATE, MAYBE_AGGREGATE, ORDER, WINDOW, Writer, generic, writes, writes_all
 from freshet_columns.expressions import definitions
+
+_NAMES = "Sum Count CountIf Min Max Avg Median Stddev StddevPop StddevSamp Variance VariancePop LogicalOr LogicalAnd ApproxDistinct"
+UNORDERED = tuple(getattr(exp, name) for name in _NAMES.split() if hasattr(exp, name))
+"""Aggregates that give the same whatever the order of rows."""
 
 
 @writes_all(exp.AggFunc)
 def _aggregate(writer: Writer, node: Any) -> None:
     if id(node) not in writer.windowed:
-        writer.looks |= AGGREGATE
+        writer.looks |= AGGREGATE if isinstance(node, UNORDERED) else AGGREGATE | ORDER
     generic(writer, node)
 
 
@@ -22,10 +26,12 @@ def _aggregate(writer: Writer, node: Any) -> None:
 def _count(writer: Writer, node: Any) -> None:
     """`count(1)` counts rows, like `count(*)`."""
     what = node.this
-    if isinstance(what, exp.Literal) and not node.expressions:
-        node = node.copy()
-        node.set("this", exp.Star())
-    _aggregate(writer, node)
+    if node.expressions or not isinstance(what, (exp.Literal, exp.Star)) or any(what.args.get(name) for name in ("except_", "replace")):
+        _aggregate(writer, node)
+        return
+    if id(node) not in writer.windowed:
+        writer.looks |= AGGREGATE
+    writer.out.append("CountRows")
 
 
 @writes(exp.Anonymous)
@@ -33,7 +39,7 @@ def _anonymous(writer: Writer, node: Any) -> None:
     """A function that sqlglot does not know: it may be an aggregate."""
     name = str(node.name)
     if id(node) not in writer.windowed:
-        writer.looks |= MAYBE_AGGREGATE
+        writer.looks |= MAYBE_AGGREGATE | ORDER
     dialect = writer.scope.run.facts.dialect if writer.scope is not None else ""
     sensitive = dialect == "clickhouse" or (dialect == "bigquery" and isinstance(node.parent, exp.Dot))
     writer.expands = writer.expands or name.lower() in EXPANDING
@@ -86,6 +92,8 @@ def _window(writer: Writer, node: Any) -> None:
         parts += found
     rest = [name for name, value in node.args.items() if value and name not in _OF_WINDOW]
     parts += [item for name in rest for item in _listed(node.args[name])]
+    if not counts[1] and not isinstance(function, UNORDERED):
+        writer.looks |= ORDER
     writer.out.append(f"Window{counts}{rest}")
     writer.stack += reversed(parts)
 

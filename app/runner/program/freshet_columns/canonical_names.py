@@ -7,7 +7,7 @@ from typing import Any
 from sqlglot import exp
 
 from freshet_columns import digests
-from freshet_columns.canonical import Writer, generic, in_list, writes, writes_all
+from freshet_columns.canonical import LOOSE, WRITTEN, Writer, generic, in_list, writes, writes_all
 from freshet_columns.date_units import UNITS
 
 
@@ -23,7 +23,9 @@ def _column(writer: Writer, node: Any) -> None:
         _star_of(writer, node)
         return
     known = scope.resolved.get(id(first))
-    if known is None:
+    if writer.names == WRITTEN:
+        _named(writer, node)
+    elif known is None:
         _unvisited(writer, node, first)
     elif known[1] is None:
         _named(writer, node)
@@ -35,7 +37,7 @@ def _column(writer: Writer, node: Any) -> None:
 
 
 def _unvisited(writer: Writer, node: Any, first: Any) -> None:
-    if writer.loose or (first is node.this and first.name.lower() in UNITS):
+    if writer.names == LOOSE or (first is node.this and first.name.lower() in UNITS):
         _named(writer, node)
     else:
         writer.unknown()
@@ -64,10 +66,18 @@ def _star_of(writer: Writer, node: Any) -> None:
 @writes(exp.Star)
 def _star(writer: Writer, node: Any) -> None:
     """`count(*)` counts rows, and all of them are known by other digests; in another function, it is all columns."""
-    if writer.scope is None or node.args.get("except_") or node.args.get("replace") or isinstance(node.parent, exp.Count):
-        generic(writer, node)
-    else:
+    if writer.scope is not None and not isinstance(node.parent, exp.Count):
         writer.out += [f"Star{len(writer.scope.sources)}", *(source.columns_digest() for source in writer.scope.sources)]
+    generic(writer, node)
+
+
+@writes(exp.Struct)
+def _struct(writer: Writer, node: Any) -> None:
+    """The fields of a struct have names, those of columns if nothing else is said."""
+    names = [writer.folding.key(item.name, False) if isinstance(item, (exp.Column, exp.Dot)) else "" for item in node.expressions]  # noqa: FBT003
+    if any(names):
+        writer.out += [f"Names{len(names)}", *map(digests.text, names)]
+    generic(writer, node)
 
 
 @writes(exp.Columns)
@@ -89,7 +99,8 @@ def _query(writer: Writer, node: Any) -> None:
     if relation is None:
         writer.unknown()
     else:
-        writer.out.append(writer.scope.run.whole_digest(relation))
+        inner = node.unnest() if isinstance(node, exp.Subquery) else node
+        writer.out.append(writer.scope.run.whole_digest(relation, named=bool(inner.args.get("kind") or inner.args.get("for_"))))
 
 
 @writes(exp.Exists)

@@ -66,6 +66,8 @@ def _origin(what: str, relation: Relation, pivot: Any, kept: list[Field], scope:
     """The origin of the result, by the text of the clause and the columns that are kept."""
     origin = scope.run.origin(relation)
     clause = digests.made(what, *others(pivot, scope, _NOT_OF_CLAUSE))
+    if pivot.args.get("unpivot"):  # which makes values of the columns' names
+        clause = digests.made(what, clause, *(digests.text(scope.run.folding.of(column.this)) for column in pivot.find_all(exp.Column)))
     rows = digests.made(what, origin.rows, clause, *sorted(of(field, scope.run) for field in kept))
     return origin._replace(rows=rows, columns=digests.made(what, origin.columns, clause))
 

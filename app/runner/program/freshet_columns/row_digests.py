@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from freshet_columns.canonical import AGGREGATE, MAYBE_AGGREGATE, WINDOW, digest, others
+from freshet_columns.canonical import AGGREGATE, LOOSE, MAYBE_AGGREGATE, ORDER, WINDOW, WRITTEN, digest, others
 from freshet_columns.digests import Origin, made, text
 from freshet_columns.projections import Projection
 from freshet_columns.relations import Field, Relation
@@ -35,7 +35,7 @@ def _origin(node: Any, scope: Scope, relation: Relation, projection: Projection)
     rows, looks = _in_groups(node, scope, relation, projection, rows)
     rest = others(node, scope, _KNOWN)
     is_cut = is_limited(node)
-    if scope.ordered and (is_cut or looks):
+    if scope.ordered and (looks & ORDER or (is_cut and node.args.get("order") is None)):
         rest.append(scope.run.statement())
     by_group = made("clauses", rows, *rest) if rest else rows
     rows = _where("having", node, scope, by_group)
@@ -43,6 +43,7 @@ def _origin(node: Any, scope: Scope, relation: Relation, projection: Projection)
         _look(projection.fields, by_group, rows)
     rows = _where("qualify", node, scope, rows)
     if scope.expanding:
+        scope.tables |= scope.run.bit("expanded")
         rows = made("expanded", rows, *(of(field, scope.run) for field in scope.expanding))
     columns = _columns(node, projection, scope)
     rows = _distinct(node.args.get("distinct"), scope, relation, rows, columns)
@@ -95,8 +96,25 @@ def _in_groups(node: Any, scope: Scope, relation: Relation, projection: Projecti
     if looks & MAYBE_AGGREGATE:
         looks = _decided(projection, is_aggregate=bool(looks & AGGREGATE) or group is not None or having is not None)
     if group is not None:
+        if _has_sets(group):
+            rows = made("sets", rows, *_by_name(node, scope, projection))
         return _grouped(group, scope, relation, projection, rows), looks
     return (made("one group", rows) if looks & AGGREGATE or having is not None else rows), looks
+
+
+def _has_sets(group: Any) -> bool:
+    kinds = (exp.Cube, exp.Rollup, exp.GroupingSets)
+    beside = any(value for name, value in group.args.items() if name not in ("expressions", "all"))
+    return beside or any(isinstance(item, kinds) for item in group.expressions)
+
+
+def _by_name(node: Any, scope: Scope, projection: Projection) -> list[str]:
+    """What ROLLUP and the like leave out of a group is NULL where it is named, and only there."""
+    for field, item in zip(projection.fields, projection.items):  # noqa: B905 - `strict` needs Python 3.10
+        if item is not None and field.digest is not None:
+            field.digest, field.bare = made("grouped", field.digest, digest(item, scope, names=WRITTEN)), None
+    clauses = [node.args[name] for name in ("group", "having", "qualify") if node.args.get(name) is not None]
+    return [digest(clause, scope, names=WRITTEN) for clause in clauses]
 
 
 def _grouped(group: Any, scope: Scope, relation: Relation, projection: Projection, rows: str) -> str:
@@ -106,7 +124,7 @@ def _grouped(group: Any, scope: Scope, relation: Relation, projection: Projectio
         items = [of(field, scope.run) for field in projection.fields if not field.looks & AGGREGATE]
         items += [part for part in projection.written if isinstance(part, str)] if not relation.closed else []
     rest = others(group, scope, frozenset(("expressions", "all") if is_all else ("expressions",)))
-    if rest and any(not item.is_string for item in group.find_all(exp.Literal)):
+    if _has_sets(group) and any(not item.is_string for item in group.find_all(exp.Literal)):
         rest += [of(field, scope.run) for field in relation.fields]  # there may be positions in ROLLUP and the like
     return made("group", rows, *sorted(items), *rest)
 
@@ -120,6 +138,7 @@ def _decided(projection: Projection, *, is_aggregate: bool) -> int:
         if field.looks & MAYBE_AGGREGATE:
             field.looks ^= MAYBE_AGGREGATE
             field.looks |= AGGREGATE if is_aggregate else 0
+            field.looks = field.looks if field.looks & (AGGREGATE | WINDOW) else 0
         looks |= field.looks
     return looks
 
@@ -163,7 +182,7 @@ def distinct_digest(relation: Relation, run: Run, rows: str, columns: str) -> st
 
 def limited_digest(node: Any, scope: Scope, relation: Relation, rows: str) -> str:
     """The rows that LIMIT leaves, and those that DISTINCT ON chooses, both by an order."""
-    parts = [digest(node.args[name], scope, loose=True) for name in ("limit", "offset") if node.args.get(name) is not None]
+    parts = [digest(node.args[name], scope, names=LOOSE) for name in ("limit", "offset") if node.args.get(name) is not None]
     order = node.args.get("order")
     for item in order.expressions if order is not None else []:
         is_ordered = isinstance(item, exp.Ordered)
@@ -184,7 +203,8 @@ def describe_limited(node: Any, scope: Scope, relation: Relation, known: frozens
     try:
         origin = scope.run.origin(relation)
         beside = others(node, scope, known | {"order", "limit", "offset"})
-        beside += [scope.run.statement()] if origin.ordered and is_limited(node) else []
+        is_cut_as_it_is = is_limited(node) and node.args.get("order") is None
+        beside += [scope.run.statement()] if origin.ordered and is_cut_as_it_is else []
         rows = made("clauses", origin.rows, *beside) if beside else origin.rows
         rows = limited_digest(node, scope, relation, rows) if is_limited(node) else rows
         ordered = origin.ordered if node.args.get("order") is None else not is_limited(node)

@@ -145,10 +145,11 @@ class Run:
                 part.replace(exp.to_identifier(numbers[self.folding.of(part)], quoted=True))
         return tree
 
-    def whole_digest(self, relation: Relation) -> str:
-        """The digest of a relation where it is a value."""
+    def whole_digest(self, relation: Relation, *, named: bool = False) -> str:
+        """The digest of a relation where it is a value; `named`: the names of its columns are part of that."""
         origin = self.origin(relation)
         columns = [field.digest or self.statement() for field in relation.fields] if relation.closed else [origin.columns]
+        columns += [digests.text(field.key) for field in relation.fields] if named else []
         return digests.made("query", origin.rows, *columns, *([self.statement()] if origin.ordered else []))
 
     def open_digest(self, relation: Relation, key: str, value: Value) -> str:

@@ -230,7 +230,7 @@ class Scope:
             source = scope.by_alias.get(key)
             if source is not None:
                 parts = {field.key: field for field in source.relation.fields}
-                digest = digests.made("row", source.columns_digest())
+                digest = digests.made("row", source.columns_digest(), *(digests.text(field.key) for field in source.relation.fields))
                 return self._from(scope, Field(key, key, self.whole(source.relation), None, parts, digest))
         return None
 

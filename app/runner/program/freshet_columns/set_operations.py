@@ -94,7 +94,9 @@ def _origin(relations: list[Relation], parts: list[Part], run: Run) -> Origin:
     kinds = [text(" ".join(f"{name}={operation.args.get(name)}" for name in _KIND if operation.args.get(name))) for operation, _ in parts]
     columns = {origin.columns for origin in origins}
     written = columns.pop() if len(columns) == 1 else made("union", *(origin.columns for origin in origins))
-    return alike(origins, made(type(parts[0][0]).__name__, *kinds, *(origin.rows for origin in origins)), written)
+    rows = made(type(parts[0][0]).__name__, *kinds, *(origin.rows for origin in origins))
+    found = alike(origins, rows, written)
+    return found._replace(tables=found.tables | run.bit(rows))
 
 
 _KIND = ("distinct", "by_name", "side", "kind", "on")

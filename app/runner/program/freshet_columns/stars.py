@@ -186,15 +186,16 @@ def _origin(scope: Scope, sources: list[Source], changes: Changes) -> Origin:
     marks = [origin.mark + item.mark for origin, item in zip(origins, sources) if item.relation.rest]  # noqa: B905 - needs Python 3.10
     merged = tuple(scope.merged) if sources is scope.sources else ()
     mark = "+".join(marks) if any(marks) else ""
-    return Origin("", _columns_digest(sources, changes, merged), scope.tables, scope.marks, mark, scope.ordered)
+    return Origin("", _columns_digest(scope, sources, changes, merged), scope.tables, scope.marks, mark, scope.ordered)
 
 
-def _columns_digest(sources: list[Source], changes: Changes, merged: tuple[str, ...]) -> str:
+def _columns_digest(scope: Scope, sources: list[Source], changes: Changes, merged: tuple[str, ...]) -> str:
     parts = [item.columns_digest() for item in sources]
     if len(parts) == 1 and changes == Changes() and not merged:
         return parts[0]
     left_out = made("except", *map(text, sorted(changes.excluded)))
-    renamed = made("rename", *(text(key + "\1" + changes.renamed[key].name) for key in sorted(changes.renamed)))
+    key_of = scope.run.folding.of
+    renamed = made("rename", *(text(f"{key}\1{key_of(new)}") for key, new in sorted(changes.renamed.items())))
     replaced = made("replace", *(made(text(key), field.digest or DOUBT) for key, field in sorted(changes.replaced.items())))
     pattern = text(changes.pattern.pattern if changes.pattern is not None else "")
     return made("star", *parts, left_out, renamed, replaced, pattern, *map(text, merged))
