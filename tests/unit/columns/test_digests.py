@@ -62,6 +62,10 @@ SAME = {
         "select sum(a) over w as s from t window w as (partition by b order by c)",
         "select sum(a) over (partition by b order by c) as s from t",
     ),
+    "what counts rows": (
+        "select a, count(1) over (partition by b) as n from t",
+        "select a, count(*) over (partition by b) as n from t",
+    ),
     "what EXISTS selects": (
         "select a from t where exists (select 1 from u where u.id = t.id)",
         "select a from t where exists (select x from u where u.id = t.id)",

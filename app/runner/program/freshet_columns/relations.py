@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from freshet_columns.digests import Origin, made, text
-from freshet_columns.values import EMPTY, Value
+from freshet_columns.values import EMPTY, TRANSFORMATION, Value, through
 
 
 class Group(NamedTuple):
@@ -77,6 +77,16 @@ class Field:
     def part(self, keys: list[str]) -> str | None:
         """The digest of a field of a struct."""
         return None if self.digest is None or self.looks else made("part", self.digest, *map(text, keys))
+
+
+def part_of(field: Field, keys: list[str]) -> Field:
+    """A field of a struct column, as deep as its fields are known."""
+    digest = field.part(keys) if keys else None
+    for key in keys:
+        if field.parts is None or key not in field.parts:
+            return Field(key, keys[-1], through(field.value, TRANSFORMATION), digest=digest)
+        field = field.parts[key]
+    return field.known_as(digest) if keys else field
 
 
 class Relation:

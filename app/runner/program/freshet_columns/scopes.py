@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from freshet_columns import digests
 from freshet_columns.dialects import AFTER, BEFORE, NONE
 from freshet_columns.open_columns import perhaps
-from freshet_columns.relations import Field, Relation
+from freshet_columns.relations import Field, Relation, part_of
 from freshet_columns.run import Run, having
 from freshet_columns.sources import PSEUDO, Source
 from freshet_columns.values import EMPTY, TRANSFORMATION, Value, doubtful, through, union
@@ -257,9 +257,9 @@ class Scope:
             source, used, scope = found
             field = self.member(source.relation, keys[used], parts[used].name)
             if field is not None:
-                return self._part(self._from(scope, source.seen(field)), keys[used + 1 :])
+                return part_of(self._from(scope, source.seen(field)), keys[used + 1 :])
         field = self._named(parts[0]) if found is None else self._inside(keys[0], parts[0].name, found[2])
-        return self._part(field, keys[1:]) if field is not None else None
+        return part_of(field, keys[1:]) if field is not None else None
 
     def _inside(self, key: str, name: str, around: Scope) -> Field | None:
         """A column, known to exist, that hides a table of this name in the scope `around`."""
@@ -291,16 +291,6 @@ class Scope:
         if relation.wild is None:
             return None
         return Field(name, key, relation.wild, digest=digests.made("of", self.run.origin(relation).columns, digests.text(key)))
-
-    @staticmethod
-    def _part(field: Field, keys: list[str]) -> Field:
-        """A field of a struct column, as deep as its fields are known."""
-        digest = field.part(keys) if keys else field.digest
-        for number, key in enumerate(keys):
-            if field.parts is None or key not in field.parts:
-                return Field(key, keys[-1], through(field.value, TRANSFORMATION), digest=digest) if number < len(keys) else field
-            field = field.parts[key]
-        return field.known_as(digest) if keys else field
 
     def whole(self, relation: Relation) -> Value:
         """The value of a whole row."""
