@@ -104,7 +104,12 @@ async def run(directory: Path, *arguments: str, stdin: bytes = b"") -> bytes:
         stderr=asyncio.subprocess.PIPE,
         env=environment(),
     )
-    stdout, stderr = await process.communicate(stdin)
+    try:
+        stdout, stderr = await process.communicate(stdin)
+    except asyncio.CancelledError:  # the client has gone
+        process.kill()
+        await process.communicate()
+        raise
     if process.returncode != 0:
         raise GitError(f"git {arguments[0]}: {stderr.decode(errors='replace').strip()}")
     return stdout
