@@ -146,7 +146,7 @@ class Collector:
         raw = str(decoded.new.get("raw_code") or "")
         delta.names_run = any(variable in raw for variable in RUN_VARIABLES)
         known = {one.name.casefold() for one in delta.retyped}
-        delta.retyped += [one for one in contract_types(decoded) if one.name.casefold() not in known]
+        delta.promised = [one for one in contract_types(decoded) if one.name.casefold() not in known]
         if is_enforced(decoded.old) or is_enforced(decoded.new):
             before, after, exact = self._made(pair, delta)
             found.breaks += contract_breaks(decoded, before, after, exact=exact)

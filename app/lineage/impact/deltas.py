@@ -61,6 +61,8 @@ class Delta:
     removed: list[PlacedColumn] = field(default_factory=list)
     added: list[PlacedColumn] = field(default_factory=list)
     retyped: list[TypeChange] = field(default_factory=list)
+    promised: list[TypeChange] = field(default_factory=list)
+    """Types in enforced contracts, whatever the SQL says."""
     values: list[tuple[str, bool]] = field(default_factory=list)
     """Columns of both versions whose digests differ, and whether these are precise."""
     unknown: list[str] = field(default_factory=list)
@@ -80,7 +82,7 @@ class Delta:
         """Whether nothing can follow from it. Without digests, nobody has looked for missing columns."""
         if self.columns and not self.digests:
             return False
-        lists = self.removed or self.added or self.retyped or self.values or self.missing
+        lists = self.removed or self.added or self.retyped or self.promised or self.values or self.missing
         return self.same_sql and not (lists or self.rows or self.reordered)
 
 

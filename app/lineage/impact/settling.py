@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from app.lineage.impact import reasons
 from app.lineage.impact.changes import Changes, GoneColumn, NodeCodes
-from app.lineage.impact.deltas import Delta, PlacedColumn
+from app.lineage.impact.deltas import Delta, PlacedColumn, TypeChange
 from app.lineage.impact.mentions import differs_by_run, same_but_for
 from app.lineage.impact.model import Change, ChangeClass
 from app.lineage.impact.renames import only_follows, renamed_columns, same_source
@@ -96,10 +96,15 @@ class _Settled:
         others = {*delta.unknown, *(column for column, _ in delta.values)}
         changed = [one for one in delta.retyped if None not in (one.base, one.head) or (same_values and one.name not in others)]
         if changed:
-            known = all(None not in (one.base, one.head) for one in changed)
-            columns = [one.name for one in changed]
-            self._add("retyped", columns, reasons.retyped(self.name, changed), certain=known and self._certain)
-            self.changes.starts.columns += [(delta.unique_id, column) for column in columns]
+            self._retype(changed, certain=self._certain, inherited=delta.same_sql)
+        if delta.promised:
+            self._retype(delta.promised, certain=True, inherited=False)
+
+    def _retype(self, changed: Sequence[TypeChange], *, certain: bool, inherited: bool) -> None:
+        known = all(None not in (one.base, one.head) for one in changed)
+        columns = [one.name for one in changed]
+        self._add("retyped", columns, reasons.retyped(self.name, changed), certain=known and certain, inherited=inherited)
+        self.changes.starts.columns += [(self.delta.unique_id, column) for column in columns]
 
     def values(self) -> None:
         """Columns that are computed in another way."""
@@ -218,7 +223,17 @@ class _Settled:
             return True
         return precise and not changes.renames.concern(changes.side["base"].into_node(delta.base_id))
 
-    def _add(self, change_class: ChangeClass, columns: Sequence[str], reason: str, *, certain: bool, new: Sequence[str] = ()) -> None:
+    def _add(
+        self,
+        change_class: ChangeClass,
+        columns: Sequence[str],
+        reason: str,
+        *,
+        certain: bool,
+        new: Sequence[str] = (),
+        inherited: bool | None = None,
+    ) -> None:
+        """Add a change. It is inherited if the SQL is the same, unless that is said."""
         self.changes.add(
             Change(
                 unique_id=self.delta.unique_id,
@@ -227,7 +242,7 @@ class _Settled:
                 columns=tuple(columns[:MAX_COLUMNS]),
                 new_columns=tuple(new[:MAX_COLUMNS]),
                 reason=reason,
-                inherited=self.delta.same_sql,
+                inherited=self.delta.same_sql if inherited is None else inherited,
                 more_columns=max(0, len(columns) - MAX_COLUMNS),
             )
         )

@@ -206,6 +206,15 @@ def test_promises(definition: dict[str, object]) -> None:
     assert found.reached == ()
 
 
+def test_another_type_in_an_enforced_contract_is_a_change_of_the_model_itself() -> None:
+    enforced: dict[str, object] = {"contract": {"enforced": True}}
+    sides = [ORDERS.but(yaml={"id": kind, "total": None}, definition=enforced) for kind in ("integer", "text")]
+    found = compare((RAW, STG, sides[0]), (RAW, STG, sides[1]))
+    assert changed(found) == {"orders: retyped id"}
+    assert not any(one.inherited for one in found.changes)
+    assert found.counts["columns"] == {"retyped": 1}
+
+
 def test_a_seed() -> None:
     rates = seed("rates", "id", "rate")
     assert changed(compare((rates,), (seed("rates", "id", "rate", checksum="2"),))) == {"rates: rows"}
