@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -107,7 +108,8 @@ async def run(directory: Path, *arguments: str, stdin: bytes = b"") -> bytes:
     try:
         stdout, stderr = await process.communicate(stdin)
     except asyncio.CancelledError:  # the client has gone
-        process.kill()
+        with suppress(ProcessLookupError):  # it has just ended by itself
+            process.kill()
         await process.communicate()
         raise
     if process.returncode != 0:

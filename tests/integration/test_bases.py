@@ -186,7 +186,7 @@ async def test_a_pull_request_of_the_followed_branch_changes_nothing(world: Impa
         await world.ended(first)
         second = await world.push({"models/c.sql": "select 4 as id"})
         before = await world.impact(second)
-        await world.github.create_branch(world.repository, "release", first)
+        await world.github.create_branch(world.repository, "release", first, deliver=False)
         pull = PullRequest(8, second, "main", "release", draft=False, open=True, updated_at=datetime.now(UTC))
         await world.store.pull_requests.record(world.repository.id, pull)
         await world.store.bases.find_again(world.repository.id, "main", second)
