@@ -6,7 +6,8 @@ It is kept in the extraction's result, where the check run finds it. What goes w
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from app.core.errors import DatabaseUnavailableError, FreshetError
 from app.core.models.extractions import ENDED, Extraction
 from app.core.retry import retry_delay
 from app.core.wakeup import Wakeup
+from app.lineage.graph import Graph
 from app.lineage.impact.elsewhere import with_elsewhere
 from app.lineage.impact.model import Impact
 from app.pipeline import base_rules, bases, leases, loop, storing
@@ -49,9 +51,37 @@ class Impacts:
         self._store = store
         self._finder = finder
 
-    def finding(self, extraction: Extraction) -> AbstractAsyncContextManager[Finding]:
-        """See `BaseFinder.finding`."""
-        return self._finder.finding(extraction)
+    @asynccontextmanager
+    async def beginning(self, extraction: Extraction, progress: Progress) -> AsyncIterator[Finding]:
+        """Begin to look for the base of an extraction, and to load both sides as soon as they are there."""
+        async with self._finder.finding(extraction) as finding:
+            loading = asyncio.create_task(self._load(extraction, progress, finding), name=f"loading for {extraction.id}")
+            try:
+                yield finding
+            finally:
+                loading.cancel()
+                await asyncio.gather(loading, return_exceptions=True)
+
+    async def _load(self, extraction: Extraction, progress: Progress, finding: Finding) -> None:
+        """Load the base while dbt runs, and the new lineage while its columns are traced: `end` then finds them in memory."""
+        if extraction.background:
+            return
+        try:
+            await progress.reached("parsing")
+            # The followed branch is about to be compared with what the connection has now.
+            sha = None if extraction.followed else (await finding()).base.sha
+            if extraction.followed or sha is not None:
+                await self._load_one(await self._store.lineages.head(extraction.connection_id, sha))
+            await progress.reached("columns")
+            await self._load_one(await self._store.lineages.head(extraction.connection_id, extraction.sha))
+        except Exception:  # nobody waits for this
+            logger.info("not loaded before the comparison", exc_info=True)
+
+    async def _load_one(self, head: LineageHead | None) -> None:
+        if head is not None and head.columns_state == "ready":
+            await self._store.lineage_cache.columns(head)
+        elif head is not None:
+            await self._store.lineage_cache.get(head)
 
     async def end(self, extraction: Extraction, progress: Progress, finding: Finding) -> None:
         """End an extraction whose lineage and columns are stored. Raises ClaimLostError, and UnavailableError if a retry may help."""
@@ -151,6 +181,8 @@ class Impacts:
             policy = EffectivePolicy(own, report.own_policy(await self._store.bases.impact_of_lineage(base.id)))
             if policy.is_off:
                 return report.off(policy)
+            if await self._store.bases.is_same(base, head):
+                return report.stored(Impact(), chosen.base, Places(Graph([], [])), policy, reason=chosen.reason)
             impact = await self._impact(extraction, base, head)
             places = None if impact is None else await self._places(impact, base, head, result)
             if impact is not None and places is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from typing import Any
 from app.core import log, metrics
 from app.core.errors import UnavailableError
 from app.core.models.annotations import Annotation
-from app.core.models.extractions import Extraction, Facts, Stage, StageTime
+from app.core.models.extractions import STAGES, Extraction, Facts, Stage, StageTime
 from app.pipeline import connections
 from app.store import Store
 from app.store.lineages import KnownInput
@@ -38,6 +39,11 @@ class Progress:
         """None: dbt did not run."""
         self.annotations: Sequence[Annotation] = ()
         """Annotations to add if the extraction fails."""
+        self._reached = {stage: asyncio.Event() for stage in STAGES}
+
+    async def reached(self, stage: Stage) -> None:
+        """Wait until a stage begins."""
+        await self._reached[stage].wait()
 
     @property
     def is_settled(self) -> bool:
@@ -54,6 +60,7 @@ class Progress:
         if not await extractions.enter_stage(self._extraction.id, self.claim, stage, times, self.facts, result=result):
             raise ClaimLostError
         self._times, self.result = times, result or self.result
+        self._reached[stage].set()
 
     async def settle(self, tx: Store, result: dict[str, Any]) -> None:
         """Record the result of a lineage that is stored with its columns. Raises ClaimLostError."""

@@ -150,7 +150,7 @@ class Worker:
             if extraction.attempt > EXTRACTION_ATTEMPTS:
                 await self._fail(extraction, progress, _too_many_attempts())
                 return
-            async with self._impacts.finding(extraction) as finding:
+            async with self._impacts.beginning(extraction, progress) as finding:
                 if not progress.is_settled:
                     await self._refresh(commit, extraction, progress)
                 await self._impacts.end(extraction, progress, finding)

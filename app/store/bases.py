@@ -13,6 +13,7 @@ import orjson
 from app.core.models.comparisons import Base
 from app.core.models.extractions import Extraction, Status
 from app.store import rows
+from app.store.lineages import LineageHead
 from app.store.pool import Database
 from app.store.sql import statements
 
@@ -72,6 +73,10 @@ class Bases:
         """Return what is known of a commit."""
         row = await self._db.row(SQL["commit"], UUID(connection_id), sha, list(trusted))
         return BaseCommit(**dict(row.items())) if row else BaseCommit(stored=False, active=False)
+
+    async def is_same(self, base: LineageHead, head: LineageHead) -> bool:
+        """True if two lineages have the same nodes with the same columns, as those that were carried forward."""
+        return bool(await self._db.value(SQL["is_same"], base.id, base.extracted_at, head.id, head.extracted_at))
 
     async def queue(self, connection_id: str, branch: str, sha: str, most: int) -> bool:
         """Queue a commit in the background; False if it is queued or running, or `most` of its installation wait there already."""

@@ -55,6 +55,7 @@ async def test_a_commit_whose_files_dbt_does_not_read_changes_nothing(world: Imp
         await world.ended(first)
         second = await world.push({"README.md": "Read me"})
         ended = await world.ended(second)
+        await world.shown(second, "No change to data")
     assert (ended.result["carried_from"], ended.result["impact"]["base"]["sha"]) == (first, first)
     assert (ended.result["impact"]["state"], changed(ended.result["impact"])) == ("ready", [])
 

@@ -33,6 +33,11 @@ FROM (VALUES (0)) one LEFT JOIN LATERAL (
   WHERE e.connection_id = $1 AND e.sha = $2 AND e.status NOT IN ('queued', 'running') AND NOT e.of_fork ORDER BY e.number DESC LIMIT 1
 ) last ON true;
 
+-- name: is_same
+SELECT base.node_ids = head.node_ids AND base.column_ids = head.column_ids AND base.columns_state IS NOT DISTINCT FROM head.columns_state
+FROM lineages base, lineages head
+WHERE base.id = $1 AND base.extracted_at = $2 AND head.id = $3 AND head.extracted_at = $4;
+
 -- name: queue
 -- $4: how many may wait in the background of an installation. Its position is that of the newest extraction of the same commit, or 0, as for
 -- every commit that is not known to be new. No row: the commit is queued or running, or there is no room.
