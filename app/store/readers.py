@@ -29,7 +29,7 @@ class Readers:
         self._db = db
 
     async def elsewhere(self, connection_id: str, base: LineageHead, head: LineageHead, changes: Sequence[Change]) -> Elsewhere:
-        """Return what the changes between two lineages of a connection break in other connections, whoever may see them.
+        """Find what breaks in other connections because of the changes between two lineages of this one, whoever may see it.
 
         Private repositories are left out unless `base` is a commit of the followed branch: otherwise anybody who can open a pull request
         could ask which tables and columns they read.
