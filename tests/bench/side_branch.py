@@ -11,6 +11,7 @@ import asyncio
 import json
 import statistics
 import tempfile
+import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -47,11 +48,12 @@ async def measure(models: int, pushes: int) -> None:
             asked, changed = len(github.requests), generate.edit(files, "sql")
             files |= changed
             sha = await github.push(repository, dict(changed), branch="side")
-            run = await github.wait_for_check_run(repository, sha, timeout_s=TIMEOUT_S)
+            await github.wait_for_check_run(repository, sha, timeout_s=TIMEOUT_S)
+            seen_at = time.time()
             row = await database.fetchrow(TIMES, sha)
             assert row is not None
             stages = {one["stage"]: one for one in json.loads(row["stages"])}
-            whole_s = run.history[-1].at.timestamp() - row["graph_at"]
+            whole_s = seen_at - row["graph_at"]
             requests = sum("/repos/" in one.path for one in github.requests[asked:])
             found.append(whole_s)
             print(f"  check run {whole_s:.2f} s after the graph, {requests} requests, stages {', '.join(stages)}", flush=True)
