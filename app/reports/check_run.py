@@ -30,6 +30,7 @@ DIGEST_DIGITS = 16
 REPEATABLE: tuple[Conclusion, ...] = ("neutral", "timed_out", "cancelled")
 """Conclusions that another attempt may change, unless it succeeded: the check run offers a button."""
 GITHUB = "https://github.com"
+RUNNING = "Fetching the commit and reading it with dbt"
 
 
 def check_run(extraction: Extraction, url: str, server_url: str = GITHUB) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def check_run(extraction: Extraction, url: str, server_url: str = GITHUB) -> dic
         "external_id": extraction.id,
         "details_url": url,
         "status": _check_status(extraction.status),
-        "output": {"title": headline(extraction), "summary": document(blocks(extraction, url, server_url), MAX_TEXT_BYTES)},
+        "output": {"title": _title(extraction), "summary": document(blocks(extraction, url, server_url), MAX_TEXT_BYTES)},
     }
     if extraction.started_at:
         body["started_at"] = _time(extraction.started_at)
@@ -54,6 +55,11 @@ def check_run(extraction: Extraction, url: str, server_url: str = GITHUB) -> dic
     if found := _annotations(extraction):
         body["output"]["annotations"] = found
     return body
+
+
+def _title(extraction: Extraction) -> str:
+    """GitHub is told once that an extraction runs: what it shows until the end has to stay true."""
+    return RUNNING if extraction.status == "running" else headline(extraction)
 
 
 def without_identity(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -156,7 +156,7 @@ async def drained(db: Database, store: Store, client: GitHubClient) -> None:
         await check_runs.publish(store, client, due, asyncio.get_running_loop().time() + HANGS_S, LinkTargets(URL))
 
 
-async def test_however_slow_an_extraction_is_its_check_run_takes_four_requests(
+async def test_however_slow_an_extraction_is_its_check_run_takes_three_requests(
     db: Database, store: Store, github: GitHubDouble, client: GitHubClient, repository: Repository
 ) -> None:
     await queued(store, github, repository)
@@ -172,7 +172,7 @@ async def test_however_slow_an_extraction_is_its_check_run_takes_four_requests(
     await store.extractions.finish(running.id, "w", "failed", stages, problem=extractions.Problem("It broke", "Because."))
     await drained(db, store, client)
     sent = [(request.method, request.json["status"]) for request in github.requests if "/check-runs" in request.path]  # type: ignore[index]
-    assert sent == [("POST", "queued"), ("PATCH", "in_progress"), ("PATCH", "in_progress"), ("PATCH", "completed")]
+    assert sent == [("POST", "queued"), ("PATCH", "in_progress"), ("PATCH", "completed")]
 
 
 async def test_a_completed_check_run_is_corrected_without_repeating_annotations(
