@@ -131,6 +131,7 @@ def _conclusion(impact: Impact, places: Places, policy: EffectivePolicy, *, prov
 def _totals(impact: Impact, places: Places) -> dict[str, Any]:
     """Numbers of listed nodes: `changed`, `added`, `removed`, `certain` and `possible` (breaks) by resource type.
 
+    `rows`, `logic`: those of the changed nodes that have other rows, and other values without other rows, by resource type.
     Numbers of all entries: `changes`, `reached`, `breaks`, `certain_breaks`; `left_out`: how many of them are not in the impact.
     """
     own = [one for one in impact.changes if not one.inherited and one.change_class != "none"]
@@ -138,7 +139,9 @@ def _totals(impact: Impact, places: Places) -> dict[str, Any]:
     changed = {one.unique_id for one in own} - whole["added"] - whole["removed"]
     certain = {one.unique_id for one in impact.breaks if one.certain}
     possible = {one.unique_id for one in impact.breaks} - certain
-    sets = {"changed": changed, **whole, "certain": certain, "possible": possible}
+    rows = {one.unique_id for one in own if one.change_class == "rows"}
+    logic = {one.unique_id for one in own if one.change_class == "logic"} - rows
+    sets = {"changed": changed, **whole, "rows": rows, "logic": logic, "certain": certain, "possible": possible}
     return {
         **{name: _by_type(unique_ids, places) for name, unique_ids in sets.items()},
         "inherited": len({one.unique_id for one in impact.changes if one.inherited}),

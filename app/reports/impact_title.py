@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ from app.core.plurals import count
 from app.lineage.resource_types import label
 
 NO_CHANGE = "No change to data"
+MAX_LENGTH = 250
+"""Characters: what GitHub takes as the title of an annotation. For this one, it names no limit."""
 MAX_TYPES = 2
 """Resource types that are counted apart; more are nodes."""
 FIRST_REACHED = ("exposure", "metric", "semantic_model", "saved_query", "model")
@@ -19,11 +22,13 @@ def title(found: Mapping[str, Any] | None) -> str | None:
     """Of a stored comparison; None if there is none."""
     if not found or "totals" not in found:
         return None
-    totals, changes = found["totals"], _changes(found)
+    totals, lost = found["totals"], _lost(found)
+    changes, others = (lost, _other_data(totals)) if lost else (_changes(found), [])
     breaks = [*_breaks(totals), *_hidden(found)]
-    parts = [*changes, *(breaks or (_reached(found) if changes else []))]
+    parts = [*changes, *breaks, *others, *(_reached(found) if changes and not breaks else [])]
     provisional = " (provisional)" if found["state"] == "waiting" else ""
-    text = ", ".join(parts) or NO_CHANGE
+    while len(text := ", ".join(parts) or NO_CHANGE) > MAX_LENGTH - len(provisional):
+        parts.pop()
     return f"{text[0].upper()}{text[1:]}{provisional}"
 
 
@@ -34,13 +39,24 @@ def number_of_nodes(by_type: Mapping[str, int]) -> str:
     return " and ".join(count(number, label(kind)) for kind, number in by_type.items())
 
 
-def _changes(found: Mapping[str, Any]) -> list[str]:
+def _lost(found: Mapping[str, Any]) -> list[str]:
     """Columns that are gone or different say more than the models that they are in, but not more than models that are gone."""
     totals, columns = found["totals"], found["counts"].get("columns", {})
     columns_gone = [f"{count(columns[name], 'column')} {name}" for name in ("removed", "renamed", "retyped") if columns.get(name)]
-    if columns_gone:
-        gone = [f"{_at_least(totals, 'changes')}{number_of_nodes(totals['removed'])} removed"] if totals["removed"] else []
-        return [*gone, *columns_gone]
+    gone = [f"{_at_least(totals, 'changes')}{number_of_nodes(totals['removed'])} removed"] if columns_gone and totals["removed"] else []
+    return [*gone, *columns_gone]
+
+
+def _other_data(totals: Mapping[str, Any]) -> list[str]:
+    """What columns that are gone do not say: that other data changed too."""
+    numbers = {word: totals[name] for name, word in (("rows", "rows"), ("logic", "values")) if totals.get(name)}
+    nodes = number_of_nodes(sum(map(Counter, numbers.values()), Counter()))
+    return [f"other {' or '.join(numbers)} in {_at_least(totals, 'changes')}{nodes}"] if numbers else []
+
+
+def _changes(found: Mapping[str, Any]) -> list[str]:
+    """Nodes that are gone, different or new."""
+    totals, columns = found["totals"], found["counts"].get("columns", {})
     classes = _classes(found)
     if classes == {"added"} and columns.get("added") and not totals["added"]:
         return [f"{count(columns['added'], 'column')} added"]

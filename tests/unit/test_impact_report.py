@@ -19,6 +19,7 @@ from app.web.api.schemas.extractions import ExtractionView
 from tests.unit.github_markdown import HOSTILE, assert_dead, tokens
 from tests.unit.impact_scene import (
     CHURN,
+    CUSTOMERS,
     HEAD,
     KPIS,
     MERGE_BASE,
@@ -64,7 +65,7 @@ def only(changes: Any = (), reached: Any = (), broken: Any = (), /, **counts: di
 @pytest.mark.parametrize(
     ("found", "title"),
     [
-        (WHOLE, "1 column removed, 1 column renamed, 1 model and 1 test break, 1 more may break"),
+        (WHOLE, "1 column removed, 1 column renamed, 1 model and 1 test break, 1 more may break, other values in 1 model"),
         (only(), "No change to data"),
         (only([change(ORDERS, "none")], changes={"none": 1}), "No change to data"),
         (only([change(ORDERS, "added", "a", "b")], changes={"added": 1}, columns={"added": 2}), "2 columns added"),
@@ -90,6 +91,25 @@ def only(changes: Any = (), reached: Any = (), broken: Any = (), /, **counts: di
         (
             only([change(KPIS, "removed"), change(ORDERS, "removed", "a")], changes={"removed": 2}, columns={"removed": 1}),
             "1 model removed, 1 column removed, nothing else reached",
+        ),
+        (
+            only(
+                [change(ORDERS, "removed", "a"), change(KPIS, "rows"), change(CUSTOMERS, "rows", inherited=True)],
+                [reached(WEEKLY)],
+                changes={"removed": 1, "rows": 2},
+                columns={"removed": 1},
+                reached={"exposure": 1},
+            ),
+            "1 column removed, other rows in 1 model, 1 exposure reached",
+        ),
+        (
+            only(
+                [change(ORDERS, "removed", "a"), change(KPIS, "rows"), change(KPIS, "logic", "b"), change(CUSTOMERS, "logic", "c")],
+                [],
+                [breaks(WEEKLY)],
+                columns={"removed": 1, "logic": 2},
+            ),
+            "1 column removed, 1 exposure breaks, other rows or values in 2 models",
         ),
         (
             only([], [], [breaks(unique_id) for unique_id in (KPIS, NOT_NULL, WEEKLY, "metric.shop.revenue")]),
@@ -359,12 +379,24 @@ def test_a_comparison_says_what_it_could_not_know() -> None:
     assert "The columns of the commit that it is compared with and this commit are not known, so everything is compared by model" in text
     assert "2 nodes were too large to search for what breaks." in text
     assert (
-        body(impact=found)["output"]["title"] == "1 column removed, 1 column renamed, at least 1 model and 1 test break, 1 more may break"
+        body(impact=found)["output"]["title"]
+        == "1 column removed, 1 column renamed, at least 1 model and 1 test break, 1 more may break, other values in at least 1 model"
     )
     more = text.split("### What may break\n\n")[1].split("\n\n")[0].splitlines()
     assert more[-1] == f"- [7 more]({PAGE_URL})"
     rows = replace(only([change(ORDERS, "rows")], changes={"rows": 2_001}), left_out={"changes": 2_000})
     assert body(impact=rows)["output"]["title"].startswith("At least 1 model changed")
+
+
+def test_a_title_that_is_too_long_ends_with_what_matters_most() -> None:
+    kept = extraction(base=NEAREST, reason="")
+    many = {"semantic_model": 10**9, "saved_query": 10**9}
+    kept.result["impact"]["totals"] |= {"removed": many, "certain": many, "possible": many, "rows": many}
+    kept.result["impact"]["counts"]["columns"] = {"removed": 10**9, "renamed": 10**9, "retyped": 10**9}
+    title = check_run.check_run(kept, PAGE_URL)["output"]["title"]
+    assert title.startswith("1,000,000,000 semantic models and 1,000,000,000 saved queries removed, 1,000,000,000 columns removed, ")
+    assert title.endswith("saved queries break (provisional)")
+    assert len(title) <= 250
 
 
 def test_a_node_that_is_gone_links_to_the_commit_that_has_it() -> None:
