@@ -290,6 +290,68 @@ def test_a_column_of_one_of_several_tables_is_imprecise() -> None:
     assert found == digests("select  x, r.k from raw as r join half on true")
 
 
+PERHAPS_OTHERS = {
+    "columns in common that are not known": (
+        "with q as (select a, b from raw) select 1 as one from q natural join half",
+        "with q as (select a, c from raw) select 1 as one from q natural join half",
+        "*",
+    ),
+    "a column that the other side of a natural join may have": (
+        "select k from raw natural left join half",
+        "select half.k from raw natural left join half",
+        "k",
+    ),
+    "an alias that a later column names": (
+        "select a + 1 as x, x * 2 as y from raw",
+        "select a + 1 as x, (a + 1) * 2 as y from raw",
+        "y",
+    ),
+    "an alias that a condition names": ("select a + 1 as x from raw where x > 1", "select a + 1 as x from raw where a + 1 > 1", "*"),
+    "an alias of a group": ("select a + 1 as x from raw group by x", "select a + 1 as x from raw group by a + 1", "*"),
+    "an alias of an aggregate": (
+        "select a, sum(b) as x from raw group by a having x > 1",
+        "select a, sum(b) as x from raw group by a having sum(b) > 1",
+        "*",
+    ),
+    "an alias beside a function whose columns are not known": (
+        "select f.a + 1 as x, x * 2 as y from read_csv('f') as f",
+        "select f.a + 1 as x, (f.a + 1) * 2 as y from read_csv('f') as f",
+        "y",
+    ),
+    "a column around a condition": (
+        "with q as (select a + 1 as x from t) select x from q where exists (select 1 from raw where raw.k = x)",
+        "with q as (select a + 2 as x from t) select x from q where exists (select 1 from raw where raw.k = x)",
+        "x *",
+    ),
+    "a column around a subquery": (
+        "with q as (select a, b + 1 as x from t) select a from q where a in (select x from raw)",
+        "with q as (select a, b + 2 as x from t) select a from q where a in (select x from raw)",
+        "*",
+    ),
+    "a table by its alias": (
+        "select q as x from raw as q cross join half as h",
+        "select q as x from raw as h cross join half as q",
+        "x",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PERHAPS_OTHERS)
+def test_what_an_open_table_decides_is_never_called_the_same(name: str) -> None:
+    before, after, expected = PERHAPS_OTHERS[name]
+    assert changed(before, after) == set(expected.split())
+    last = expected.split()[-1]
+    assert "~" in {(digests(sql)[last] or "")[:1] for sql in (before, after)}
+
+
+def test_what_another_reference_shows_is_precise() -> None:
+    found = digests(
+        "select lower(x) as x, x as y, k from raw where x > 1 and b in (select b from raw as r)"
+        " and a in (select b from half as r where r.x = 1 and x > 2 and r.b = 1)"
+    )
+    assert not any((digest or "~").startswith("~") for digest in found.values())
+
+
 IMPRECISE = [
     "select id, gone from t where and a > 0",
     "create temp function f(x int64) as (x + 1); select f(a) as a from t",

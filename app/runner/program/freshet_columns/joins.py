@@ -7,7 +7,7 @@ from typing import Any
 from sqlglot import exp
 
 from freshet_columns.canonical import digest, others
-from freshet_columns.digests import made, nullable, text
+from freshet_columns.digests import doubtful, made, nullable, text
 from freshet_columns.queries import Work, condition_rows, evaluated
 from freshet_columns.relations import Field, Relation
 from freshet_columns.row_digests import of
@@ -27,13 +27,15 @@ def join(node: Any, scope: Scope) -> Work:
     yield from _right_side(node, scope)
     added = [item for item in scope.sources if item not in before]
     using = [_named(identifier, scope) for identifier in node.args.get("using") or ()]
-    if node.args.get("method") == "NATURAL":
+    is_natural = node.args.get("method") == "NATURAL"
+    if is_natural:
         using = _common(before, added, scope)
     pairs = [_use(key, name, (before, added), str(node.args.get("side") or ""), scope) for key, name in using]
     for condition in ("on", "match_condition"):
         if node.args.get(condition) is not None:
             scope.rows.append((yield from condition_rows(node.args[condition], scope, JOIN)))
-    scope.row_parts[earlier:] = [_digest(node, scope, pairs, scope.row_parts[earlier:])]
+    lists = _perhaps_common(before, added, str(node.args.get("side") or ""), scope) if is_natural else []
+    scope.row_parts[earlier:] = [_digest(node, scope, pairs, scope.row_parts[earlier:], lists)]
     _mark_nullable(str(node.args.get("side") or ""), before, added, scope, {key for key, _ in using})
     if node.args.get("kind") in ("SEMI", "ANTI") or node.args.get("side") in ("SEMI", "ANTI"):
         _hide(added, scope)
@@ -43,14 +45,14 @@ _HARMLESS = ("INNER", "OUTER")
 _OF_JOIN = frozenset("this on match_condition using side kind method".split())  # noqa: SIM905
 
 
-def _digest(node: Any, scope: Scope, pairs: list[str], right: list[str]) -> str:
-    """The digest of the right side, of how it is joined, and by which conditions."""
+def _digest(node: Any, scope: Scope, pairs: list[str], right: list[str], lists: list[str]) -> str:
+    """The digest of the right side, of how it is joined, and by which conditions. `lists`: columns of which some may be conditions."""
     side, method = (str(node.args.get(name) or "").upper() for name in ("side", "method"))
     kind = " ".join(word for word in str(node.args.get("kind") or "").upper().split() if word not in _HARMLESS)
     conditions = [digest(node.args[name], scope) for name in ("on", "match_condition") if node.args.get(name) is not None]
     kind = "" if kind == "CROSS" and not conditions and not pairs else kind
     how = made("how", f"{side} {kind} {method}", *sorted(pairs), *conditions, *others(node, scope, _OF_JOIN))
-    return made("join", *right, how)
+    return made("join", *right, doubtful(made("perhaps", how, *lists)) if lists else how)
 
 
 def _mark_nullable(side: str, before: list[Source], added: list[Source], scope: Scope, used: set[str]) -> None:
@@ -121,6 +123,22 @@ def _common(before: list[Source], added: list[Source], scope: Scope) -> list[tup
     right = {field.key for item in added for field in item.relation.fields}
     left = {field.key: field.name for item in before for field in item.relation.fields}
     return [(key, name) for key, name in left.items() if key in right]
+
+
+def _perhaps_common(before: list[Source], added: list[Source], side: str, scope: Scope) -> list[str]:
+    """The lists of columns of a natural join whose sides may have more in common than is known.
+
+    Where one side may have no row, its columns are perhaps those of the other one.
+    """
+    if all(item.relation.closed for item in before + added):
+        return []
+    lists = [item.columns_digest() for item in before + added]
+    pairs = {"LEFT": [(added, before)], "RIGHT": [(before, added)], "FULL": [(added, before), (before, added)]}
+    for items, opposite in pairs.get(side, ()):
+        for field in (field for item in items for field in item.fields()):
+            if field.key not in scope.merged and any(other.relation.might_have(field.key) for other in opposite):
+                scope.merged[field.key] = field.digested(lambda digest: doubtful(made("common", digest, *lists)))
+    return lists
 
 
 def _use(key: str, name: str, sides: tuple[list[Source], list[Source]], side: str, scope: Scope) -> str:

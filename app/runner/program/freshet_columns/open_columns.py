@@ -20,12 +20,44 @@ def perhaps(scope: Scope, key: str, name: str) -> Field | None:
     if sources:
         candidates = [source.relation for source in sources]
         value = _perhaps_around(scope, candidates, key, name) or _asked(scope, candidates, key, name)
-        return Field(name, key, value, digest=_digest(scope, sources, key, value))
+        return Field(name, key, value, digest=_or_others(scope, candidates, key, _digest(scope, sources, key, value)))
     wild = [source for source in scope.sources if source.relation.wild is not None]
     if not wild:
         return None
     digest = digests.either([digests.made("of", source.columns_digest(), digests.text(key)) for source in wild])
     return Field(name, key, union(source.relation.wild or EMPTY for source in wild), digest=digest)
+
+
+def unless_column(scope: Scope, alias: Field) -> Field:
+    """An alias of the projection that is meant unless one of the scope's tables has a column of this name."""
+    columns = [source.columns_digest() for source in scope.sources if source.relation.might_have(alias.key)]
+    return alias.digested(lambda digest: digests.doubtful(digests.made("alias", digest, *columns))) if columns else alias
+
+
+def _or_others(scope: Scope, candidates: list[Relation], key: str, digest: str) -> str:
+    """The digest of a column that an open table may have; if it has none, the name is a table's, or a column's around the scope."""
+    own = having(candidates, key)
+    if any((table, key) in scope.run.proved for table in own) or scope.run.is_proved(candidates, key):
+        return digest
+    others: list[str] = []
+    for around in scope.chain():
+        if around.weak:
+            break
+        others += _around(around, key, scope, own) if around is not scope else []
+        others += [digests.made("row", around.by_alias[key].columns_digest())] if key in around.by_alias else []
+    if not others:
+        return digest
+    scope.run.doubts.update((table, key) for table in own)
+    return digests.doubtful(digests.made("or", digest, *others))
+
+
+def _around(around: Scope, key: str, scope: Scope, own: list[str]) -> list[str]:
+    """The digests of what a name may mean around a scope whose `own` tables have no such column."""
+    known = [source.seen(field) for source in around.sources for field in source.relation.find(key)]
+    relations = [(source, source.relation) for source in around.sources]
+    lists = [one.columns_digest() for one, made in relations if made.wild is not None or set(having([made], key)) - set(own)]
+    found = [field.digest or scope.run.statement() for field in known] + lists
+    return [digests.made("outer", str(scope.level - around.level), one) for one in found]
 
 
 def among(scope: Scope, sources: list[Source], key: str, name: str) -> Field | None:

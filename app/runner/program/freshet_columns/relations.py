@@ -148,6 +148,10 @@ class Relation:
         """Tell whether an open table may provide this column."""
         return any(key not in excluded for group in self.rest for _, excluded in group.tables)
 
+    def might_have(self, key: str) -> bool:
+        """The same, or whether it is a function of which no columns are known."""
+        return self.wild is not None or self.may_have(key)
+
 
 def merged_group(groups: list[Group]) -> Group:
     """One group out of several tables side by side, as in a join: one of them has the column."""

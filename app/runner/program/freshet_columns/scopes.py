@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from freshet_columns import digests
 from freshet_columns.dialects import AFTER, BEFORE, NONE
-from freshet_columns.open_columns import perhaps
+from freshet_columns.open_columns import perhaps, unless_column
 from freshet_columns.relations import Field, Relation, part_of
 from freshet_columns.run import Run, having
 from freshet_columns.sources import PSEUDO, Source
@@ -176,7 +176,7 @@ class Scope:
         if field is not None:
             return field
         if alias is not None and self.alias_mode == AFTER and not self._is_proved(key):
-            return alias
+            return unless_column(self, alias)
         if key in self.by_alias and self.by_alias[key].relation.of_function:
             return self._row_of(key)
         return perhaps(self, key, name) if name.lower() not in PSEUDO else None
