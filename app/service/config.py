@@ -35,6 +35,7 @@ from app.service.values import (
     Hosts,
     ListeningHost,
     PostgresUrl,
+    PublicUrl,
     Seconds,
     Sender,
     Size,
@@ -59,7 +60,7 @@ class Settings(BaseSettings):
     freshet_freshness_objective: Annotated[float, Field(gt=0, le=86_400)] = 60.0
     host: ListeningHost = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 3001
-    backend_url: Url | None = None
+    backend_url: PublicUrl | None = None
     github_app_id: Annotated[int, Field(gt=0, lt=1 << 63)] | None = None
     github_private_key: SecretStr | None = None
     github_private_key_path: Path | None = None

@@ -41,6 +41,7 @@ from app.runner.parse_state import ParseStates
 from app.service import app_identity, caches, components, maintenance
 from app.service.caches import Caches
 from app.service.config import Settings
+from app.service.values import is_loopback
 from app.store import Store, listen, migrate, pool
 from app.store.check_runs import Turns
 from app.web import keys, routes
@@ -48,7 +49,7 @@ from app.web.auth import rate_limits
 from app.web.auth.service_tokens import EitherCallers, ServiceCallers, ServiceTokens
 from app.web.http import live, middleware
 from app.web.http.connections import AIOHTTP, LIMITS, ConnectionLimits, LimitedSite
-from app.web.pages import extraction
+from app.web.pages import frame
 from app.web.pages.setup_access import SetupAccess
 
 SHUTDOWN_S = 5.0
@@ -105,7 +106,8 @@ def create_app(settings: Settings) -> web.Application:
     web_app[keys.NOTIFY] = settings.subscription_rules
     web_app.cleanup_ctx.extend([_database, _github, _runner, _decoders, _background])
     web_app.on_shutdown.append(_close_streams)
-    extraction.set_up(web_app)
+    frame.set_up(web_app, settings.public_url)
+    web_app[keys.OPEN_PAGES] = is_loopback(settings.host)
     web_app[ENDPOINT] = WebhookEndpoint(None, partial(_receive, web_app), bodies=UnverifiedBodies(settings.work_dir))
     routes.add(web_app, web_app[ENDPOINT].handle)
     return web_app

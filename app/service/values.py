@@ -24,6 +24,7 @@ MIN_TOKEN_CHARACTERS = 4
 """Different ones."""
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)([bkmg]?)b?", re.IGNORECASE)
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?", re.ASCII)
 
 
@@ -49,6 +50,23 @@ def _url(value: str) -> str:
         msg = "must be a URL that begins with http:// or https:// and a host, without a user name, `?` or `#`"
         raise ValueError(msg)
     return value.rstrip("/")
+
+
+def _public_url(value: str) -> str:
+    """The address of the service, whose path becomes the prefix of all of ours."""
+    address = _url(value)
+    if not _PREFIX.fullmatch(urlsplit(address).path):
+        msg = "may have a path of letters, digits, `.`, `_`, `~` and `-`, such as https://example.com/freshet"
+        raise ValueError(msg)
+    return address
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address can only mean this host."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def _listening_host(value: str) -> str:
@@ -115,6 +133,7 @@ def _postgres_url(value: SecretStr) -> SecretStr:
 
 
 Url = Annotated[str, AfterValidator(_url)]
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
 ListeningHost = Annotated[str, AfterValidator(_listening_host)]
 CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_comma_separated)]

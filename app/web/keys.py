@@ -17,6 +17,7 @@ from app.notifications.rules import SubscriptionRules
 from app.pipeline.branch_heads import BranchHeads
 from app.pipeline.ports import GitHub
 from app.store import Store
+from app.web.http.problems import HttpProblem
 from app.web.pages.setup_access import SetupAccess
 
 
@@ -56,6 +57,13 @@ class AppSetup(Protocol):
         """Set the webhook's address and secret on GitHub; returns its configuration there."""
 
 
+class ErrorPage(Protocol):
+    """Shows problems to browsers; implemented in `pages/frame.py`."""
+
+    def __call__(self, request: web.Request, problem: HttpProblem) -> web.Response | None:
+        """The page; None for programs, which get the problem document."""
+
+
 Check = Callable[[], Awaitable[str]]
 """Returns a short text about a dependency that works; raises FreshetError if it does not."""
 
@@ -70,6 +78,11 @@ HEADS = web.AppKey("heads", BranchHeads)
 OBJECTIVE_S = web.AppKey("objective_s", float)
 """Time within which a push is to have its lineage."""
 PUBLIC_URL = web.AppKey("public_url", str)
+PREFIX = web.AppKey("prefix", str)
+"""The path of the public URL, such as `/freshet`; empty at the root of a host."""
+OPEN_PAGES = web.AppKey("open_pages", bool)
+"""Whether anybody who reaches the pages may see everything on them."""
+ERROR_PAGE = web.AppKey("error_page", ErrorPage)
 CHECKS = web.AppKey("checks", dict[str, Check])
 CLOSING = web.AppKey("closing", asyncio.Event)
 """Set when the server stops, so that streams end."""

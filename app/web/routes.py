@@ -9,7 +9,8 @@ from app.web.api import openapi
 from app.web.api.operation import route
 from app.web.api.operations import operations
 from app.web.auth import rate_limits
-from app.web.pages import extraction, setup
+from app.web.keys import PREFIX
+from app.web.pages import assets, extraction, setup
 
 
 def add(web_app: web.Application, webhook: Handler) -> None:
@@ -17,17 +18,21 @@ def add(web_app: web.Application, webhook: Handler) -> None:
     if rate_limits.LIMITS not in web_app:
         rate_limits.set_up(web_app, rate_limits.RateLimiter(0))
     all_operations = operations(webhook)
-    document = openapi.Document(all_operations)
-    web_app.add_routes(
-        [
-            *(route(operation) for operation in all_operations),
-            web.get("/openapi.json", document.show),
-            web.get("/docs", document.page),
-            web.get("/", extraction.index),
-            web.get("/setup", setup.show),
-            web.get("/setup/callback", setup.callback),
-            web.get("/extractions/{id}", extraction.extraction),
-            web.get("/extractions/{id}/events", extraction.events),
-            web.get("/assets/{name}", extraction.asset),
-        ]
-    )
+    prefix = web_app.get(PREFIX, "")
+    document = openapi.Document(all_operations, prefix)
+    routes = [
+        *(route(operation) for operation in all_operations),
+        web.get("/openapi.json", document.show),
+        web.get("/docs", document.page),
+        web.get("/", extraction.index),
+        web.get("/setup", setup.show),
+        web.get("/setup/callback", setup.callback),
+        web.get("/extractions/{id}", extraction.extraction),
+        web.get("/extractions/{id}/events", extraction.events),
+        web.get(assets.PATH, assets.show),
+    ]
+    web_app.add_routes(routes)
+    if prefix:
+        # A proxy may pass on the prefix or remove it.
+        web_app.add_routes([web.RouteDef(one.method, prefix + one.path, one.handler, one.kwargs) for one in routes])
+        web_app.add_routes([web.get(prefix, extraction.index)])

@@ -19,7 +19,7 @@ from app.service import app_identity
 from app.web import keys, routes
 from app.web.auth.service_tokens import ServiceCallers, ServiceTokens
 from app.web.http import middleware
-from app.web.pages import extraction
+from app.web.pages import frame
 from app.web.pages.setup_access import SetupAccess
 from tests.browser import forms, open_page, press
 from tests.double import GitHubDouble
@@ -83,7 +83,7 @@ async def running(data_dir: Path, *, fixed: bool = True, public_url: str = PUBLI
             SetupAccess(lambda: clock[0]),
             ServiceCallers(ServiceTokens([TOKEN])),
         )
-        extraction.set_up(web_app)
+        frame.set_up(web_app)
         routes.add(web_app, _no_delivery)
         async with TestServer(web_app) as server, aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
             yield World(github, setup, web_app[keys.SETUP_ACCESS], clock, f"http://127.0.0.1:{server.port}", browser, data_dir)

@@ -19,7 +19,7 @@ from app.web.api.operation import Operation
 from app.web.api.operations import operations
 from app.web.auth.service_tokens import ServiceCallers, ServiceTokens
 from app.web.http import middleware
-from app.web.pages import extraction
+from app.web.pages import frame
 from tests.postgres import database
 
 TOKEN = {"Authorization": "Bearer token"}
@@ -48,7 +48,7 @@ def web_application(store: Store) -> web.Application:
     web_app = web.Application(middlewares=[middleware.access_log, middleware.problems], client_max_size=64 << 10)
     web_app[keys.STORE] = store
     web_app[keys.CALLERS] = ServiceCallers(ServiceTokens(["token"]))
-    extraction.set_up(web_app)
+    frame.set_up(web_app)
     routes.add(web_app, webhook)
     return web_app
 

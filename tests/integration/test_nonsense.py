@@ -33,7 +33,7 @@ from app.web.api.operations import operations
 from app.web.api.schemas.connections import MAX_BRANCH, MAX_DIRECTORY
 from app.web.auth.service_tokens import ServiceCallers, ServiceTokens
 from app.web.http import middleware
-from app.web.pages import extraction
+from app.web.pages import frame
 from app.web.pages.setup_access import SetupAccess
 from tests.double import GitHubDouble
 from tests.integration.connections_world import LINEAGE
@@ -120,7 +120,7 @@ async def client(store: Store) -> AsyncIterator[Client]:
         web_app[keys.OBJECTIVE_S], web_app[keys.PUBLIC_URL], web_app[keys.CHECKS] = 60.0, "https://freshet.example", {}
         web_app[keys.NOTIFY] = SubscriptionRules(mail=True, mail_domains=frozenset({"example.com"}))
         web_app[keys.SETUP_ACCESS] = SetupAccess()
-        extraction.set_up(web_app)
+        frame.set_up(web_app)
         routes.add(web_app, WebhookEndpoint(SECRET, receive).handle)
         async with TestClient(TestServer(web_app)) as client:
             yield client

@@ -20,7 +20,7 @@ from app.store import Store
 from app.web import keys, routes
 from app.web.api.notifications import MAX_NOTIFICATIONS
 from app.web.http import middleware
-from app.web.pages import extraction
+from app.web.pages import frame
 from tests.integration.notify_world import Project, project
 
 RULES = SubscriptionRules(mail=True, mail_domains=frozenset({"example.com"}), hosts=frozenset({"chat.corp"}))
@@ -89,7 +89,7 @@ async def api(store: Store, aiohttp_client: Any) -> AsyncIterator[Api]:
     web_app[keys.STORE] = store
     web_app[keys.CALLERS] = People()
     web_app[keys.NOTIFY] = RULES
-    extraction.set_up(web_app)
+    frame.set_up(web_app)
     routes.add(web_app, webhook)
     yield Api(await aiohttp_client(web_app), await project(store))
 
@@ -173,7 +173,7 @@ async def test_what_the_operator_does_not_allow(api: Api) -> None:
 async def test_without_a_mail_server_there_is_no_mail(api: Api, store: Store, aiohttp_client: Any) -> None:
     web_app = web.Application(middlewares=[middleware.problems])
     web_app[keys.STORE], web_app[keys.CALLERS], web_app[keys.NOTIFY] = store, People(), SubscriptionRules()
-    extraction.set_up(web_app)
+    frame.set_up(web_app)
     routes.add(web_app, webhook)
     problem = await Api(await aiohttp_client(web_app), api.of).ask("POST", api.path, 409, MAIL, as_="service")
     assert "FRESHET_SMTP_URL" in problem["detail"]

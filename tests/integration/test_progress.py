@@ -24,7 +24,7 @@ from app.store.extractions import Extractions
 from app.web import keys, routes
 from app.web.auth.service_tokens import ServiceCallers, ServiceTokens
 from app.web.http import live, middleware, sse
-from app.web.pages import extraction
+from app.web.pages import frame
 from tests.patience import HANGS_S
 
 LEASE = timedelta(minutes=1)
@@ -139,7 +139,7 @@ async def world(dsn: str, db: pool.Database) -> AsyncIterator[World]:
         web_app[live.VIEWS] = live.LiveViews(closing, streams=2 * VIEWERS)
         people = People()
         web_app[keys.CALLERS] = people
-        extraction.set_up(web_app)
+        frame.set_up(web_app)
         routes.add(web_app, webhook)
         async with TestServer(web_app) as server:
             await store.installations.update_from_push(Repository(7, "octo/shop", 3, "main"))

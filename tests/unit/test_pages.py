@@ -19,7 +19,7 @@ from app.project.impact_policy import EffectivePolicy
 from app.reports import impact
 from app.web.api.schemas.connections import ConnectionView
 from app.web.api.schemas.extractions import ExtractionView
-from app.web.pages import extraction
+from app.web.pages import extraction, frame
 from tests.unit import impact_scene
 from tests.unit.github_markdown import HOSTILE, UNSEEN
 from tests.unit.impact_scene import hostile
@@ -49,7 +49,7 @@ class Reader(HTMLParser):
 @cache
 def templates() -> jinja2.Environment:
     web_app = web.Application()
-    extraction.set_up(web_app)
+    frame.set_up(web_app)
     return aiohttp_jinja2.get_env(web_app)
 
 

@@ -26,7 +26,7 @@ from app.web.api.schemas.extractions import ExtractionView
 from app.web.http import requests
 from app.web.http.middleware import problem_of
 from app.web.http.problems import HttpProblem
-from app.web.keys import GITHUB
+from app.web.keys import GITHUB, PREFIX
 
 CONFLICT = "The project is already followed on that branch (by `connection_id`), or the repository has too many connections"
 
@@ -71,7 +71,7 @@ async def connect(call: Call[NoQuery, ConnectRequest]) -> web.Response:
     except GoneError as error:
         raise _repository_not_found(body.repository) from error
     response = json_response(await _detail(call, connection), 201)
-    response.headers["Location"] = f"{API}/connections/{connection.id}"
+    response.headers["Location"] = f"{call.request.app.get(PREFIX, '')}{API}/connections/{connection.id}"
     return response
 
 
@@ -108,7 +108,7 @@ async def _or_problem(change: Awaitable[Connection]) -> Connection:
 
 
 def _repository_not_found(name: str) -> HttpProblem:
-    detail = f"The App is not installed on a repository {name}, or this token may not see it."
+    detail = f"The App is not installed on a repository {name}, or you may not see it."
     return HttpProblem(404, "Repository not found", detail, field="repository")
 
 

@@ -9,7 +9,6 @@ from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
 
-import aiohttp_jinja2
 import orjson
 from aiohttp import web
 from pydantic import BaseModel
@@ -18,6 +17,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from app.web.api.operation import Operation
 from app.web.api.schemas.common import ProblemDocument
 from app.web.http.problems import CONTENT_TYPE
+from app.web.pages import frame
 
 Json = dict[str, Any]
 SCHEMAS = "#/components/schemas/"
@@ -73,8 +73,9 @@ HEADERS = {"Cache-Control": "public, max-age=300", "Access-Control-Allow-Origin"
 class Document:
     """The OpenAPI document of a set of operations, made once."""
 
-    def __init__(self, operations: Sequence[Operation]) -> None:
-        self.described = describe(operations)
+    def __init__(self, operations: Sequence[Operation], prefix: str = "") -> None:
+        """`prefix`: the path of the public URL."""
+        self.described = {**describe(operations), "servers": [{"url": prefix or "/"}]}
         self._body = orjson.dumps(self.described, option=orjson.OPT_INDENT_2)
         self._etag = hashlib.sha256(self._body).hexdigest()[:32]
 
@@ -87,9 +88,7 @@ class Document:
 
     async def page(self, request: web.Request) -> web.Response:
         """`GET /docs`: the same as one HTML page that loads nothing from elsewhere."""
-        return aiohttp_jinja2.render_template(
-            "docs.html", request, {"document": self.described, "type_of": _type_of, "ref_name": _ref_name}
-        )
+        return frame.render(request, "docs.html", {"document": self.described, "type_of": _type_of, "ref_name": _ref_name})
 
 
 def describe(operations: Sequence[Operation]) -> Json:

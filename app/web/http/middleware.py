@@ -10,6 +10,7 @@ from aiohttp.typedefs import Handler
 from app.core import log, metrics
 from app.core.errors import FreshetError, GoneError, NotConfiguredError, SuspendedError, UnavailableError, UnknownTokenError
 from app.web.http.problems import HttpProblem, of_status, unknown_token
+from app.web.keys import ERROR_PAGE
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -50,17 +51,17 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         _check_address(request)
         response = await handler(request)
     except HttpProblem as problem:
-        response = problem.response()
+        response = _answer(request, problem)
     except web.HTTPException as error:
         if error.status < 400:  # noqa: PLR2004 - a redirect
             raise
         allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
-        response = of_status(error.status, (error.text or "") if error.status == 413 else "", allow).response()  # noqa: PLR2004
+        response = _answer(request, of_status(error.status, (error.text or "") if error.status == 413 else "", allow))  # noqa: PLR2004
     except FreshetError as error:
-        response = problem_of(error).response()
+        response = _answer(request, problem_of(error))
     except Exception:
         logger.exception("request crashed", path=request.path)
-        response = of_status(500, "This is a bug in Freshet. The operator finds the cause in the service's log.").response()
+        response = _answer(request, of_status(500, "This is a bug in Freshet. The operator finds the cause in the service's log."))
     if not response.prepared:
         if not request.content.is_eof():
             # What remains of the body would be taken for the next request, or be cut off in the middle of it.
@@ -68,6 +69,12 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
     return response
+
+
+def _answer(request: web.Request, problem: HttpProblem) -> web.StreamResponse:
+    """The problem as a page if a browser asks for one, otherwise as a document."""
+    page = request.app[ERROR_PAGE](request, problem) if ERROR_PAGE in request.app else None
+    return page or problem.response()
 
 
 def _check_address(request: web.Request) -> None:

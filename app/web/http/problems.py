@@ -33,7 +33,7 @@ class HttpProblem(Exception):  # noqa: N818 - the RFC's own word
 
 def not_found(what: str) -> HttpProblem:
     """404 for a thing ("connection") that does not exist or that the caller may not see: the two look the same."""
-    return HttpProblem(404, f"{what.capitalize()} not found", f"This {what} does not exist, or this token may not see it.")
+    return HttpProblem(404, f"{what.capitalize()} not found", f"This {what} does not exist, or you may not see it.")
 
 
 def unknown_token() -> HttpProblem:

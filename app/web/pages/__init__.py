@@ -1,1 +1,9 @@
-"""HTML for browsers: the page of an extraction, and `/setup`."""
+"""HTML for browsers.
+
+frame            what all pages share: templates, addresses, headers, pages of errors
+visitor          who looks, and what they may see
+assets           stylesheets, scripts and pictures
+extraction       the page of an extraction
+setup            `/setup`, which creates the GitHub App
+setup_access     who may use it
+"""

@@ -5,23 +5,20 @@ https://docs.github.com/en/apps/sharing-github-apps/registering-a-github-app-fro
 
 from __future__ import annotations
 
-import functools
 import re
 import secrets
 from typing import Any
 from urllib.parse import urlsplit
 
-import aiohttp_jinja2
 import orjson
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from app.core.app_manifest import CALLBACK_PATH, SETUP_PATH, Owner, is_login, server_address
-from app.core.errors import AlreadyConfiguredError, FreshetError, GoneError, RejectedError
-from app.web.http.middleware import problem_of
+from app.core.errors import AlreadyConfiguredError, GoneError, RejectedError
 from app.web.http.problems import HttpProblem
 from app.web.http.requests import invalid
 from app.web.keys import SETUP, SETUP_ACCESS, AppSetup
+from app.web.pages import frame
 from app.web.pages.setup_access import STATE_LIFE_S, Intent, is_tunnelled
 
 COOKIE = "freshet_setup"
@@ -30,23 +27,6 @@ _CODE = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
-def _problems_as_pages(handler: Handler) -> Handler:
-    """Show problems to browsers as pages; programs get the problem document."""
-
-    @functools.wraps(handler)
-    async def wrapper(request: web.Request) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except (HttpProblem, FreshetError) as error:
-            if "text/html" not in request.headers.get("Accept", ""):
-                raise
-            problem = error if isinstance(error, HttpProblem) else problem_of(error)
-            return _page(request, "setup_refused.html", {"title": problem.title, "detail": problem.detail}, status=problem.status)
-
-    return wrapper
-
-
-@_problems_as_pages
 async def show(request: web.Request) -> web.StreamResponse:
     """`GET /setup`: the button that creates the App, or the App's status."""
     setup = request.app[SETUP]
@@ -59,8 +39,9 @@ async def show(request: web.Request) -> web.StreamResponse:
         )
         raise HttpProblem(403, "Setup link required", detail)
     # Cookies belong to the name that the browser uses, which through a tunnel is not the public one.
-    base_url = f"{request.scheme}://{request.host}" if is_tunnelled(request.host, request.headers) else setup.public_url
-    return _registration_page(request, setup, base_url + CALLBACK_PATH)
+    here = f"{request.scheme}://{request.host}{frame.url_for(request, CALLBACK_PATH)}"
+    callback_url = here if is_tunnelled(request.host, request.headers) else setup.public_url + CALLBACK_PATH
+    return _registration_page(request, setup, callback_url)
 
 
 def _registration_page(request: web.Request, setup: AppSetup, callback_url: str) -> web.Response:
@@ -85,11 +66,12 @@ def _registration_page(request: web.Request, setup: AppSetup, callback_url: str)
     }
     response = _page(request, "setup.html", context, form_action=owner.server_url)
     secure = callback_url.startswith("https:")
-    response.set_cookie(COOKIE, browser, max_age=int(STATE_LIFE_S), path=SETUP_PATH, httponly=True, samesite="Lax", secure=secure)
+    response.set_cookie(
+        COOKIE, browser, max_age=int(STATE_LIFE_S), path=frame.url_for(request, SETUP_PATH), httponly=True, samesite="Lax", secure=secure
+    )
     return response
 
 
-@_problems_as_pages
 async def callback(request: web.Request) -> web.StreamResponse:
     """`GET /setup/callback`: GitHub redirects the browser here with a code for the new App's credentials."""
     setup = request.app[SETUP]
@@ -109,7 +91,7 @@ async def callback(request: web.Request) -> web.StreamResponse:
         raise HttpProblem(400, "GitHub rejected the code", detail) from error
     variables = None if registered.variables is None else {name: value.get_secret_value() for name, value in registered.variables.items()}
     response = _page(request, "setup_done.html", {"app": registered, "variables": variables})
-    response.del_cookie(COOKIE, path=SETUP_PATH)
+    response.del_cookie(COOKIE, path=frame.url_for(request, SETUP_PATH))
     return response
 
 
@@ -126,12 +108,8 @@ def _owner(request: web.Request, setup: AppSetup) -> Owner:
     return Owner(address, organization or None)
 
 
-def _page(request: web.Request, template: str, context: dict[str, Any], *, status: int = 200, form_action: str = "") -> web.Response:
-    response = aiohttp_jinja2.render_template(template, request, context, status=status)
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["Content-Security-Policy"] = (
-        f"default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self' {form_action}".rstrip()
-    )
+def _page(request: web.Request, template: str, context: dict[str, Any], *, form_action: str = "") -> web.Response:
+    response = frame.render(request, template, context, form_action=form_action)
     # GitHub needs the form's origin, but must not see the token in its URL.
     response.headers["Referrer-Policy"] = "strict-origin"
     return response

@@ -1,0 +1,116 @@
+"""The frame of every page: Jinja, addresses, navigation, headers, and the pages that say what went wrong.
+
+Pages extend `base.html`; they contain no inline code, and nothing of another origin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp_jinja2
+import jinja2
+from aiohttp import web
+from markupsafe import Markup
+
+from app.core.plurals import count, plural
+from app.lineage.resource_types import label
+from app.reports.impact_lists import class_label
+from app.reports.markdown import plain
+from app.web.http.negotiation import preferred
+from app.web.http.problems import CONTENT_TYPE, HttpProblem
+from app.web.keys import ERROR_PAGE, PREFIX
+from app.web.pages import assets
+from app.web.pages.visitor import VISITOR
+
+NAVIGATION = (("/docs", "API"), ("/readyz", "Service status"))
+"""Paths and names, in order."""
+POLICY = {
+    "default-src": "'none'",
+    "style-src": "'self'",
+    "script-src": "'self'",
+    "connect-src": "'self'",
+    "img-src": "'self' blob:",
+    "worker-src": "'self'",
+    "form-action": "'self'",
+    "base-uri": "'none'",
+    "frame-ancestors": "'none'",
+}
+"""https://www.w3.org/TR/CSP3/. Blobs are pictures that a script of ours has drawn."""
+OFFERED = (CONTENT_TYPE, "application/json", "text/html")
+PROGRAMS = ("/api", "/mcp")
+"""Below these paths, browsers get problem documents as well."""
+
+
+def set_up(web_app: web.Application, public_url: str = "") -> None:
+    """Set up the pages of this application; the path of `public_url` becomes the prefix of all addresses."""
+    web_app[PREFIX], web_app[ERROR_PAGE] = urlsplit(public_url).path.rstrip("/"), error_page
+    environment = aiohttp_jinja2.setup(
+        web_app, loader=jinja2.PackageLoader("app.web.pages"), autoescape=True, undefined=jinja2.Undefined, finalize=_without_tricks
+    )
+    environment.trim_blocks = environment.lstrip_blocks = True
+    environment.filters |= {"prose": prose, "counted": count, "label": lambda kind: plural(label(kind)), "class_label": class_label}
+    root = web_app[PREFIX]
+    environment.globals |= {
+        "url": lambda path: root + path,
+        "asset": lambda name: root + assets.path(name),
+        "root": root,
+        "navigation": NAVIGATION,
+    }
+
+
+def url_for(request: web.Request, path: str) -> str:
+    """The address of a path of ours, with the prefix under which a proxy shows the service."""
+    return request.app.get(PREFIX, "") + path
+
+
+def path_of(request: web.Request) -> str:
+    """The path without the prefix, which proxies remove or pass on."""
+    prefix = request.app.get(PREFIX, "")
+    return request.path.removeprefix(prefix) or "/" if prefix and f"{request.path}/".startswith(f"{prefix}/") else request.path
+
+
+def render(request: web.Request, template: str, context: Mapping[str, Any], *, status: int = 200, form_action: str = "") -> web.Response:
+    """A page. Forms lead to our own addresses, and to those of `form_action`."""
+    known = {"visitor": request.get(VISITOR), "path": path_of(request)}
+    response = aiohttp_jinja2.render_template(template, request, {**known, **context}, status=status)
+    policy = {**POLICY, "form-action": f"{POLICY['form-action']} {form_action}".rstrip()}
+    response.headers["Content-Security-Policy"] = "; ".join(f"{name} {value}" for name, value in policy.items())
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def fragment(request: web.Request, template: str, context: Mapping[str, Any]) -> str:
+    """A part of a page."""
+    return aiohttp_jinja2.render_string(template, request, context)
+
+
+def error_page(request: web.Request, problem: HttpProblem) -> web.Response | None:
+    """The problem as a page, for browsers; None for programs, which get the document."""
+    accept, path = request.headers.get("Accept", "*/*"), path_of(request)
+    if preferred(accept, OFFERED) != "text/html" or f"{path}/".startswith(tuple(f"{one}/" for one in PROGRAMS)):
+        return None
+    context = {"title": problem.title, "detail": problem.detail, "status": problem.status}
+    response = render(request, "error.html", context, status=problem.status)
+    response.headers.update(problem.headers)
+    if problem.status == HTTPStatus.UNAUTHORIZED:
+        response.headers.popall("WWW-Authenticate", None)
+    return response
+
+
+def prose(text: str) -> Markup:
+    """A sentence as HTML: text between backticks becomes code, everything else is escaped.
+
+    >>> str(prose("the profile `<shop>` & more"))
+    'the profile <code>&lt;shop&gt;</code> &amp; more'
+    """
+    parts = plain(text).split("`")
+    shown = (Markup("<code>{}</code>").format(part) if number % 2 else Markup("{}").format(part) for number, part in enumerate(parts))
+    return Markup().join(shown)
+
+
+def _without_tricks(value: object) -> object:
+    """Remove from every text on a page the characters that hide or reorder text."""
+    return plain(value, lines=True) if isinstance(value, str) and not isinstance(value, Markup) else value
