@@ -21,5 +21,6 @@ graph            a stored lineage in memory, and its filters
 node_selectors   dbt's way to name nodes: `+orders`, `tag:finance`
 diff             the differences between two lineages
 impact/          what a change does, what it reaches, and what it breaks
+layout/          where nodes are drawn
 formats/         JSON, DOT, Mermaid, GraphML, CSV, OpenLineage
 """

@@ -172,6 +172,16 @@ def find_node(graph: Graph, name: str, field: str) -> list[int]:
     raise HttpProblem(404, "Node not found", detail, field=field, candidates=similar)
 
 
+def only_node(graph: Graph, name: str, field: str) -> int:
+    """The position of exactly one node. Raises HttpProblem with candidates."""
+    found = find_node(graph, name, field)
+    if len(found) > 1:
+        candidates = [graph.nodes[number].unique_id for number in found]
+        detail = f"`{field}`: {name} has {len(found)} versions; use the `unique_id` of one of them."
+        raise HttpProblem(400, "Node is ambiguous", detail, field=field, candidates=candidates)
+    return found[0]
+
+
 async def stored(store: Store, connection: Connection, commit: str | None, field: str = "sha") -> LineageHead:
     """The lineage of the connection, or of a commit that the parameter `field` names. Raises HttpProblem 404, or 400 if it is ambiguous."""
     if commit is None:

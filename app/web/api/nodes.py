@@ -15,11 +15,10 @@ from app.lineage.graph import Graph
 from app.store import Store
 from app.store.lineages import LineageHead, StoredNode
 from app.web.api.call import Call
-from app.web.api.lineage import TRIES, find_node, is_known, stored, validators
+from app.web.api.lineage import TRIES, is_known, only_node, stored, validators
 from app.web.api.node_columns import compiled_code, traced
 from app.web.api.operation import API, NOT_MODIFIED, Operation
 from app.web.api.schemas.nodes import NodeDocument, NodeQuery
-from app.web.http.problems import HttpProblem
 
 EARLIER_RELEASE = "An earlier release of Freshet stored this node: extract the commit again to get all fields"
 
@@ -36,7 +35,7 @@ async def get_node(call: Call[NodeQuery, None]) -> web.Response:
         graph = await call.store.lineage_cache.get(head)
         if graph is None:
             continue
-        body = await _body(call.store, connection, head, graph, _only(graph, name))
+        body = await _body(call.store, connection, head, graph, only_node(graph, name, "unique_id"))
         if body is not None:
             return web.Response(body=body, headers=headers, content_type="application/json")
     raise UnavailableError("reading a node", "the commit keeps being extracted again", "Try again in a moment.")
@@ -77,16 +76,6 @@ def fields(node: StoredNode) -> dict[str, Any]:
 def _column(column: Mapping[str, Any], definition: Mapping[str, Any]) -> dict[str, Any]:
     known = {name: definition.get(name) for name in ("meta", "tags", "constraints", "docs_blocks")}
     return {**column, **known, "documented": bool(column.get("description"))}
-
-
-def _only(graph: Graph, name: str) -> int:
-    """The position of exactly one node. Raises HttpProblem with candidates."""
-    found = find_node(graph, name, "unique_id")
-    if len(found) > 1:
-        candidates = [graph.nodes[number].unique_id for number in found]
-        detail = f"`unique_id`: {name} has {len(found)} versions; use the `unique_id` of one of them."
-        raise HttpProblem(400, "Node is ambiguous", detail, field="unique_id", candidates=candidates)
-    return found[0]
 
 
 def _neighbours(graph: Graph, number: int) -> dict[str, list[str]]:

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from aiohttp.typedefs import Handler
 
-from app.web.api import badge, columns, connections, diff, extractions, impact, lineage, manifests, nodes, notifications, service, stats
+from app.web.api import (
+    badge,
+    columns,
+    connections,
+    diff,
+    extractions,
+    impact,
+    layout,
+    lineage,
+    manifests,
+    nodes,
+    notifications,
+    service,
+    stats,
+)
 from app.web.api.operation import Operation
 
 
@@ -19,6 +33,7 @@ def operations(webhook: Handler) -> tuple[Operation, ...]:
         *manifests.operations(),
         *diff.operations(),
         *impact.operations(),
+        *layout.operations(),
         *extractions.OPERATIONS,
         *notifications.OPERATIONS,
         *stats.OPERATIONS,

@@ -1,0 +1,152 @@
+"""Where the nodes of a lineage are drawn: all of them, or those around one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+
+import orjson
+from aiohttp import web
+
+from app.core.errors import UnavailableError
+from app.core.models.connections import Connection
+from app.lineage import node_selectors
+from app.lineage.formats.chunks import PIECE_BYTES
+from app.lineage.graph import GraphFilter
+from app.lineage.layout.neighbourhood import Expansion, around, neighbourhood
+from app.lineage.layout.scene import SHOWN, Scene
+from app.lineage.node_selectors import SelectorError
+from app.web.api.call import Call
+from app.web.api.layout_cache import Drawn, LayoutCache, OverviewBody
+from app.web.api.lineage import TRIES, heading_of, is_known, only_node, stored, validators
+from app.web.api.operation import API, NOT_MODIFIED, Operation
+from app.web.api.schemas.layouts import HOPS, LayoutDocument, LayoutQuery
+from app.web.http import requests
+from app.web.http.negotiation import accepts_encoding
+from app.web.http.streaming import FairWriter
+
+VERSION = 1
+"""Of the layouts: another one changes every `ETag`."""
+
+
+class LayoutHandler:
+    """`GET …/layout`; its responses share the layouts in memory, and one `FairWriter`."""
+
+    def __init__(self) -> None:
+        self._cache = LayoutCache()
+        self._writer = FairWriter()
+
+    async def show(self, call: Call[LayoutQuery, None]) -> web.StreamResponse:
+        """The layout as JSON, or 304."""
+        _check(call.query)
+        packed = accepts_encoding(",".join(call.request.headers.getall("Accept-Encoding", [])), "gzip")
+        for _ in range(TRIES):
+            connection = await call.connection()
+            drawn = await _drawn(call, connection)
+            heading = _heading(connection, drawn)
+            headers = {**validators(VERSION, heading, drawn.key, call.query.model_dump(), packed), "Vary": "Accept-Encoding"}
+            if is_known(call.request, headers["ETag"]):
+                return web.Response(status=304, headers=headers)
+            headers |= {"Content-Type": "application/json"}
+            if call.query.focus is not None:
+                body = await self._neighbourhood(call, drawn, heading)
+            elif packed:
+                body, headers["Content-Encoding"] = await self._overview(call, drawn, heading, OverviewBody.packed), "gzip"
+            else:
+                body = await self._overview(call, drawn, heading, OverviewBody.plain)
+            if body is not None:
+                return await self._writer.send(call.request, headers, _chunks(body))
+        raise UnavailableError("reading the lineage", "the commit keeps being extracted again", "Try again in a moment.")
+
+    async def _overview(
+        self, call: Call[LayoutQuery, None], drawn: Drawn, heading: bytes, write: Callable[[OverviewBody, bytes], bytes]
+    ) -> bytes | None:
+        graphs = call.store.lineage_cache
+        found = await self._cache.overview(graphs, drawn)
+        return None if found is None else await graphs.compute(partial(write, found, heading))
+
+    async def _neighbourhood(self, call: Call[LayoutQuery, None], drawn: Drawn, heading: bytes) -> bytes | None:
+        graphs = call.store.lineage_cache
+        scene = await self._cache.scene(graphs, drawn)
+        if scene is None:
+            return None
+        position = only_node(scene.graph, call.query.focus or "", "focus")
+        if scene.number(position) is None:
+            scene = await self._cache.scene(graphs, replace(drawn, also=scene.graph.nodes[position].unique_id))
+        return None if scene is None else await self._writer.take(partial(_body, scene, position, call.query, heading))
+
+
+def _check(query: LayoutQuery) -> None:
+    """Raise HttpProblem 400 that names the parameter."""
+    for name, value in (("upstream", query.upstream), ("downstream", query.downstream), ("expand", query.expand or None)):
+        if query.focus is None and value is not None:
+            raise requests.invalid(name, "requires `focus`")
+
+
+async def _drawn(call: Call[LayoutQuery, None], connection: Connection) -> Drawn:
+    query = call.query
+    head = await stored(call.store, connection, query.sha)
+    base = None if query.base is None else await stored(call.store, connection, query.base, "base")
+    selected = GraphFilter(resource_types=tuple(sorted(set(query.resource_type or SHOWN))), package=query.package, tag=query.tag)
+    return Drawn(head, base, selected)
+
+
+def _heading(connection: Connection, drawn: Drawn) -> bytes:
+    """The fields before the layout, as a JSON object."""
+    found = heading_of(connection, drawn.head)
+    return orjson.dumps(
+        {
+            "connection_id": found.connection_id,
+            "repository": found.repository,
+            "sha": found.sha,
+            "base": None if drawn.base is None else drawn.base.sha,
+            "stale": found.stale,
+        }
+    )
+
+
+def _body(scene: Scene, position: int, query: LayoutQuery, heading: bytes) -> bytes:
+    hops = [HOPS if one is None else one for one in (query.upstream, query.downstream)]
+    found = around(scene, [Expansion(position, *hops), *(_expansion(scene, text) for text in query.expand)])
+    fields = {"focus": scene.graph.nodes[position].unique_id, **neighbourhood(found)}
+    return heading[:-1] + b"," + orjson.dumps(fields)[1:]
+
+
+def _expansion(scene: Scene, text: str) -> Expansion:
+    """Raises HttpProblem 400 or 404 that names the parameter."""
+    # In a query, a plus sign that is not escaped is a space.
+    text = text.replace(" ", "+")
+    try:
+        reference = node_selectors.parse(text)
+    except SelectorError as error:
+        raise requests.invalid("expand", error.reason) from error
+    depths = reference.upstream, reference.downstream
+    if reference.parents_of_children or not {*depths} <= {0, None} or depths == (0, 0):
+        raise requests.invalid("expand", "must be `+NODE` or `NODE+`")
+    return Expansion(only_node(scene.graph, reference.node, "expand"), *(int(depth is None) for depth in depths))
+
+
+def _chunks(body: bytes) -> Iterator[bytes]:
+    return (body[start : start + PIECE_BYTES] for start in range(0, len(body), PIECE_BYTES))
+
+
+def operations() -> tuple[Operation, ...]:
+    """Operations with their own handler."""
+    return (
+        Operation(
+            method="GET",
+            path=f"{API}/connections/{{id}}/layout",
+            id="get_layout",
+            handler=LayoutHandler().show,
+            summary="Get where to draw nodes: the whole lineage, or the nodes around one",
+            tag="lineage",
+            query=LayoutQuery,
+            response=LayoutDocument,
+            empty={304: NOT_MODIFIED},
+            problems={
+                404: "There is no lineage, the token may not see it, or `focus` or `expand` is not in it (`candidates` lists similar nodes)"
+            },
+            right="read",
+        ),
+    )
