@@ -17,7 +17,9 @@ breaks_columns      SQL and configurations that need a column that is gone
 breaks_contracts    contracts that do not hold, or promise less
 breaks_tables       tables that are gone, and are read by name
 breaks_tests        tests, unit tests and analyses that name a column that is gone
-breaks_semantics    exposures, semantic models, metrics and saved queries
+breaks_exposures    exposures of models that lost a column, or that break
+breaks_semantics    semantic models, metrics and saved queries
+semantic_elements   what semantic models offer to them, and how they name it
 tables              whether two names of tables are one
 losses              what is lost by those who read a table by its name
 foreign             what breaks in another project that reads it

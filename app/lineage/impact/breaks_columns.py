@@ -10,7 +10,7 @@ from app.lineage.impact.deltas import Delta
 from app.lineage.impact.mentions import is_name
 from app.lineage.impact.model import Break
 from app.lineage.impact.versions import ImpactSide, folded
-from app.lineage.impact.words import is_are, name, names, sentence
+from app.lineage.impact.words import is_are, lost_by, name, names, sentence
 
 KEYS = (
     "unique_key",
@@ -88,8 +88,7 @@ class ReadColumns:
 def lost(side: ImpactSide, upstream: str, gone: GoneColumn) -> str:
     """`amount` of `stg_orders`, which no longer has it."""
     through = "" if gone.root == upstream else f", which had it from {name(side.name(gone.root))}"
-    end = f"where it is now named {name(gone.new_name)}" if gone.new_name else "which no longer has it"
-    return f"{name(gone.name)} of {name(side.name(upstream))}{through}, {end}"
+    return lost_by(gone.name, f"{name(side.name(upstream))}{through}", gone.new_name)
 
 
 def own_breaks(pair: NodePair, gone: Mapping[str, GoneColumn]) -> Iterator[Break]:

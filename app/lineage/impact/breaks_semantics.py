@@ -1,127 +1,164 @@
-"""Which exposures, semantic models, metrics and saved queries break because a column is gone."""
+"""Which semantic models, metrics and saved queries break because a column, or what a semantic model had, is gone."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
+from typing import Any, NamedTuple
 
 from app.lineage.column_tests import unquoted
-from app.lineage.impact.changes import GoneColumn
 from app.lineage.impact.definition_changes import mapping
 from app.lineage.impact.lost_columns import LostColumns
-from app.lineage.impact.mentions import MAX_TEXT, is_name
+from app.lineage.impact.mentions import is_name
 from app.lineage.impact.model import Break, BreakKind
+from app.lineage.impact.semantic_elements import Reference, SemanticElements, elements_of, listed, metrics_in, references
 from app.lineage.impact.versions import Definition, folded
-from app.lineage.impact.words import name, names, sentence
+from app.lineage.impact.words import name, sentence
+from app.lineage.resource_types import label
 
-ELEMENTS = ("entities", "dimensions", "measures")
-UNBUILT: frozenset[BreakKind] = frozenset({"column_removed", "column_renamed"})
-"""Breaks of a node that cannot be built any more."""
-DIMENSION = re.compile(r"\b(?:TimeDimension|Dimension|Entity)\(\s*['\"](\w+)['\"]")
-
-
-def exposure_breaks(unique_id: str, lost: LostColumns) -> Iterator[Break]:
-    """What an exposure reads of a table is not known: it may read what is gone."""
-    for node in lost.upstream(unique_id):
-        gone = list(lost.of(node).values())
-        if gone:
-            columns = [one.name for one in gone]
-            text = f"the exposure {name(lost.head.name(unique_id))} may read {names(columns, 'column')} of {name(lost.head.name(node))}"
-            end = "which it no longer has" if len(gone) > 1 or not gone[0].new_name else f"now named {name(gone[0].new_name)}"
-            yield Break(
-                unique_id=unique_id,
-                kind="exposure",
-                certain=False,
-                reason=sentence(f"{text}, {end}"),
-                cause=gone[0].root,
-                column=gone[0].name if len(gone) == 1 else None,
-            )
+MAX_SEARCHED = 20
+"""Semantic models that may be meant by one name."""
 
 
-def exposures_of_broken(breaks: Iterable[Break], lost: LostColumns) -> Iterator[Break]:
-    """Exposures of models that certainly break: they keep their old data, or none."""
-    for one in breaks:
-        if one.certain and one.kind in UNBUILT:
-            for exposure in lost.exposures(one.unique_id):
-                reason = sentence(f"{name(lost.head.name(exposure))} depends on {name(lost.head.name(one.unique_id))}, which breaks")
-                yield Break(unique_id=exposure, kind="exposure", certain=False, reason=reason, cause=one.cause, column=one.column)
+class Fault(NamedTuple):
+    """What is gone, in words; where, as in a `Break`."""
+
+    words: str
+    cause: str
+    column: str | None
+    certain: bool
+
+
+class _Model(NamedTuple):
+    """A semantic model of the head. `faults`: of its elements, by name."""
+
+    elements: SemanticElements
+    faults: Mapping[str, Fault]
 
 
 class SemanticBreaks:
-    """The semantic layer, each node after those that it depends on."""
+    """The semantic layer: semantic models first, then metrics, each after those that it is made of, then saved queries."""
 
-    def __init__(self, lost: LostColumns) -> None:
-        self._lost = lost
-        self._elements: dict[str, dict[str, tuple[str, GoneColumn, bool]]] = {}
-        """Of semantic models: what has lost its column, with the node that lost it, and whether that is certain."""
-        self._metrics: dict[str, tuple[str, GoneColumn, bool]] = {}
+    def __init__(self, lost: LostColumns, before: Mapping[str, SemanticElements]) -> None:
+        """`before`: what semantic models had at the base that have less now, by unique_id."""
+        self._lost, self._before = lost, before
+        self._had: dict[str, list[str]] = defaultdict(list)
+        """Of these, those that had an element of this name."""
+        for unique_id, elements in before.items():
+            for element in elements.named:
+                self._had[element].append(unique_id)
+        self._models: dict[str, _Model] = {}
+        self._linked: dict[str, list[str]] = defaultdict(list)
+        """The semantic models that an entity leads to."""
+        self._having: dict[str, list[str]] = defaultdict(list)
+        """The semantic models that have an element of this name."""
+        self._metrics: dict[str, Fault] = {}
+        """By unique_id, and by name."""
 
     def semantic_model(self, unique_id: str, definition: Definition) -> Iterator[Break]:
         """Its entities, dimensions and measures are columns, or expressions over them."""
-        broken = self._elements.setdefault(unique_id, {})
-        nodes = self._lost.upstream(unique_id)
-        for kind in ELEMENTS:
-            found = definition.get(kind)
-            for element in map(mapping, found if isinstance(found, list) else ()):
-                for at, gone, certain in self._columns(element, nodes):
-                    called = str(element.get("name"))
-                    broken.setdefault(called, (at, gone, certain))
-                    what = f"the {kind.removesuffix('s') if kind != 'entities' else 'entity'} {name(called)}"
-                    text = f"{what} of the semantic model {name(self._lost.head.name(unique_id))} is made of"
-                    yield self._lost.broken(unique_id, "semantic_model", text, at, gone, certain=certain)
+        elements = elements_of(definition)
+        faults: dict[str, Fault] = {}
+        self._models[unique_id] = _Model(elements, faults)
+        for link in elements.links:
+            self._linked[link].append(unique_id)
+        for element in elements.named.values():
+            self._having[element.name].append(unique_id)
+            for fault in self._columns(element.expression, unique_id):
+                _add(faults, element.name, fault)
+                text = f"the {element.kind} {name(element.name)} of the semantic model {name(self._lost.head.name(unique_id))} is made of"
+                yield _break(unique_id, "semantic_model", text, fault)
+        for element in elements.named.values():
+            for needed in element.needs:
+                if needed in faults:
+                    _add(faults, element.name, faults[needed])
 
     def metric(self, unique_id: str, definition: Definition) -> Iterator[Break]:
-        """A metric needs its measures, the metrics that it is made of, and the dimensions in its filters."""
+        """A metric needs what it sums up and by which time, the metrics that it is made of, and what its filters name."""
         parameters = mapping(definition.get("type_params"))
-        measures = [parameters.get("measure"), *_list(parameters.get("input_measures"))]
-        wanted = {str(mapping(one).get("name")) for one in measures if one}
-        found = self._first(unique_id, wanted | _dimensions(definition.get("filter"), parameters))
-        if found is not None:
-            self._metrics[unique_id] = found
-            at, gone, certain = found
-            text = f"the metric {name(self._lost.head.name(unique_id))} needs"
-            yield self._lost.broken(unique_id, "metric", text, at, gone, certain=certain)
+        conversion = mapping(parameters.get("conversion_type_params"))
+        properties = [one for pair in listed(conversion.get("constant_properties")) for one in mapping(pair).values()]
+        measures = [mapping(one).get("name") for one in (parameters.get("measure"), *listed(parameters.get("input_measures")))]
+        named = [Reference(None, one) for one in (*measures, conversion.get("entity"), *properties) if isinstance(one, str)]
+        own_sum = list(self._own_sum(unique_id, mapping(parameters.get("metric_aggregation_params"))))
+        yield from self._needing(unique_id, "metric", [*named, *references(definition.get("filter"), parameters)], own_sum)
 
     def saved_query(self, unique_id: str, definition: Definition) -> Iterator[Break]:
-        """A saved query needs its metrics, and the dimensions that it groups or filters by."""
+        """A saved query needs its metrics, and what it groups or filters by."""
         parameters = mapping(definition.get("query_params"))
-        found = self._first(unique_id, _dimensions(parameters))
-        if found is not None:
-            at, gone, certain = found
-            text = f"the saved query {name(self._lost.head.name(unique_id))} needs"
-            yield self._lost.broken(unique_id, "saved_query", text, at, gone, certain=certain)
+        of_filters = [self._metrics[one] for one in metrics_in(parameters) if one in self._metrics]
+        yield from self._needing(unique_id, "saved_query", references(parameters), of_filters)
 
-    def _columns(self, element: Mapping[str, Any], nodes: list[str]) -> Iterator[tuple[str, GoneColumn, bool]]:
-        expression = element.get("expr") or element.get("name")
+    def _needing(self, unique_id: str, kind: BreakKind, named: Iterable[Reference], found: list[Fault]) -> Iterator[Break]:
+        above = self._lost.upstream(unique_id)
+        own = list(islice((one for one in above if one in self._models), MAX_SEARCHED))
+        found += [self._metrics[one] for one in above if one in self._metrics]
+        found += [fault for one in named for fault in self._faults(one, own)]
+        if found:
+            fault = min(found, key=lambda one: not one.certain)
+            self._metrics[unique_id] = self._metrics[unique_id.rpartition(".")[2]] = fault
+            yield _break(unique_id, kind, f"the {label(kind)} {name(self._lost.head.name(unique_id))} needs", fault)
+
+    def _own_sum(self, metric: str, parameters: Mapping[str, Any]) -> Iterator[Fault]:
+        """Of a metric that sums up a column without a measure."""
+        for unique_id in self._lost.upstream(metric) if parameters else ():
+            model = self._models.get(unique_id)
+            if model is not None and unique_id.rpartition(".")[2] == parameters.get("semantic_model"):
+                yield from self._columns(parameters.get("expr"), unique_id)
+                time_dimension = parameters.get("agg_time_dimension") or model.elements.time_dimension
+                yield from filter(None, [model.faults.get(str(time_dimension))])
+
+    def _faults(self, reference: Reference, own: Sequence[str]) -> Iterator[Fault]:
+        """What is wrong with something that is named. `own`: the semantic models that the metric sums up."""
+        entity, element, is_direct = reference
+        others = self._linked.get(entity, ()) if entity else self._having.get(element, ())
+        having = [one for one in islice(chain(own, others), MAX_SEARCHED) if self._models[one].elements.has(reference)]
+        is_own = any(one in own for one in having)
+        found = [self._models[one].faults.get(element) for one in having if one in own or not is_own]
+        if not having:
+            yield from (
+                self._no_longer(one, reference)
+                for one in islice(self._had.get(element, ()), MAX_SEARCHED)
+                if self._before[one].has(reference)
+            )
+        elif is_own or None not in found:
+            # Each of the own ones is meant; of others any, and without an entity nobody knows which.
+            yield from (fault._replace(certain=fault.certain and (is_own or entity is not None)) for fault in found if fault)
+        if entity and is_direct and having and not is_own:
+            yield from self._join(Reference(None, entity), own, having)
+
+    def _join(self, entity: Reference, own: Sequence[str], others: Sequence[str]) -> Iterator[Fault]:
+        """What is wrong with the entity by which own semantic models are joined to others."""
+        yield from filter(None, (self._models[one].faults.get(entity.element) for one in (*own, *others) if own))
+        for one in own:
+            if one in self._before and self._before[one].has(entity) and not self._models[one].elements.has(entity):
+                yield self._no_longer(one, entity)
+
+    def _no_longer(self, unique_id: str, reference: Reference) -> Fault:
+        """What a semantic model no longer has."""
+        text = "__".join(filter(None, (reference.entity, reference.element)))
+        words = f"{name(text)}, which the semantic model {name(self._lost.name(unique_id))} no longer has"
+        return Fault(words, unique_id, None, certain=True)
+
+    def _columns(self, expression: Any, semantic_model: str) -> Iterator[Fault]:
+        """The lost columns in an expression."""
+        lost, nodes = self._lost, self._lost.upstream(semantic_model)
         if not isinstance(expression, str):
             return
-        if is_name(expression):
-            key = folded(unquoted(expression.strip())[0])
-            yield from ((node, self._lost.of(node)[key], True) for node in nodes if key in self._lost.of(node))
-            return
-        yield from ((at, gone, False) for at, gone in self._lost.in_text(expression, nodes))
-
-    def _first(self, unique_id: str, wanted: set[str]) -> tuple[str, GoneColumn, bool] | None:
-        """What is broken above: a metric, or a wanted element of a semantic model; a certain one before others."""
-        above = self._lost.upstream(unique_id)
-        found = [self._metrics[node] for node in above if node in self._metrics]
-        for node, elements in self._elements.items():
-            for called, (at, gone, certain) in elements.items():
-                if called in wanted:
-                    # A dimension of another semantic model may be meant, to which this one is joined.
-                    found.append((at, gone, certain and node in above))
-        return min(found, key=lambda one: not one[2], default=None)
+        is_column = is_name(expression)
+        key = folded(unquoted(expression.strip())[0])
+        found = [(node, lost.of(node)[key]) for node in nodes if key in lost.of(node)] if is_column else lost.in_text(expression, nodes)
+        for at, gone in found:
+            yield Fault(lost.words(at, gone), gone.root, gone.name, is_column and gone.certain)
 
 
-def _dimensions(*values: Any) -> set[str]:
-    """The dimensions and entities that filters and groupings name, without the entity before them."""
-    found: set[str] = set()
-    for value in values:
-        text = value if isinstance(value, str) else repr(value) if value else ""
-        found |= {one.rpartition("__")[2] for one in DIMENSION.findall(text[:MAX_TEXT].replace("\\", ""))}
-    return found
+def _add(faults: dict[str, Fault], element: str, fault: Fault) -> None:
+    """Keep a certain one, if there is one."""
+    if element not in faults or (fault.certain and not faults[element].certain):
+        faults[element] = fault
 
 
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+def _break(unique_id: str, kind: BreakKind, text: str, fault: Fault) -> Break:
+    reason = sentence(f"{text} {fault.words}")
+    return Break(unique_id=unique_id, kind=kind, certain=fault.certain, reason=reason, cause=fault.cause, column=fault.column)

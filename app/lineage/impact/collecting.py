@@ -14,6 +14,7 @@ from app.lineage.impact.mentions import RUN_VARIABLES, same_but_for
 from app.lineage.impact.model import Break, Change
 from app.lineage.impact.renames import renamed_nodes
 from app.lineage.impact.semantic_changes import semantic_changes
+from app.lineage.impact.semantic_elements import SemanticElements, elements_of
 from app.lineage.impact.versions import (
     Definition,
     ImpactPair,
@@ -53,6 +54,8 @@ class Collected:
     """Nodes that only the head has."""
     renamed: dict[str, str] = field(default_factory=dict)
     """The unique_ids at the base of renamed nodes, by those at the head."""
+    semantic: dict[str, SemanticElements] = field(default_factory=dict)
+    """What semantic models had at the base that have less now."""
     words: dict[str, str] = field(default_factory=dict)
     """The old names of tables and their new ones, folded."""
 
@@ -135,6 +138,8 @@ class Collector:
         found.changes += [one for one in definition_changes(decoded) if not (is_renamed and one.change_class == "moved")]
         if any(building_changes(decoded, {})) or any(semantic_changes(decoded, {})):
             found.built.append(decoded)
+        if decoded.kind == "semantic_model" and not (elements := elements_of(decoded.old)).are_in(elements_of(decoded.new)):
+            found.semantic[decoded.unique_id] = elements
         old, new = table_of(decoded.old), table_of(decoded.new)
         if old != new and not is_renamed:
             found.tables.append(GoneTable(decoded.unique_id, decoded.name, old, cause=decoded.unique_id))
@@ -186,6 +191,8 @@ class Collector:
             return
         text = f"the {label(facts.resource_type)} {name(self._base.name(version.unique_id))} is removed"
         found.changes.append(_whole(version.unique_id, "removed", text))
+        if facts.resource_type == "semantic_model":
+            found.semantic[version.unique_id] = elements_of(_definition(version))
         if facts.resource_type in TRACED:
             public = facts.access == "public"
             table = table_of(_definition(version))

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from app.lineage.graph import Graph
 from app.lineage.impact.breaks_columns import ReadColumns, own_breaks, schema_breaks
-from app.lineage.impact.breaks_semantics import UNBUILT, SemanticBreaks, exposure_breaks, exposures_of_broken
+from app.lineage.impact.breaks_exposures import UNBUILT, exposure_breaks, exposures_of_broken
+from app.lineage.impact.breaks_semantics import SemanticBreaks
 from app.lineage.impact.breaks_tables import table_breaks
 from app.lineage.impact.breaks_tests import breaks_of_test, breaks_of_unit_test
 from app.lineage.impact.building_changes import building_changes
@@ -130,7 +131,7 @@ class ImpactComputation:
 
     def _named(self, lost: LostColumns, changes: Changes, definitions: Mapping[str, bytes | None]) -> Iterator[Break]:
         """What is no SQL model and names a column that is gone."""
-        graph, semantics = self._head.graph, SemanticBreaks(lost)
+        graph, semantics = self._head.graph, SemanticBreaks(lost, self._found.semantic)
         look: Mapping[str, Callable[[str, Definition], Iterable[Break]]] = {
             "test": lambda one, definition: breaks_of_test(one, definition, lost),
             "analysis": lambda one, definition: breaks_of_test(one, definition, lost),
@@ -139,8 +140,8 @@ class ImpactComputation:
             "metric": semantics.metric,
             "saved_query": semantics.saved_query,
         }
-        ranks = ranked(graph)
-        for position in sorted(self.definitions, key=ranks.__getitem__):
+        ranks, kinds = ranked(graph), list(look)
+        for position in sorted(self.definitions, key=lambda one: (kinds.index(self._kind(one)), ranks[one])):
             node = graph.nodes[position]
             try:
                 definition = definition_of(definitions.get(node.unique_id))
@@ -180,12 +181,9 @@ class ImpactComputation:
         children = {child for position in tested for child in self._head.graph.children(position)}
         units = {one for position in tested | children for one in self._head.graph.children(position)}
         found = below | {one for one in units if self._kind(one) == "unit_test"}
-        left = [one for one in below if self._kind(one) in SEMANTIC]
-        while left:
-            for child in self._head.graph.children(left.pop()):
-                if child not in found and self._kind(child) in SEMANTIC:
-                    found.add(child)
-                    left.append(child)
+        if self._found.semantic or any(self._kind(one) in SEMANTIC for one in below):
+            # Filters name what is no dependency.
+            found |= {position for position, node in enumerate(self._head.graph.nodes) if node.resource_type in SEMANTIC}
         return sorted(found)
 
     def _below(self, unique_ids: Iterable[str], kinds: Iterable[str]) -> set[int]:

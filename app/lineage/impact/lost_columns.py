@@ -8,7 +8,7 @@ from app.lineage.impact.changes import Changes, GoneColumn
 from app.lineage.impact.mentions import mentioned
 from app.lineage.impact.model import Break, BreakKind
 from app.lineage.impact.versions import ImpactSide
-from app.lineage.impact.words import name, sentence
+from app.lineage.impact.words import lost_by, name, sentence
 
 
 class LostColumns:
@@ -18,6 +18,10 @@ class LostColumns:
         """`base_ids`: of renamed nodes, by their unique_id at the head."""
         self.head = head
         self._changes, self._base_ids = changes, base_ids
+
+    def name(self, unique_id: str) -> str:
+        """The name of a node that may be gone, for people."""
+        return self._changes.names["base" if self.head.graph.position(unique_id) is None else "head"].name(unique_id)
 
     def of(self, unique_id: str) -> Mapping[str, GoneColumn]:
         """What a node has lost, by folded name."""
@@ -49,9 +53,12 @@ class LostColumns:
 
     def broken(self, unique_id: str, kind: BreakKind, text: str, at: str, gone: GoneColumn, *, certain: bool) -> Break:
         """A break. `text`: who names the column, and how; `at`: the node that has lost it."""
-        end = f"where it is now named {name(gone.new_name)}" if gone.new_name else "which no longer has it"
-        reason = sentence(f"{text} {name(gone.name)} of {name(self.head.name(at))}, {end}")
+        reason = sentence(f"{text} {self.words(at, gone)}")
         return Break(unique_id=unique_id, kind=kind, certain=certain and gone.certain, reason=reason, cause=gone.root, column=gone.name)
+
+    def words(self, at: str, gone: GoneColumn) -> str:
+        """A column, and that `at` has lost it."""
+        return lost_by(gone.name, name(self.head.name(at)), gone.new_name)
 
     def _has(self, unique_id: str, key: str) -> bool:
         return key not in self.of(unique_id) and self._changes.side["head"].number(unique_id, key) is not None

@@ -41,6 +41,11 @@ def is_are(texts: Sequence[str]) -> str:
     return "is" if len(texts) == 1 else "are"
 
 
+def lost_by(text: str, owner: str, new_name: str | None) -> str:
+    """What is gone, and from where: "`amount` of `orders`, which no longer has it". `owner`: in backticks where it is a name."""
+    return f"{name(text)} of {owner}, {f'where it is now named {name(new_name)}' if new_name else 'which no longer has it'}"
+
+
 def sentence(text: str) -> str:
     """With a full stop, and a capital letter unless it begins with a name."""
     return f"{text[:1].upper()}{text[1:]}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -199,7 +200,136 @@ def test_a_dimension_in_a_filter() -> None:
     filtered = metric("n", "n", filter={"where_filters": [{"where_sql_template": "{{ Dimension('order__status') }} = 'paid'"}]})
     query = other("saved_query", "weekly", "m", query_params={"metrics": ["m"], "group_by": ["Dimension('order__status')"]})
     found = breaks(SEMANTIC, filtered, metric("m", "n"), query, head=(RAW, gone))
-    assert found == {"sm: semantic_model stg.status", "n: metric stg.status", "weekly: saved_query stg.status?"}
+    assert found == {"sm: semantic_model stg.status", "n: metric stg.status", "weekly: saved_query stg.status"}
+
+
+TIMED = other(
+    "semantic_model",
+    "sales",
+    "stg",
+    defaults={"agg_time_dimension": "day"},
+    entities=[{"name": "sale", "type": "primary", "expr": "id"}, {"name": "customer", "type": "foreign", "expr": "customer_id"}],
+    measures=[
+        {"name": "amount"},
+        {"name": "sent", "expr": "id", "agg_time_dimension": "sent_on"},
+        {"name": "stock", "expr": "id", "agg_time_dimension": "sent_on", "non_additive_dimension": {"name": "day"}},
+    ],
+    dimensions=[{"name": "day", "type": "time", "expr": "ordered_at"}, {"name": "sent_on", "type": "time"}],
+)
+PEOPLE = other(
+    "semantic_model",
+    "people",
+    "crm",
+    entities=[{"name": "customer", "type": "primary", "expr": "id"}],
+    dimensions=[{"name": "country"}, {"name": "joined", "type": "time"}],
+    measures=[{"name": "people", "expr": "1"}],
+)
+CRM = model("crm", "id", "country", "joined", reads=["raw"])
+WIDE = model("stg", "id", "amount", "ordered_at", "sent_on", "customer_id", reads=["raw"])
+TEMPLATE = "{{ %s }} = 'x'"
+
+
+def filtered(text: str) -> dict[str, Any]:
+    return {"where_filters": [{"where_sql_template": TEMPLATE % text}]}
+
+
+def semantic(base: Sequence[Node], head: Sequence[Node], *nodes: Node) -> set[str]:
+    """What breaks of the semantic layer, other than the semantic models."""
+    return {one for one in broken(compare((RAW, *base, *nodes), (RAW, *head, *nodes))) if ": semantic_model" not in one}
+
+
+def sale(name: str, measure: str, **more: Any) -> Node:
+    return metric(name, measure, "sales", **more)
+
+
+def test_a_metric_whose_time_dimension_has_lost_its_column() -> None:
+    gone = WIDE.but(columns=("id", "amount", "sent_on", "customer_id"))
+    more = (TIMED, sale("revenue", "amount"), sale("sent", "sent"), sale("stock", "stock"), metric("share", None, "revenue"))
+    assert semantic([WIDE], [gone], *more) == {
+        "revenue: metric stg.ordered_at",
+        "stock: metric stg.ordered_at",
+        "share: metric stg.ordered_at",
+    }
+    direct = {"semantic_model": "sales", "agg": "sum", "expr": "amount", "agg_time_dimension": "day"}
+    assert semantic([WIDE], [gone], TIMED, other("metric", "sum", "sales", type_params={"metric_aggregation_params": direct})) == {
+        "sum: metric stg.ordered_at"
+    }
+    lost = WIDE.but(columns=("id", "ordered_at", "sent_on", "customer_id"))
+    summed = other("metric", "sum", "sales", type_params={"metric_aggregation_params": direct})
+    assert semantic([WIDE], [lost], TIMED, summed) == {"sum: metric stg.amount"}
+
+
+def test_a_dimension_of_another_semantic_model() -> None:
+    by_country = sale("n", "amount", filter=filtered("Dimension('customer__country')"))
+    by_way = sale("far", "amount", filter=filtered("TimeDimension('sale__customer__joined__month', 'month')"))
+    unlike = sale("unlike", "amount", filter=filtered("Dimension('sale__country')"))
+    query = other("saved_query", "weekly", "revenue", query_params={"metrics": ["revenue"], "group_by": ["Dimension('customer__country')"]})
+    more = (TIMED, PEOPLE, sale("revenue", "amount"), by_country, by_way, unlike, query)
+    lost = CRM.but(columns=("id", "joined"))
+    assert semantic([WIDE, CRM], [WIDE, lost], *more) == {"n: metric crm.country", "weekly: saved_query crm.country"}
+    assert semantic([WIDE, CRM], [WIDE, CRM.but(columns=("id", "country"))], *more) == {"far: metric crm.joined"}
+    again = other(
+        "semantic_model", "people_too", "raw", entities=[{"name": "customer", "type": "unique"}], dimensions=[{"name": "country"}]
+    )
+    assert semantic([WIDE, CRM], [WIDE, lost], *more, again) == set()
+
+
+@pytest.mark.parametrize(("base", "column"), [("crm", "id"), ("stg", "customer_id")])
+def test_an_entity_that_no_longer_leads_to_another_semantic_model(base: str, column: str) -> None:
+    heads = [node.but(columns=tuple(one for one in node.columns if one != column or node.name != base)) for node in (WIDE, CRM)]
+    by_country = sale("n", "amount", filter=filtered("Dimension('customer__country')"))
+    own = metric("own", "people", "people", filter=filtered("Dimension('customer__country')"))
+    assert semantic([WIDE, CRM], heads, TIMED, PEOPLE, sale("revenue", "amount"), by_country, own) == {f"n: metric {base}.{column}"}
+
+
+def test_a_dimension_that_no_semantic_model_has_any_more() -> None:
+    by_country = sale("n", "amount", filter=filtered("Dimension('customer__country')"))
+    above = metric("above", None, "n")
+    unknown = sale("unknown", "amount", filter=filtered("Dimension('customer__continent')"))
+    where = filtered("Metric('n', group_by=['customer'])")
+    query = other("saved_query", "weekly", "revenue", query_params={"metrics": ["revenue"], "where": where})
+    nodes = (RAW, WIDE, CRM, TIMED, sale("revenue", "amount"), by_country, above, unknown, query)
+    renamed = PEOPLE.but(definition={**PEOPLE.definition, "dimensions": [{"name": "land", "expr": "country"}, {"name": "joined"}]})
+    expected = {f"{one} people" for one in ("n: metric", "above: metric", "weekly: saved_query")}
+    for head in ((renamed,), ()):
+        found = compare((*nodes, PEOPLE), (*nodes, *head))
+        assert broken(found) == expected
+        reason = "The metric `n` needs `customer__country`, which the semantic model `people` no longer has."
+        assert reason in {one.reason for one in found.breaks}
+    foreign = PEOPLE.but(definition={**PEOPLE.definition, "entities": [{"name": "customer", "type": "foreign"}]})
+    assert broken(compare((*nodes, PEOPLE), (*nodes, foreign))) == expected
+    assert broken(compare((*nodes, PEOPLE), (*nodes, PEOPLE.but(name="persons")))) == set()
+
+
+def test_an_entity_that_a_metric_can_no_longer_be_joined_by() -> None:
+    by_country = sale("n", "amount", filter=filtered("Dimension('customer__country')"))
+    by_way = sale("far", "amount", filter=filtered("Dimension('sale__customer__country')"))
+    nodes = (RAW, WIDE, CRM, PEOPLE, by_country, by_way)
+    head = TIMED.but(definition={**TIMED.definition, "entities": TIMED.definition["entities"][:1]})
+    found = compare((*nodes, TIMED), (*nodes, head))
+    assert [one.reason for one in found.breaks] == ["The metric `n` needs `customer`, which the semantic model `sales` no longer has."]
+
+
+def test_a_name_of_many_semantic_models_is_that_of_the_metrics_own() -> None:
+    others = [PEOPLE.but(name=f"copy_{number}", reads=("raw",)) for number in range(30)]
+    own = metric("own", "people", "people", filter=filtered("Dimension('country')"))
+    lost = CRM.but(columns=("id", "joined"))
+    assert semantic([CRM], [lost], *others, PEOPLE, own) == {"own: metric crm.country"}
+    assert semantic([CRM], [lost], *others, PEOPLE.but(name="z"), metric("own", None, "other", filter=own.definition["filter"])) == set()
+
+
+def test_what_a_conversion_needs() -> None:
+    params = {
+        "base_measure": {"name": "people"},
+        "conversion_measure": {"name": "sent"},
+        "entity": "customer",
+        "constant_properties": [{"base_property": "country", "conversion_property": "sale"}],
+    }
+    measures = [{"name": "people"}, {"name": "sent"}]
+    rate = other("metric", "rate", "sales", "people", type_params={"conversion_type_params": params, "input_measures": measures})
+    for column in ("country", "id"):
+        head = CRM.but(columns=tuple(one for one in CRM.columns if one != column))
+        assert semantic([WIDE, CRM], [WIDE, head], TIMED, PEOPLE, rate) == {f"rate: metric crm.{column}"}, column
 
 
 def contracted(columns: tuple[str, ...], yaml: dict[str, str | None], **more: Any) -> Node:
