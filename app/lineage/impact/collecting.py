@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from app.lineage.impact.breaks_contracts import access_breaks, contract_breaks
 from app.lineage.impact.breaks_tables import GoneTable
 from app.lineage.impact.building_changes import building_changes
+from app.lineage.impact.changes import MAX_COMPARED
 from app.lineage.impact.definition_changes import NodePair, contract_types, definition_changes, is_enforced, table_of
 from app.lineage.impact.deltas import Delta, delta_of, new_missing
 from app.lineage.impact.mentions import RUN_VARIABLES, same_but_for
@@ -69,6 +70,8 @@ class Collector:
         self._removed: list[ImpactVersion] = []
         self._added: list[ImpactVersion] = []
         self._columns = SideColumns(head)
+        self._kept = 0
+        """Characters of code."""
 
     def add(self, pairs: Iterable[ImpactPair]) -> None:
         """Add nodes that differ in their row, their definition or their columns."""
@@ -148,8 +151,11 @@ class Collector:
             return
         if not (delta.same_sql or delta.digests or delta.is_quiet) and _is_same_text(pair, decoded.old, decoded.new):
             delta.same_sql = True
-        raw = str(decoded.new.get("raw_code") or "")
-        delta.names_run = any(variable in raw for variable in RUN_VARIABLES)
+        raw = str(decoded.old.get("raw_code") or ""), str(decoded.new.get("raw_code") or "")
+        delta.names_run = any(variable in raw[1] for variable in RUN_VARIABLES)
+        if not (delta.same_sql or delta.same_code or self._kept > MAX_COMPARED):
+            delta.raw = raw
+            self._kept += sum(map(len, raw))
         known = {one.name.casefold() for one in delta.retyped}
         delta.promised = [one for one in contract_types(decoded) if one.name.casefold() not in known]
         if is_enforced(decoded.old) or is_enforced(decoded.new):

@@ -44,6 +44,8 @@ class Delta:
     """Its own SQL is the same; all differences come from what it reads."""
     same_code: bool
     """The code as the project has it is the same."""
+    raw: tuple[str, str] | None = None
+    """That code of both versions, if it differs and there is not too much of it in all."""
     names_run: bool = False
     """Whether the project's code names times or ids of the run."""
     digests: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 
 from app.lineage.impact.versions import folded
 
@@ -11,6 +12,7 @@ MAX_TEXT = 1 << 18
 """Characters. Longer text is not searched and is the same as equal text only."""
 MAX_DIFFERING = 20
 _COMMENTS = {"--": "\n", "/*": "*/", "{#": "#}"}
+_REMARKS = ("--", "/*")
 _QUOTES = {"'": "'", '"': '"', "`": "`"}
 _STEP = re.compile(r"\s+|--|/\*|\{#|['\"`]|[^\W\d]\w*|\d[\w.]*|.", re.DOTALL)
 _OF_A_RUN = re.compile(
@@ -21,8 +23,11 @@ RUN_VARIABLES = ("run_started_at", "invocation_id", "modules.datetime")
 """What code names that writes them into SQL."""
 
 
-def tokens(text: str) -> Iterator[str]:
-    """The words, numbers, signs and quoted texts (with their quotes) without spaces and comments."""
+def tokens(text: str, *, rendered: bool = True) -> Iterator[str]:
+    """The words, numbers, signs and quoted texts (with their quotes) without spaces and comments.
+
+    Of text that is not `rendered` yet, comments of SQL that have Jinja are tokens: it may make more than a comment.
+    """
     place, ends = 0, dict.fromkeys((*_COMMENTS.values(), *_QUOTES.values()), 0)
     while place < len(text):
         found = _STEP.match(text, place)
@@ -36,6 +41,10 @@ def tokens(text: str) -> Iterator[str]:
         end = _find(text, close, place, ends)
         if token in _QUOTES:
             yield token + text[place : max(end, place)] + close if end >= 0 else token
+        elif not rendered and token in _REMARKS and (end >= 0 or close == "\n"):
+            remark = text[place:end] if end >= 0 else text[place:]
+            if "{{" in remark or "{%" in remark:
+                yield remark
         if end >= 0:
             place = end + len(close)
         elif close == "\n":
@@ -88,16 +97,16 @@ def differing(base: str, head: str, renamed: Mapping[str, str]) -> list[tuple[st
             found.append((old, new))
 
 
+def differs_by_comments(base: str, head: str) -> bool:
+    """Whether the code of a project differs in nothing but spaces and comments."""
+    pairs = zip_longest(tokens(base, rendered=False), tokens(head, rendered=False))
+    return max(len(base), len(head)) <= MAX_TEXT and all(old == new for old, new in pairs)
+
+
 def differs_by_run(base: str, head: str) -> bool:
     """Whether two texts differ in nothing but times and ids that are other ones in each run, as macros write them into SQL."""
-    before, after = base.splitlines(), head.splitlines()
-    if len(before) != len(after):
-        return False
-    lines = [pair for pair in zip(before, after, strict=True) if pair[0] != pair[1]]
-    found = [differing(*pair, {}) for pair in lines[:MAX_DIFFERING]]
-    if len(lines) > MAX_DIFFERING or None in found:
-        return False
-    return all(_OF_A_RUN.fullmatch(token) for pairs in found for pair in pairs or () for token in pair)
+    pairs = zip_longest(tokens(base), tokens(head), fillvalue="\0")
+    return all(_is_same(old, new, {}) or (_OF_A_RUN.fullmatch(old) and _OF_A_RUN.fullmatch(new)) for old, new in pairs)
 
 
 def _is_same(old: str, new: str, renamed: Mapping[str, str]) -> bool:

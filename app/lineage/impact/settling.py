@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from app.lineage.impact import reasons
 from app.lineage.impact.changes import Changes, GoneColumn, NodeCodes
 from app.lineage.impact.deltas import Delta, PlacedColumn, TypeChange
-from app.lineage.impact.mentions import differs_by_run, same_but_for
+from app.lineage.impact.mentions import differs_by_comments, differs_by_run, same_but_for
 from app.lineage.impact.model import Change, ChangeClass
 from app.lineage.impact.renames import only_follows, renamed_columns, same_source
 from app.lineage.impact.versions import SideEdge, folded
@@ -59,7 +59,7 @@ class _Settled:
         base, head = (code or "" for code in codes)
         if not delta.digests and same_but_for(base, head, {}):
             delta.same_sql = True
-        elif delta.same_code and differs_by_run(base, head):
+        elif differs_by_run(base, head) and (delta.same_code or (delta.raw is not None and differs_by_comments(*delta.raw))):
             self.doubtful = True
             if delta.names_run:
                 _forget(delta)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.unit.impact.sides import Node, changed, compare, is_silent, model, other, project, seed, snapshot, source
@@ -285,6 +287,30 @@ def test_times_of_a_run_are_no_change() -> None:
 
     assert is_silent(compare(side(1, "{{ run_started_at }}"), side(2, "{{ run_started_at }}")))  # type: ignore[arg-type]
     assert changed(compare(side(1, "{{ stamp() }}"), side(2, "{{ stamp() }}"))) == {"stg: logic loaded?"}  # type: ignore[arg-type]
+
+
+STAMP = "select id, '{{ run_started_at }}' as loaded from raw"
+SINCE = "select id, '{{ run_started_at }}' as loaded from raw where day > '2026-01-01'"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (STAMP, STAMP.replace("from", "-- when it ran\n{# dbt #}  from"), set()),
+        (STAMP, STAMP.replace("run_started_at", "invocation_id"), {"stg: logic loaded?"}),
+        (SINCE, SINCE.replace("2026-01-01", "2026-01-02"), {"stg: logic loaded?", "stg: rows"}),
+        (STAMP, "-- {{ since(1) }}\n" + STAMP, {"stg: logic loaded?"}),
+        (STAMP.replace("run_started_at", "stamp()"), "-- stamped\n" + STAMP.replace("run_started_at", "stamp()"), {"stg: logic loaded?"}),
+    ],
+    ids=["a comment", "another variable", "another date", "Jinja in a comment", "a comment beside a macro"],
+)
+def test_a_comment_beside_a_time_of_the_run_is_no_change(before: str, after: str, expected: set[str]) -> None:
+    def side(day: int, raw: str) -> tuple[Node, ...]:
+        rows = raw.partition("where")[2]
+        code = re.sub(r"{#.*?#}|{{.*?}}", lambda found: f"2026-11-{day:02}" if found[0].startswith("{{") else "", raw)
+        return RAW, model("stg", "id", f"loaded = '2026-11-{day:02}'", reads=["raw"], rows=rows, code=code, raw=raw)
+
+    assert changed(compare(side(1, before), side(2, after))) == expected
 
 
 def test_a_column_of_another_table_names_it() -> None:
