@@ -19,6 +19,8 @@ _OF_A_RUN = re.compile(
     r"'?(?:\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?(?:Z|[+-]\d\d:?\d\d)?"
     r"|[\da-fA-F]{8}-(?:[\da-fA-F]{4}-){3}[\da-fA-F]{12}|\d{8,})'?"
 )
+INLINED = "__dbt__cte__"
+"""What dbt's name begins with for an ephemeral model in the SQL of its readers."""
 RUN_VARIABLES = ("run_started_at", "invocation_id", "modules.datetime")
 """What code names that writes them into SQL."""
 
@@ -49,6 +51,27 @@ def tokens(text: str, *, rendered: bool = True) -> Iterator[str]:
             place = end + len(close)
         elif close == "\n":
             return
+
+
+def own_tokens(code: str) -> list[str]:
+    """Compiled SQL without that of the ephemeral models that dbt has put into it.
+
+    >>> own_tokens("with __dbt__cte__a as (select (1)), b as (select 2) select * from b")
+    ['with', 'b', 'as', '(', 'select', '2', ')', 'select', '*', 'from', 'b']
+    """
+    found: list[str] = []
+    depth, after = 0, False
+    for one in tokens(code):
+        if depth:
+            depth += (one == "(") - (one == ")")
+            after = not depth
+        elif one == "(" and [_bare(word)[: len(INLINED)] for word in found[-2:]] == [INLINED, "as"]:
+            del found[-2:]
+            depth = 1
+        elif not (after and one == ","):
+            found.append(one)
+            after = False
+    return found
 
 
 def mentioned(text: str) -> set[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from app.lineage.impact import reasons
 from app.lineage.impact.changes import Changes, GoneColumn, NodeCodes
 from app.lineage.impact.deltas import Delta, PlacedColumn, TypeChange
-from app.lineage.impact.mentions import differs_by_comments, differs_by_run, same_but_for
+from app.lineage.impact.mentions import INLINED, differs_by_comments, differs_by_run, own_tokens, same_but_for
 from app.lineage.impact.model import Change, ChangeClass
 from app.lineage.impact.renames import only_follows, renamed_columns, same_source
 from app.lineage.impact.versions import SideEdge, folded
@@ -57,7 +57,7 @@ class _Settled:
         if delta.same_sql or not changes.may_compare(codes):
             return
         base, head = (code or "" for code in codes)
-        if not delta.digests and same_but_for(base, head, {}):
+        if (not delta.digests and same_but_for(base, head, {})) or (INLINED in base and own_tokens(base) == own_tokens(head)):
             delta.same_sql = True
         elif differs_by_run(base, head) and (delta.same_code or (delta.raw is not None and differs_by_comments(*delta.raw))):
             self.doubtful = True

@@ -39,7 +39,10 @@ def _table_id(name: str, project: SmallProject) -> str:
 
 
 def _manifest(project: SmallProject) -> dict[str, Any]:
-    models = [_resource(unique_id(one.name), "model", one.name, MART, raw_code=_raw(one)) for one in project.models]
+    models = [
+        _resource(unique_id(one.name), "model", one.name, MART, raw_code=_raw(one), is_table=one.name != project.ephemeral)
+        for one in project.models
+    ]
     kind = "source" if project.open_tables else "seed"
     tables = [_resource(_table_id(name, project), kind, name, SCHEMA, identifier=name) for name in TABLES]
     parents = {unique_id(one.name): _parents(one, project) for one in project.models}
@@ -56,7 +59,7 @@ def _manifest(project: SmallProject) -> dict[str, Any]:
     }
 
 
-def _resource(name_id: str, kind: str, name: str, schema: str, **more: Any) -> dict[str, Any]:
+def _resource(name_id: str, kind: str, name: str, schema: str, *, is_table: bool = True, **more: Any) -> dict[str, Any]:
     return {
         "unique_id": name_id,
         "resource_type": kind,
@@ -66,8 +69,8 @@ def _resource(name_id: str, kind: str, name: str, schema: str, **more: Any) -> d
         "database": DATABASE,
         "schema": schema,
         "alias": name,
-        "relation_name": f'"{DATABASE}"."{schema}"."{name}"',
-        "config": {"materialized": "table" if kind == "model" else kind},
+        "relation_name": f'"{DATABASE}"."{schema}"."{name}"' if is_table else None,
+        "config": {"materialized": "ephemeral" if not is_table else "table" if kind == "model" else kind},
         "columns": {},
         "language": "sql",
         **more,
@@ -98,10 +101,10 @@ def _document(project: SmallProject) -> bytes:
     for model in project.models:
         node = by_id[unique_id(model.name)]
         catalog.begin(node)
-        found[node.unique_id] = engine.analyse(model.sql, ADAPTER, catalog)
+        found[node.unique_id] = engine.analyse(project.compiled(model), ADAPTER, catalog)
         catalog.add(catalogs.model_table(node, found[node.unique_id]))
     carried = engine.carry_demand(found, tables, ADAPTER)
-    code = {unique_id(one.name): {"compiled_code": one.sql, "rendered": "full"} for one in project.models}
+    code = {unique_id(one.name): {"compiled_code": project.compiled(one), "rendered": "full"} for one in project.models}
     lines = [records.line(name, one, code[name], {}) for name, one in carried.analyses.items()]
     lines += [records.line(name, _of_table(one, engine), {}, {}) for name, one in carried.tables.items()]
     head = records.encoded({"version": FORMAT, "dialect": ADAPTER, "engine": "sqlglot"})

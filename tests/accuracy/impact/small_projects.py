@@ -35,10 +35,20 @@ class SmallProject:
     number: int
     models: tuple[Model, ...]
     open_tables: bool = False
+    ephemeral: str = ""
+    """The name of the model that is no table, but a CTE of its readers."""
 
     def with_x(self, sql: str) -> SmallProject:
         """The project with other SQL of X."""
         return replace(self, models=tuple(replace(one, sql=sql) if one.name == X else one for one in self.models))
+
+    def compiled(self, model: Model) -> str:
+        """The SQL of a model as dbt compiles it."""
+        name, cte = f"{MART}.{self.ephemeral}", f"__dbt__cte__{self.ephemeral}"
+        if not self.ephemeral or name not in model.sql:
+            return model.sql
+        inlined = next(one.sql for one in self.models if one.name == self.ephemeral)
+        return f"with {cte} as (\n{inlined}\n) {model.sql.replace(name, cte)}"
 
     @property
     def x(self) -> str:

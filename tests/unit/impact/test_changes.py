@@ -176,6 +176,19 @@ def test_materialisations(before: dict[str, str], after: dict[str, str], words: 
     assert changed(compare((RAW, STG, ORDERS.but(**before)), (RAW, STG, ORDERS.but(**after)))) == words
 
 
+def test_the_sql_of_an_ephemeral_model_is_not_that_of_its_reader() -> None:
+    lost = model("stg", "id", "status", reads=["raw"])
+    code = "with __dbt__cte__stg as (\n{}\n), o as (select 1) {} from __dbt__cte__stg"
+    base = ORDERS.but(code=code.format("select (id), amount, ')' from raw", "select 1"), digests="~")
+    for body, own, words in (
+        ("select id from raw", "select 1", set()),
+        ("select id from raw)), (select 1", "select 1", {"orders: logic total?"}),
+        ("select id from raw", "select 2", {"orders: logic total?"}),
+    ):
+        head = ORDERS.but(code=code.format(body, own), missing=("amount",), columns=("id = stg.id", "total = sum(2)"), digests="~")
+        assert {one for one in changed(compare((RAW, STG, base), (RAW, lost, head))) if "orders" in one} == words, (body, own)
+
+
 @pytest.mark.parametrize("key", ["unique_key", "incremental_strategy", "on_schema_change"])
 def test_how_an_incremental_model_is_built(key: str) -> None:
     base = ORDERS.but(materialized="incremental", definition={"config": {key: "a"}})
