@@ -57,6 +57,12 @@ def only_in_order(c: Choices, x: Rel) -> str | None:
     return f"select {one.sql} as kept from {x.sql} order by {other.sql}, {one.sql} limit 3"
 
 
+def only_sorted(c: Choices, x: Rel) -> str | None:
+    """A column that only decides about an order which nobody sees: without it, there is nothing."""
+    one, other = c.two_of(x)
+    return f"select {one.sql} as kept from {x.sql} order by {other.sql}"
+
+
 def counted(c: Choices, x: Rel) -> str | None:
     """No column at all."""
     return f"select count(*) as rows_of_it from {x.sql}"
@@ -177,7 +183,7 @@ READERS: dict[str, Callable[[Choices, Rel], str | None]] = {
         *(by_name, star, star_through_ctes, star_and_more, star_without, through_ctes, only_in_predicate, only_in_order, counted, grouped),
         *(star_grouped, correlated_without_qualifier, exists_without_qualifier, join_without_qualifier, join_using, natural_join),
         *(union_by_place, union_by_name, alias_of_the_same_name, alias_used_later, window, qualified_rows, case_of_text, named_columns),
-        *(scalar, all_columns_by_pattern),
+        *(scalar, all_columns_by_pattern, only_sorted),
     )
 }
 

@@ -22,6 +22,12 @@ MISSING = {
     "select gone from (select * rename (gone as here) from raw)": ["gone"],
     "select id from t where exists (select 1 from u where u.id = t.gone)": ["gone"],
     "select id, (select max(x) from u where u.id = t.gone) as m from t": ["gone"],
+    "select id from t order by a, gone desc": ["gone"],
+    "select id from t order by lower(t.gone)": ["gone"],
+    "with q as (select id from t order by gone) select id from q": ["gone"],
+    "select id from t union all select id from u order by a": ["a"],
+    "select id from t order by (select max(gone) from u)": ["gone"],
+    "select range from range(10) order by id": ["id"],
 }
 THERE = [
     "select id, a from t",
@@ -39,6 +45,16 @@ THERE = [
     "select gone, here from (select * replace (gone + 1 as gone) rename (there as here) from raw)",
     "select id from wide as payload where exists (select 1 from wide where payload.part = 1)",
     "select gone from t pivot (sum(a) for b in (1 as gone))",
+    "select id as gone from t order by gone, a, t.b, t, 1",
+    "select id from t order by all",
+    "select id from t order by rowid, random(), b + a desc nulls last",
+    "select b, count(*) as n from t group by b order by count(*), n, max(a), b",
+    "select id from raw order by gone, raw.gone_too",
+    "select id from t union all select id from u order by id, 1",
+    "(select id from t) order by a",
+    "(select id from t) order by a limit 1",
+    "select range from range(10)",
+    "select r.range, s.generate_series from range(1, 9, 2) as r cross join generate_series(1, 3) as s",
 ]
 
 
@@ -50,6 +66,38 @@ def test_a_column_that_no_table_has_is_missing(sql: str) -> None:
 @pytest.mark.parametrize("sql", THERE)
 def test_what_a_table_may_have_is_not_missing(sql: str) -> None:
     assert analyse(sql).missing == ()
+
+
+@pytest.mark.parametrize("dialect", ["spark", "databricks"])
+def test_the_column_of_a_range_of_spark_is_its_id(dialect: str) -> None:
+    assert analyse("select id from range(10)", dialect).missing == ()
+
+
+@pytest.mark.parametrize(
+    ("sql", "dialect"),
+    [
+        ("select id from t order by (select null) offset 0 rows", "tsql"),
+        ("select id from t order by newid()", "tsql"),
+        ("select id from t order by $1", "snowflake"),
+        ("select id, a as k from t order by k + 1", "snowflake"),
+        ("select id from t order by a with fill from 1 to 9", "clickhouse"),
+        ("select id from t order by tuple()", "clickhouse"),
+        ("select id, items from wide order by payload.part", "bigquery"),
+        ("select as struct id from t order by a", "bigquery"),
+        ("select id from t order by rand()", "bigquery"),
+        ('select id from t order by ctid, a collate "C" using >', "postgres"),
+        ("select id from t order by rownum", "snowflake"),
+        ("select id from t sort by a", "spark"),
+    ],
+)
+def test_orders_of_other_warehouses_miss_nothing(sql: str, dialect: str) -> None:
+    assert analyse(sql, dialect).missing == ()
+
+
+def test_an_order_that_decides_about_nothing_says_nothing_else() -> None:
+    sql = "select k, raw.id from raw, half where k = 1"
+    found, without = analyse(sql + " order by x"), analyse(sql)
+    assert (found.status, found.edges, found.rows) == (without.status, without.edges, without.rows)
 
 
 def test_a_star_of_clickhouse_may_leave_out_what_is_not_there() -> None:

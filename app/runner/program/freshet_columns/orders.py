@@ -24,15 +24,34 @@ def sorted_rows(node: Any, scope: Scope, relation: Relation) -> Work:
         number = clause.expression if isinstance(clause, (exp.Limit, exp.Offset)) else None
         if number is not None and number.find(exp.Query) is not None:
             merge(rows, (yield from condition_rows(number, scope, FILTER)))
-    if limit is None and node.args.get("offset") is None and not _is_distinct_on(node):
-        return rows
     order = node.args.get("order")
-    for item in order.expressions if order is not None else []:
+    if order is None:
+        return rows
+    if limit is None and node.args.get("offset") is None and not _is_distinct_on(node):
+        yield from _names(order, scope, relation)
+    else:
+        merge(rows, (yield from _sorts(order, scope, relation)))
+    return rows
+
+
+def _sorts(order: Any, scope: Scope, relation: Relation) -> Work:
+    """What the expressions of ORDER BY depend on."""
+    rows: Value = {}
+    for item in order.expressions:
         key = item.this if isinstance(item, exp.Ordered) else item
         scope.alias_mode = BEFORE if isinstance(key, exp.Column) else _IN_ORDER.get(scope.run.facts.dialect, BEFORE)
         merge(rows, (yield from by_ordinal(key, scope, relation, SORT)))
     scope.alias_mode = NONE
     return rows
+
+
+def _names(order: Any, scope: Scope, relation: Relation) -> Work:
+    """Look for columns that are missing in an order that decides about nothing: what else is not known of it does not matter."""
+    run = scope.run
+    notes, missing = dict(run.notes), len(run.missing)
+    yield from _sorts(order, scope, relation)
+    if len(run.missing) == missing:
+        run.notes = notes
 
 
 _IN_ORDER = {"postgres": NONE, "redshift": AFTER, "duckdb": AFTER}
@@ -65,7 +84,10 @@ def limited(query: Query, relation: Relation, known: frozenset[str]) -> Work:
     scope.add("", relation)
     rows = EMPTY
     if node.args.get("order") is not None or node.args.get("limit") is not None:
+        missing = dict(scope.run.missing)
         rows = yield from sorted_rows(node, scope, relation)
+        if isinstance(node, exp.Subquery):
+            scope.run.missing = missing  # in PostgreSQL and DuckDB, an order behind parentheses sees the tables within
     relation = relation.copied(union([relation.rows, rows]))
     describe_limited(node, scope, relation, known)
     return relation

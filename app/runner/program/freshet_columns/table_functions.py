@@ -75,7 +75,7 @@ def _columns(call: Any, alias: str, scope: Scope) -> list[str]:
     if isinstance(call, exp.OpenJSON) and call.expressions:
         return [column.name for column in call.expressions]
     if name in SCALARS:
-        return [alias if alias and dialect in ("postgres", "redshift") else name]
+        return [alias if alias and dialect in ("postgres", "redshift") else "id" if (dialect, name) in _IDS else name]
     if name == "string_split" and dialect not in ("tsql", "fabric"):
         return []
     return (OF_DIALECT.get((dialect, name)) or COLUMNS.get(name) or "").split()
@@ -84,7 +84,10 @@ def _columns(call: Any, alias: str, scope: Scope) -> list[str]:
 def _name(call: Any) -> str:
     if isinstance(call, exp.Anonymous):
         return str(call.name).lower()
+    if isinstance(call, exp.GenerateSeries) and call.args.get("is_end_exclusive"):
+        return "range"
     return _NAMES.get(type(call)) or (call.sql_name().lower() if isinstance(call, exp.Func) else "")
 
 
+_IDS = {("spark", "range"), ("databricks", "range")}
 _NAMES = {exp.OpenJSON: "openjson", exp.ExplodingGenerateSeries: "generate_series"}
