@@ -36,8 +36,8 @@ coverage: setup images ## Run everything as "make test" does, and measure covera
 adapters: setup images ## Try every adapter of every runner image, also where nothing changed
 	ADAPTERS=all $(PYTHON_IN_VENV) -m pytest -rs tests/e2e/test_adapters.py
 
-unit: python ## Run the unit tests, in seconds
-	$(PYTHON_IN_VENV) -m pytest tests/unit
+unit: python ## Run the unit tests, in seconds: all but those that read the longest texts
+	$(PYTHON_IN_VENV) -m pytest -m "not growth" tests/unit
 
 lint: python ## Check style and types
 	$(PYTHON_IN_VENV) -m ruff check

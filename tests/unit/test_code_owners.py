@@ -91,6 +91,7 @@ def test_texts_that_are_no_such_file_own_nothing(text: bytes) -> None:
     assert owners_of(text, ["a", "models/b.sql"]) == {}
 
 
+@pytest.mark.growth
 def test_paths_that_git_cannot_have_are_no_trouble() -> None:
     paths = ["", "/", "a//b", "../a", "a/../b", "/" * 100_000, "a/" * 100_000, "x" * 100_000]
     owners_of(b"* @a\n/a/*/x @b\n**/a/**/b @c\n", paths)
@@ -155,6 +156,7 @@ def lines(line: Callable[[int], str]) -> bytes:
     return "\n".join(text).encode()
 
 
+@pytest.mark.growth
 @pytest.mark.parametrize(
     ("text", "paths"),
     [

@@ -127,6 +127,7 @@ def test_columns_and_reasons_have_only_names_that_the_project_has() -> None:
     )
 
 
+@pytest.mark.growth
 @pytest.mark.parametrize("repeated", ["a", "a.", '"', "[", "`freshetunknown", "freshetunknown_", "freshetunknown.", "- "])
 def test_taking_placeholders_out_of_hostile_sql_takes_linear_time(repeated: str) -> None:
     before = time.process_time()
@@ -235,6 +236,7 @@ def test_a_line_without_end_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None
         found(document(line(compiled_code="x" * 1000)))
 
 
+@pytest.mark.growth
 @pytest.mark.parametrize(
     "part",
     [

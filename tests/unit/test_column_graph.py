@@ -210,6 +210,7 @@ def test_circles_end() -> None:
     assert follow(columns, MART, "a")[0] == {MART: ["a"], ORDERS: ["a"]}
 
 
+@pytest.mark.growth
 def test_many_columns_take_linear_time() -> None:
     def seconds(count: int) -> float:
         nodes = [node(RAW, yaml("c", "Told once.")), *(node(f"model.shop.m{number:06}") for number in range(count))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from app.core.errors import FreshetError
 from app.project.runner_images import BUILDABLE, RequestedVersion, RunnerImage, choose_image
 from app.reports import results
 from app.reports.command_line import PHRASES, for_command_line
+from tests import source
 
 APP = Path(__file__).parents[2] / "app"
 ROOMS = ("project", "packages", "pipeline", "runner", "reports", "core/errors.py")
@@ -35,12 +35,7 @@ def advice() -> Iterator[tuple[str, str]]:
             place = str(path.relative_to(APP))
             if place in SERVICE_ONLY or "program" in path.parts:
                 continue
-            tree = ast.parse(path.read_text())
-            docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-            for node in ast.walk(tree):
-                text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs else ""
-                if ONLY_FOR_CHECK_RUNS.search(text):
-                    yield place, text
+            yield from ((place, text) for _, text in source.texts(path) if ONLY_FOR_CHECK_RUNS.search(text))
 
 
 @pytest.mark.parametrize(("place", "text"), sorted(set(advice())))

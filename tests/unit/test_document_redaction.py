@@ -65,6 +65,7 @@ def test_texts_that_grow_stay_within_their_limits() -> None:
     assert len(found.hard_coded[0]) <= MAX_NAME
 
 
+@pytest.mark.growth
 @pytest.mark.parametrize("turn", ["\n", "-----BEGIN KEY-----", "eyJaaaaaaaa.", "://", "pwd=", "bearer ", "private key"])
 def test_a_huge_text_has_a_limit(turn: str) -> None:
     text = turn * ((8 << 20) // len(turn))

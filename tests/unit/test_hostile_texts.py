@@ -29,6 +29,7 @@ from app.project.repository_settings import PackageRule, ProjectSettings, Reposi
 from app.project.runner_images import RequestedVersion
 from app.reports import locations, redaction
 
+pytestmark = pytest.mark.growth
 PATIENCE_S = 60.0
 """Of processor time. The longest case takes one second, or ten while coverage is measured; a quadratic loop would take many minutes."""
 MAX_OUTPUT = 128 << 10

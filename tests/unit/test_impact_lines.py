@@ -44,6 +44,7 @@ def test_the_line_at_which_a_column_went(base: str, head: str, line: int | None)
     assert line_of_change(base, head, "amount") == line
 
 
+@pytest.mark.growth
 @pytest.mark.parametrize("text", ["/*", "{#", "--", "amount", "/* */", "{# #}", "\n", "amount\n", " ", "("])
 def test_long_code_of_strangers_takes_linear_time(text: str) -> None:
     code = text * (400_000 // len(text))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+from tests import source
 
 ROOT = Path(__file__).parents[2]
 FLOORS = {
@@ -74,9 +77,8 @@ def is_pure(module: str) -> bool:
     return room(module) in PURE_ROOMS or module in PURE_FILES
 
 
-@cache
-def nodes(module: str) -> list[ast.AST]:
-    return list(ast.walk(ast.parse(PATHS[module].read_text())))
+def nodes(module: str) -> Sequence[ast.AST]:
+    return source.nodes(PATHS[module])
 
 
 @cache

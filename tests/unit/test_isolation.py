@@ -15,6 +15,7 @@ from app.runner.docker import capabilities, isolation
 from app.runner.docker.isolation import ContainerSpec, Policy
 from app.runner.outcome import ContainerLimits
 from app.service import config
+from tests import source
 
 ROOT = Path(__file__).parents[2]
 GOOD: dict[str, Any] = {
@@ -192,7 +193,5 @@ def test_every_threat_has_a_defence_and_tests_that_exist(row: list[str]) -> None
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", tests)
     assert named
     for path, name in named:
-        functions = {
-            node.name for node in ast.walk(ast.parse((ROOT / path).read_text())) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        }
+        functions = {node.name for node in source.nodes(ROOT / path) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
         assert name in functions, f"{path}::{name}"

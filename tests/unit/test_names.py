@@ -6,6 +6,8 @@ import ast
 from collections import defaultdict
 from pathlib import Path
 
+from tests import source
+
 ROOT = Path(__file__).parents[2]
 SCHEMAS = ROOT / "app" / "web" / "api" / "schemas"
 ENGINE = ROOT / "app" / "runner" / "program" / "freshet_columns"
@@ -13,7 +15,7 @@ ENGINE = ROOT / "app" / "runner" / "program" / "freshet_columns"
 
 
 def classes(path: Path) -> list[ast.ClassDef]:
-    return [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
+    return [node for node in source.parsed(path).body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
 
 
 def is_port(node: ast.ClassDef) -> bool:

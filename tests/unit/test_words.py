@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests import source
 
 ROOT = Path(__file__).parents[2]
 HABITS = {
@@ -42,18 +43,9 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"
 CODE = sorted([*(ROOT / "app").rglob("*.py"), *(ROOT / "demo").rglob("*.py")])
 
 
-def texts_of_code(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield every string of a module that is not a docstring."""
-    tree = ast.parse(path.read_text())
-    documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
-            yield node.lineno, node.value
-
-
 def texts_of(path: Path) -> Iterator[tuple[int, str]]:
     if path.suffix == ".py":
-        yield from texts_of_code(path)
+        yield from source.texts(path)
     else:
         yield from enumerate(re.sub(r"`[^`\n]*`", "``", path.read_text()).splitlines(), 1)
 

@@ -66,6 +66,7 @@ def test_sql_of_which_the_rest_would_be_lost_stays_unknown(sql: str) -> None:
     assert analyse(sql, "snowflake").status == "unknown"
 
 
+@pytest.mark.growth
 def test_reading_around_a_hole_in_a_long_text_costs_little_more_than_to_find_it() -> None:
     columns = ", ".join(f"case when a > {number} then coalesce(b, c) else d end as c{number}" for number in range(1000))
     sql = f"select {columns} from t where a = = 3"  # noqa: S608
@@ -130,6 +131,7 @@ HUGE = {
 }
 
 
+@pytest.mark.growth
 @pytest.mark.parametrize("name", HUGE)
 def test_huge_sql_is_read_in_less_than_two_seconds(name: str) -> None:
     since = time.process_time()

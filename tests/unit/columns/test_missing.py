@@ -114,6 +114,7 @@ def test_sql_that_is_read_only_in_part_misses_nothing() -> None:
     assert (found.status, found.missing) == ("approximate", ())
 
 
+@pytest.mark.growth
 def test_each_missing_column_is_there_once_and_not_without_end() -> None:
     columns = ", ".join(f"gone_{number}, gone_{number}" for number in range(1500))
     assert list(analyse(f"from t select {columns}").missing) == [f"gone_{number}" for number in range(1000)]

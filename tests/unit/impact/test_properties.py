@@ -74,6 +74,7 @@ def test_any_text_can_be_compared(one: str, other: str) -> None:
     mentioned(one)
 
 
+@pytest.mark.growth
 @pytest.mark.parametrize("text", ["/*", "'", '"', "{#", "-", "--", "a ", "'a'", "/* */", "é"])
 def test_no_text_is_slow(text: str) -> None:
     began = time.process_time()
