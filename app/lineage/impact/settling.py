@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.lineage.impact import reasons
@@ -11,7 +11,7 @@ from app.lineage.impact.deltas import Delta, PlacedColumn, TypeChange
 from app.lineage.impact.mentions import INLINED, differs_by_comments, differs_by_run, own_tokens, same_but_for
 from app.lineage.impact.model import Change, ChangeClass
 from app.lineage.impact.renames import only_follows, renamed_columns, same_source
-from app.lineage.impact.versions import SideEdge, folded
+from app.lineage.impact.versions import SideEdge, SideName, folded
 
 MAX_COLUMNS = 100
 """Columns listed in one change."""
@@ -78,14 +78,14 @@ class _Settled:
         removed = [one for one in delta.removed if one.name not in renamed and self._is_really("base", one)]
         added = [one for one in added if self._is_really("head", one)]
         self._rename(renamed)
-        if removed:
+        for inherited, columns in self._apart("base", _names(removed)):
             certain = self._certain and not delta.head_open
-            self._lose({one.name: None for one in removed}, certain=certain)
-            reason = reasons.removed(self.name, _names(removed), self._via("base", _names(removed)))
-            self._add("removed", _names(removed), reason, certain=certain)
-        if added:
-            reason = reasons.added(self.name, _names(added), self._via("head", _names(added)))
-            self._add("added", _names(added), reason, certain=self._certain and not delta.base_open)
+            self._lose(dict.fromkeys(columns), certain=certain, inherited=inherited)
+            reason = reasons.removed(self.name, columns, self._via("base", columns, inherited=inherited))
+            self._add("removed", columns, reason, certain=certain, inherited=inherited)
+        for inherited, columns in self._apart("head", _names(added)):
+            reason = reasons.added(self.name, columns, self._via("head", columns, inherited=inherited))
+            self._add("added", columns, reason, certain=self._certain and not delta.base_open, inherited=inherited)
         if delta.reordered and not delta.same_sql:
             self._add("moved", (), reasons.reordered(self.name), certain=self._certain)
 
@@ -143,10 +143,29 @@ class _Settled:
             certain = delta.rows and delta.precise_rows and delta.full and not self.doubtful
             self._add("rows", (), reasons.rows(self.name, certain=certain, inherited=delta.same_sql), certain=certain)
 
-    def _via(self, side: str, columns: Sequence[str]) -> reasons.Via:
+    def _apart(self, side: SideName, columns: Sequence[str]) -> Iterator[tuple[bool, list[str]]]:
+        """The columns that it hands on, and those of its own SQL."""
+        handed_on = {column for column in columns if self._hands_on(side, column)}
+        for inherited in (False, True):
+            if found := [column for column in columns if (column in handed_on) == inherited]:
+                yield inherited, found
+
+    def _hands_on(self, side: SideName, column: str) -> bool:
+        """Whether a column of one side is as it is because of what the node reads: by a star, or by a macro that writes one out."""
+        delta, changes = self.delta, self.changes
+        if delta.same_sql or not delta.same_code:
+            return delta.same_sql
+        edges = changes.side[side].into(delta.base_id if side == "base" else delta.unique_id, column)
+        if side == "base":
+            return bool(edges) and all(one.subtype == "IDENTITY" and one.column in changes.gone.get(one.upstream, {}) for one in edges)
+        base = changes.side["base"]
+        are_new = (base.node(one.upstream) is not None and base.number(one.upstream, one.column) is None for one in edges)
+        return bool(edges) and all(are_new) and all(one.subtype == "IDENTITY" for one in edges)
+
+    def _via(self, side: SideName, columns: Sequence[str], *, inherited: bool) -> reasons.Via:
         """The names of the nodes that passed-on columns come from; None for columns of its own SQL."""
         delta, changes = self.delta, self.changes
-        if not delta.same_sql:
+        if not inherited:
             return None
         unique_id = delta.base_id if side == "base" else delta.unique_id
         found = {edge.upstream for one in columns for edge in changes.side[side].into(unique_id, one)}
@@ -161,21 +180,20 @@ class _Settled:
             changes.names["head"].name(one) for one in sorted(now - before)
         ]
 
-    def _rename(self, renamed: dict[str, PlacedColumn]) -> None:
-        if not renamed:
-            return
+    def _rename(self, renamed: Mapping[str, PlacedColumn]) -> None:
         delta = self.delta
-        new = {column: other.name for column, other in renamed.items()}
-        self._lose(dict(new), certain=self._certain)
-        self.changes.renames.columns.setdefault(delta.base_id, {}).update({folded(old): folded(name) for old, name in new.items()})
-        reason = reasons.renamed(self.name, list(new), list(new.values()), self._via("base", list(new)))
-        self._add("renamed", list(new), reason, certain=self._certain, new=list(new.values()))
+        for inherited, columns in self._apart("base", list(renamed)):
+            new = [renamed[column].name for column in columns]
+            self._lose(dict(zip(columns, new, strict=True)), certain=self._certain, inherited=inherited)
+            self.changes.renames.columns.setdefault(delta.base_id, {}).update(zip(map(folded, columns), map(folded, new), strict=True))
+            reason = reasons.renamed(self.name, columns, new, self._via("base", columns, inherited=inherited))
+            self._add("renamed", columns, reason, certain=self._certain, new=new, inherited=inherited)
 
-    def _lose(self, columns: dict[str, str | None], *, certain: bool) -> None:
+    def _lose(self, columns: Mapping[str, str | None], *, certain: bool, inherited: bool) -> None:
         delta, changes = self.delta, self.changes
         gone = changes.gone.setdefault(delta.base_id, {})
         for column, new_name in columns.items():
-            root = self._root(column) if delta.same_sql else delta.unique_id
+            root = self._root(column) if inherited else delta.unique_id
             gone[folded(column)] = GoneColumn(column, new_name, root, certain)
             changes.starts.base_columns.append((delta.base_id, column))
 

@@ -425,3 +425,41 @@ def test_a_chain_of_models_under_other_names() -> None:
 
     found = compare(side("stg"), side("staging"))
     assert changed(found) == {"staging_one: moved", "staging_two: moved"}
+
+
+def by_macro(name: str, columns: tuple[str, ...], *own: str) -> Node:
+    """A model whose code is `select {{ star(ref('stg')) }}`, and `own`."""
+    return model(name, *columns, *own, reads=["stg"], raw=f"select {{{{ star(ref('stg')) }}}} {' '.join(own)}")
+
+
+@pytest.mark.parametrize(
+    ("head", "own"),
+    [
+        (("id", "sum = raw.amount", "status"), "renamed amount→sum"),
+        (("id", "status"), "removed amount"),
+        (("id", "amount", "status", "more"), "added more"),
+    ],
+)
+def test_what_a_macro_hands_on_is_inherited(head: tuple[str, ...], own: str) -> None:
+    """As `dbt_utils.star`, which writes other names into the SQL of its readers."""
+    names = [one.partition(" ")[0] for one in head]
+    base = (RAW, STG, by_macro("star", ("id", "amount", "status")))
+    after = (RAW, model("stg", *head, reads=["raw"]), by_macro("star", tuple(names)))
+    found = compare(base, after)
+    assert changed(found) == {f"stg: {own}"}
+    assert changed(found, inherited=True) == {f"star: {own}"}
+    assert found.counts["columns"] == {own.split()[0]: 1}
+    assert "star" in next(one.reason for one in found.changes if one.inherited)
+
+
+def test_of_what_a_macro_hands_on_the_own_column_is_apart() -> None:
+    base, head = by_macro("star", ("id", "amount", "status"), "n = 1"), by_macro("star", ("id", "status"), "m = 2")
+    found = compare((RAW, STG, base), (RAW, model("stg", "id", "status", reads=["raw"]), head.but(raw=base.raw)))
+    assert changed(found) == {"stg: removed amount", "star: removed n", "star: added m"}
+    assert changed(found, inherited=True) == {"star: removed amount"}
+
+
+def test_a_column_that_the_code_itself_no_longer_selects_is_not_inherited() -> None:
+    base, head = (by_macro("star", columns) for columns in (("id", "amount", "status"), ("id", "status")))
+    found = compare((RAW, STG, base), (RAW, model("stg", "id", "status", reads=["raw"]), head.but(raw="select id, status")))
+    assert changed(found) == {"stg: removed amount", "star: removed amount"}
