@@ -29,7 +29,7 @@ DIRECT: frozenset[Subtype] = frozenset({"IDENTITY", "TRANSFORMATION", "AGGREGATI
 T = TypeVar("T")
 FORMAT = 1
 """Of the document."""
-STORED = "2"
+STORED = "3"
 """Of the stored form of a node's columns. Changing it stores them all again, and no lineage with other ones is carried forward."""
 MAX_DOCUMENT = 256 << 20
 """Bytes."""
@@ -106,6 +106,8 @@ class ColumnContent(msgspec.Struct, frozen=True, kw_only=True):
     """A digest of what decides which rows there are. None: not known. See `column_digests`."""
     missing: Annotated[tuple[Name, ...], msgspec.Meta(max_length=1000)] = ()
     """Names, without that of a table, of columns that the SQL reads and that nothing which it reads has."""
+    uneven: bool = False
+    """Whether columns that meet by position, in a set operation or under a list of names, are not as many as they have to be."""
 
 
 class ColumnsLine(ColumnContent, frozen=True, kw_only=True):
@@ -262,6 +264,7 @@ def _storable(unique_id: str, found: ColumnsLine, known: Collection[str], redact
         sql=found.sql,
         rows=found.rows,
         missing=found.missing,
+        uneven=found.uneven,
     )
     text = without_nul(msgspec.json.encode(content))
     return NodeColumns(unique_id, found.status, text, None if code is None else code.encode(), found.reused, len(edges))

@@ -37,6 +37,7 @@ def line(unique_id: str = ORDERS, **changed: Any) -> dict[str, Any]:
         "sql": "1bX0Vw2hT3xE",
         "rows": "~1cY0Vw2hT3xE",
         "missing": ["gone"],
+        "uneven": True,
         "reused": True,
         "cache": {"render_key": "0"},
     }

@@ -142,7 +142,7 @@ def test_a_line_says_the_same_after_it_was_read_again() -> None:
     edges = (engine.Edge("model.p.a", "x", "y", "IDENTITY", certain=True), engine.Edge("model.p.a", "z", None, "FILTER", certain=False))
     rest = ((engine.Star("model.p.a", ("x",)),),)
     read = {"hard_coded": ("a.b",), "used": ("model.p.a",), "demands": {"model.p.a": ("z",)}, "rest": rest}
-    told = {"sql": "1a", "rows": "~1b", "missing": ("gone",)}
+    told = {"sql": "1a", "rows": "~1b", "missing": ("gone",), "uneven": True}
     found = engine.Analysis("exact", "Why", (engine.Column("y", "int", "1c"),), open=True, ordered=False, edges=edges, **read, **told)
     line = records.line("model.p.m", found, {"compiled_code": "select 'é\n'", "rendered": "full"}, {"key": "k"})
     assert b"\n" not in line

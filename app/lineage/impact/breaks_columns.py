@@ -38,6 +38,8 @@ class ReadColumns:
         """The columns that the SQL of a node names, and that have gone."""
         for column in delta.missing[:MAX_MISSING]:
             yield self._missed(delta.unique_id, delta.base_id, column, certain=delta.full and delta.was_exact)
+        if delta.uneven:
+            yield self._uneven(delta)
         if not delta.digests:
             yield from self._without_digests(delta)
 
@@ -68,9 +70,34 @@ class ReadColumns:
         """The node above that had the column: the one that it was read from, or else one that the node depends on."""
         gone = self._changes.gone
         read = [edge.upstream for edge in self._changes.side["base"].into_node(base_id) if edge.column == key]
-        position = self._head.graph.position(unique_id)
-        above = () if position is None else (self._head.graph.nodes[one].unique_id for one in self._head.graph.parents[position])
-        return next(((one, gone[one][key]) for one in (*read, *above) if key in gone.get(one, {})), None)
+        return next(((one, gone[one][key]) for one in (*read, *self._above(unique_id)) if key in gone.get(one, {})), None)
+
+    def _above(self, unique_id: str) -> list[str]:
+        """The nodes that a node of the head depends on."""
+        graph = self._head.graph
+        position = graph.position(unique_id)
+        return [] if position is None else [graph.nodes[one].unique_id for one in graph.parents[position]]
+
+    def _uneven(self, delta: Delta) -> Break:
+        """A node that puts columns together by position, where something above it has lost or gained some."""
+        changes, above = self._changes, self._above(delta.unique_id)
+        gone = next(((one, lost) for one in above for lost in changes.gone.get(one, {}).values() if lost.new_name is None), None)
+        new = next(((one, changes.added[one]) for one in above if one in changes.added), None)
+        reader, column, cause, end = name(self._head.name(delta.unique_id)), None, None, ""
+        if gone is not None:
+            column, cause = gone[1].name, gone[1].root
+            end = f": {name(self._head.name(gone[0]))} no longer has {name(column)}"
+        elif new is not None:
+            column, cause = new[1], new[0]
+            end = f": {name(self._head.name(cause))} now has {name(column)}"
+        return Break(
+            unique_id=delta.unique_id,
+            kind="column_count",
+            certain=bool(end) and delta.same_sql and delta.full and delta.was_exact and not changes.unbuilt.intersection(above),
+            reason=sentence(f"{reader} puts columns together by position, and their numbers do not match any more{end}"),
+            cause=cause or delta.unique_id,
+            column=column,
+        )
 
     def _without_digests(self, delta: Delta) -> Iterator[Break]:
         """Nobody has looked for missing columns: the SQL is the same, so it still reads what it read, unless a name now means another."""

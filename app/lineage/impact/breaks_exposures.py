@@ -8,7 +8,7 @@ from app.lineage.impact.lost_columns import LostColumns
 from app.lineage.impact.model import Break, BreakKind
 from app.lineage.impact.words import name, names, sentence
 
-UNBUILT: frozenset[BreakKind] = frozenset({"column_removed", "column_renamed"})
+UNBUILT: frozenset[BreakKind] = frozenset({"column_removed", "column_renamed", "column_count"})
 """Breaks of a node that cannot be built any more."""
 
 

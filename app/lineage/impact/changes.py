@@ -49,6 +49,8 @@ class Changes:
         """Columns of nodes whose own SQL changed, by class."""
         self.gone: dict[str, dict[str, GoneColumn]] = {}
         """By the unique_id at the base, and by folded name."""
+        self.added: dict[str, str] = {}
+        """The first new column of nodes that have some."""
         self.starts = Starts()
         self.own: set[str] = set()
         """Nodes with an `AFFECTING` change of their own."""
@@ -64,6 +66,8 @@ class Changes:
     def add(self, change: Change) -> None:
         """Add a change that was found elsewhere."""
         self.found.append(change)
+        if change.change_class == "added" and change.columns:
+            self.added.setdefault(change.unique_id, change.columns[0])
         if not change.inherited:
             self.columns[change.change_class] += len(change.columns) + change.more_columns
             if change.change_class in AFFECTING:

@@ -76,6 +76,8 @@ class Delta:
     unknown_rows: bool = False
     missing: tuple[str, ...] = ()
     """Columns that only the SQL of the head misses."""
+    uneven: bool = False
+    """Whether columns that meet by position are not as many as they have to be, only at the head."""
     is_quiet: bool = False
     """Whether neither values nor rows can differ: there is no SQL, or it only follows other names."""
 
@@ -84,7 +86,7 @@ class Delta:
         """Whether nothing can follow from it. Without digests, nobody has looked for missing columns."""
         if self.columns and not self.digests:
             return False
-        lists = self.removed or self.added or self.retyped or self.promised or self.values or self.missing
+        lists = self.removed or self.added or self.retyped or self.promised or self.values or self.missing or self.uneven
         return self.same_sql and not (lists or self.rows or self.reordered)
 
 
@@ -111,6 +113,7 @@ def delta_of(pair: ImpactPair, *, is_compiled: bool) -> Delta | None:
         found.digests = compare(before.sql, after.sql) != "unknown"
         missed = set(map(folded, before.missing))
         found.missing = tuple(name for name in after.missing if folded(name) not in missed)
+        found.uneven = after.uneven and not before.uneven
         if base.status in KNOWN and head.status in KNOWN:
             _compare(found, before, after)
     return found

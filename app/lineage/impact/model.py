@@ -16,6 +16,7 @@ BreakKind = Literal[
     "column_removed",
     "column_renamed",
     "column_missing",
+    "column_count",
     "schema_change",
     "contract",
     "access",
@@ -26,7 +27,8 @@ BreakKind = Literal[
     "semantic_model",
     "saved_query",
 ]
-"""`column_missing`: SQL names a column that nothing it reads has, nor had at the base. `schema_change`: the next incremental run fails,
+"""`column_missing`: SQL names a column that nothing it reads has, nor had at the base. `column_count`: SQL puts columns together by
+position, in a union for example, and their numbers do not match any more. `schema_change`: the next incremental run fails,
 because the table that exists has other columns. `node_removed`: SQL names a table that no node makes any more.
 """
 Route = Literal["column", "rows", "model"]

@@ -22,8 +22,11 @@ def settle(changes: Changes, delta: Delta, codes: NodeCodes) -> None:
     if delta.is_empty:
         return
     is_below = changes.is_below_unbuilt(delta.unique_id)
-    if delta.missing or is_below:
+    if delta.missing or delta.uneven or is_below:
         changes.unbuilt |= {delta.base_id, delta.unique_id}
+    if delta.uneven and delta.same_sql:
+        delta.removed, delta.added = [], []
+        return  # its table stays as it is
     settled = _Settled(delta, changes, changes.names["head"].name(delta.unique_id), is_below=is_below)
     settled.look_at_code(codes)
     if not delta.same_sql:

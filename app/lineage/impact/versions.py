@@ -88,6 +88,7 @@ class Traced(msgspec.Struct, frozen=True, gc=False):
     sql: Name | None = None
     rows: Name | None = None
     missing: tuple[Name, ...] = ()
+    uneven: bool = False
 
 
 _facts = msgspec.json.Decoder(NodeFacts).decode

@@ -58,7 +58,7 @@ def judged(found: Analysis, how: Rendered, answered: Iterable[str] = ()) -> Anal
         reason = _joined(*said, _failed(how), found.reason)
         # A column may come from an answer that is missing, and one that is read may not be read then.
         rest = tuple(tuple(star._replace(certain=False) for star in group) for group in found.rest)
-        found = found._replace(status=APPROXIMATE, reason=reason, open=True, ordered=False, rest=rest, shown={}, missing=())
+        found = found._replace(status=APPROXIMATE, reason=reason, open=True, ordered=False, rest=rest, shown={}, missing=(), uneven=False)
         return freshet_columns.doubted(found, *answered)
     return found
 

@@ -46,6 +46,7 @@ def line(unique_id: str, found: Analysis, facts: dict, cache: dict) -> bytes:
         "sql": found.sql,
         "rows": found.rows,
         "missing": found.missing,
+        "uneven": found.uneven,
         "cache": {**cache, **{name: getattr(found, name) for name in KEPT}},
     }
     text = encoded(record)
@@ -79,6 +80,7 @@ def analysis(record: dict) -> Analysis:
         sql=record["sql"],
         rows=record["rows"],
         missing=tuple(record["missing"]),
+        uneven=record["uneven"],
     )
 
 

@@ -109,6 +109,34 @@ def test_duckdb_may_rename_what_is_not_there(dialect: str, missing: tuple[str, .
     assert analyse("select * rename (gone as here) from t", dialect).missing == missing
 
 
+UNEVEN = {
+    "select id, a from t union all select id from u": ["id", "a"],
+    "select id from t union all select id, x as k, y from u union all select id from t": ["id", "k", "y"],
+    "select id from t except select id, x from u": ["id"],
+    "with q (k, l) as (select id from t) select k from q": ["k"],
+    "select s.k from (select id from t) as s (k, l)": ["k"],
+}
+EVEN = [
+    "select id from t union all select id from u",
+    "select id, a from t union all by name select id from u",
+    "select * from raw union all select id from u",
+    "select s.k from (select id, a from t) as s (k)",
+    "select k, l from unnest([1], [2]) as s (k, l)",
+    "select s.k, s.l from raw as s (k, l)",
+]
+
+
+@pytest.mark.parametrize("sql", UNEVEN)
+def test_columns_that_meet_by_position_have_to_be_as_many(sql: str) -> None:
+    found = analyse(sql)
+    assert (found.uneven, found.status, [column.name for column in found.columns]) == (True, "approximate", UNEVEN[sql])
+
+
+@pytest.mark.parametrize("sql", EVEN)
+def test_columns_that_are_as_many_or_not_known(sql: str) -> None:
+    assert not analyse(sql).uneven
+
+
 def test_sql_that_is_read_only_in_part_misses_nothing() -> None:
     found = analyse("select id, gone from t where and a > 0")
     assert (found.status, found.missing) == ("approximate", ())

@@ -38,6 +38,7 @@ class Node:
     status: str = "exact"
     open: bool = False
     missing: tuple[str, ...] = ()
+    uneven: bool = False
     hard_coded: tuple[str, ...] = ()
     rendered: str = "full"
     code: str | None = None
@@ -251,6 +252,7 @@ def _content(node: Node, by_name: Mapping[str, Node], spelled: dict[str, list[st
         "edges": edges,
         "hard_coded": node.hard_coded,
         "missing": node.missing,
+        "uneven": node.uneven,
         "rendered": node.rendered if is_made else None,
         "sql": _digest(node, "sql", node.text) if is_made else None,
         "rows": _digest(node, "rows", node.rows) if is_made else None,

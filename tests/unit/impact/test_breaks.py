@@ -433,3 +433,33 @@ def test_json_that_is_nested_deeper_than_anyone_writes_it() -> None:
     base, head = other("metric", "revenue", type=deep), other("metric", "revenue", type=[deep])
     assert changed(compare((base,), (head,))) == {"revenue: logic"}
     assert is_silent(compare((base,), (base,)))
+
+
+def test_a_union_whose_sides_no_longer_match_breaks() -> None:
+    def side(*columns: str, uneven: bool = False) -> tuple[Node, ...]:
+        union = model("both", "id = stg.id + raw.id", "amount = stg.amount + raw.amount", reads=["stg"], uneven=uneven)
+        union = union.but(status="approximate" if uneven else "exact", definition={"config": {"unique_key": "amount"}})
+        below = model("last", "amount = both.amount"), other("exposure", "board", "last")
+        return RAW, model("stg", *columns, reads=["raw"]), union, *below
+
+    base = side("id", "amount")
+    found = compare(base, side("id", uneven=True))
+    assert broken(found) == {"both: column_count stg.amount"}
+    assert [one.reason for one in found.breaks] == [
+        "`both` puts columns together by position, and their numbers do not match any more: `stg` no longer has `amount`."
+    ]
+    assert changed(found) == {"stg: removed amount"}
+    assert changed(found, inherited=True) == set()
+    assert {one.unique_id: one.by for one in found.reached} == dict.fromkeys(
+        ("model.shop.both", "model.shop.last", "exposure.shop.board"), "rows"
+    )
+    found = compare(base, side("id", "amount", "status", uneven=True))
+    assert broken(found) == {"both: column_count stg.status"}
+    assert broken(compare(side("id", uneven=True), side("id", "amount", uneven=True))) == set()
+
+
+def test_a_union_that_is_written_without_matching_sides_is_possible() -> None:
+    base = model("both", "id = stg.id", reads=["stg"])
+    assert broken(compare((RAW, STG, base), (RAW, STG, base.but(columns=("id = stg.id", "x = stg.amount"), uneven=True)))) == {
+        "both: column_count both?"
+    }

@@ -37,7 +37,7 @@ from freshet_columns.values import JOIN, NAMES, Value
 MAX_REASON = 500
 MAX_TYPE = 1000
 """Characters: longer ones are left out of documents."""
-VERSION = "13"
+VERSION = "14"
 """Part of the cache keys: raise it with every change of the results."""
 
 
@@ -99,7 +99,7 @@ def _doubted(found: Analysis, parts: Parsed) -> Analysis:
     edges = tuple(edge._replace(certain=False) for edge in found.edges)
     reason = _sentence(f"{parts.doubt}; {_continued(found.reason)}" if found.reason else parts.doubt)
     rest = tuple(tuple(star._replace(certain=False) for star in group) for group in found.rest)
-    found = found._replace(status=APPROXIMATE, reason=reason, edges=edges, rest=rest, shown={}, missing=())
+    found = found._replace(status=APPROXIMATE, reason=reason, edges=edges, rest=rest, shown={}, missing=(), uneven=False)
     return found if parts.whole else found._replace(open=True, ordered=False)
 
 
@@ -144,6 +144,7 @@ def _result(run: Run, relation: Relation) -> Analysis:
         _by_table(run.doubts),
         *_digests(run, relation),
         missing=tuple(run.missing),
+        uneven=run.uneven,
     )
 
 

@@ -75,7 +75,8 @@ class Analysis(NamedTuple):
     `used`: unique_ids of the tables that the SQL reads. `demands`: the columns that it reads of open tables beyond the known
     ones, by unique_id. `shown`: keys of columns that open tables certainly have by what the SQL alone says; `doubts`: keys of those
     that several open tables may have. Both by unique_id. `sql`, `rows`: digests of the whole query, and of what decides which rows it
-    has (see `digests`). `missing`: names of columns that the query reads and that nothing has.
+    has (see `digests`). `missing`: names of columns that the query reads and that nothing has. `uneven`: columns that meet by
+    position, in a set operation or under a list of names, are not as many as they have to be.
     """
 
     status: str
@@ -93,3 +94,4 @@ class Analysis(NamedTuple):
     sql: str | None = None
     rows: str | None = None
     missing: tuple[str, ...] = ()
+    uneven: bool = False

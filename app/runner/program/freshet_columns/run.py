@@ -31,6 +31,7 @@ class Run:
         self.leaves: list[tuple[str, str]] = []
         self.notes: dict[str, None] = {}
         self.missing: dict[str, None] = {}
+        self.uneven = False
         self.used: dict[str, None] = {}
         self.hard_coded: dict[str, None] = {}
         self.asked: dict[str, dict[str, str]] = {}

@@ -137,7 +137,9 @@ def _positional(relations: list[Relation], run: Run) -> Relation:
     fixed = min(relation.fixed for relation in relations)
     whole = closed and all(relation.fixed == len(relation.fields) for relation in relations)
     if whole and len({len(relation.fields) for relation in relations}) > 1:
-        run.note("the branches of a set operation have different numbers of columns")
+        _differ(run)
+        most = max(len(relation.fields) for relation in relations)
+        return Relation([_at([one for one in relations if number < len(one.fields)], number) for number in range(most)])
     head = [_at(relations, number) for number in range(min(fixed, len(first.fields)))]
     if whole:
         return Relation(head)
@@ -146,6 +148,11 @@ def _positional(relations: list[Relation], run: Run) -> Relation:
     result.rest = tuple(group._replace(certain=False) for group in result.rest)
     result.fixed = len(head)
     return result
+
+
+def _differ(run: Run) -> None:
+    run.note("the branches of a set operation have different numbers of columns")
+    run.uneven = True
 
 
 def _at(relations: list[Relation], number: int) -> Field:
@@ -190,6 +197,8 @@ def _difference(left: Relation, part: Part, run: Run) -> Relation:
         merge(rows, through(union(field.value for field in relation.fields), FILTER))
         if not relation.closed:
             run.note("EXCEPT or INTERSECT compares all columns, and not all of them are known")
+    if left.closed and right.closed and len(left.fields) != len(right.fields) and not _by_name(part[0]):
+        _differ(run)
     result = left.copied(rows)
     origins = [run.origin(relation) for relation in (left, right)]
     compared = [_compared(relation, run) for relation in (left, right)]

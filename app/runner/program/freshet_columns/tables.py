@@ -121,6 +121,9 @@ def aliased(relation: Relation, alias: Any, run: Run) -> Relation:
         return relation
     if len(names) > relation.fixed and not relation.closed and relation.wild is None:
         return _named_openly(relation, names, run)
+    if relation.closed and len(names) > len(relation.fields):
+        run.note(f"{len(names)} names are given to {len(relation.fields)} columns")
+        run.uneven = True
     fields = [_renamed(relation, number, name, run) for number, name in enumerate(names)]
     return Relation(fields + relation.fields[len(names) :], relation.rest, relation.rows, origin=_named(relation, names, run))
 
