@@ -103,7 +103,7 @@ class ColumnContent(msgspec.Struct, frozen=True, kw_only=True):
     sql: Name | None = None
     """A digest of the canonical SQL: formatting, comments and names of CTEs are not part of it. None: not known. See `column_digests`."""
     rows: Name | None = None
-    """A digest of what decides which rows there are. None: not known. See `column_digests`."""
+    """A digest of what decides which rows there are; of a seed, of its file apart from line ends. None: not known. See `column_digests`."""
     missing: Annotated[tuple[Name, ...], msgspec.Meta(max_length=1000)] = ()
     """Names, without that of a table, of columns that the SQL reads and that nothing which it reads has."""
     uneven: bool = False

@@ -41,6 +41,8 @@ class TracedNode(msgspec.Struct, gc=False):
     first: int = 0
     rows: int = 0
     last: int = 0
+    file: str | None = None
+    """Of a seed, the digest of its file (`ColumnContent.rows`)."""
 
 
 class ColumnEdge(msgspec.Struct, frozen=True, gc=False):

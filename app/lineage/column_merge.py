@@ -58,6 +58,7 @@ class ColumnMerge:
         for column in found.columns:
             self._arrays.types[self._number(position, column.name)] = column.type
         node = TracedNode(known, found.reason, found.open, found.hard_coded, numbers)
+        node.file = found.rows if unique_id.startswith("seed.") else None
         for number in numbers:
             self._arrays.in_sql[number] = self._presence(position, node)
         self._nodes[position] = node

@@ -94,6 +94,21 @@ def test_a_seed_has_the_columns_of_its_header_and_of_yaml_if_that_is_unreadable(
     assert catalog.seed_table(seed, str(tmp_path)) == engine.Table("seed.p.s", (engine.Column("a", "int"),), open=True, ordered=False)
 
 
+def test_the_digest_of_a_seed_is_of_its_content_and_not_of_its_line_ends(tmp_path: Any) -> None:
+    seed, path = node("seed.p.s", original_file_path="s.csv"), tmp_path / "s.csv"
+
+    def digest(content: bytes) -> str | None:
+        path.write_bytes(content)
+        return catalog.seed_digest(seed, str(tmp_path))
+
+    known = digest(b'a,b\n1,"x\ny"\n')
+    assert known is not None
+    assert known == digest(b'a,b\r\n1,"x\ny"\r\n') == digest(b'a,b\n1,"x\ny"')
+    assert known not in {digest(b'a,b\r\n1,"x\r\ny"\r\n'), digest(b'a,b\n2,"x\ny"\n'), digest(b'a,b\n1,"x\ny"\n\n')}
+    path.unlink()
+    assert catalog.seed_digest(seed, str(tmp_path)) is None
+
+
 @pytest.mark.parametrize(
     ("stack", "who"),
     [

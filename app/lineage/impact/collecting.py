@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from app.lineage.column_digests import compare
 from app.lineage.impact.breaks_contracts import access_breaks, contract_breaks
 from app.lineage.impact.breaks_tables import GoneTable
 from app.lineage.impact.building_changes import building_changes
@@ -69,7 +70,7 @@ class Collector:
         self._found = Collected()
         self._removed: list[ImpactVersion] = []
         self._added: list[ImpactVersion] = []
-        self._columns = SideColumns(head)
+        self._base_columns, self._columns = SideColumns(base), SideColumns(head)
         self._kept = 0
         """Characters of code."""
 
@@ -134,7 +135,11 @@ class Collector:
         old, new = definition_of(base.definition), definition_of(head.definition)
         if old is None or new is None:
             return None
-        return NodePair(head.unique_id, self._head.name(head.unique_id), facts_of(base.content), facts_of(head.content), old, new)
+        facts = facts_of(base.content), facts_of(head.content)
+        files = [
+            None if node is None else node.file for node in (self._base_columns.node(base.unique_id), self._columns.node(head.unique_id))
+        ]
+        return NodePair(head.unique_id, self._head.name(head.unique_id), *facts, old, new, compare(*files))
 
     def _look_at_definitions(self, decoded: NodePair, pair: ImpactPair, delta: Delta | None, *, is_renamed: bool) -> None:
         found = self._found

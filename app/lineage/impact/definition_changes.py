@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from app.lineage.column_digests import Comparison
 from app.lineage.impact.deltas import TypeChange
 from app.lineage.impact.model import Change, ChangeClass
 from app.lineage.impact.types import same_type
@@ -35,6 +36,8 @@ class NodePair:
     head: NodeFacts
     old: Definition
     new: Definition
+    file: Comparison = "unknown"
+    """Of a seed, how its files compare."""
 
     @property
     def kind(self) -> str:

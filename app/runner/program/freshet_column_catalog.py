@@ -23,6 +23,9 @@ EPHEMERAL = "__dbt__cte__"
 """dbt's prefix for an ephemeral model's CTE: https://github.com/dbt-labs/dbt-adapters/blob/main/dbt-adapters/src/dbt/adapters/base/relation.py"""
 NOT_YET = "not yet"
 MAX_HEADER_BYTES = 1 << 20
+SEED_RULES = "1"
+"""What digests of files begin with: those by other rules say nothing about each other."""
+MAX_SEED_BYTES = 64 << 20
 MAX_HEADER_NAMES = 10_001
 """One more than a document keeps of a table, so that it says that some are left out."""
 
@@ -173,11 +176,31 @@ def _lacks(found: Analysis) -> tuple:
 
 def seed_table(node: Any, project_root: str) -> Table:
     """A seed: the columns of its header; those from YAML if it cannot be read."""
-    names = _header(os.path.join(getattr(node, "root_path", None) or project_root, node.original_file_path), node.config)
+    names = _header(_path(node, project_root), node.config)
     if not names:
         return Table(node.unique_id, documented(node), open=True, ordered=False)
     types = {name.lower(): kind for name, kind in (getattr(node.config, "column_types", None) or {}).items()}
     return Table(node.unique_id, tuple(Column(name, types.get(name.lower())) for name in names), open=False, ordered=True)
+
+
+def seed_digest(node: Any, project_root: str) -> str | None:
+    """A digest of a seed's file, the same whatever its lines end with. dbt's checksum is not, and says nothing of big files."""
+    try:
+        with open(_path(node, project_root), "rb") as file:
+            content = file.read(MAX_SEED_BYTES + 1)
+    except OSError:
+        return None
+    if len(content) > MAX_SEED_BYTES:
+        return None
+    parts = content.split(b'"')
+    # Line breaks in quotes are data.
+    parts[::2] = [part.replace(b"\r\n", b"\n") for part in parts[::2]]
+    parts[-1] = parts[-1].removesuffix(b"\n")
+    return SEED_RULES + hashlib.blake2b(b'"'.join(parts), digest_size=8).hexdigest()
+
+
+def _path(node: Any, project_root: str) -> str:
+    return os.path.join(getattr(node, "root_path", None) or project_root, node.original_file_path)
 
 
 def _header(path: str, config: Any) -> list:

@@ -85,12 +85,14 @@ class NodeWork:
         self._say(DONE, "")
 
     def _add_table(self, node: Any) -> None:
+        content = None
         if node.unique_id.startswith("source."):
             table = freshet_column_catalog.source_table(node)
         else:
-            table = freshet_column_catalog.seed_table(node, self._task.config.project_root)
+            root = self._task.config.project_root
+            table, content = freshet_column_catalog.seed_table(node, root), freshet_column_catalog.seed_digest(node, root)
         self._catalog.add(table)
-        self._document.add_table(table)
+        self._document.add_table(table, content)
 
     def _add(self, node: Any) -> None:
         found = self._document.finished(node.unique_id) or self._looked_at(node)

@@ -45,6 +45,7 @@ class NodeLines:
         self._names = {number: unique_id for unique_id, number in self._numbers.items()}
         self._lines = {}  # type: dict[str, bytes]
         self._tables = {}  # type: dict[str, Table]
+        self._contents = {}  # type: dict[str, str | None]
         self._dialect = dialect
         self._found = {}  # type: dict[str, Analysis]
         self._reused = set()  # type: set[str]
@@ -79,10 +80,10 @@ class NodeLines:
         parents = [unique_id for unique_id in node.depends_on.nodes if unique_id in nodes and is_ephemeral(nodes[unique_id])]
         return {unique_id: self._codes.get(unique_id, "") for unique_id in sorted(parents)}
 
-    def add_table(self, table: Table) -> None:
-        """Add a source or seed."""
-        self._tables[table.unique_id] = table
-        self._lines[table.unique_id] = _table_line(table)
+    def add_table(self, table: Table, content: str | None = None) -> None:
+        """Add a source or seed; `content`: the digest of its file."""
+        self._tables[table.unique_id], self._contents[table.unique_id] = table, content
+        self._lines[table.unique_id] = _table_line(table, content)
 
     def add(self, unique_id: str, found: Analysis, facts: dict, cache: dict) -> Analysis:
         """Add a node that was looked at, perhaps again."""
@@ -114,7 +115,7 @@ class NodeLines:
         carried = freshet_columns.carry_demand(self._found, {**self._tables, **unknown}, self._dialect)
         for unique_id, table in self._tables.items():
             if carried.tables[unique_id] != table:
-                self._lines[unique_id] = _table_line(carried.tables[unique_id])
+                self._lines[unique_id] = _table_line(carried.tables[unique_id], self._contents[unique_id])
         for unique_id, found in carried.analyses.items():
             more = found._replace(columns=carried.tables[unique_id].columns) if unique_id in unknown else found
             self._carry(unique_id, more)
@@ -164,8 +165,8 @@ class NodeLines:
                 self._codes[record["unique_id"]] = _digest(record["compiled_code"])
 
 
-def _table_line(table: Table) -> bytes:
-    found = freshet_columns.Analysis(records.EXACT, None, table.columns, open=table.open, ordered=table.ordered)
+def _table_line(table: Table, content: str | None) -> bytes:
+    found = freshet_columns.Analysis(records.EXACT, None, table.columns, open=table.open, ordered=table.ordered, rows=content)
     return records.line(table.unique_id, found, {}, {})
 
 

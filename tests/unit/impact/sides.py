@@ -78,7 +78,7 @@ def snapshot(name: str, *columns: str, **more: Any) -> Node:
 
 
 def seed(name: str, *columns: str, checksum: str = "1", **more: Any) -> Node:
-    """A seed with a header."""
+    """A seed with a header; `rows` is its content, where that is known."""
     return Node("seed", name, columns, materialized="seed", definition={"checksum": {"checksum": checksum}}, **more)
 
 
@@ -255,7 +255,7 @@ def _content(node: Node, by_name: Mapping[str, Node], spelled: dict[str, list[st
         "uneven": node.uneven,
         "rendered": node.rendered if is_made else None,
         "sql": _digest(node, "sql", node.text) if is_made else None,
-        "rows": _digest(node, "rows", node.rows) if is_made else None,
+        "rows": _digest(node, "rows", node.rows) if is_made or node.rows else None,
     }
 
 

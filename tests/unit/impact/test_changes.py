@@ -233,6 +233,11 @@ def test_another_type_in_an_enforced_contract_is_a_change_of_the_model_itself() 
 def test_a_seed() -> None:
     rates = seed("rates", "id", "rate")
     assert changed(compare((rates,), (seed("rates", "id", "rate", checksum="2"),))) == {"rates: rows"}
+    known = rates.but(rows="content")
+    assert is_silent(compare((known,), (known.but(definition={"checksum": {"checksum": "of CRLF"}}),)))
+    assert changed(compare((known,), (known.but(rows="other content"),))) == {"rates: rows"}, "too big for dbt's checksum"
+    assert changed(compare((rates,), (known.but(definition={"checksum": {"checksum": "2"}}),))) == {"rates: rows"}, "no digest before"
+    assert is_silent(compare((rates,), (known,)))
     assert changed(compare((rates,), (seed("rates", "id", "price"),))) == {"rates: removed rate", "rates: added price"}
     described = rates.but(content={"description": "What they are."})
     assert is_silent(compare((rates,), (described,)))
@@ -448,7 +453,7 @@ def test_what_a_macro_hands_on_is_inherited(head: tuple[str, ...], own: str) -> 
     found = compare(base, after)
     assert changed(found) == {f"stg: {own}"}
     assert changed(found, inherited=True) == {f"star: {own}"}
-    assert found.counts["columns"] == {own.split()[0]: 1}
+    assert found.counts["columns"] == {own.split(maxsplit=1)[0]: 1}
     assert "star" in next(one.reason for one in found.changes if one.inherited)
 
 
