@@ -4,7 +4,8 @@ scene          the nodes that a layout shows, and the edges between them
 comparison     two lineages as one, and what differs in it
 layers         the layer of each node
 routes         long edges, divided into steps from layer to layer
-ordering       the order within each layer
+ordering       the order within each layer of a whole lineage
+untangling     the order within each layer of a few nodes
 coordinates    whole pixels
 overview       all nodes at once
 neighbourhood  the nodes around one

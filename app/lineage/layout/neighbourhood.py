@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
@@ -9,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from app.lineage.layout.coordinates import heights
+from app.lineage.layout.coordinates import middles
 from app.lineage.layout.layers import layers
-from app.lineage.layout.ordering import rows
 from app.lineage.layout.routes import Routed, routed
 from app.lineage.layout.scene import Neighbours, Scene, group
+from app.lineage.layout.untangling import rows
 
 MAX_NODES = 300
 MAX_STEPS = 3000
@@ -96,15 +97,21 @@ def _hop(neighbours: Neighbours, edge: Iterable[int], seen: set[int]) -> Iterato
 
 
 def edges(found: Neighbourhood) -> list[tuple[int, int]]:
-    """The edges between the nodes, by numbers of the scene. Of two nodes' neighbours, the fewer are looked through."""
+    """The edges between the nodes, by numbers of the scene, without looking through all neighbours of a node with many."""
     parents, children = found.scene.parents, found.scene.children
     inside = set(found.nodes)
-    few = {node for node in found.nodes if len(parents[node]) <= MAX_NODES}
-    pairs = {(parent, node) for node in few for parent in parents[node] if parent in inside}
-    many = inside - few
-    for parent in found.nodes if many else ():
-        pairs |= {(parent, node) for node in many.intersection(children[parent])}
-    return sorted(pairs, key=lambda pair: (pair[1], pair[0]))
+
+    def above(node: int) -> Iterator[int]:
+        if len(parents[node]) <= MAX_NODES:
+            return (parent for parent in parents[node] if parent in inside)
+        return (parent for parent in found.nodes if _has(children[parent], node))
+
+    return [(parent, node) for node in found.nodes for parent in above(node)]
+
+
+def _has(numbers: Sequence[int], number: int) -> bool:
+    place = bisect_left(numbers, number)
+    return place < len(numbers) and numbers[place] == number
 
 
 def neighbourhood(found: Neighbourhood) -> dict[str, Any]:
@@ -119,9 +126,8 @@ def neighbourhood(found: Neighbourhood) -> dict[str, Any]:
     graph = routed(layers(parents, children), parents, MAX_STEPS)
     order = rows(graph)
     count = len(found.nodes)
-    middle = heights(graph, order, [PITCH] * count + [STEP_PITCH] * (len(graph.layers) - count))
-    top = min((middle[node] for row in order for node in row), default=0) - HEIGHT / 2
-    y = [round(one - top) for one in middle]
+    middle = middles(order, graph.above, graph.below, [PITCH] * count + [STEP_PITCH] * (len(graph.layers) - count))
+    y = [round(one) for one in middle]
     columns = [[node for node in row if node < count] for row in order]
     nodes = [
         _node(found, node, parents, children) | _box(layer, place, y[node])
@@ -157,7 +163,7 @@ def _node(found: Neighbourhood, local: int, parents: Neighbours, children: Neigh
         "owner": content.owner,
         "description": content.description[:MAX_DESCRIPTION],
         "tags": content.tags,
-        "tests": scene.tests(number),
+        "tests": scene.tests[scene.positions[number]],
         "columns": len(content.columns),
         "change": scene.mark(number),
         "more_upstream": len(scene.parents[number]) - len(parents[local]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from array import array
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -37,7 +38,7 @@ class _File(msgspec.Struct, gc=False):
 class Scene:
     """A selection of a graph: its nodes by number, in the graph's order, and their neighbours in it."""
 
-    __slots__ = ("__weakref__", "_numbers", "children", "graph", "marks", "nbytes", "parents", "positions", "project")
+    __slots__ = ("__weakref__", "_numbers", "children", "graph", "marks", "nbytes", "parents", "positions", "project", "tests")
 
     def __init__(
         self, graph: Graph, selected: GraphFilter, *, project: str | None = None, marks: Marks | None = None, also: str | None = None
@@ -54,6 +55,10 @@ class Scene:
         for number, above in enumerate(self.parents):
             for parent in above:
                 self.children[parent].append(number)
+        self.tests = Counter(
+            parent for node, above in zip(graph.nodes, graph.parents, strict=True) if node.resource_type in TESTS for parent in above
+        )
+        """The number of tests, shown or not, of each position of the graph that has any."""
         self.nbytes = graph.nbytes + NODE_BYTES * len(self.positions)
 
     def __len__(self) -> int:
@@ -76,11 +81,6 @@ class Scene:
     def edge_mark(self, upstream: int, downstream: int) -> Mark | None:
         """Whether an edge is in only one of two lineages."""
         return self.marks.edges.get((self.node(upstream).unique_id, self.node(downstream).unique_id)) if self.marks.edges else None
-
-    def tests(self, number: int) -> int:
-        """How many tests a node has, shown or not."""
-        below = self.graph.children(self.positions[number])
-        return sum(self.graph.nodes[child].resource_type in TESTS for child in below)
 
     def groups(self) -> list[str]:
         """The group of each node."""

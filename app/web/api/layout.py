@@ -14,7 +14,7 @@ from app.core.models.connections import Connection
 from app.lineage import node_selectors
 from app.lineage.formats.chunks import PIECE_BYTES
 from app.lineage.graph import GraphFilter
-from app.lineage.layout.neighbourhood import Expansion, around, neighbourhood
+from app.lineage.layout.neighbourhood import Expansion, Neighbourhood, around, neighbourhood
 from app.lineage.layout.scene import SHOWN, Scene
 from app.lineage.node_selectors import SelectorError
 from app.web.api.call import Call
@@ -28,6 +28,8 @@ from app.web.http.streaming import FairWriter
 
 VERSION = 1
 """Of the layouts: another one changes every `ETag`."""
+FEW_NODES = 60
+"""Up to this many nodes are laid out on the event loop, more in a thread."""
 
 
 class LayoutHandler:
@@ -74,7 +76,11 @@ class LayoutHandler:
         position = only_node(scene.graph, call.query.focus or "", "focus")
         if scene.number(position) is None:
             scene = await self._cache.scene(graphs, replace(drawn, also=scene.graph.nodes[position].unique_id))
-        return None if scene is None else await self._writer.take(partial(_body, scene, position, call.query, heading))
+        if scene is None:
+            return None
+        found = await self._writer.take(partial(_around, scene, position, call.query))
+        write = partial(_body, found, heading, scene.graph.nodes[position].unique_id)
+        return await (self._writer.take(write) if len(found.nodes) <= FEW_NODES else graphs.compute(write))
 
 
 def _check(query: LayoutQuery) -> None:
@@ -106,11 +112,13 @@ def _heading(connection: Connection, drawn: Drawn) -> bytes:
     )
 
 
-def _body(scene: Scene, position: int, query: LayoutQuery, heading: bytes) -> bytes:
+def _around(scene: Scene, position: int, query: LayoutQuery) -> Neighbourhood:
     hops = [HOPS if one is None else one for one in (query.upstream, query.downstream)]
-    found = around(scene, [Expansion(position, *hops), *(_expansion(scene, text) for text in query.expand)])
-    fields = {"focus": scene.graph.nodes[position].unique_id, **neighbourhood(found)}
-    return heading[:-1] + b"," + orjson.dumps(fields)[1:]
+    return around(scene, [Expansion(position, *hops), *(_expansion(scene, text) for text in query.expand)])
+
+
+def _body(found: Neighbourhood, heading: bytes, focus: str) -> bytes:
+    return heading[:-1] + b"," + orjson.dumps({"focus": focus, **neighbourhood(found)})[1:]
 
 
 def _expansion(scene: Scene, text: str) -> Expansion:
