@@ -33,5 +33,8 @@ locations               files and lines in dbt's output, and its explanation
 command_line            the same texts on the command line
 redaction               removes secrets from logs
 markdown                Markdown in which untrusted text has no effect
+markdown_html           descriptions that strangers wrote as Markdown, as HTML that can do nothing
+code_tokens             splits SQL with Jinja, and Python, into tokens
+code_html               … as HTML with colors and links
 badge                   the badge of a connection
 """

@@ -27,7 +27,7 @@ from app.project.layout import MAX_CODE_BYTES, MAX_CONFIG_BYTES, MAX_EVIDENCE_BY
 from app.project.read_files import MAX_FILES, Member
 from app.project.repository_settings import PackageRule, ProjectSettings, RepositorySettings
 from app.project.runner_images import RequestedVersion
-from app.reports import locations, redaction
+from app.reports import code_html, locations, markdown_html, redaction
 
 pytestmark = pytest.mark.growth
 PATIENCE_S = 60.0
@@ -80,6 +80,16 @@ def redact(text: str) -> Case:
 
 def redact_code(text: str) -> Case:
     return case("SQL", text, lambda: redaction.redact_code(text))
+
+
+def describe(turn: str) -> Case:
+    text = filled(turn, markdown_html.MAX_MARKDOWN_BYTES)
+    return case("description", text, lambda: markdown_html.render(text))
+
+
+def color(turn: str, language: str) -> Case:
+    text = filled(turn, code_html.MAX_COLORED)
+    return case(language, text, lambda: code_html.render(text, language, lambda _: "/x"))
 
 
 def locate(text: str, paths: int = 1) -> Case:
@@ -156,6 +166,12 @@ def layout(paths: int) -> ProjectLayout:
             locate(filled(turn, MAX_OUTPUT))
             for turn in ("depends on a node named ", "dbt found two  ", "Contents of file ", "\n> ", "x://a.sql ")
         ),
+        *map(
+            describe,
+            ("[", "![", "*a_ ", "`a``", "> ", "- ", "a|b\n", "|\n|-\n", "[a](<", "[a]: b\n", "&#", "<a@", "https://a.", "<http://é"),
+        ),
+        *(color(turn, "sql") for turn in ("'", '"', "{{'", "{{ref('a',", "--{{", "/*{#", "{%{", "\\'", "ref(  ", "a1 ")),
+        *(color(turn, "python") for turn in ("'\\", '"', "ref('a',", "#\n")),
         locate(filled("x/schema.yml ", MAX_OUTPUT), MAX_FILES),
         locate(filled("Compilation Error\n  x/schema.yml y/schema.yml\n", MAX_OUTPUT), MAX_FILES),
         settings(filled("0.0, ", repository_settings.MAX_BYTES, "dbt_version: '", "x'")),
