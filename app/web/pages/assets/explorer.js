@@ -1,0 +1,338 @@
+// The explorer. The address is its state: node, column, depth, sha, base, expand, resource_type.
+import { FocusView } from "./explorer-focus.js";
+import { Overview } from "./explorer-overview.js";
+import { Problem, address, json, page } from "./request.js";
+import { makeTree } from "./tree.js";
+
+const area = document.getElementById("explorer");
+const canvas = document.getElementById("drawing");
+const panel = document.getElementById("panel");
+const spoken = document.getElementById("spoken");
+const { connection } = area.dataset;
+const api = `/api/metadata/connections/${connection}`;
+const LISTS = ["expand", "resource_type"];
+const NAMES = ["node", "column", "depth", "sha", "base", ...LISTS];
+const PATH_NODES = 60;
+
+let state = read();
+let drawing = null;
+let running = new AbortController();
+const columns = new Map();
+
+function read() {
+  const query = new URLSearchParams(location.search);
+  return Object.fromEntries(NAMES.map((name) => [name, LISTS.includes(name) ? query.getAll(name) : query.get(name)]));
+}
+
+const hrefOf = (changes) => address(`/connections/${connection}/lineage`, { ...state, ...changes });
+const nodeHref = (id) => hrefOf({ node: id, column: null, expand: [] });
+const pageHref = (id) => address(`/connections/${connection}/nodes/${encodeURIComponent(id)}`, { sha: state.sha });
+
+function say(text) {
+  spoken.textContent = text;
+}
+
+function tell(error) {
+  if (error.name === "AbortError") {
+    return;
+  }
+  const text = error instanceof Problem ? error.message : "The service does not answer. Reload the page to try again.";
+  const links = (error.candidates || []).map((id) => {
+    const item = document.createElement("li");
+    item.append(Object.assign(document.createElement("a"), { href: nodeHref(id), textContent: id }));
+    return item;
+  });
+  const list = document.createElement("ul");
+  list.append(...links);
+  drawing?.close();
+  drawing = null;
+  canvas.replaceChildren(Object.assign(document.createElement("p"), { className: "warning", textContent: text }), list);
+  say(text);
+}
+
+/** Go to another state: the address changes, and everything follows. */
+function go(changes, options) {
+  state = { ...state, ...changes };
+  history.pushState(null, "", hrefOf({}));
+  return update(options);
+}
+
+async function update({ keep = false } = {}) {
+  running.abort();
+  running = new AbortController();
+  const { signal } = running;
+  area.setAttribute("aria-busy", "true");
+  try {
+    const { node, depth, sha, base, expand, resource_type } = state;
+    const wanted = node ? { focus: node, upstream: depth, downstream: depth, expand } : {};
+    const text = drawing ? page(location.href, signal) : null;
+    text?.catch(() => {});
+    const layout = await json(address(`${api}/layout`, { sha, base, resource_type, ...wanted }), signal);
+    await (node ? focus : overview)(layout, keep, signal);
+    if (text) {
+      replaceText(await text);
+    }
+    area.removeAttribute("aria-busy");
+  } catch (error) {
+    if (error.name !== "AbortError") {
+      area.removeAttribute("aria-busy");
+    }
+    tell(error);
+  }
+}
+
+/** The part that says everything in words comes from the service, which writes it for those without scripts as well. */
+function replaceText(from) {
+  for (const id of ["about", "words", "tools"]) {
+    document.getElementById(id).replaceWith(from.getElementById(id));
+  }
+  document.title = from.title;
+  listen();
+}
+
+async function focus(layout, keep, signal) {
+  if (!(drawing instanceof FocusView)) {
+    drawing?.close();
+    drawing = new FocusView(canvas, {
+      href: nodeHref,
+      open: (id) => go({ node: id, column: null, expand: [] }),
+      expand: (text) => go({ expand: [...new Set([...state.expand, text])] }, { keep: true }),
+      select: (id) => {
+        announce(id);
+        showPanel(id);
+      },
+      columns: toggleColumns,
+      column: follow,
+    });
+    columns.clear();
+  }
+  if (!keep) {
+    drawing.columns.clear();
+    drawing.lit = null;
+  }
+  drawing.show(layout, { keep });
+  say(`${layout.nodes.length} nodes around ${drawing.byId.get(layout.focus).name}.${layout.truncated ? " There are more than can be drawn." : ""}`);
+  await showPanel(drawing.selected);
+  if (state.column) {
+    await light(layout.focus, state.column, signal);
+  }
+}
+
+function overview(layout) {
+  const place = history.state?.place;
+  if (!(drawing instanceof Overview)) {
+    drawing?.close();
+    drawing = new Overview(canvas, {
+      colours,
+      say,
+      open: (id) => {
+        history.replaceState({ place: drawing.place() }, "");
+        go({ node: id, column: null, expand: [] });
+      },
+      name: (nodes, edges) => `Drawing of all ${nodes} nodes and ${edges} edges. The table below has the same. Arrow keys move it, plus and minus scale it.`,
+    });
+  }
+  panel.hidden = true;
+  drawing.show(layout, place);
+  say(`${layout.nodes.unique_id.length} nodes.`);
+}
+
+/** The colours of the stylesheet, for a drawing that is no HTML. */
+function colours(types) {
+  const probe = document.body.appendChild(Object.assign(document.createElement("span"), { className: "sign" }));
+  const of = (kind) => {
+    probe.dataset.kind = kind;
+    const look = getComputedStyle(probe);
+    return { fill: look.getPropertyValue("--fill"), line: look.getPropertyValue("--ink"), letter: look.getPropertyValue("--letter").replaceAll('"', "") };
+  };
+  const kinds = types.map(of);
+  probe.remove();
+  const look = getComputedStyle(area);
+  const value = (name) => look.getPropertyValue(name).trim();
+  const marks = ["", value("--good"), value("--bad"), value("--busy")];
+  return { kinds, marks, page: value("--page"), text: value("--text"), edge: value("--wire") };
+}
+
+function announce(id) {
+  const node = drawing.byId.get(id);
+  const count = (end) => drawing.layout.edges.filter((edge) => edge[end] === id).length;
+  const parts = [node.name, node.resource_type.replace("_", " "), node.change, `${count("downstream") + node.more_upstream} upstream`, `${count("upstream") + node.more_downstream} downstream`];
+  say(parts.filter(Boolean).join(", "));
+}
+
+/** What is known of a node, beside the drawing. */
+async function showPanel(id) {
+  const node = drawing.byId.get(id);
+  const add = (name, properties = {}, ...children) => {
+    const made = Object.assign(document.createElement(name), properties);
+    made.append(...children);
+    return made;
+  };
+  const kind = node.resource_type.replace("_", " ");
+  const facts = [
+    ["Kind", [kind, node.materialized].filter(Boolean).join(", ")],
+    ["Owner", node.owner],
+    ["Tests", node.tests || null],
+    ["File", node.original_file_path],
+    ["Package", node.package_name],
+    ["Tags", node.tags.join(", ")],
+    ["Since the base", node.change],
+  ];
+  const list = facts.filter(([, value]) => value).flatMap(([name, value]) => [add("dt", {}, name), add("dd", {}, String(value))]);
+  const actions = add("p", { className: "actions" }, add("a", { href: pageHref(id) }, "Page of this node"));
+  if (id !== drawing.layout.focus) {
+    actions.append(" ", add("a", { href: nodeHref(id), onclick: (event) => {
+      if (!event.ctrlKey && !event.metaKey && !event.shiftKey) {
+        event.preventDefault();
+        go({ node: id, column: null, expand: [] });
+      }
+    } }, "Draw around it"));
+  }
+  const described = node.description ? [add("p", { className: "description" }, node.description)] : [];
+  panel.hidden = false;
+  panel.replaceChildren(add("h2", {}, node.name), ...described, add("dl", {}, ...list), actions);
+  const found = await columnsOf(id).catch((error) => tellColumns(error));
+  if (!found || drawing.selected !== id) {
+    return;
+  }
+  if (found.columns.length) {
+    const items = found.columns.map((column) => {
+      const lit = drawing.lit?.columns.get(id)?.has(column.name) || false;
+      const button = add("button", { type: "button", className: "plain column", onclick: () => follow(id, column.name) }, column.name);
+      button.setAttribute("aria-pressed", String(lit));
+      return add("li", {}, button, add("span", { className: "note" }, [column.data_type, column.description].filter(Boolean).join(" · ")));
+    });
+    panel.append(add("h3", {}, `Columns (${found.columns.length})`), add("ul", { className: "column-list" }, ...items));
+  }
+  if (found.status !== "exact" && found.reason) {
+    panel.append(add("p", { className: "note" }, found.reason));
+  }
+}
+
+function tellColumns(error) {
+  if (error.name !== "AbortError") {
+    say(error.message);
+  }
+  return null;
+}
+
+/** The columns of a node, asked for once. */
+async function columnsOf(id) {
+  const key = `${id} ${state.sha || ""}`;
+  if (!columns.has(key)) {
+    columns.set(key, json(address(`${api}/columns`, { node: id, depth: "0", sha: state.sha }), running.signal).then(({ nodes }) => nodes.find((one) => one.unique_id === id) || { columns: [] }));
+    columns.get(key).catch(() => columns.delete(key));
+  }
+  return columns.get(key);
+}
+
+async function toggleColumns(id) {
+  if (drawing.columns.has(id)) {
+    drawing.openColumns(id, null);
+    say("Columns hidden.");
+    return;
+  }
+  const found = await columnsOf(id).catch((error) => tellColumns(error));
+  if (found) {
+    drawing.openColumns(id, found.columns.map(({ name }) => name));
+    say(`${found.columns.length} columns of ${drawing.byId.get(id).name}.`);
+  }
+}
+
+/** Follow a column both ways, or stop following it. */
+function follow(id, name) {
+  const same = drawing.lit?.columns.get(id)?.has(name) && state.column === name && state.node === id;
+  if (same) {
+    go({ column: null, expand: [] });
+  } else {
+    go({ node: id, column: name, expand: [] }, { keep: drawing.layout.focus === id });
+  }
+}
+
+async function light(id, name, signal) {
+  const found = await json(address(`${api}/columns`, { node: id, column: name, direction: "both", sha: state.sha }), signal);
+  const byNode = new Map(found.nodes.map((node) => [node.unique_id, new Set()]));
+  for (const { upstream, downstream } of found.edges) {
+    byNode.get(upstream.unique_id)?.add(upstream.column);
+    if (downstream.column) {
+      byNode.get(downstream.unique_id)?.add(downstream.column);
+    }
+  }
+  byNode.set(id, (byNode.get(id) || new Set()).add(name));
+  const hidden = [...byNode.keys()].filter((one) => !drawing.byId.has(one));
+  if (hidden.length && !state.show) {
+    const { depth, sha, base, resource_type, expand } = state;
+    const wanted = { focus: id, upstream: depth, downstream: depth, expand, show: hidden.slice(0, PATH_NODES) };
+    const layout = await json(address(`${api}/layout`, { sha, base, resource_type, ...wanted }), signal);
+    drawing.show(layout, { keep: true });
+  }
+  const pairs = new Set(found.edges.map(({ upstream, downstream }) => `${upstream.unique_id} ${downstream.unique_id}`));
+  const nodes = new Set(byNode.keys());
+  // Exposures, metrics and the like have no columns, and read all that a node has.
+  for (const edge of drawing.layout.edges) {
+    if (byNode.get(edge.upstream)?.size && !found.nodes.some((node) => node.unique_id === edge.downstream) && drawing.byId.get(edge.downstream).columns === 0 && ["exposure", "metric", "semantic_model", "saved_query"].includes(drawing.byId.get(edge.downstream).resource_type)) {
+      nodes.add(edge.downstream);
+      pairs.add(`${edge.upstream} ${edge.downstream}`);
+    }
+  }
+  drawing.light({ nodes, columns: byNode, edges: found.edges, pairs });
+  await showPanel(drawing.selected);
+  say(`${name} of ${drawing.byId.get(id).name}: ${byNode.size - 1} other nodes on its way.`);
+}
+
+/** Buttons and forms of the page, which also work without this script. */
+function listen() {
+  for (const tree of document.querySelectorAll("#words .tree")) {
+    makeTree(tree, { say });
+  }
+  for (const button of document.querySelectorAll("#tools [data-do]")) {
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      const step = { in: 1, out: -1 }[button.dataset.do];
+      if (!drawing) {
+        return;
+      }
+      if (step) {
+        drawing.view.zoom(step);
+      } else if (button.dataset.do === "fit") {
+        drawing instanceof Overview ? drawing.view.fit(drawing.width, drawing.height) : drawing.fit();
+      } else if (button.dataset.do === "png") {
+        savePng(button.dataset.svg).catch(tell);
+      }
+    });
+  }
+  document.getElementById("folder")?.addEventListener("change", ({ target }) => {
+    if (drawing instanceof Overview) {
+      const { group } = drawing.layout;
+      drawing.emphasise(target.value === "" ? null : (node) => group[node] === Number(target.value));
+    }
+  });
+}
+
+/** The picture that the service draws, as pixels. */
+async function savePng(url) {
+  const response = await fetch(url);
+  if (!response.ok) {
+    throw new Problem(response.status, await response.json().catch(() => ({})));
+  }
+  const source = URL.createObjectURL(await response.blob());
+  const image = new Image();
+  image.src = source;
+  await image.decode();
+  const scale = 2;
+  const target = Object.assign(document.createElement("canvas"), { width: image.width * scale, height: image.height * scale });
+  target.getContext("2d").drawImage(image, 0, 0, target.width, target.height);
+  URL.revokeObjectURL(source);
+  const blob = await new Promise((done) => target.toBlob(done));
+  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: "lineage.png" });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href));
+}
+
+window.addEventListener("popstate", () => {
+  state = read();
+  update();
+});
+area.classList.add("scripted");
+listen();
+update();
