@@ -6,17 +6,19 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from app.web.api import openapi
+from app.web.api.layout_cache import LAYOUTS, LayoutCache
 from app.web.api.operation import route
 from app.web.api.operations import operations
 from app.web.auth import rate_limits
 from app.web.keys import PREFIX
-from app.web.pages import assets, extraction, setup
+from app.web.pages import assets, explorer, extraction, setup
 
 
 def add(web_app: web.Application, webhook: Handler) -> None:
     """Add all routes. Without rate limits unless `rate_limits.set_up` was called before."""
     if rate_limits.LIMITS not in web_app:
         rate_limits.set_up(web_app, rate_limits.RateLimiter(0))
+    web_app[LAYOUTS] = LayoutCache()
     all_operations = operations(webhook)
     prefix = web_app.get(PREFIX, "")
     document = openapi.Document(all_operations, prefix)
@@ -27,6 +29,7 @@ def add(web_app: web.Application, webhook: Handler) -> None:
         web.get("/", extraction.index),
         web.get("/setup", setup.show),
         web.get("/setup/callback", setup.callback),
+        web.get("/connections/{id}/lineage", explorer.show),
         web.get("/extractions/{id}", extraction.extraction),
         web.get("/extractions/{id}/events", extraction.events),
         web.get(assets.PATH, assets.show),

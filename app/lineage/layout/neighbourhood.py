@@ -56,8 +56,8 @@ class _Content(msgspec.Struct, gc=False):
 _CONTENT = msgspec.json.Decoder(_Content)
 
 
-def around(scene: Scene, expansions: Sequence[Expansion]) -> Neighbourhood:
-    """The nodes around the first one, and around each of the others that is among the nodes before it."""
+def around(scene: Scene, expansions: Sequence[Expansion], also: Sequence[int] = ()) -> Neighbourhood:
+    """The nodes around the first one, and around each of the others that is among the nodes before it; and those at positions `also`."""
     starts = [scene.number(one.position) for one in expansions]
     chosen = {start: None for start in starts[:1] if start is not None}
     truncated = False
@@ -68,6 +68,10 @@ def around(scene: Scene, expansions: Sequence[Expansion]) -> Neighbourhood:
                 if truncated:
                     break
                 chosen[number] = None
+    for position in also:
+        shown = scene.number(position)
+        if shown is not None and len(chosen) < MAX_NODES:
+            chosen[shown] = None
     return Neighbourhood(scene, sorted(chosen), truncated)
 
 

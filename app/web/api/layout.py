@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import orjson
 from aiohttp import web
@@ -18,7 +19,7 @@ from app.lineage.layout.neighbourhood import Expansion, Neighbourhood, around, n
 from app.lineage.layout.scene import SHOWN, Scene
 from app.lineage.node_selectors import SelectorError
 from app.web.api.call import Call
-from app.web.api.layout_cache import Drawn, LayoutCache, OverviewBody
+from app.web.api.layout_cache import LAYOUTS, Drawn, OverviewBody
 from app.web.api.lineage import TRIES, heading_of, is_known, only_node, stored, validators
 from app.web.api.operation import API, NOT_MODIFIED, Operation
 from app.web.api.schemas.layouts import HOPS, LayoutDocument, LayoutQuery
@@ -33,10 +34,9 @@ FEW_NODES = 60
 
 
 class LayoutHandler:
-    """`GET …/layout`; its responses share the layouts in memory, and one `FairWriter`."""
+    """`GET …/layout`; its responses share one `FairWriter`."""
 
     def __init__(self) -> None:
-        self._cache = LayoutCache()
         self._writer = FairWriter()
 
     async def show(self, call: Call[LayoutQuery, None]) -> web.StreamResponse:
@@ -45,7 +45,7 @@ class LayoutHandler:
         packed = accepts_encoding(",".join(call.request.headers.getall("Accept-Encoding", [])), "gzip")
         for _ in range(TRIES):
             connection = await call.connection()
-            drawn = await _drawn(call, connection)
+            drawn = await drawn_for(call, connection)
             heading = _heading(connection, drawn)
             headers = {**validators(VERSION, heading, drawn.key, call.query.model_dump(), packed), "Vary": "Accept-Encoding"}
             if is_known(call.request, headers["ETag"]):
@@ -59,38 +59,65 @@ class LayoutHandler:
                 body = await self._overview(call, drawn, heading, OverviewBody.plain)
             if body is not None:
                 return await self._writer.send(call.request, headers, _chunks(body))
-        raise UnavailableError("reading the lineage", "the commit keeps being extracted again", "Try again in a moment.")
+        raise _replaced()
 
     async def _overview(
         self, call: Call[LayoutQuery, None], drawn: Drawn, heading: bytes, write: Callable[[OverviewBody, bytes], bytes]
     ) -> bytes | None:
         graphs = call.store.lineage_cache
-        found = await self._cache.overview(graphs, drawn)
+        found = await call.request.app[LAYOUTS].overview(graphs, drawn)
         return None if found is None else await graphs.compute(partial(write, found, heading))
 
     async def _neighbourhood(self, call: Call[LayoutQuery, None], drawn: Drawn, heading: bytes) -> bytes | None:
-        graphs = call.store.lineage_cache
-        scene = await self._cache.scene(graphs, drawn)
-        if scene is None:
+        found = await _focused(call, drawn)
+        if found is None:
             return None
-        position = only_node(scene.graph, call.query.focus or "", "focus")
-        if scene.number(position) is None:
-            scene = await self._cache.scene(graphs, replace(drawn, also=scene.graph.nodes[position].unique_id))
-        if scene is None:
-            return None
-        found = await self._writer.take(partial(_around, scene, position, call.query))
-        write = partial(_body, found, heading, scene.graph.nodes[position].unique_id)
-        return await (self._writer.take(write) if len(found.nodes) <= FEW_NODES else graphs.compute(write))
+        shown = await self._writer.take(partial(_around, *found, call.query))
+        write = partial(_body, heading, *found, shown)
+        return await (self._writer.take(write) if len(shown.nodes) <= FEW_NODES else call.store.lineage_cache.compute(write))
+
+
+async def scene_of(call: Call[LayoutQuery, None], drawn: Drawn) -> Scene:
+    """Everything that a call draws. Raises UnavailableError if it was replaced meanwhile."""
+    scene = await call.request.app[LAYOUTS].scene(call.store.lineage_cache, drawn)
+    if scene is None:
+        raise _replaced()
+    return scene
+
+
+async def around_focus(call: Call[LayoutQuery, None], drawn: Drawn) -> dict[str, Any]:
+    """The layout around the focus of a call. Raises UnavailableError as `scene_of` does, and HttpProblem with candidates."""
+    found = await _focused(call, drawn)
+    if found is None:
+        raise _replaced()
+    return await call.store.lineage_cache.compute(lambda: _fields(*found, _around(*found, call.query)))
+
+
+def _replaced() -> UnavailableError:
+    return UnavailableError("reading the lineage", "the commit keeps being extracted again", "Try again in a moment.")
+
+
+async def _focused(call: Call[LayoutQuery, None], drawn: Drawn) -> tuple[Scene, int] | None:
+    """The scene, and the focus as a position of its graph; None if it was replaced meanwhile."""
+    graphs, layouts = call.store.lineage_cache, call.request.app[LAYOUTS]
+    scene = await layouts.scene(graphs, drawn)
+    if scene is None:
+        return None
+    position = only_node(scene.graph, call.query.focus or "", "focus")
+    if scene.number(position) is None:
+        scene = await layouts.scene(graphs, replace(drawn, also=scene.graph.nodes[position].unique_id))
+    return None if scene is None else (scene, position)
 
 
 def _check(query: LayoutQuery) -> None:
     """Raise HttpProblem 400 that names the parameter."""
-    for name, value in (("upstream", query.upstream), ("downstream", query.downstream), ("expand", query.expand or None)):
-        if query.focus is None and value is not None:
+    for name, value in query.model_dump(include={"upstream", "downstream", "expand", "show"}).items():
+        if query.focus is None and value not in (None, []):
             raise requests.invalid(name, "requires `focus`")
 
 
-async def _drawn(call: Call[LayoutQuery, None], connection: Connection) -> Drawn:
+async def drawn_for(call: Call[LayoutQuery, None], connection: Connection) -> Drawn:
+    """What a call draws. Raises HttpProblem if a commit has no lineage."""
     query = call.query
     head = await stored(call.store, connection, query.sha)
     base = None if query.base is None else await stored(call.store, connection, query.base, "base")
@@ -114,11 +141,16 @@ def _heading(connection: Connection, drawn: Drawn) -> bytes:
 
 def _around(scene: Scene, position: int, query: LayoutQuery) -> Neighbourhood:
     hops = [HOPS if one is None else one for one in (query.upstream, query.downstream)]
-    return around(scene, [Expansion(position, *hops), *(_expansion(scene, text) for text in query.expand)])
+    also = [only_node(scene.graph, name, "show") for name in query.show]
+    return around(scene, [Expansion(position, *hops), *(_expansion(scene, text) for text in query.expand)], also)
 
 
-def _body(found: Neighbourhood, heading: bytes, focus: str) -> bytes:
-    return heading[:-1] + b"," + orjson.dumps({"focus": focus, **neighbourhood(found)})[1:]
+def _body(heading: bytes, scene: Scene, position: int, shown: Neighbourhood) -> bytes:
+    return heading[:-1] + b"," + orjson.dumps(_fields(scene, position, shown))[1:]
+
+
+def _fields(scene: Scene, position: int, shown: Neighbourhood) -> dict[str, Any]:
+    return {"focus": scene.graph.nodes[position].unique_id, **neighbourhood(shown)}
 
 
 def _expansion(scene: Scene, text: str) -> Expansion:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import orjson
+from aiohttp import web
 
 from app.lineage.graph import GraphFilter
 from app.lineage.layout.comparison import marks, merged
@@ -80,6 +81,9 @@ class LayoutCache:
         work = partial(graphs.compute, partial(OverviewBody, scene))
         found: OverviewBody = await self._loads.get(("overview", *drawn.key), work)
         return found
+
+
+LAYOUTS = web.AppKey("layouts", LayoutCache)
 
 
 async def _scene(graphs: LineageCache, drawn: Drawn) -> Scene | None:

@@ -3,6 +3,7 @@
 frame            what all pages share: templates, addresses, headers, pages of errors
 visitor          who looks, and what they may see
 assets           stylesheets, scripts and pictures
+explorer         the lineage: drawn by its script, and in words
 extraction       the page of an extraction
 setup            `/setup`, which creates the GitHub App
 setup_access     who may use it

@@ -13,7 +13,6 @@ from aiohttp import web
 from pydantic import Field
 
 from app.core.models.connections import Connection
-from app.lineage.layout.neighbourhood import neighbourhood
 from app.lineage.layout.scene import SHOWN, Scene
 from app.lineage.resource_types import ResourceType
 from app.web.api.layout import around_focus, drawn_for, scene_of
@@ -56,8 +55,7 @@ class Branch:
 
 async def show(request: web.Request) -> web.Response:
     """`GET /connections/{id}/lineage`."""
-    call = await visitor.call(request)
-    connection = await call.connection()
+    connection = await visitor.connection(request)
     # A form sends what is empty, too.
     kept = [(name, value) for name, value in request.query.items() if value]
     if len(kept) < len(request.query):
@@ -86,6 +84,7 @@ async def _words(request: web.Request, connection: Connection, query: ExplorerQu
             upstream=query.depth if query.node else None,
             downstream=query.depth if query.node else None,
             expand=query.expand if query.node else [],
+            show=[],
         ),
     )
     drawn = await drawn_for(call, connection)
@@ -93,7 +92,7 @@ async def _words(request: web.Request, connection: Connection, query: ExplorerQu
     if query.node is None:
         scene = await scene_of(call, drawn)
         return {**head, **await call.store.lineage_cache.compute(lambda: _table(scene, query.page))}
-    found = neighbourhood(await around_focus(call, drawn))
+    found = await around_focus(call, drawn)
     return {**head, **_tree(found, found["focus"])}
 
 

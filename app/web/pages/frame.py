@@ -51,7 +51,13 @@ def set_up(web_app: web.Application, public_url: str = "") -> None:
         web_app, loader=jinja2.PackageLoader("app.web.pages"), autoescape=True, undefined=jinja2.Undefined, finalize=_without_tricks
     )
     environment.trim_blocks = environment.lstrip_blocks = True
-    environment.filters |= {"prose": prose, "counted": count, "label": lambda kind: plural(label(kind)), "class_label": class_label}
+    environment.filters |= {
+        "prose": prose,
+        "counted": count,
+        "kind": label,
+        "label": lambda kind: plural(label(kind)),
+        "class_label": class_label,
+    }
     root = web_app[PREFIX]
     environment.globals |= {
         "url": lambda path: root + path,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from aiohttp import web
 
@@ -16,6 +17,8 @@ from app.web.api.operation import NoQuery
 from app.web.auth.authentication import caller_of
 from app.web.http.problems import HttpProblem
 from app.web.keys import OPEN_PAGES
+
+Q = TypeVar("Q")
 
 
 class _Everybody:
@@ -55,12 +58,12 @@ async def of(request: web.Request) -> Visitor:
 
 async def connection(request: web.Request) -> Connection:
     """The connection in the path. Raises HttpProblem 404 if there is none that the visitor may see."""
-    return await (await _call(request)).connection()
+    return await (await call(request, NoQuery())).connection()
 
 
 async def extraction(request: web.Request) -> Extraction:
     """The extraction in the path. Raises HttpProblem 404 if there is none that the visitor may see."""
-    return await (await _call(request)).extraction()
+    return await (await call(request, NoQuery())).extraction()
 
 
 async def may_push(request: web.Request, repository: Repository) -> bool:
@@ -68,8 +71,9 @@ async def may_push(request: web.Request, repository: Repository) -> bool:
     return await (await of(request)).caller.may("push", repository)
 
 
-async def _call(request: web.Request) -> Call[NoQuery, None]:
-    return Call(request, (await of(request)).caller, NoQuery(), None)
+async def call(request: web.Request, query: Q) -> Call[Q, None]:
+    """A call of the API by the visitor."""
+    return Call(request, (await of(request)).caller, query, None)
 
 
 async def _find(request: web.Request) -> Visitor:

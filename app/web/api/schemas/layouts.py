@@ -117,6 +117,14 @@ class LayoutQuery(Query):
             "repeat it for several. Escape the plus sign as `%2B`",
         ),
     ]
+    show: Annotated[
+        list[Text],
+        Field(
+            default_factory=list,
+            max_length=MAX_EXPANSIONS,
+            description="Only with `focus`: show this node too, such as one that a column of the focus leads to; repeat it for several",
+        ),
+    ]
 
 
 class LayoutNode(Model):

@@ -79,7 +79,7 @@ export class FocusView {
     this.#redraw();
   }
 
-  /** Light up a column's way: `{nodes: Set, columns: Map(id → Set of names), edges}`; null: nothing. */
+  /** Light up the way of `column` of node `of`: `{of, column, nodes: Set, columns: Map(id → Set of names), edges, pairs}`; null: nothing. */
   light(lit) {
     this.lit = lit;
     this.#redraw();
@@ -220,7 +220,7 @@ export class FocusView {
       const list = rows.map((name) =>
         element(
           "li",
-          { className: lit?.has(name) ? "lit" : "" },
+          { className: lit?.has(name) ? (this.lit.of === id && this.lit.column === name ? "lit followed" : "lit") : "" },
           element("button", { type: "button", tabIndex: -1, title: `Follow ${name}`, dataset: { column: name, of: id } }, name),
         ),
       );
@@ -249,10 +249,12 @@ export class FocusView {
       points.at(-1)[1] = this.#place(edge.downstream).y + 22;
       return path(points, ["wire", edge.change, this.lit && !lit && "dim", lit && "lit"], edge.upstream, edge.downstream);
     });
+    const between = new Map(this.layout.edges.map((edge) => [`${edge.upstream} ${edge.downstream}`, edge.points.slice(1, -1).map(this.bend)]));
     for (const { upstream, downstream, type } of this.lit?.edges || []) {
       const [from, to] = [this.#end(upstream, true), this.#end(downstream, false)];
       if (from && to) {
-        drawn.push(path([from, to], ["column-wire", type === "INDIRECT" && "indirect"], upstream.unique_id, downstream.unique_id));
+        const way = between.get(`${upstream.unique_id} ${downstream.unique_id}`) || [];
+        drawn.push(path([from, ...way, to], ["column-wire", type === "INDIRECT" && "indirect"], upstream.unique_id, downstream.unique_id));
       }
     }
     this.wires.replaceChildren(...drawn);

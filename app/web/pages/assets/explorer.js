@@ -110,6 +110,7 @@ async function focus(layout, keep, signal) {
     drawing.columns.clear();
     drawing.lit = null;
   }
+  panel.hidden = false; // It takes room from the drawing.
   drawing.show(layout, { keep });
   say(`${layout.nodes.length} nodes around ${drawing.byId.get(layout.focus).name}.${layout.truncated ? " There are more than can be drawn." : ""}`);
   await showPanel(drawing.selected);
@@ -189,7 +190,6 @@ async function showPanel(id) {
     } }, "Draw around it"));
   }
   const described = node.description ? [add("p", { className: "description" }, node.description)] : [];
-  panel.hidden = false;
   panel.replaceChildren(add("h2", {}, node.name), ...described, add("dl", {}, ...list), actions);
   const found = await columnsOf(id).catch((error) => tellColumns(error));
   if (!found || drawing.selected !== id) {
@@ -260,7 +260,7 @@ async function light(id, name, signal) {
   }
   byNode.set(id, (byNode.get(id) || new Set()).add(name));
   const hidden = [...byNode.keys()].filter((one) => !drawing.byId.has(one));
-  if (hidden.length && !state.show) {
+  if (hidden.length) {
     const { depth, sha, base, resource_type, expand } = state;
     const wanted = { focus: id, upstream: depth, downstream: depth, expand, show: hidden.slice(0, PATH_NODES) };
     const layout = await json(address(`${api}/layout`, { sha, base, resource_type, ...wanted }), signal);
@@ -275,7 +275,8 @@ async function light(id, name, signal) {
       pairs.add(`${edge.upstream} ${edge.downstream}`);
     }
   }
-  drawing.light({ nodes, columns: byNode, edges: found.edges, pairs });
+  drawing.light({ of: id, column: name, nodes, columns: byNode, edges: found.edges, pairs });
+  drawing.fit();
   await showPanel(drawing.selected);
   say(`${name} of ${drawing.byId.get(id).name}: ${byNode.size - 1} other nodes on its way.`);
 }
