@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TypeVar
 from weakref import WeakValueDictionary
@@ -270,8 +271,12 @@ def _last_use(_key: _Key, token: Token, _now: float) -> float:
 
 
 def _load_key(pem: SecretStr | str) -> RSAPrivateKey:
+    return _parse_key(pem.get_secret_value() if isinstance(pem, SecretStr) else pem)
+
+
+@lru_cache(maxsize=1)
+def _parse_key(text: str) -> RSAPrivateKey:
     """Parse the key once: it blocks the event loop for 50 ms and more."""
-    text = pem.get_secret_value() if isinstance(pem, SecretStr) else pem
     doing, next_step = "reading GITHUB_PRIVATE_KEY", "Use the complete .pem file that GitHub generated for the App."
     try:
         # Many tools store the line ends of environment variables as \n.

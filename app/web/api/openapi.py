@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
@@ -20,6 +21,7 @@ from app.web.http.problems import CONTENT_TYPE
 from app.web.pages import frame
 
 Json = dict[str, Any]
+_ModelInMode = tuple[type[BaseModel], JsonSchemaMode]
 SCHEMAS = "#/components/schemas/"
 DESCRIPTION = (
     "Freshet keeps the lineage of dbt projects on GitHub current. JSON is snake_case and UTF-8, times are RFC 3339 in UTC, ids are "
@@ -113,9 +115,9 @@ class _Schemas:
     def __init__(self, operations: Iterable[Operation]) -> None:
         requests = {model for one in operations for model in (one.body, one.query) if model is not None}
         responses = {model for one in operations if (model := one.response) is not None} | {ProblemDocument}
-        models: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "validation") for model in sorted(requests, key=_name)]
+        models: list[_ModelInMode] = [(model, "validation") for model in sorted(requests, key=_name)]
         models += [(model, "serialization") for model in sorted(responses, key=_name)]
-        refs, definitions = models_json_schema(models, ref_template=f"{SCHEMAS}{{model}}")
+        refs, definitions = _schemas_of(tuple(models))
         self._refs = {key: _renamed(ref) for key, ref in refs.items()}
         self._queries = {_key(self._refs[model, "validation"]) for one in operations if (model := one.query) is not None}
         self._all: Json = {
@@ -136,6 +138,12 @@ class _Schemas:
         schema = self._all[_key(self._refs[model, "validation"])]
         required = schema.get("required", ())
         return [_parameter(name, of, required=name in required) for name, of in schema.get("properties", {}).items()]
+
+
+@cache
+def _schemas_of(models: tuple[_ModelInMode, ...]) -> tuple[Mapping[Any, Json], Json]:
+    """Pydantic's schemas of models, and its references to them: a tenth of a second of work. Not to be changed."""
+    return models_json_schema(models, ref_template=f"{SCHEMAS}{{model}}")
 
 
 def _operation(of: Operation, schemas: _Schemas) -> Json:
