@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +18,15 @@ from typing import TypeAlias
 NO_COMMIT = "0" * 40
 
 # GitHub serves any object, and partial clones; plain git serves branch tips only.
-_SERVER_OPTIONS = ("uploadpack.allowAnySHA1InWant", "uploadpack.allowFilter")
+_CONFIG = """[core]
+	repositoryformatversion = 0
+	filemode = true
+	bare = true
+[uploadpack]
+	allowAnySHA1InWant = true
+	allowFilter = true
+"""
+_SHA = re.compile(r"[0-9a-f]{40}\n", re.ASCII)
 _LOG_FORMAT = "%H%x00%T%x00%P%x00%an%x00%ae%x00%at%x00%cn%x00%ce%x00%ct%x00%B"
 
 
@@ -117,11 +126,12 @@ async def run(directory: Path, *arguments: str, stdin: bytes = b"") -> bytes:
     return stdout
 
 
-async def create(directory: Path, default_branch: str) -> None:
-    """Create an empty bare repository that serves objects as GitHub does."""
-    await run(directory.parent, "init", "--quiet", "--bare", "--template=", f"--initial-branch={default_branch}", directory.name)
-    for option in _SERVER_OPTIONS:
-        await run(directory, "config", option, "true")
+def create(directory: Path, default_branch: str) -> None:
+    """Create an empty bare repository that serves objects as GitHub does: the files of `git init`, without its process."""
+    for name in ("objects", "refs/heads"):
+        (directory / name).mkdir(parents=True)
+    (directory / "config").write_text(_CONFIG)
+    (directory / "HEAD").write_text(f"ref: refs/heads/{default_branch}\n")
 
 
 async def commit(
@@ -197,6 +207,11 @@ def read_directory(directory: Path) -> dict[str, Content]:
 
 async def resolve(directory: Path, name: str, kind: str = "commit") -> str | None:
     """The sha of the commit (or tree) of a branch, tag or sha, None if there is none."""
+    if name.startswith("refs/heads/") and ".." not in name and kind == "commit":
+        with suppress(OSError):  # then git knows
+            text = (directory / name).read_text()
+            if _SHA.fullmatch(text):
+                return text.strip()
     try:
         output = await run(directory, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{{kind}}}")
     except GitError:

@@ -30,7 +30,7 @@ class Pushes(RunningServer):
         """
         repository_id = next(self.state.ids)
         directory = self.state.root / f"{repository_id}.git"
-        await git.create(directory, default_branch)
+        git.create(directory, default_branch)
         repository = Repository(repository_id, full_name, private, default_branch, directory, self.state.now())
         self.state.account(repository.owner)
         self.state.repositories[repository.id] = repository
@@ -58,7 +58,9 @@ class Pushes(RunningServer):
         """
         directory, branch = repository.directory, branch or repository.default_branch
         before = await git.resolve(directory, f"refs/heads/{branch}")
-        start = before or await git.resolve(directory, f"refs/heads/{repository.default_branch}")
+        start = before
+        if start is None and branch != repository.default_branch:
+            start = await git.resolve(directory, f"refs/heads/{repository.default_branch}")
         parent = start
         if force and start is not None:
             parent = next(iter((await git.read_commit(directory, start)).parents), None)
@@ -173,6 +175,6 @@ async def describe_push(repository: Repository, moved: events.Push) -> events.Pu
         return replace(moved, head=head)
     known = [f"^{moved.before}"] if not created else ["--not", f"--exclude={moved.ref}", "--all"]
     new = await git.log(directory, moved.after, *known, limit=MAX_COMMITS_PER_PUSH)
-    commits = [(commit, await git.changes(directory, commit.sha)) for commit in reversed(new)]
-    forced = not created and not await git.is_ancestor(directory, moved.before, moved.after)
+    commits = [head if commit == head[0] else (commit, await git.changes(directory, commit.sha)) for commit in reversed(new)]
+    forced = not created and moved.before not in head[0].parents and not await git.is_ancestor(directory, moved.before, moved.after)
     return replace(moved, head=head, commits=tuple(commits), forced=forced)

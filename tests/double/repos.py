@@ -55,9 +55,9 @@ async def get_commit(request: web.Request) -> web.Response:
 
 async def require_commit(repository: Repository, ref: str) -> str:
     """The commit of a branch, tag or sha; 409 in an empty repository, 422 if there is none."""
-    await reject_empty(repository)
     sha = await git.resolve(repository.directory, ref)
     if sha is None:
+        await reject_empty(repository)
         raise ApiError(422, f"No commit found for SHA: {ref}")
     return sha
 
@@ -71,10 +71,10 @@ async def reject_empty(repository: Repository) -> None:
 async def get_reference(request: web.Request) -> web.Response:
     """https://docs.github.com/en/rest/git/refs#get-a-reference."""
     state, repository = state_of(request), require_repository(request, "contents")
-    await reject_empty(repository)
     ref = f"refs/{request.match_info['ref']}"
     sha = await git.resolve(repository.directory, ref)
     if sha is None:
+        await reject_empty(repository)
         raise not_found()
     url = f"{state.api_url}/repos/{repository.full_name}/git"
     answer = {
