@@ -122,7 +122,6 @@ class ColumnsLine(ColumnContent, frozen=True, kw_only=True):
 
 _HEAD = msgspec.json.Decoder(DocumentHead)
 _LINE = msgspec.json.Decoder(ColumnsLine)
-_CONTENT = msgspec.json.Decoder(ColumnContent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,11 +208,6 @@ class TextRedaction(Protocol):
 
     def name(self, text: str) -> str:
         """The name of a table that dbt does not know: at most `MAX_NAME` characters."""
-
-
-def decode_content(content: bytes) -> ColumnContent:
-    """Decode the stored `content` of a node."""
-    return _CONTENT.decode(content)
 
 
 def malformed_columns(error: Exception, label: str, image: str) -> ColumnsError:

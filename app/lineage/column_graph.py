@@ -6,8 +6,10 @@ An edge goes from a column to a column of another node, or to all rows of it. Ev
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Literal, get_args
 
 import msgspec
@@ -25,8 +27,8 @@ ROWS = -1
 """The downstream end of an edge that all rows of its node depend on."""
 NONE = -1
 IN_SQL = (None, False, True)
-COLUMN_BYTES, EDGE_BYTES, NODE_BYTES = 220, 18, 600
-"""Approximate memory."""
+COLUMN_BYTES, EDGE_BYTES, NODE_BYTES, TEXT_BYTES = 42, 13, 700, 60
+"""Approximate memory. Names and types are shared by all columns that have them."""
 
 
 class TracedNode(msgspec.Struct, gc=False):
@@ -37,7 +39,7 @@ class TracedNode(msgspec.Struct, gc=False):
     open: bool
     """Whether it may have more columns than these."""
     hard_coded: tuple[str, ...]
-    columns: list[int]
+    columns: array[int]
     first: int = 0
     rows: int = 0
     last: int = 0
@@ -89,10 +91,12 @@ class ColumnArrays:
     """The position of a column's node in the graph."""
     in_sql: bytearray = field(default_factory=bytearray)
     """Indexes into `IN_SQL`."""
+    first: array[int] = field(default_factory=lambda: array("i"))
+    last: array[int] = field(default_factory=lambda: array("i"))
+    """The edges into a column."""
     up: array[int] = field(default_factory=lambda: array("i"))
     down: array[int] = field(default_factory=lambda: array("i"))
-    below: array[int] = field(default_factory=lambda: array("i"))
-    """The positions of the downstream nodes."""
+    """The downstream column, or the position of the node all of whose rows depend on the edge, as `~position`: a negative number."""
     codes: bytearray = field(default_factory=bytearray)
     descriptions: dict[int, str] = field(default_factory=dict)
     """Those of their own, by column."""
@@ -105,16 +109,10 @@ class ColumnGraph:
         """`nodes` by position, in order; the edges of a node are sorted by their downstream ends, those to all rows last."""
         self.graph, self.nodes = graph, nodes
         self._arrays = arrays
-        self._above, self._out_first, self._out = _indexed(arrays)
+        self._out_first, self._out = _indexed(arrays)
         self._origins = _origins(arrays, self.edges_out_of)
-
-    @property
-    def nbytes(self) -> int:
-        """Approximate memory, the graph included."""
-        arrays = self._arrays
-        texts = sum(map(len, arrays.names)) + sum(map(len, arrays.descriptions.values()))
-        own = COLUMN_BYTES * len(arrays.names) + EDGE_BYTES * len(arrays.up) + NODE_BYTES * len(self.nodes) + texts
-        return own + self.graph.nbytes
+        self.nbytes = _size(arrays) + NODE_BYTES * len(nodes)
+        """Approximate memory, without the graph."""
 
     @property
     def edge_count(self) -> int:
@@ -139,11 +137,12 @@ class ColumnGraph:
 
     def downstream(self, edge: int) -> int:
         """The downstream column, or `ROWS`."""
-        return self._arrays.down[edge]
+        return max(self._arrays.down[edge], ROWS)
 
     def below(self, edge: int) -> int:
         """The position of the downstream node."""
-        return self._arrays.below[edge]
+        down = self._arrays.down[edge]
+        return ~down if down < 0 else self._arrays.owners[down]
 
     def code(self, edge: int) -> int:
         """The number of the subtype in `SUBTYPES`, with `CERTAIN`."""
@@ -151,8 +150,7 @@ class ColumnGraph:
 
     def edges_into(self, column: int) -> range:
         """The edges that end at a column."""
-        first, last = self._above.get(column, (0, 0))
-        return range(first, last)
+        return range(self._arrays.first[column], self._arrays.last[column])
 
     def edges_out_of(self, column: int) -> array[int]:
         """The edges that begin at a column."""
@@ -160,15 +158,8 @@ class ColumnGraph:
 
     def followers(self, column: int) -> tuple[list[int], list[int]]:
         """The columns that depend on a column, and the positions of the nodes all of whose rows do; perhaps several times."""
-        down, below = self._arrays.down, self._arrays.below
-        columns: list[int] = []
-        nodes: list[int] = []
-        for edge in self.edges_out_of(column):
-            if down[edge] == ROWS:
-                nodes.append(below[edge])
-            else:
-                columns.append(down[edge])
-        return columns, nodes
+        below = [self._arrays.down[edge] for edge in self.edges_out_of(column)]
+        return [one for one in below if one >= 0], [~one for one in below if one < 0]
 
     def row_edges(self, position: int) -> range:
         """The edges that end at all rows of a node."""
@@ -200,8 +191,8 @@ class ColumnGraph:
         return ColumnEdge(
             self.unique_id(arrays.owners[up]),
             arrays.names[up],
-            self.unique_id(arrays.below[number]),
-            None if down == ROWS else arrays.names[down],
+            self.unique_id(self.below(number)),
+            None if down < 0 else arrays.names[down],
             TYPES[subtype],
             SUBTYPES[subtype],
             certain=bool(code & CERTAIN),
@@ -237,21 +228,21 @@ class ColumnSelection:
         return map(self.columns.edge, self.edges)
 
 
-def _indexed(arrays: ColumnArrays) -> tuple[dict[int, tuple[int, int]], array[int], array[int]]:
-    """The edges into each column (first, last), and those out of each: where they start in an array of edges, and that array."""
-    into: dict[int, tuple[int, int]] = {}
-    first = array("i", bytes(4 * (len(arrays.names) + 2)))
-    for edge, (up, down) in enumerate(zip(arrays.up, arrays.down, strict=True)):
-        first[up + 2] += 1
-        if down != ROWS:
-            into[down] = into.get(down, (edge, 0))[0], edge + 1
-    for number in range(2, len(first)):
-        first[number] += first[number - 1]
-    out = array("i", bytes(4 * len(arrays.up)))
+def _size(arrays: ColumnArrays) -> int:
+    shared = {*arrays.names, *filter(None, arrays.types)}
+    texts = sum(TEXT_BYTES + len(text) for text in shared) + sum(2 * TEXT_BYTES + len(text) for text in arrays.descriptions.values())
+    return COLUMN_BYTES * len(arrays.names) + EDGE_BYTES * len(arrays.up) + texts
+
+
+def _indexed(arrays: ColumnArrays) -> tuple[array[int], array[int]]:
+    """The edges out of each column: where they start in an array of edges, and that array."""
+    numbers = Counter(arrays.up)
+    first = array("i", accumulate(map(numbers.__getitem__, range(len(arrays.names))), initial=0))
+    place, out = first[:], array("i", bytes(4 * len(arrays.up)))
     for edge, up in enumerate(arrays.up):
-        out[first[up + 1]] = edge
-        first[up + 1] += 1
-    return into, first, out
+        out[place[up]] = edge
+        place[up] += 1
+    return first, out
 
 
 def _origins(arrays: ColumnArrays, out_of: Callable[[int], array[int]]) -> array[int]:
@@ -266,7 +257,7 @@ def _origins(arrays: ColumnArrays, out_of: Callable[[int], array[int]]) -> array
     for column in reached:  # it grows
         for edge in out_of(column):
             down = arrays.down[edge]
-            if arrays.codes[edge] == CERTAIN_IDENTITY and down != ROWS and origins[down] == NONE:
+            if arrays.codes[edge] == CERTAIN_IDENTITY and down >= 0 and origins[down] == NONE:
                 origins[down] = origins[column]
                 reached.append(down)
     return origins

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Container, Iterable, Mapping
+from sys import intern
 from typing import Any
 
 import msgspec
 
-from app.lineage.column_document import ColumnContent, ColumnStatus, FoundEdge, decode_content
-from app.lineage.column_graph import CERTAIN, ROWS, SUBTYPES, ColumnArrays, ColumnGraph, TracedNode
+from app.lineage.column_document import ColumnStatus, FoundColumn
+from app.lineage.column_graph import CERTAIN, SUBTYPES, ColumnArrays, ColumnGraph, TracedNode
 from app.lineage.column_tests import unquoted
 from app.lineage.graph import Graph
 from app.lineage.resource_types import RELATIONS
@@ -22,7 +23,7 @@ UNKNOWN, ABSENT, PRESENT = range(3)
 """Indexes into `column_graph.IN_SQL`."""
 NOT_TRACED = "The columns document has no line for this node."
 AMBIGUOUS = -1
-_CODES = {name: number for number, name in enumerate(SUBTYPES)}
+_CODES: Mapping[str, int] = {name: number for number, name in enumerate(SUBTYPES)}
 
 
 class _YamlColumn(msgspec.Struct, gc=False):
@@ -35,6 +36,18 @@ class _Content(msgspec.Struct, gc=False):
     columns: list[_YamlColumn] = []
 
 
+class _Stored(msgspec.Struct, gc=False):
+    """What matters here of a `ColumnContent`, with edges as tuples, which are faster to read: there are millions."""
+
+    reason: str | None = None
+    columns: tuple[FoundColumn, ...] = ()
+    open: bool = False
+    edges: list[tuple[str, str, str | None, str, bool]] = []
+    hard_coded: tuple[str, ...] = ()
+    rows: str | None = None
+
+
+_stored = msgspec.json.Decoder(_Stored).decode
 _yaml = msgspec.json.Decoder(_Content).decode
 
 
@@ -46,6 +59,8 @@ class ColumnMerge:
         self._arrays = ColumnArrays()
         self._nodes: dict[int, TracedNode] = {}
         self._names: dict[int, dict[str, int]] = {}
+        self._read: set[int] = set()
+        """Columns of sources that some SQL certainly reads: so they exist."""
 
     def add(self, unique_id: str, status: ColumnStatus | str, content: bytes) -> None:
         """Add a node, with its `ColumnContent` as JSON. Nodes that the lineage does not have are left out."""
@@ -53,11 +68,11 @@ class ColumnMerge:
         if position is None or position in self._nodes:
             return
         known: Any = status
-        found = decode_content(content)
+        found = _stored(content)
         numbers = list(dict.fromkeys(self._number(position, column.name) for column in found.columns))
         for column in found.columns:
-            self._arrays.types[self._number(position, column.name)] = column.type
-        node = TracedNode(known, found.reason, found.open, found.hard_coded, numbers)
+            self._arrays.types[self._number(position, column.name)] = None if column.type is None else intern(column.type)
+        node = TracedNode(known, found.reason, found.open, found.hard_coded, array("i", numbers))
         node.file = found.rows if unique_id.startswith("seed.") else None
         for number in numbers:
             self._arrays.in_sql[number] = self._presence(position, node)
@@ -68,7 +83,7 @@ class ColumnMerge:
         """The columns of the added nodes, and of those that are tables or views but were not added."""
         for position, node in enumerate(self._graph.nodes):
             if node.resource_type in RELATIONS and position not in self._nodes:
-                self._nodes[position] = TracedNode("unknown", NOT_TRACED, True, (), [])  # noqa: FBT003 - `open`
+                self._nodes[position] = TracedNode("unknown", NOT_TRACED, True, (), array("i"))  # noqa: FBT003 - `open`
         aliases: dict[int, int] = {}
         nodes = dict(sorted(self._nodes.items()))
         for position, traced in nodes.items():
@@ -76,7 +91,8 @@ class ColumnMerge:
         arrays = self._arrays
         if aliases:
             arrays.up = array("i", [aliases.get(column, column) for column in arrays.up])
-        self._mark_read()
+        for column in self._read:
+            arrays.in_sql[aliases.get(column, column)] = PRESENT
         return ColumnGraph(self._graph, nodes, arrays)
 
     def _number(self, position: int, name: str) -> int:
@@ -84,10 +100,12 @@ class ColumnMerge:
         if name not in names:
             arrays = self._arrays
             names[name] = len(arrays.names)
-            arrays.names.append(name)
+            arrays.names.append(intern(name))
             arrays.types.append(None)
             arrays.owners.append(position)
             arrays.in_sql.append(UNKNOWN)
+            arrays.first.append(0)
+            arrays.last.append(0)
         return names[name]
 
     def _presence(self, position: int, node: TracedNode) -> int:
@@ -96,26 +114,52 @@ class ColumnMerge:
         is_known = not node.open if kind == "seed" else kind != "source" and node.status != "unknown"
         return PRESENT if is_known else UNKNOWN
 
-    def _add_edges(self, position: int, node: TracedNode, found: ColumnContent) -> None:
-        arrays, places, folded = self._arrays, {number: place for place, number in enumerate(node.columns)}, self._folded(node)
-        edges: list[tuple[int, int, int, int]] = []
-        for edge in found.edges:
-            above = self._graph.position(edge.upstream)
-            if above is None:
+    def _add_edges(self, position: int, node: TracedNode, found: _Stored) -> None:
+        """Those to columns in their order, then those to all rows."""
+        arrays, places, folded = self._arrays, dict.fromkeys(node.columns), self._folded(node)
+        above: dict[str, tuple[int | None, bool]] = {}
+        into: dict[str | None, tuple[array[int], bytearray]] = {}
+        for upstream, name, column, subtype, certain in found.edges:
+            if upstream not in above:
+                above[upstream] = self._above(upstream)
+            owner, is_source = above[upstream]
+            if owner is None:
                 continue
-            down = ROWS if edge.column is None else self._own(position, edge.column, places, folded)
-            place = 0 if down == ROWS else places.setdefault(down, len(places))
-            edges.append((place, self._number(above, edge.upstream_column), down, _code(edge)))
-        edges.sort(key=lambda edge: (edge[2] == ROWS, edge[0]))
-        node.columns[:] = places
+            number = self._names.get(owner, {}).get(name)
+            number = self._number(owner, name) if number is None else number
+            if column not in into:
+                into[column] = array("i"), bytearray()
+            ups, codes = into[column]
+            ups.append(number)
+            codes.append(_CODES[subtype] | CERTAIN if certain else _CODES[subtype])
+            if is_source and certain:
+                self._read.add(number)
+        rows = into.pop(None, (array("i"), bytearray()))
+        by_column: dict[int, list[tuple[array[int], bytearray]]] = {}
+        for own, edges in into.items():
+            number = self._own(position, str(own), places, folded)
+            places.setdefault(number)
+            by_column.setdefault(number, []).append(edges)
+        node.columns = array("i", places)
         node.first = len(arrays.up)
-        node.last = node.first + len(edges)
-        node.rows = node.first + sum(down != ROWS for _, _, down, _ in edges)
-        for _, up, down, code in edges:
-            arrays.up.append(up)
-            arrays.down.append(down)
-            arrays.codes.append(code)
-        arrays.below.extend([position] * len(edges))
+        for number in places:
+            arrays.first[number] = len(arrays.up)
+            for edges in by_column.get(number, ()):
+                self._extend(number, *edges)
+            arrays.last[number] = len(arrays.up)
+        node.rows = len(arrays.up)
+        self._extend(~position, *rows)
+        node.last = len(arrays.up)
+
+    def _above(self, unique_id: str) -> tuple[int | None, bool]:
+        """The position of a node, and whether it is a source."""
+        position = self._graph.position(unique_id)
+        return position, position is not None and self._graph.nodes[position].resource_type == "source"
+
+    def _extend(self, down: int, ups: array[int], codes: bytearray) -> None:
+        self._arrays.up += ups
+        self._arrays.down += array("i", [down]) * len(ups)
+        self._arrays.codes += codes
 
     def _own(self, position: int, name: str, places: Container[int], folded: Mapping[str, int]) -> int:
         """A column of the node itself."""
@@ -161,16 +205,9 @@ class ColumnMerge:
             listed.add(number)
             _fold(folded, name, number)
             self._arrays.in_sql[number] = otherwise
-        self._arrays.types[number] = column.data_type or self._arrays.types[number]
+        self._arrays.types[number] = intern(column.data_type) if column.data_type else self._arrays.types[number]
         if column.description and number not in self._arrays.descriptions:
             self._arrays.descriptions[number] = column.description
-
-    def _mark_read(self) -> None:
-        """A column of a source is known to exist once some SQL certainly reads it."""
-        arrays, kinds = self._arrays, [node.resource_type for node in self._graph.nodes]
-        for up, code in zip(arrays.up, arrays.codes, strict=True):
-            if code & CERTAIN and kinds[arrays.owners[up]] == "source":
-                arrays.in_sql[up] = PRESENT
 
 
 def column_graph(graph: Graph, columns: Iterable[tuple[str, str, bytes]]) -> ColumnGraph:
@@ -184,7 +221,3 @@ def column_graph(graph: Graph, columns: Iterable[tuple[str, str, bytes]]) -> Col
 def _fold(folded: dict[str, int], name: str, number: int) -> None:
     key = name.casefold()
     folded[key] = AMBIGUOUS if key in folded else number
-
-
-def _code(edge: FoundEdge) -> int:
-    return _CODES[edge.subtype] | (CERTAIN if edge.certain else 0)

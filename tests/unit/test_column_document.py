@@ -7,13 +7,14 @@ import json
 import time
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.models.warehouse import TOKEN
 from app.lineage import column_digests, column_document, copy_format
-from app.lineage.column_document import MalformedColumnsError, NodeColumns, decode_content, head_of, nodes_of
+from app.lineage.column_document import ColumnContent, MalformedColumnsError, NodeColumns, head_of, nodes_of
 from app.pipeline.decoding.document_redaction import DocumentRedaction
 
 HEAD = {"version": 1, "dialect": "duckdb", "engine": "sqlglot 30.30.0", "dbt_version": "1.11.16", "rules": "1", "cache": {"macros": []}}
@@ -58,7 +59,7 @@ def test_a_node_is_stored_as_the_container_found_it() -> None:
     assert (node.unique_id, node.status, node.compiled_code, node.reused, node.edge_count) == (ORDERS, "exact", b"select 1", True, 2)
     wanted = {key: value for key, value in line().items() if key not in {"unique_id", "status", "compiled_code", "reused", "cache"}}
     assert json.loads(node.content) == wanted
-    content = decode_content(node.content)
+    content = msgspec.json.decode(node.content, type=ColumnContent)
     assert [column.name for column in content.columns] == ["id", "Total Amount"]
     assert [(edge.upstream_column, edge.column, edge.subtype, edge.certain) for edge in content.edges] == [
         ("id", "id", "IDENTITY", True),
@@ -98,15 +99,15 @@ join "e" on "sales"."…"."f".id
 def test_compiled_sql_has_only_names_that_the_project_has() -> None:
     [node] = found(document(line(compiled_code=INVENTED)))
     assert node.compiled_code == READABLE.encode()
-    assert "left out" in (decode_content(node.content).compiled_reason or "")
+    assert "left out" in (msgspec.json.decode(node.content, type=ColumnContent).compiled_reason or "")
     [node] = found(document(line(compiled_code=READABLE)))
-    assert decode_content(node.content).compiled_reason is None
+    assert msgspec.json.decode(node.content, type=ColumnContent).compiled_reason is None
 
 
 def test_hard_coded_tables_have_only_names_that_the_project_has() -> None:
     names = ["freshetunknown_database.crm.accounts", "crm.accounts", "crm.freshetunknown_table", "a.b"]
     [node] = found(document(line(hard_coded=names)))
-    assert decode_content(node.content).hard_coded == ("crm.accounts", "a.b")
+    assert msgspec.json.decode(node.content, type=ColumnContent).hard_coded == ("crm.accounts", "a.b")
 
 
 def test_columns_and_reasons_have_only_names_that_the_project_has() -> None:
@@ -114,7 +115,7 @@ def test_columns_and_reasons_have_only_names_that_the_project_has() -> None:
     edges = [[RAW, "id", "id", "IDENTITY", True], [RAW, "freshetunknown_column", "id", "CONDITIONAL", True]]
     missing = ["gone", "freshetunknown_column"]
     [node] = found(document(line(columns=columns, edges=edges, missing=missing, reason="It asks for `freshetunknown_schema.x`.")))
-    content = decode_content(node.content)
+    content = msgspec.json.decode(node.content, type=ColumnContent)
     assert (node.status, content.open, [(column.name, column.type) for column in content.columns], len(content.edges)) == (
         "approximate",
         True,
@@ -138,7 +139,7 @@ def test_taking_placeholders_out_of_hostile_sql_takes_linear_time(repeated: str)
 
 def test_what_is_left_out_has_defaults() -> None:
     [node] = found(document({"unique_id": ORDERS, "status": "unknown"}))
-    content = decode_content(node.content)
+    content = msgspec.json.decode(node.content, type=ColumnContent)
     assert (content.columns, content.edges, content.reason, node.compiled_code) == ((), (), None, None)
 
 
@@ -146,7 +147,7 @@ def test_nodes_and_edges_from_outside_the_lineage_are_left_out() -> None:
     elsewhere = line(edges=[["model.evil.x", "a", "b", "IDENTITY", True], [RAW, "id", "id", "IDENTITY", True]])
     [node] = found(document(line("model.evil.x"), elsewhere, line("model.evil.x")))
     assert node.unique_id == ORDERS
-    assert [edge.upstream for edge in decode_content(node.content).edges] == [RAW]
+    assert [edge.upstream for edge in msgspec.json.decode(node.content, type=ColumnContent).edges] == [RAW]
 
 
 def test_the_hash_changes_with_what_is_stored_and_with_nothing_else() -> None:
@@ -178,7 +179,7 @@ def test_the_row_has_what_the_store_copies() -> None:
 def test_nul_can_be_stored_nowhere_and_gets_nowhere() -> None:
     [node] = found(document(line(columns=[["a\0b", "x\0"]], reason="\0", compiled_code="select '\0\\u0000'", hard_coded=["\0"])))
     assert b"\\u0000" not in node.content
-    assert decode_content(node.content).columns[0].name == "a\N{REPLACEMENT CHARACTER}b"
+    assert msgspec.json.decode(node.content, type=ColumnContent).columns[0].name == "a\N{REPLACEMENT CHARACTER}b"
     assert node.compiled_code == "select '\N{REPLACEMENT CHARACTER}\\u0000'".encode()
 
 
@@ -191,7 +192,7 @@ def texts(size: int) -> st.SearchStrategy[str]:
 def test_any_text_of_a_project_is_read(columns: list[tuple[str, str | None]], code: str) -> None:
     [node] = found(document(line(columns=columns, compiled_code=code, reason=code)))
     clean = [(name.replace("\0", "\ufffd"), kind and kind.replace("\0", "\ufffd")) for name, kind in columns]
-    assert [(column.name, column.type) for column in decode_content(node.content).columns] == clean
+    assert [(column.name, column.type) for column in msgspec.json.decode(node.content, type=ColumnContent).columns] == clean
     assert node.compiled_code == code.replace("\0", "\ufffd").encode()
 
 

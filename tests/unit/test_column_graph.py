@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -16,6 +18,8 @@ from app.lineage.column_graph import ColumnGraph, ColumnPlace, ColumnSelection, 
 from app.lineage.column_merge import column_graph
 from app.lineage.graph import Direction, Graph, GraphNode
 from app.lineage.node_selectors import NodeReference, parse
+from app.store.shared_loads import KEPT_BYTES
+from tests.bench.impact import SIZES, Project
 
 Edge = tuple[str, str, str | None, str, bool]
 RAW, STG, ORDERS, MART = "source.shop.erp.orders", "model.shop.stg_orders", "model.shop.orders", "model.shop.mart"
@@ -331,3 +335,19 @@ def test_following_agrees_with_a_walk_over_pairs(
         expected |= {(f"{ids[e[0]]}.c{e[1]}", f"{ids[e[2]]}.{None if e[3] is None else f'c{e[3]}'}", e[4]) for e in step}
         reached |= more
     assert follow(columns, ids[0], f"c{column}", direction, depth)[1] == expected
+
+
+def test_both_sides_of_a_comparison_with_a_million_edges_stay_in_memory() -> None:
+    whole, parts = SIZES["10,000 nodes"], 20
+    project = Project(replace(whole, models=whole.models // parts))
+    lineage = project.lineage()
+    nodes = [GraphNode(one.unique_id, one.resource_type, one.name, one.package_name, one.content) for one in lineage.nodes]
+    graph = Graph(nodes, [one.upstream for one in lineage.nodes])
+    lines = [(str(line["unique_id"]), "exact", orjson.dumps(line)) for line in map(project.line, range(project.size.models))]
+    tracemalloc.start()
+    found = column_graph(graph, lines)
+    used = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert found.edge_count > 700_000 / parts
+    assert used < 1.3 * found.nbytes
+    assert 2 * parts * (found.nbytes + graph.nbytes) < KEPT_BYTES
