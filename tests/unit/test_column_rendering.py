@@ -99,7 +99,8 @@ def test_the_digest_of_a_seed_is_of_its_content_and_not_of_its_line_ends(tmp_pat
 
     def digest(content: bytes) -> str | None:
         path.write_bytes(content)
-        return catalog.seed_digest(seed, str(tmp_path))
+        found: str | None = catalog.seed_digest(seed, str(tmp_path))
+        return found
 
     known = digest(b'a,b\n1,"x\ny"\n')
     assert known is not None

@@ -6,9 +6,10 @@ import json
 import time
 from typing import Any
 
+import msgspec
 import pytest
 
-from app.lineage.column_document import MAX_NAME, MAX_REASON, ColumnContent, decode_content, nodes_of
+from app.lineage.column_document import MAX_NAME, MAX_REASON, ColumnContent, nodes_of
 from app.pipeline.decoding.document_redaction import LEFT_OUT, DocumentRedaction
 from app.reports import redaction
 from tests.unit.test_column_document import KNOWN, document, line
@@ -20,7 +21,7 @@ SECRETS = redaction.secret_values({"db_password": PASSWORD, "api": {"token": "li
 def read(secrets: set[str] = SECRETS, **changed: Any) -> tuple[ColumnContent, str | None]:
     """The stored content of a node, and its compiled code."""
     [node] = nodes_of(document(line(**changed)), KNOWN, DocumentRedaction(secrets))
-    return decode_content(node.content), None if node.compiled_code is None else node.compiled_code.decode()
+    return msgspec.json.decode(node.content, type=ColumnContent), None if node.compiled_code is None else node.compiled_code.decode()
 
 
 @pytest.mark.parametrize(
@@ -88,5 +89,5 @@ def test_without_time_nothing_is_shown_unmasked() -> None:
     [node] = nodes_of(
         document(line(compiled_code=content, reason=content, hard_coded=[content])), KNOWN, DocumentRedaction(SECRETS, cpu_s=-1)
     )
-    found = decode_content(node.content)
+    found = msgspec.json.decode(node.content, type=ColumnContent)
     assert (node.compiled_code, found.reason, found.compiled_reason, found.hard_coded) == (None, LEFT_OUT, LEFT_OUT, (LEFT_OUT,))
