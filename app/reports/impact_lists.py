@@ -159,7 +159,7 @@ def _group(one: Mapping[str, Any], nodes: ReportedNodes) -> str:
 
 def _number(kind: str, found: Stored) -> int:
     """How many nodes of a group there are in all."""
-    counts: Mapping[str, int] = found["counts"]["reached"]
+    counts: Mapping[str, int] = found["counts"].get("reached", {})
     marts: int = found["totals"]["marts"]
     if kind == "mart":
         return marts
@@ -169,7 +169,7 @@ def _number(kind: str, found: Stored) -> int:
 
 def reached_counts(found: Stored) -> str:
     """The numbers of nodes that are reached: "2 exposures, 1 metric, 3 marts"."""
-    others = sorted(found["counts"]["reached"].keys() - {"model"}, key=lambda kind: (kind in TESTS, kind))
+    others = sorted(found["counts"].get("reached", {}).keys() - {"model"}, key=lambda kind: (kind in TESTS, kind))
     kinds = dict.fromkeys(("exposure", *KINDS, "mart", "other model", *others))
     numbers = {kind: _number(kind, found) for kind in kinds}
     if not numbers["mart"]:

@@ -15,6 +15,7 @@ from app.core.models.comparisons import Base
 from app.core.models.connections import Connection
 from app.core.models.extractions import Extraction, Problem
 from app.core.models.github import Repository
+from app.lineage.impact.model import Impact
 from app.project.impact_policy import EffectivePolicy
 from app.reports import impact
 from app.web.api.schemas.connections import ConnectionView
@@ -129,6 +130,14 @@ def test_a_page_lists_what_breaks_what_is_reached_and_what_changed() -> None:
         assert part in text
     assert "Changes since the previous lineage" not in text
     assert "`" not in text
+
+
+def test_a_page_of_a_commit_that_changes_nothing_says_so() -> None:
+    kept = impact.stored(Impact(), impact_scene.MERGE_BASE, impact_scene.PLACES, EffectivePolicy())
+    text = " ".join(Reader(render(replace(FAILED, status="succeeded", result=result("shop") | {"impact": kept}))).text.split())
+    assert "Compared with abcdef1" in text
+    assert "No change to data." in text
+    assert "What is reached" not in text
 
 
 def test_results_of_early_versions_are_still_shown() -> None:
