@@ -7,7 +7,7 @@ LOCK_FLAGS := --universal --python-version 3.11 --no-emit-index-url --no-header 
 DBT_LOCK_FLAGS := --python-platform linux --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup python image images test quick coverage adapters unit lint demo demo-serve pictures bench accuracy compat lock lock-dbt clean
+.PHONY: help setup python image images browser test quick coverage adapters unit lint demo demo-serve pictures bench accuracy compat lock lock-dbt clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,13 +24,16 @@ image: ## Build the runner image
 images: ## Build the runner images with older dbt versions too, for the tests
 	@deploy/setup.sh engine image images
 
-test: setup images ## Run every check and test, with a real database and real containers (a quarter of an hour)
+browser: # without it, the tests say which of them did not run
+	@deploy/setup.sh browser || true
+
+test: setup images browser ## Run every check and test, with a real database and real containers (a quarter of an hour)
 	$(PYTHON_IN_VENV) -m tests.run
 
-quick: python ## Run what needs no container: style, types, unit tests, tests with a real database (3 minutes)
+quick: python browser ## Run what needs no container: style, types, unit tests, tests with a real database (3 minutes)
 	$(PYTHON_IN_VENV) -m tests.run quick
 
-coverage: setup images ## Run everything as "make test" does, and measure coverage against its floor
+coverage: setup images browser ## Run everything as "make test" does, and measure coverage against its floor
 	$(PYTHON_IN_VENV) -m tests.run coverage
 
 adapters: setup images ## Try every adapter of every runner image, also where nothing changed
@@ -51,9 +54,10 @@ demo: setup ## Follow three pushes to a sample project, without GitHub
 demo-serve: setup ## The same, but keep the pages up afterwards
 	$(PYTHON_IN_VENV) -m demo --serve
 
-pictures: setup ## Take the pictures of the README from the demo, with Chromium
+pictures: setup ## Take the pictures of the README from the demo, and those of every page into .cache/pictures
 	@deploy/setup.sh browser
 	$(PYTHON_IN_VENV) -m tests.pictures
+	PICTURES=1 $(PYTHON_IN_VENV) -m pytest -q -rs tests/browser
 
 bench: setup ## Compare the time of extractions with a simple script (half an hour; BENCH="--models 200" for less)
 	$(PYTHON_IN_VENV) -m tests.bench $(BENCH)

@@ -7,7 +7,7 @@
 #   engine   a running Docker engine; as root on Debian, installs and starts one if necessary
 #   image    the runner image dbt-runner:latest with all adapters (BASE_IMAGE: its base)
 #   images   small runner images with older dbt versions, for the tests; "python -m app images build" makes full ones
-#   browser  Chromium, for the pictures of the README
+#   browser  Chromium, for the tests of pages and for pictures
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -54,6 +54,7 @@ def without_containers() -> list[Lane]:
         Lane("git", [*git, "-m", "not containers"], variables=NO_ENGINE),
         Lane("unit", ["tests/unit", "tests/accuracy"], variables=NO_ENGINE),
         Lane("double", doubles, variables=NO_ENGINE),
+        Lane("pages", ["tests/browser"], variables=NO_ENGINE),
     ]
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import html
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -16,16 +15,17 @@ import tempfile
 from pathlib import Path
 
 from markdown_it import MarkdownIt
+from playwright.async_api import Browser
 
 from demo import second_push
 from demo.__main__ import FOLDER, PROJECT, PUSH_TIMEOUT_S, REPOSITORY
+from tests.browser.chromium import MISSING, Look, chromium, context, executable
 from tests.double import CheckRun, GitHubDouble, Repository
 from tests.png import with_palette
 from tests.service import serving
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WIDTH = 880
 CHECK_RUN_HEIGHT, PAGE_HEIGHT = 836, 460
 MERMAID = "mermaid@11.17.2"
@@ -39,12 +39,11 @@ LOOK = Path(__file__).with_name("check_run.css")
 
 async def main() -> int:
     """Take both pictures and return the exit status."""
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        print("pictures: no Chromium is installed (Debian: apt-get install chromium)", file=sys.stderr)
+    if executable() is None:
+        print(f"pictures: {MISSING}", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory(prefix="freshet-pictures-") as directory:
-        async with GitHubDouble() as github, serving(github, Path(directory) / "data") as service:
+        async with GitHubDouble() as github, serving(github, Path(directory) / "data") as service, chromium() as browser:
             run = await _pull_request(github)
             page = Path(directory) / "check-run.html"
             page.write_text(_check_run(run, _mermaid()))
@@ -109,20 +108,13 @@ def _check_run(run: CheckRun, mermaid: Path | None) -> str:
 <main><h1>{html.escape(run.title or "")}</h1>{summary}</main>{script}"""
 
 
-async def _take(browser: str, url: str, picture: Path, height: int) -> None:
-    with tempfile.TemporaryDirectory(prefix="freshet-browser-") as profile:
-        process = await asyncio.create_subprocess_exec(
-            browser,
-            *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-            *("--disable-component-update", "--disable-sync", "--hide-scrollbars", f"--user-data-dir={profile}"),
-            "--virtual-time-budget=10000",
-            *(f"--window-size={WIDTH},{height}", f"--screenshot={picture}", url),
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        status = await process.wait()
-    if status or not picture.exists():
-        raise RuntimeError(f"{browser} took no picture of {url} (exit status {status})")
+async def _take(browser: Browser, url: str, picture: Path, height: int) -> None:
+    window = await context(browser, Look(WIDTH, height))
+    page = await window.new_page()
+    await page.goto(url)
+    await page.wait_for_function("() => [...document.querySelectorAll('.mermaid')].every((one) => one.querySelector('svg'))")
+    await page.screenshot(path=picture)
+    await window.close()
     picture.write_bytes(with_palette(picture.read_bytes()))
     print(f"pictures: {picture.relative_to(IMAGES.parents[1])}, {picture.stat().st_size >> 10} KiB")
 

@@ -75,8 +75,10 @@ class Project:
                 about = {"loader": source.get("loader", ""), "source_description": source.get("description", "")}
                 self._add(f"source.{self.name}.{source['name']}.{table['name']}", path, {**fields, **about, "identifier": table["name"]})
         for snapshot in content.get("snapshots", ()):
-            found = self._add(f"snapshot.{self.name}.{snapshot['name']}", path, {"config": {"materialized": "snapshot"}, "schema": "history"})
-            found.code = f"select * from {{{{ {snapshot['relation']} }}}}"
+            found = self._add(
+                f"snapshot.{self.name}.{snapshot['name']}", path, {"config": {"materialized": "snapshot"}, "schema": "history"}
+            )
+            found.code = "select * from {{ " + snapshot["relation"] + " }}"  # noqa: S608 - nobody runs it
         self.groups += [{"package_name": self.name, **group} for group in content.get("groups", ())]
 
     def _declare_files(self) -> None:
@@ -157,12 +159,18 @@ class Project:
 
     def reference(self, reader: str, *names: str) -> Resource:
         """What `ref` or `source` leads to. Raises MissingNodeError."""
-        wanted = [f"source.{self.name}.{'.'.join(names)}"] if names[1:] else [f"{kind}.{self.name}.{names[0]}" for kind in ("model", "seed", "snapshot")]
+        wanted = (
+            [f"source.{self.name}.{'.'.join(names)}"]
+            if names[1:]
+            else [f"{kind}.{self.name}.{names[0]}" for kind in ("model", "seed", "snapshot")]
+        )
         found = next((self.resources[one] for one in wanted if one in self.resources), None)
         if found is None:
             place = self.resources[reader].path if reader in self.resources else reader
             what = f"a source named '{'.'.join(names)}'" if names[1:] else f"a node named '{names[0]}'"
-            raise MissingNodeError(f"Compilation Error\n  {reader.partition('.')[0].capitalize()} '{reader}' ({place}) depends on {what} which was not found")
+            raise MissingNodeError(
+                f"Compilation Error\n  {reader.partition('.')[0].capitalize()} '{reader}' ({place}) depends on {what} which was not found"
+            )
         return found
 
     def _render(self, resource: Resource) -> str:
@@ -178,4 +186,4 @@ class Project:
         variables = self.settings.get("vars", {})
         known = {"ref": refer, "source": refer, "config": config, "var": lambda name, default=None: variables.get(name, default)}
         template = self._environment.from_string(self._macros + (resource.code or ""))
-        return template.render(**known, env_var=lambda name, default="": default, is_incremental=lambda: False, this=resource.relation_name).strip()
+        return template.render(**known, env_var=lambda *names: names[-1], is_incremental=lambda: False, this=resource.relation_name).strip()

@@ -13,8 +13,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.browser import forms, open_page, press
 from tests.double import GitHubDouble, Repository
+from tests.html_forms import forms, open_page, press
 from tests.service import TOKEN, Service, serving
 
 FILES = {"dbt_project.yml": "name: tiny\nversion: '1.0'\nprofile: tiny\n", "models/one.sql": "select 1 as id"}

@@ -21,8 +21,8 @@ from app.web.auth.service_tokens import ServiceCallers, ServiceTokens
 from app.web.http import middleware
 from app.web.pages import frame
 from app.web.pages.setup_access import SetupAccess
-from tests.browser import forms, open_page, press
 from tests.double import GitHubDouble
+from tests.html_forms import forms, open_page, press
 from tests.patience import HANGS_S
 
 TOKEN = "a-service-token"

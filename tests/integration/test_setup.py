@@ -16,9 +16,9 @@ from app.github.app.credentials_file import FILE, CredentialsFile
 from app.service import app_identity
 from app.service.config import Settings
 from app.web.pages.setup_access import STATE_LIFE_S
-from tests.browser import Form, forms, open_page
 from tests.double import Answer, LostAnswer
 from tests.double.schema import validate_response
+from tests.html_forms import Form, forms, open_page
 from tests.integration.setup_world import PUBLIC, World, running
 
 

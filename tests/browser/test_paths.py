@@ -1,0 +1,46 @@
+"""What people do on pages: from a check run to its page, by keyboard, and while something happens."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import pairwise
+
+from app.core.models.extractions import Problem, StageTime
+from tests.browser.seeds import CLAIM, Seeds
+from tests.browser.visits import Visits
+
+
+async def test_a_check_run_leads_to_its_page(visits: Visits, seeds: Seeds) -> None:
+    run = await seeds.github.wait_for_check_run(seeds.bikes, seeds.commits["breaking"])
+    visit = await visits.begin()
+    await visit.open(str(run.details_url))
+    assert run.title
+    assert run.title in await visit.text()
+
+
+async def test_the_keyboard_reaches_everything_and_shows_where_it_is(visits: Visits, seeds: Seeds) -> None:
+    visit = await visits.begin()
+    await visit.open(seeds.page("breaking"))
+    await visit.page.keyboard.press("Tab")
+    assert await visit.focused() == "Skip to the content"
+    await visit.page.keyboard.press("Enter")
+    assert await visit.page.evaluate("() => document.activeElement.localName") == "main"
+    await visit.page.goto("/docs")
+    links = await visit.page.locator("a[href]:visible, button:visible, summary:visible, input:visible").count()
+    reached = [""]
+    for _ in range(min(links, 25)):
+        await visit.page.keyboard.press("Tab")
+        reached.append(await visit.focused())
+    assert all(one != other for one, other in pairwise(reached)), "each press goes on"
+
+
+async def test_a_page_follows_its_extraction(visits: Visits, seeds: Seeds) -> None:
+    visit, extractions, claim = await visits.begin(), seeds.store.extractions, f"{CLAIM}/live"
+    await visit.open(seeds.page("live"))
+    began = StageTime("cloning", datetime.now(UTC))
+    assert await extractions.enter_stage(seeds.extractions["live"], claim, "cloning", [began])
+    await visit.shows("Fetch the commit")
+    await visit.examine("extraction-live")
+    assert await extractions.finish(seeds.extractions["live"], claim, "failed", [began], problem=Problem("It broke", "Nobody knows why."))
+    await visit.shows("Nobody knows why.")
+    await visit.examine()

@@ -1,0 +1,55 @@
+"""`/setup` in front of the operator: from the link in the log, over GitHub, back to the page of a new App."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest_asyncio
+from playwright.async_api import Browser
+
+from tests.browser.conftest import NO_ENGINE
+from tests.browser.visits import Visits
+from tests.double import GitHubDouble
+from tests.service import Service, serving
+
+
+@pytest_asyncio.fixture
+async def unconfigured(browser: Browser, tmp_path: Path, dsn: str) -> AsyncIterator[tuple[Service, Visits]]:
+    """A service that has no App, and windows at it."""
+    async with (
+        GitHubDouble() as github,
+        serving(github, tmp_path / "data", with_app=False, DATABASE_URL=dsn, **NO_ENGINE) as service,
+        AsyncExitStack() as stack,
+    ):
+        visits = Visits(browser, service.url, github.server_url, stack)
+        yield service, visits
+        assert visits.findings == []
+
+
+def link(service: Service) -> str:
+    """The link to the setup page in the log."""
+    return next(str(line["url"]) for line in map(json.loads, service.log.splitlines()) if "/setup?token=" in line.get("url", ""))
+
+
+async def test_from_the_log_to_an_app(unconfigured: tuple[Service, Visits]) -> None:
+    service, visits = unconfigured
+    for look in ("dark", "phone"):
+        visit = await visits.begin(look)
+        await visit.open("/setup", status=403, name="setup-without-link")
+        await visit.open(link(service), name="setup")
+        await visit.page.get_by_label("Organization").fill("acme")
+        await visit.page.get_by_role("button", name="Apply").click()
+        await visit.shows("For the organization acme")
+        await visit.examine("setup-for-an-organization")
+    visit = await visits.begin()
+    await visit.open("/setup", status=403)
+    await visit.open("/setup/callback?code=abc&state=x", status=400, name="setup-not-valid")
+    await visit.open(link(service), name="setup")
+    await visit.page.get_by_role("button", name="Create").click()
+    await visit.shows("GitHub App created")
+    await visit.examine("setup-done")
+    await visit.open("/setup", name="setup-status")
+    await visit.open("/setup/callback?code=abc&state=x", status=409)
