@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from app.core.models.annotations import IgnoredCheck, Placeholder
-from app.core.models.extractions import Usage
+from app.core.models.extractions import CommitFacts, Usage
 from app.core.models.github import BranchHead, FailedDelivery, InstallationState, MergeBase, Repository, RepositoryState
 from app.core.models.warehouse import UNKNOWN, WarehouseNames
 from app.core.spool import Spool
@@ -46,6 +46,9 @@ class SourceTree(Protocol):
 
     def members(self, members: Sequence[Member]) -> TarStream:
         """Tar entries (headers and contents) of the given files."""
+
+    async def commit_facts(self) -> CommitFacts | None:
+        """Who wrote the commit, when, and why; None for files that are no commit."""
 
     async def fetch_submodules(self, paths: Sequence[str]) -> Mapping[str, str]:
         """Add the files of submodules to `entries`; for each path `""`, or why that is not possible. Raises UnavailableError."""

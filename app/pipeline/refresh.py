@@ -149,6 +149,7 @@ async def refresh(commit: Commit, tools: Tools, progress: Progress) -> NewLineag
     await progress.enter("cloning")
     async with tools.sources.open(commit.repository, commit.sha, commit.ref) as tree:
         try:
+            progress.record(commit=await tree.commit_facts())
             layout = await _lay_out(tree, commit, progress)
             progress.annotate([*results.settings_warnings(layout.settings), *results.unread_warnings(layout)])
             return await _refresh(tree, commit, layout, tools, progress)

@@ -14,6 +14,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,17 @@ async def test_exactly_the_pushed_commit_is_fetched(tmp_path: Path, token_form: 
         assert await read(world.sources, repository, sha) == {**FILES, "README.md": b"the newest"}
         # One commit without its history.
         assert (world.mirror(repository) / "shallow").read_text().split() == [sha]
+
+
+async def test_a_commit_says_who_wrote_it(world: World) -> None:
+    _, repository, sha = await world.create()
+    async with world.sources.open(repository, sha) as tree:
+        facts = await tree.commit_facts()
+    assert facts is not None
+    assert facts.author
+    assert facts.subject
+    assert facts.authored_at is not None
+    assert facts.authored_at.tzinfo is UTC
 
 
 async def test_a_force_pushed_commit_can_still_be_fetched(world: World) -> None:

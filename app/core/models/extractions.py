@@ -98,6 +98,16 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True)
+class CommitFacts:
+    """What git says of a commit. Whoever wrote it chose all of it; None: it says nothing usable."""
+
+    author: str | None
+    authored_at: datetime | None
+    subject: str
+    """The first line of its message."""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """How an extraction ran and what it used, also if it failed. None: it did not get that far."""
 
@@ -119,6 +129,7 @@ class Facts:
     packages_bytes: int | None = None
     """The size of the packages, as an archive."""
     manifest_bytes: int | None = None
+    commit: CommitFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)

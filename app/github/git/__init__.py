@@ -3,6 +3,7 @@
 process         runs git, and leaves no process behind
 mirror          a bare repository that caches fetched commits of one repository
 partial_clone   fetches commits without files, and files by their ids
+commit_facts    who wrote a commit, when, and why
 commit_tree     one commit: its files, their contents, the tar entries for a container
 source          fetches exactly one commit from GitHub (`pipeline.ports.Sources`)
 submodules      adds the submodules that dbt reads to a commit

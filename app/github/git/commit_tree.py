@@ -14,6 +14,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import asynccontextmanager
 
 from app.core.errors import TreeTooBigError, UnavailableError
+from app.core.models.extractions import CommitFacts
+from app.github.git.commit_facts import commit_facts
 from app.github.git.mirror import STREAMED
 from app.github.git.partial_clone import lines_file
 from app.github.git.process import Git, GitError, scrub
@@ -97,6 +99,10 @@ class CommitTree:
         stream = self._members(members)
         self._streams.append(stream)
         return stream
+
+    async def commit_facts(self) -> CommitFacts | None:
+        """What git says of the commit; None if it is none, or says too much."""
+        return await commit_facts(self._git, self._git_dir, self.sha)
 
     async def fetch_submodules(self, paths: Sequence[str]) -> Mapping[str, str]:
         """None can be fetched: `submodules` does that."""

@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from app.core.errors import FreshetError, UnavailableError
+from app.core.models.extractions import CommitFacts
 from app.core.models.github import Repository
 from app.core.yaml_text import is_below
 from app.github.git.packages import GitPackages
@@ -61,6 +62,10 @@ class TreeWithSubmodules:
     def members(self, members: Sequence[Member]) -> TarStream:
         """See `SourceTree`."""
         return self._members(members)
+
+    async def commit_facts(self) -> CommitFacts | None:
+        """Of the commit itself."""
+        return await self._parts[0].tree.commit_facts()
 
     async def fetch_submodules(self, paths: Sequence[str]) -> Mapping[str, str]:
         """See `SourceTree`."""
