@@ -20,6 +20,7 @@ copy_format      rows in PostgreSQL's binary COPY format
 graph            a stored lineage in memory, and its filters
 node_selectors   dbt's way to name nodes: `+orders`, `tag:finance`
 diff             the differences between two lineages
+node_history     what happened to one node, commit by commit
 impact/          what a change does, what it reaches, and what it breaks
 layout/          where nodes are drawn
 formats/         JSON, DOT, Mermaid, GraphML, CSV, OpenLineage

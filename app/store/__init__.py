@@ -21,6 +21,7 @@ from app.store.lineage_cache import LineageCache
 from app.store.lineages import Lineages
 from app.store.logs import Logs
 from app.store.manifests import Manifests
+from app.store.node_history import NodeHistories
 from app.store.notifications import Notifications
 from app.store.pool import Database, PoolUse
 from app.store.pull_requests import PullRequests
@@ -41,6 +42,7 @@ class Store:
         self.connections = Connections(db)
         self.extractions = Extractions(db)
         self.lineages = Lineages(db)
+        self.node_histories = NodeHistories(db)
         self.columns = Columns(db)
         self.lineage_cache = lineage_cache or LineageCache(db)
         self.readers = Readers(db)

@@ -45,7 +45,7 @@ class Page(HTMLParser):
             assert "a" not in self._open, "a link in a link"
             assert found.pop("rel") == "noopener nofollow"
             self.links.append(str(found.pop("href")))
-        assert found.pop("start", "1").isdecimal() or tag != "ol"
+        assert str(found.pop("start", "1")).isdecimal()
         assert found.pop("class", "right") in {"right", "center"}
         assert not found
         if tag not in {"br", "hr"}:

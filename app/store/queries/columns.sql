@@ -7,7 +7,9 @@ ORDER BY member.position;
 
 -- name: one
 SELECT n.unique_id, n.status, n.content, n.compiled_code
-FROM lineages l JOIN node_columns n ON n.id = ANY(l.column_ids) WHERE l.id = $1 AND n.unique_id = $2;
+FROM lineages l
+JOIN node_columns n ON n.connection_id = l.connection_id AND left(n.unique_id, 200) = left($2, 200) AND n.unique_id = $2
+WHERE l.id = $1 AND n.id = ANY(l.column_ids);
 
 -- name: lock_connection
 -- Extractions of one connection store their columns one after the other, and nothing is deleted meanwhile.

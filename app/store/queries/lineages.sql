@@ -141,7 +141,10 @@ SELECT id, sha, branch, project_name, dbt_version, adapter_type, manifest_schema
 FROM lineages WHERE connection_id = $1 AND sha COLLATE "C" >= $2 AND sha COLLATE "C" < $3 ORDER BY sha LIMIT $4;
 
 -- name: node
-SELECT n.content, n.definition FROM lineages l JOIN nodes n ON n.id = ANY(l.node_ids) WHERE l.id = $1 AND l.extracted_at = $2 AND n.unique_id = $3;
+-- All versions of the node are read, instead of all nodes of the lineage.
+SELECT n.content, n.definition FROM lineages l
+JOIN nodes n ON n.connection_id = l.connection_id AND left(n.unique_id, 200) = left($3, 200) AND n.unique_id = $3
+WHERE l.id = $1 AND l.extracted_at = $2 AND n.id = ANY(l.node_ids);
 
 -- name: definitions
 -- Of the nodes $3, as far as they have at most $4 bytes.
