@@ -20,11 +20,15 @@ class ResourceTypeRow:
 
     name: str
     """As in `resource_type` of the manifest."""
-    section: str = "nodes"
-    """The key of the manifest that its resources are under."""
+    code: str = "---"
+    """Three letters that stand for it in drawings."""
     shape: Shape = "box"
     color: str = "#ffffff"
     """In diagrams, behind black text."""
+    dark_color: str = "#2a2f36"
+    """Behind white text, where the reader prefers dark pages."""
+    section: str = "nodes"
+    """The key of the manifest that its resources are under."""
     is_relation: bool = False
     """Whether it can be a table or view: a dataset in OpenLineage, with columns that can have tests."""
     openlineage_job: str | None = None
@@ -44,19 +48,19 @@ def label(name: str) -> str:
 
 
 RESOURCE_TYPES: tuple[ResourceTypeRow, ...] = (
-    ResourceTypeRow("model", color="#cfe2ff", is_relation=True, openlineage_job="MODEL", has_own_file=True),
-    ResourceTypeRow("seed", shape="cylinder", color="#d9f2d0", is_relation=True, openlineage_job="SEED", has_own_file=True),
-    ResourceTypeRow("snapshot", shape="box3d", color="#d5d0f5", is_relation=True, openlineage_job="SNAPSHOT", has_own_file=True),
-    ResourceTypeRow("analysis", shape="tab", color="#eeeeee", has_own_file=True),
-    ResourceTypeRow("test", shape="note", color="#fff3bf"),
-    ResourceTypeRow("unit_test", "unit_tests", shape="note", color="#ffe0b3"),
-    ResourceTypeRow("source", "sources", shape="cylinder", color="#b7e4c7", is_relation=True),
-    ResourceTypeRow("exposure", "exposures", shape="house", color="#ffd6d6"),
-    ResourceTypeRow("metric", "metrics", shape="hexagon", color="#f5d0ef"),
-    ResourceTypeRow("semantic_model", "semantic_models", shape="component", color="#c9f0f0"),
-    ResourceTypeRow("saved_query", "saved_queries", shape="folder", color="#e6dcc8"),
-    ResourceTypeRow("function", "functions", shape="ellipse", color="#dce9b8", has_own_file=True),
-    ResourceTypeRow("operation"),
+    ResourceTypeRow("model", "MDL", "box", "#cfe2ff", "#1f3a5f", is_relation=True, openlineage_job="MODEL", has_own_file=True),
+    ResourceTypeRow("seed", "SED", "cylinder", "#d9f2d0", "#25452b", is_relation=True, openlineage_job="SEED", has_own_file=True),
+    ResourceTypeRow("snapshot", "SNP", "box3d", "#d5d0f5", "#3a3266", is_relation=True, openlineage_job="SNAPSHOT", has_own_file=True),
+    ResourceTypeRow("analysis", "ANL", "tab", "#eeeeee", "#3a3f46", has_own_file=True),
+    ResourceTypeRow("test", "TST", "note", "#fff3bf", "#4d4215"),
+    ResourceTypeRow("unit_test", "UNT", "note", "#ffe0b3", "#523a14", section="unit_tests"),
+    ResourceTypeRow("source", "SRC", "cylinder", "#b7e4c7", "#1b4d36", section="sources", is_relation=True),
+    ResourceTypeRow("exposure", "EXP", "house", "#ffd6d6", "#5c2626", section="exposures"),
+    ResourceTypeRow("metric", "MET", "hexagon", "#f5d0ef", "#552a4e", section="metrics"),
+    ResourceTypeRow("semantic_model", "SEM", "component", "#c9f0f0", "#1c4a4c", section="semantic_models"),
+    ResourceTypeRow("saved_query", "SQY", "folder", "#e6dcc8", "#4a4130", section="saved_queries"),
+    ResourceTypeRow("function", "FUN", "ellipse", "#dce9b8", "#3c4a1c", section="functions", has_own_file=True),
+    ResourceTypeRow("operation", "OPR"),
 )
 
 BY_NAME: Mapping[str, ResourceTypeRow] = {row.name: row for row in RESOURCE_TYPES}

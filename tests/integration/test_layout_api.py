@@ -130,6 +130,17 @@ async def test_an_overview_is_compressed_for_those_who_accept_it(reader: Reader)
     assert packed == plain
 
 
+async def test_a_neighbourhood_is_a_picture_too(reader: Reader) -> None:
+    path = reader.path.replace("/lineage", "/layout")
+    async with reader.client.get(path, params={"focus": "orders", "format": "svg"}, headers=TOKEN) as response:
+        assert (response.status, response.content_type) == (200, "image/svg+xml")
+        assert response.headers["Content-Security-Policy"] == "default-src 'none'; style-src 'unsafe-inline'"
+        text, etag = await response.text(), response.headers["ETag"]
+    assert f"<title>{STAGING}</title>" in text
+    assert (await layout(reader, "focus=orders"))["etag"] != etag
+    await layout(reader, "focus=orders&format=svg", etag=etag, status=304)
+
+
 async def test_concurrent_readers_share_one_computation(reader: Reader) -> None:
     head = await reader.store.lineages.head(reader.connection_id)
     assert head is not None
@@ -153,6 +164,8 @@ async def test_concurrent_readers_share_one_computation(reader: Reader) -> None:
         ("focus=orders&expand=%40orders", 400, "expand"),
         ("focus=orders&expand=%2Bnone", 404, "expand"),
         ("focus=oders", 404, "focus"),
+        ("format=svg", 400, "format"),
+        ("focus=orders&format=png", 400, "format"),
         ("base=none", 404, "base"),
         ("sha=none", 404, "sha"),
         ("colour=red", 400, "colour"),

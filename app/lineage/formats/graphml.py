@@ -6,7 +6,6 @@ Characters that XML 1.0 cannot represent (https://www.w3.org/TR/xml/#charsets) b
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +13,7 @@ import msgspec
 
 from app.lineage.formats.heading import Heading
 from app.lineage.formats.labels import labels
+from app.lineage.formats.xml_text import escaped
 from app.lineage.graph import Selection
 
 NODE_KEYS = (
@@ -22,7 +22,6 @@ NODE_KEYS = (
 )
 GRAPH_KEYS = ("connection_id", "repository", "branch", "project_dir", "project_name", "sha", "dbt_version", "adapter_type")
 KEY = '<key id="{0}_{1}" for="{0}" attr.name="{1}" attr.type="string"/>\n'
-_IMPOSSIBLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def render(heading: Heading, selection: Selection) -> Iterator[bytes]:
@@ -58,9 +57,4 @@ class _Content(msgspec.Struct, gc=False):
 
 
 def _data(element: str, values: Iterator[tuple[str, Any]]) -> str:
-    return "".join(f'<data key="{element}_{name}">{_escaped(str(value))}</data>' for name, value in values if value is not None)
-
-
-def _escaped(text: str) -> str:
-    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return escaped if escaped.isprintable() else _IMPOSSIBLE.sub("\N{REPLACEMENT CHARACTER}", escaped).replace("\r", "&#13;")
+    return "".join(f'<data key="{element}_{name}">{escaped(str(value))}</data>' for name, value in values if value is not None)

@@ -9,4 +9,6 @@ untangling     the order within each layer of a few nodes
 coordinates    whole pixels
 overview       all nodes at once
 neighbourhood  the nodes around one
+shapes         how the nodes of each resource type look
+svg            a neighbourhood as a picture
 """

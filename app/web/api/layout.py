@@ -17,6 +17,7 @@ from app.lineage.formats.chunks import PIECE_BYTES
 from app.lineage.graph import GraphFilter
 from app.lineage.layout.neighbourhood import Expansion, Neighbourhood, around, neighbourhood
 from app.lineage.layout.scene import SHOWN, Scene
+from app.lineage.layout.svg import svg
 from app.lineage.node_selectors import SelectorError
 from app.web.api.call import Call
 from app.web.api.layout_cache import LAYOUTS, Drawn, OverviewBody
@@ -29,6 +30,10 @@ from app.web.http.streaming import FairWriter
 
 VERSION = 1
 """Of the layouts: another one changes every `ETag`."""
+SVG_HEADERS = {
+    "Content-Type": "image/svg+xml; charset=utf-8",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+}
 FEW_NODES = 60
 """Up to this many nodes are laid out on the event loop, more in a thread."""
 
@@ -50,7 +55,7 @@ class LayoutHandler:
             headers = {**validators(VERSION, heading, drawn.key, call.query.model_dump(), packed), "Vary": "Accept-Encoding"}
             if is_known(call.request, headers["ETag"]):
                 return web.Response(status=304, headers=headers)
-            headers |= {"Content-Type": "application/json"}
+            headers |= SVG_HEADERS if call.query.format == "svg" else {"Content-Type": "application/json"}
             if call.query.focus is not None:
                 body = await self._neighbourhood(call, drawn, heading)
             elif packed:
@@ -73,7 +78,7 @@ class LayoutHandler:
         if found is None:
             return None
         shown = await self._writer.take(partial(_around, *found, call.query))
-        write = partial(_body, heading, *found, shown)
+        write = partial(_picture if call.query.format == "svg" else _body, heading, *found, shown)
         return await (self._writer.take(write) if len(shown.nodes) <= FEW_NODES else call.store.lineage_cache.compute(write))
 
 
@@ -114,6 +119,8 @@ def _check(query: LayoutQuery) -> None:
     for name, value in query.model_dump(include={"upstream", "downstream", "expand", "show"}).items():
         if query.focus is None and value not in (None, []):
             raise requests.invalid(name, "requires `focus`")
+    if query.focus is None and query.format == "svg":
+        raise requests.invalid("format", "`svg` requires `focus`")
 
 
 async def drawn_for(call: Call[LayoutQuery, None], connection: Connection) -> Drawn:
@@ -147,6 +154,10 @@ def _around(scene: Scene, position: int, query: LayoutQuery) -> Neighbourhood:
 
 def _body(heading: bytes, scene: Scene, position: int, shown: Neighbourhood) -> bytes:
     return heading[:-1] + b"," + orjson.dumps(_fields(scene, position, shown))[1:]
+
+
+def _picture(heading: bytes, scene: Scene, position: int, shown: Neighbourhood) -> bytes:
+    return svg({**orjson.loads(heading), **_fields(scene, position, shown)})
 
 
 def _fields(scene: Scene, position: int, shown: Neighbourhood) -> dict[str, Any]:
@@ -183,6 +194,7 @@ def operations() -> tuple[Operation, ...]:
             tag="lineage",
             query=LayoutQuery,
             response=LayoutDocument,
+            media={"image/svg+xml": "A picture of the nodes around `focus`"},
             empty={304: NOT_MODIFIED},
             problems={
                 404: "There is no lineage, the token may not see it, or `focus` or `expand` is not in it (`candidates` lists similar nodes)"

@@ -11,6 +11,7 @@ from app.lineage.resource_types import ResourceType
 from app.web.api.schemas.common import Commit, Model, Query, Text, Whole, example
 from app.web.api.schemas.lineages import COMMIT, HEAD
 
+LayoutFormat = Literal["json", "svg"]
 MAX_HOPS = 20
 MAX_EXPANSIONS = 100
 HOPS = 2
@@ -125,6 +126,9 @@ class LayoutQuery(Query):
             description="Only with `focus`: show this node too, such as one that a column of the focus leads to; repeat it for several",
         ),
     ]
+    format: Annotated[
+        LayoutFormat | None, Field(description="Format of the response; by default `json`. `svg`, a picture, only with `focus`")
+    ] = None
 
 
 class LayoutNode(Model):
