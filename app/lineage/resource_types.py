@@ -20,21 +20,29 @@ class ResourceTypeRow:
 
     name: str
     """As in `resource_type` of the manifest."""
-    code: str = "---"
-    """Three letters that stand for it in drawings."""
+    letter: str = "?"
+    """One or two letters that stand for it in drawings."""
     shape: Shape = "box"
-    color: str = "#ffffff"
+    color: str = "#e7ecf0"
     """In diagrams, behind black text."""
-    dark_color: str = "#2a2f36"
+    ink: str = "#59636e"
+    """Of its outline and its letter."""
+    dark_color: str = "#2a313a"
     """Behind white text, where the reader prefers dark pages."""
+    dark_ink: str = "#aab3bd"
     section: str = "nodes"
     """The key of the manifest that its resources are under."""
     is_relation: bool = False
     """Whether it can be a table or view: a dataset in OpenLineage, with columns that can have tests."""
-    openlineage_job: str | None = None
-    """Its `jobType` in OpenLineage; None if dbt does not build it."""
+    is_built: bool = False
+    """Whether dbt builds it: a job in OpenLineage."""
     has_own_file: bool = False
     """Whether each one is a file, or a part of a file, that dbt's messages name by its unique_id."""
+
+    @property
+    def openlineage_job(self) -> str | None:
+        """Its `jobType` in OpenLineage; None if dbt does not build it."""
+        return self.name.upper() if self.is_built else None
 
     @property
     def label(self) -> str:
@@ -48,19 +56,23 @@ def label(name: str) -> str:
 
 
 RESOURCE_TYPES: tuple[ResourceTypeRow, ...] = (
-    ResourceTypeRow("model", "MDL", "box", "#cfe2ff", "#1f3a5f", is_relation=True, openlineage_job="MODEL", has_own_file=True),
-    ResourceTypeRow("seed", "SED", "cylinder", "#d9f2d0", "#25452b", is_relation=True, openlineage_job="SEED", has_own_file=True),
-    ResourceTypeRow("snapshot", "SNP", "box3d", "#d5d0f5", "#3a3266", is_relation=True, openlineage_job="SNAPSHOT", has_own_file=True),
-    ResourceTypeRow("analysis", "ANL", "tab", "#eeeeee", "#3a3f46", has_own_file=True),
-    ResourceTypeRow("test", "TST", "note", "#fff3bf", "#4d4215"),
-    ResourceTypeRow("unit_test", "UNT", "note", "#ffe0b3", "#523a14", section="unit_tests"),
-    ResourceTypeRow("source", "SRC", "cylinder", "#b7e4c7", "#1b4d36", section="sources", is_relation=True),
-    ResourceTypeRow("exposure", "EXP", "house", "#ffd6d6", "#5c2626", section="exposures"),
-    ResourceTypeRow("metric", "MET", "hexagon", "#f5d0ef", "#552a4e", section="metrics"),
-    ResourceTypeRow("semantic_model", "SEM", "component", "#c9f0f0", "#1c4a4c", section="semantic_models"),
-    ResourceTypeRow("saved_query", "SQY", "folder", "#e6dcc8", "#4a4130", section="saved_queries"),
-    ResourceTypeRow("function", "FUN", "ellipse", "#dce9b8", "#3c4a1c", section="functions", has_own_file=True),
-    ResourceTypeRow("operation", "OPR"),
+    ResourceTypeRow("model", "M", "box", "#ddeeff", "#0a53a8", "#10304f", "#8cc2ff", is_relation=True, is_built=True, has_own_file=True),
+    ResourceTypeRow(
+        "seed", "Sd", "cylinder", "#e9f5d3", "#4d6b0d", "#2c3a10", "#c0dc78", is_relation=True, is_built=True, has_own_file=True
+    ),
+    ResourceTypeRow(
+        "snapshot", "Sn", "box3d", "#e6e1fb", "#5a3fb0", "#2e2556", "#c3b2ff", is_relation=True, is_built=True, has_own_file=True
+    ),
+    ResourceTypeRow("analysis", "A", "tab", has_own_file=True),
+    ResourceTypeRow("test", "T", "note", "#fff3c4", "#735c00", "#3d3407", "#ecd36a"),
+    ResourceTypeRow("unit_test", "U", "note", "#ffe9cc", "#8a4b00", "#46290a", "#f7b976", section="unit_tests"),
+    ResourceTypeRow("source", "S", "cylinder", "#d8f3df", "#14693a", "#12381f", "#7ee2a0", section="sources", is_relation=True),
+    ResourceTypeRow("exposure", "E", "house", "#ffe0dc", "#a92b1c", "#4f1d17", "#ffaca1", section="exposures"),
+    ResourceTypeRow("metric", "Me", "hexagon", "#fae0f4", "#97207c", "#471539", "#f6a5e1", section="metrics"),
+    ResourceTypeRow("semantic_model", "Sm", "component", "#d5f2f2", "#0b6468", "#0d3b3d", "#7fdfe2", section="semantic_models"),
+    ResourceTypeRow("saved_query", "Q", "folder", "#f3e8d2", "#7a5310", "#423011", "#e6c184", section="saved_queries"),
+    ResourceTypeRow("function", "F", "ellipse", "#eef0cd", "#5d620b", "#33370c", "#d3d973", section="functions", has_own_file=True),
+    ResourceTypeRow("operation", "O"),
 )
 
 BY_NAME: Mapping[str, ResourceTypeRow] = {row.name: row for row in RESOURCE_TYPES}

@@ -222,7 +222,7 @@ def test_what_has_the_same_name_is_told_apart_in_every_format() -> None:
     labels += ["test.ver.same.1a", "test.ver.same.2b", "orders", "orders"]
     drawn = b"".join(dot.render(HEADING, shown)).decode()
     assert re.findall(r'\[label="([^"]*)"', drawn) == labels
-    assert '"semantic_model.ver.orders" [label="orders" class="semantic_model" shape=component fillcolor="#c9f0f0"];' in drawn
+    assert '"semantic_model.ver.orders" [label="orders" class="semantic_model" shape=component fillcolor="#d5f2f2"];' in drawn
     assert '"model.ver.orders.v1" -> "model.ver.orders.v2" [class="model model"];' in drawn
     assert ">semantic model</td>" in drawn
     lines = b"".join(mermaid.render(HEADING, shown)).decode().replace("#46;", ".").splitlines()

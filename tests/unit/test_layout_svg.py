@@ -15,7 +15,7 @@ from app.lineage.layout import svg
 from app.lineage.layout.neighbourhood import Expansion, around, neighbourhood
 from app.lineage.layout.scene import Marks, Scene
 from app.lineage.layout.shapes import appearances
-from app.lineage.resource_types import RESOURCE_TYPES
+from app.lineage.resource_types import RESOURCE_TYPES, ResourceTypeRow
 
 SVG = "{http://www.w3.org/2000/svg}"
 FOCUS = "model.shop.orders"
@@ -41,7 +41,7 @@ def texts(found: ET.Element) -> list[str]:
 
 def test_nodes_have_names_codes_and_their_ids_as_titles() -> None:
     found = picture({"exposure.shop.board": "board"})
-    assert {"orders", "board", "MDL", "EXP"} <= {*texts(found)}
+    assert {"orders", "board", "M", "E"} <= {*texts(found)}
     assert {title.text for title in found.iter(f"{SVG}title")} >= {FOCUS, "exposure.shop.board"}
     description = found.find(f"{SVG}desc")
     assert description is not None
@@ -50,7 +50,7 @@ def test_nodes_have_names_codes_and_their_ids_as_titles() -> None:
 
 
 def test_a_long_name_keeps_both_ends() -> None:
-    assert "stg_shopify_…freight__line" in texts(picture({"model.shop.x": "stg_shopify_with_a_long_and_a_longer_freight__line"}))
+    assert "stg_shopify_w…_freight__line" in texts(picture({"model.shop.x": "stg_shopify_with_a_long_and_a_longer_freight__line"}))
 
 
 def test_changes_have_signs() -> None:
@@ -104,16 +104,16 @@ def test_a_curve_is_level_where_it_begins_and_ends() -> None:
 
 def test_no_two_resource_types_look_the_same_without_color() -> None:
     looks = appearances(200, 44)
-    assert len({look.code for look in looks}) == len(looks) == len(RESOURCE_TYPES)
-    same = {frozenset((a.resource_type, b.resource_type)) for a, b in combinations(looks, 2) if a.shape == b.shape}
+    assert len({look.letter for look in looks}) == len(looks) == len(RESOURCE_TYPES)
+    same = {frozenset((a.name, b.name)) for a, b in combinations(RESOURCE_TYPES, 2) if a.shape == b.shape}
     assert same == {frozenset(("model", "operation")), frozenset(("seed", "source")), frozenset(("test", "unit_test"))}
-    assert len({look.outline for look in looks}) == len({look.shape for look in looks})
+    assert len({look.outline for look in looks}) == len({row.shape for row in RESOURCE_TYPES})
 
 
-@pytest.mark.parametrize("look", appearances(200, 44), ids=lambda look: look.resource_type)
-def test_text_is_readable_in_both_themes(look: Any) -> None:
-    assert contrast(BLACK, look.light) >= 7
-    assert contrast(WHITE, look.dark) >= 7
+@pytest.mark.parametrize("row", RESOURCE_TYPES, ids=lambda row: row.name)
+def test_text_is_readable_in_both_themes(row: ResourceTypeRow) -> None:
+    assert min(contrast(BLACK, row.color), contrast(WHITE, row.dark_color)) >= 7
+    assert min(contrast(row.ink, row.color), contrast(row.dark_ink, row.dark_color)) >= 4.5
     assert {BLACK, WHITE} <= {*re.findall(r"fill:(#\w{6})", svg.LIGHT + svg.DARK)}
 
 

@@ -113,3 +113,18 @@ def test_the_api_page_names_the_types_with_columns_and_those_with_openlineage_ev
     assert events
     assert words(columns[1]) == {plural(name) for name in RELATIONS}
     assert words(events[1]) == {row.name for row in RESOURCE_TYPES if row.openlineage_job}
+
+
+def test_pages_draw_the_types_with_the_letters_and_colors_of_the_table() -> None:
+    light, _, dark = (ROOT / "app/web/pages/assets/signs.css").read_text().partition("@media")
+    found = [rule_of_types(light), rule_of_types(dark)]
+    for row in RESOURCE_TYPES:
+        here, there = ({**rules["*"], **rules.get(row.name, {})} for rules in found)
+        assert (here["letter"], here["fill"], here["ink"]) == (row.letter, row.color, row.ink), row.name
+        assert (there["fill"], there["ink"]) == (row.dark_color, row.dark_ink), row.name
+
+
+def rule_of_types(css: str) -> dict[str, dict[str, str]]:
+    """The variables that each type sets; `*` those of all."""
+    rules = re.findall(r"\[data-kind(?:=\"(\w+)\")?\] \{ (--[^}]*) \}", css)
+    return {name or "*": dict(re.findall(r'--(\w+): "?([^";]+)"?;', text)) for name, text in rules}

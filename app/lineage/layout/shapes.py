@@ -1,4 +1,4 @@
-"""How the nodes of each resource type look: outline, letters and colors, for pictures and for pages."""
+"""The outlines of nodes, by resource type. Their letters and colors are in the table of resource types."""
 
 from __future__ import annotations
 
@@ -12,25 +12,20 @@ Outline = Callable[[int, int], str]
 
 
 class Appearance(msgspec.Struct, frozen=True):
-    """Of one resource type. Text on `light` is black, on `dark` white."""
+    """Of one resource type, in one size."""
 
     resource_type: str
     label: str
-    code: str
-    """Three letters, for those who see neither color nor shape."""
-    shape: Shape
+    letter: str
+    """For those who see neither color nor shape."""
     outline: str
     """An SVG path from the left top corner: https://www.w3.org/TR/SVG2/paths.html. Lines inside it are part of it."""
-    light: str
-    dark: str
 
 
 def appearances(width: int, height: int, names: Iterable[str] | None = None) -> list[Appearance]:
     """How nodes of a size look, of all resource types or of some."""
     rows = RESOURCE_TYPES if names is None else [drawn_as(name) for name in names]
-    return [
-        Appearance(row.name, row.label, row.code, row.shape, OUTLINES[row.shape](width, height), row.color, row.dark_color) for row in rows
-    ]
+    return [Appearance(row.name, row.label, row.letter, OUTLINES[row.shape](width, height)) for row in rows]
 
 
 def _box(width: int, height: int) -> str:
@@ -40,7 +35,7 @@ def _box(width: int, height: int) -> str:
 def _cylinder(width: int, height: int) -> str:
     """Lying, so that its ends are at the sides."""
     half, right = f"{height / 2:g}", width - 6
-    return f"M6 0H{right}q6 0 6 {half}t-6 {half}H6q-6 0-6-{half}T6 0zM{right} 0q-6 0-6 {half}t6 {half}"
+    return f"M6 0H{right}q6 0 6 {half}t-6 {half}H6q-6 0-6-{half}T6 0zM{right} {height}q-6 0-6-{half}t6-{half}"
 
 
 def _box3d(width: int, height: int) -> str:

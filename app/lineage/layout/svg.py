@@ -20,9 +20,9 @@ MARGIN, HEADING, LEGEND_ROW = 20, 34, 26
 MIN_WIDTH = 420
 KEY_WIDTH, KEY_HEIGHT, KEY_ROOM = 46, 18, 150
 """Of an entry of the legend, and what it needs with its text."""
-CODE_WIDTH = 34
-NAME_WIDTH = WIDTH - CODE_WIDTH - 22
-MAX_NAME, NATURAL_NAME = 26, 22
+LETTER_WIDTH = 28
+NAME_WIDTH = WIDTH - LETTER_WIDTH - 22
+MAX_NAME, NATURAL_NAME = 28, 23
 """Characters; a longer name than the second is fitted to the node by the reader's program."""
 MAX_SPOKEN = 100
 """Edges that the description lists."""
@@ -31,14 +31,14 @@ Point = tuple[int, int]
 
 LIGHT = """svg{background:#fff}
 text{font:12px system-ui,sans-serif;fill:#1f2328}
-.small{font-size:10px}.code{font:600 10px ui-monospace,monospace}.quiet,.edge{opacity:.75}
+.small{font-size:10px}.letter{font-weight:700}.quiet,.edge{opacity:.75}
 .edge{fill:none;stroke:#59636e;stroke-width:1.2}
-.shape{stroke:#59636e}.focus .shape{stroke:#0969da;stroke-width:3}
-.added{stroke:#1a7f37;stroke-width:2.4}.removed{stroke:#cf222e;stroke-width:2.4;stroke-dasharray:5 3}
-.changed{stroke:#9a6700;stroke-width:2.4;stroke-dasharray:1 2}.sign{font-weight:700}
+.focus .shape{stroke-width:3}.sign{font-weight:700}
+.shape.added,.edge.added{stroke:#1a7f37;stroke-width:2.4}.shape.removed,.edge.removed{stroke:#cf222e;stroke-width:2.4;stroke-dasharray:5 3}
+.shape.changed,.edge.changed{stroke:#9a6700;stroke-width:2.4;stroke-dasharray:1 2}
 """
-DARK = """svg{background:#0d1117}text{fill:#f0f6fc}.edge,.shape{stroke:#9198a1}.focus .shape{stroke:#4493f8}
-.added{stroke:#3fb950}.removed{stroke:#f85149}.changed{stroke:#d29922}
+DARK = """svg{background:#0d1117}text{fill:#f0f6fc}.edge{stroke:#9198a1}
+.shape.added,.edge.added{stroke:#3fb950}.shape.removed,.edge.removed{stroke:#f85149}.shape.changed,.edge.changed{stroke:#d29922}
 """
 
 
@@ -101,9 +101,13 @@ def _description(document: Mapping[str, Any]) -> str:
 
 def _style(types: Sequence[str]) -> str:
     rows = [(name, drawn_as(name)) for name in types]
-    light = "".join(f".{name} .shape{{fill:{row.color}}}" for name, row in rows)
-    dark = "".join(f".{name} .shape{{fill:{row.dark_color}}}" for name, row in rows)
-    return f"{LIGHT}{light}\n@media (prefers-color-scheme:dark){{{DARK}{dark}}}"
+    light = "".join(_colors(name, row.color, row.ink) for name, row in rows)
+    dark = "".join(_colors(name, row.dark_color, row.dark_ink) for name, row in rows)
+    return f"{light}{LIGHT}\n@media (prefers-color-scheme:dark){{{dark}{DARK}}}"
+
+
+def _colors(name: str, color: str, ink: str) -> str:
+    return f".{name} .shape{{fill:{color};stroke:{ink}}}.{name} .letter{{fill:{ink}}}"
 
 
 def _edge(edge: Mapping[str, Any]) -> str:
@@ -119,8 +123,8 @@ def _node(node: Mapping[str, Any], look: Appearance, *, is_focus: bool) -> str:
     return (
         f'<g class="{look.resource_type}{" focus" if is_focus else ""}" transform="translate({node["x"]} {node["y"]})">'
         f'<title>{_text(node["unique_id"])}</title><path class="shape {node["change"] or ""}" d="{look.outline}"/>'
-        f'<text class="code" x="10" y="18">{look.code}</text><text x="{CODE_WIDTH + 6}" y="18"{fitted}>{name}</text>'
-        f'<text class="small quiet" x="{CODE_WIDTH + 6}" y="34">{below}</text>'
+        f'<text class="letter" x="10" y="18">{look.letter}</text><text x="{LETTER_WIDTH + 6}" y="18"{fitted}>{name}</text>'
+        f'<text class="small quiet" x="{LETTER_WIDTH + 6}" y="34">{below}</text>'
         f'<text class="small quiet" x="{WIDTH - 14}" y="34" text-anchor="end">{more}</text>{sign}</g>\n'
     )
 
@@ -130,7 +134,8 @@ def _legend(looks: Sequence[Appearance], top: int, per_row: int) -> Iterator[str
         x, y = MARGIN + number % per_row * KEY_ROOM, top + number // per_row * LEGEND_ROW
         yield (
             f'<g class="{look.resource_type}" transform="translate({x} {y})"><path class="shape" d="{look.outline}"/>'
-            f'<text class="code" x="13" y="13">{look.code}</text><text class="small" x="{KEY_WIDTH + 8}" y="13">{look.label}</text></g>\n'
+            f'<text class="letter" x="16" y="13">{look.letter}</text>'
+            f'<text class="small" x="{KEY_WIDTH + 8}" y="13">{look.label}</text></g>\n'
         )
 
 
