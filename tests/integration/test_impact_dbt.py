@@ -72,6 +72,11 @@ RENAMED = {
     "macros/cents.sql": FILES["macros/cents.sql"].replace("100", "100.0"),
 }
 """A column has another name, and everything that reads it follows. A macro changed, which one model uses."""
+PUT_BETWEEN = {
+    "models/all_payments.sql": "with source as (select * from {{ ref('stg_payments') }}) select id, order_id, amount from source",
+    "models/orders.sql": FILES["models/orders.sql"].replace("stg_payments", "all_payments"),
+    "models/everything.sql": FILES["models/everything.sql"].replace("stg_payments", "all_payments"),
+}
 
 
 @dataclass(frozen=True)
@@ -105,10 +110,10 @@ async def commits(store: Store, tmp_path: Path) -> AsyncIterator[Commits]:
 
 
 async def test_edits_do_what_they_do_to_data(commits: Commits, docker: aiodocker.Docker) -> None:
-    edits: tuple[Mapping[str, str], ...] = ({}, QUIET, REMOVED, RENAMED)
+    edits: tuple[Mapping[str, str], ...] = ({}, QUIET, REMOVED, RENAMED, PUT_BETWEEN)
     for number, edit in enumerate(edits):
         await commits.save(SHAS[number + 2], {**FILES, **edit})
-    quiet, removed, renamed = [await commits.impact(number) for number in (3, 4, 5)]
+    quiet, removed, renamed, put_between = [await commits.impact(number) for number in (3, 4, 5, 6)]
 
     assert is_silent(quiet)
 
@@ -121,3 +126,6 @@ async def test_edits_do_what_they_do_to_data(commits: Commits, docker: aiodocker
     assert changed(renamed) == {"stg_payments: renamed amount→cents", "shares: logic share"}
     assert changed(renamed, inherited=True) == {"everything: renamed amount→cents"}
     assert renamed.breaks == ()
+
+    assert changed(put_between) == {"all_payments: added"}
+    assert (changed(put_between, inherited=True), reached(put_between)) == (set(), {})

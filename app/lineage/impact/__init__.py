@@ -11,6 +11,7 @@ semantic_changes    how the definition of a metric, a semantic model, a saved qu
 changes             the changes that are found, and what follows from them
 settling            the classes of change of one node
 renames             columns and nodes that only have another name
+passing             models that hand everything on, and SQL that only reads through them
 reach               follows changes downstream
 lost_columns        the columns that are gone, for those that name them
 breaks_columns      SQL and configurations that need a column that is gone

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from app.lineage.impact.mentions import MAX_TEXT
 from app.lineage.impact.model import Change, ChangeClass
+from app.lineage.impact.passing import Passing
 from app.lineage.impact.renames import Renames
 from app.lineage.impact.versions import ImpactSide, SideColumns
 
@@ -43,7 +44,7 @@ class Starts:
 class Changes:
     """The changes so far."""
 
-    def __init__(self, base: ImpactSide, head: ImpactSide, renames: Renames) -> None:
+    def __init__(self, base: ImpactSide, head: ImpactSide, renames: Renames, passing: Passing) -> None:
         self.found: list[Change] = []
         self.columns: Counter[str] = Counter()
         """Columns of nodes whose own SQL changed, by class."""
@@ -59,6 +60,7 @@ class Changes:
         self.unbuilt: set[str] = set()
         """Nodes that cannot be built at the head, and what differs below them, by both unique_ids: their tables stay as they are."""
         self.renames = renames
+        self.passing = passing
         self.side = {"base": SideColumns(base), "head": SideColumns(head)}
         self.names = {"base": base, "head": head}
         self._compared = 0

@@ -14,6 +14,7 @@ from app.lineage.impact.definition_changes import NodePair, contract_types, defi
 from app.lineage.impact.deltas import Delta, delta_of, new_missing
 from app.lineage.impact.mentions import RUN_VARIABLES, same_but_for
 from app.lineage.impact.model import Break, Change
+from app.lineage.impact.passing import Passing, passing
 from app.lineage.impact.renames import renamed_nodes
 from app.lineage.impact.semantic_changes import semantic_changes
 from app.lineage.impact.semantic_elements import SemanticElements, elements_of
@@ -58,6 +59,7 @@ class Collected:
     """The unique_ids at the base of renamed nodes, by those at the head."""
     semantic: dict[str, SemanticElements] = field(default_factory=dict)
     """What semantic models had at the base that have less now."""
+    passing: Passing = field(default_factory=Passing)
     words: dict[str, str] = field(default_factory=dict)
     """The old names of tables and their new ones, folded."""
 
@@ -91,6 +93,7 @@ class Collector:
             self._removed.remove(base)
             self._added.remove(head)
             self._rename(base, head)
+        found.passing = Passing(passing(self._removed, self._base), passing(self._added, self._head))
         for version in self._removed:
             self._gone(version)
         for version in self._added:

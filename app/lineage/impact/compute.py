@@ -91,7 +91,7 @@ class ImpactComputation:
     def _settled(self, codes: Mapping[str, NodeCodes]) -> Changes:
         found = self._found
         renames = Renames(nodes={base: head for head, base in found.renamed.items()}, tables=found.words)
-        changes = Changes(self._base, self._head, renames)
+        changes = Changes(self._base, self._head, renames, found.passing)
         for change in found.changes:
             changes.add(change)
         ranks = ranked(self._head.graph)

@@ -65,7 +65,7 @@ def own_tokens(code: str) -> list[str]:
         if depth:
             depth += (one == "(") - (one == ")")
             after = not depth
-        elif one == "(" and [_bare(word)[: len(INLINED)] for word in found[-2:]] == [INLINED, "as"]:
+        elif one == "(" and [bare(word)[: len(INLINED)] for word in found[-2:]] == [INLINED, "as"]:
             del found[-2:]
             depth = 1
         elif not (after and one == ","):
@@ -114,7 +114,7 @@ def differing(base: str, head: str, renamed: Mapping[str, str]) -> list[tuple[st
         old, new = next(before, None), next(after, None)
         if old is None or new is None:
             return found if old is new else None
-        if not _is_same(old, new, renamed):
+        if not is_same(old, new, renamed):
             if len(found) == MAX_DIFFERING:
                 return None
             found.append((old, new))
@@ -129,19 +129,21 @@ def differs_by_comments(base: str, head: str) -> bool:
 def differs_by_run(base: str, head: str) -> bool:
     """Whether two texts differ in nothing but times and ids that are other ones in each run, as macros write them into SQL."""
     pairs = zip_longest(tokens(base), tokens(head), fillvalue="\0")
-    return all(_is_same(old, new, {}) or (_OF_A_RUN.fullmatch(old) and _OF_A_RUN.fullmatch(new)) for old, new in pairs)
+    return all(is_same(old, new, {}) or (_OF_A_RUN.fullmatch(old) and _OF_A_RUN.fullmatch(new)) for old, new in pairs)
 
 
-def _is_same(old: str, new: str, renamed: Mapping[str, str]) -> bool:
+def is_same(old: str, new: str, renamed: Mapping[str, str]) -> bool:
+    """Whether two tokens are the same word but for its case, or an old name and its new one (both folded)."""
     if old == new:
         return True
     if old[0] == "'" or new[0] == "'":
         return False
-    one, other = _bare(old), _bare(new)
+    one, other = bare(old), bare(new)
     return one == other or renamed.get(one) == other
 
 
-def _bare(token: str) -> str:
+def bare(token: str) -> str:
+    """A token as a name: folded, without quotation marks."""
     return folded(token[1:-1] if token[0] in '"`' and len(token) > 1 else token)
 
 

@@ -10,6 +10,7 @@ from app.lineage.impact.changes import Changes, GoneColumn, NodeCodes
 from app.lineage.impact.deltas import Delta, PlacedColumn, TypeChange
 from app.lineage.impact.mentions import INLINED, differs_by_comments, differs_by_run, own_tokens, same_but_for
 from app.lineage.impact.model import Change, ChangeClass
+from app.lineage.impact.passing import only_passes
 from app.lineage.impact.renames import only_follows, renamed_columns, same_source
 from app.lineage.impact.versions import SideEdge, SideName, folded
 
@@ -69,10 +70,18 @@ class _Settled:
                 delta.same_sql = True
         else:
             renamed = only_follows(delta, (base, head), changes.renames, changes.side["base"], changes.side["head"])
+            if renamed is None and changes.passing and self._only_passes((base, head)):
+                renamed = {}
             if renamed is not None:
                 _forget(delta)
                 self._rename(renamed)
                 delta.removed, delta.added = [], []
+
+    def _only_passes(self, codes: tuple[str, str]) -> bool:
+        changes = self.changes
+        sides, columns = changes.names, changes.side
+        both = (sides["base"], sides["head"]), (columns["base"], columns["head"])
+        return only_passes(self.delta, codes, changes.passing, *both, changes.renames)
 
     def names(self) -> None:
         """Columns that are removed, renamed or new, and their order."""

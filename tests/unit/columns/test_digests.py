@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.columns.engine import PACKAGE, Tables, analyse, engine, table
+from app.lineage.column_digests import hands_on
+from tests.unit.columns.engine import PACKAGE, TABLES, Tables, analyse, engine, table
 
 
 def digests(sql: str, dialect: str = "duckdb", tables: Tables | None = None) -> dict[str, str | None]:
@@ -363,6 +364,47 @@ def test_what_is_not_understood_is_part_of_every_digest(sql: str) -> None:
     before, after = digests(sql, "bigquery"), digests(sql.replace("0", "1").replace("x + 1", "x + 2"), "bigquery")
     assert all((digest or "").startswith("~") for digest in before.values())
     assert not set(before.values()) & set(after.values())
+
+
+HANDED_ON = {
+    "select * from t": "duckdb",
+    "select x.* from t as x order by a": "duckdb",
+    "with q as (select * from t), r as (select * from q) select * from r": "duckdb",
+    "select id, a, b, c, d, s from t": "duckdb",
+    "with q as (select * from t), r as (select id, t.a, b, c, d, s from q as t) select * from r": "snowflake",
+    "select ID, A, B, C, D, S from t": "bigquery",
+    "select * from u": "duckdb",
+    "select * from raw": "duckdb",
+}
+NOT_HANDED_ON = [
+    *("select id, a, b, c, d from t", "select a, id, b, c, d, s from t", "select b as a, id, a as b, c, d, s from t"),
+    *("select * from t where a = 1", "select * from t limit 5", "select distinct * from t", "select * from t tablesample 10%"),
+    *("select *, 1 as one from t", "select * exclude (a) from t", "select * replace (b as a) from t", "select * from t, t as x"),
+    *("select id, a::text as a, b, c, d, s from t", "select * from t union all select * from t", "select * from t union select * from t"),
+    *("select * from t qualify row_number() over (order by a) = 1", "select * from t as q (k)", "select * from t offset 1"),
+    *("select * from t group by all", "select * from elsewhere.t2", "select t as t from t", "select * from t where true"),
+]
+
+
+@pytest.mark.parametrize("sql", HANDED_ON)
+def test_a_query_that_hands_everything_on_is_known_by_its_digest(sql: str) -> None:
+    table = "u" if sql.endswith(" u") else "raw" if sql.endswith(" raw") else "t"
+    names = [column.name for column in TABLES.tables[table].columns] if table != "raw" else None
+    assert hands_on(digests(sql, HANDED_ON[sql])["sql"] or "", table, names)
+
+
+@pytest.mark.parametrize("sql", NOT_HANDED_ON)
+def test_a_query_that_does_more_is_not_taken_for_one_that_hands_on(sql: str) -> None:
+    found = digests(sql)["sql"] or ""
+    assert not hands_on(found, "t", ["id", "a", "b", "c", "d", "s"])
+    assert not hands_on(digests("select * from raw")["sql"] or "", "t", None)
+
+
+def test_long_lists_of_columns_are_handed_on() -> None:
+    names = [f"column_{number}" for number in range(300)]
+    found = digests(f"select {', '.join(names)} from t", tables=Tables(table("t", " ".join(names))))["sql"] or ""  # noqa: S608 - no query of ours
+    assert hands_on(found, "t", names)
+    assert not hands_on(found, "t", names[:-1])
 
 
 PROGRAM = """
