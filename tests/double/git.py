@@ -19,6 +19,7 @@ NO_COMMIT = "0" * 40
 
 # GitHub serves any object, and partial clones; plain git serves branch tips only.
 _CONFIG = """[core]
+	bigFileThreshold = 16m
 	repositoryformatversion = 0
 	filemode = true
 	bare = true

@@ -12,7 +12,7 @@ import tarfile
 import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC
 from pathlib import Path
@@ -458,21 +458,16 @@ async def test_two_processes_do_not_share_a_directory(world: World) -> None:
 
 def git_children() -> list[Path]:
     """/proc directories of git processes below this one that left our session; those of the double stay in it."""
-    processes = {}
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            name, _, rest = status.read_text().partition(" (")[2].rpartition(") ")
-        except OSError:
-            continue
-        _, parent, _, session, *_ = rest.split()
-        processes[int(status.parent.name)] = (int(parent), int(session), name)
-    found = []
-    for pid, (_, own_session, name) in processes.items():
-        ancestor = pid
-        while ancestor in processes and ancestor != os.getpid():
-            ancestor = processes[ancestor][0]
-        if ancestor == os.getpid() and name.startswith("git") and own_session != os.getsid(0):
-            found.append(Path(f"/proc/{pid}"))
+    found, left = [], [os.getpid()]
+    while left:
+        process = Path(f"/proc/{left.pop()}")
+        with suppress(OSError):  # it has ended
+            for children in process.glob("task/*/children"):
+                left += map(int, children.read_text().split())
+            name, _, rest = (process / "stat").read_text().partition(" (")[2].rpartition(") ")
+            _, _, _, session, *_ = rest.split()
+            if name.startswith("git") and int(session) != os.getsid(0):
+                found.append(process)
     return found
 
 
@@ -501,7 +496,8 @@ def printed() -> Iterator[io.StringIO]:
     logging.root.setLevel(level)
 
 
-async def test_the_token_is_in_no_argument_file_log_or_error(world: World, printed: io.StringIO) -> None:
+async def test_the_token_is_in_no_argument_file_log_or_error(world: World, printed: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "NEW_TOKEN_PAUSES_S", (0.0, 0.0))
     hosted, repository, sha = await world.create()
     lines: list[bytes] = []
     done = False
