@@ -59,7 +59,7 @@ async def _demo(*, serve: bool) -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="freshet-demo-") as directory:
         _say("1. Starting a stand-in for GitHub, and Freshet with its own PostgreSQL")
-        async with GitHubDouble() as github, serving(github, Path(directory)) as service:
+        async with GitHubDouble() as github, serving(github, Path(directory), with_client=False) as service:
             console.print(f"   Freshet: {service.url}, the stand-in for GitHub: {github.server_url}")
             works = await _walk(github, service)
             if serve and works:

@@ -43,7 +43,7 @@ async def main() -> int:
         print(f"pictures: {MISSING}", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory(prefix="freshet-pictures-") as directory:
-        async with GitHubDouble() as github, serving(github, Path(directory) / "data") as service, chromium() as browser:
+        async with GitHubDouble() as github, serving(github, Path(directory) / "data", with_client=False) as service, chromium() as browser:
             run = await _pull_request(github)
             page = Path(directory) / "check-run.html"
             page.write_text(_check_run(run, _mermaid()))

@@ -79,9 +79,16 @@ def free_port() -> int:
         return port
 
 
-def environment(github: GitHubDouble, data_dir: Path, port: int, *, with_app: bool = True, **more: str) -> dict[str, str]:
-    """Return the environment of a service that serves `github`, and points the App's webhook at it; `with_app` tells it of the App."""
+def environment(
+    github: GitHubDouble, data_dir: Path, port: int, *, with_app: bool = True, with_client: bool = True, **more: str
+) -> dict[str, str]:
+    """Return the environment of a service that serves `github`, and points the App's webhook at it; `with_app` tells it of the App.
+
+    Without a client (`with_client`), nobody can sign in, and pages are open.
+    """
+    public_url = more.get("BACKEND_URL", f"http://127.0.0.1:{port}")
     github.app.webhook_url = f"http://127.0.0.1:{port}/api/webhooks/github"
+    github.app.callback_urls = [f"{public_url}/sign-in/callback"]
     ours = {
         "PORT": str(port),
         "FRESHET_DATA_DIR": str(data_dir),
@@ -93,9 +100,9 @@ def environment(github: GitHubDouble, data_dir: Path, port: int, *, with_app: bo
         "GITHUB_APP_ID": str(github.app.id),
         "GITHUB_PRIVATE_KEY": github.app.private_key_pem,
         "GITHUB_WEBHOOK_SECRET": github.app.webhook_secret,
-        "GITHUB_CLIENT_ID": github.app.client_id,
-        "GITHUB_CLIENT_SECRET": github.app.client_secret,
     }
+    client = {"GITHUB_CLIENT_ID": github.app.client_id, "GITHUB_CLIENT_SECRET": github.app.client_secret}
+    app |= client if with_client else {}
     return {**clean_environment(), **ours, **(app if with_app else {}), **more}
 
 
@@ -106,7 +113,7 @@ def clean_environment() -> Mapping[str, str]:
 
 @asynccontextmanager
 async def serving(
-    github: GitHubDouble, data_dir: Path, *, port: int | None = None, with_app: bool = True, **more: str
+    github: GitHubDouble, data_dir: Path, *, port: int | None = None, with_app: bool = True, with_client: bool = True, **more: str
 ) -> AsyncIterator[Service]:
     """Run `python -m app serve` until this is left; it is ready when this yields."""
     port = port or free_port()
@@ -116,7 +123,7 @@ async def serving(
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-W", "error", "-m", "app", "serve"),
             cwd=ROOT,
-            env=environment(github, data_dir, port, with_app=with_app, **more),
+            env=environment(github, data_dir, port, with_app=with_app, with_client=with_client, **more),
             stdout=output,
             stderr=output,
             start_new_session=True,

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Self
+from urllib.parse import urlsplit
 
-from app.core.app_manifest import AppManifest
+from app.core.app_manifest import SIGN_IN_CALLBACK_PATH, AppManifest
 from app.core.errors import ConfigurationError, GoneError, RejectedError
 from app.core.plurals import count
 
 SHOWN_FAILURES = 10
 SHOWN_ACCOUNTS = 5
+LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 CHECKING = "checking the GitHub App's credentials"
 _LEVELS = {"": 0, "read": 1, "write": 2, "admin": 3}
 _MEANINGS: Mapping[int, str] = {
@@ -170,6 +172,20 @@ def check_secret(hook: Hook, attempts: Sequence[DeliveryAttempt]) -> Finding:
     if attempts and _newest(attempts).status_code == HTTPStatus.UNAUTHORIZED:
         return Finding.bad("webhook secret", f"the newest delivery got status 401: {_MEANINGS[401]}. {_REPAIR}")
     return Finding.ok("webhook secret", "set here and on GitHub")
+
+
+def check_sign_in(public_url: str, *, has_client: bool) -> Finding:
+    """Whether people can sign in on the pages. Only they would notice if the App did not know the callback URL: GitHub never shows it."""
+    address = urlsplit(public_url)
+    is_local = address.hostname in LOCAL_NAMES
+    if has_client and (address.scheme == "https" or is_local):
+        return Finding.ok("sign-in", f"with GitHub; the App's page has to have the callback URL {public_url}{SIGN_IN_CALLBACK_PATH}")
+    if has_client:
+        return Finding.bad("sign-in", "cookies are sent unencrypted, because BACKEND_URL is not https. Put a proxy with TLS in front.")
+    mend = "Set GITHUB_CLIENT_ID and GITHUB_CLIENT_SECRET to the values on the App's page on GitHub."
+    if is_local:
+        return Finding.ok("sign-in", f"not configured, so pages are open to everybody on this host. {mend}")
+    return Finding.bad("sign-in", f"nobody can sign in, so pages show nothing. {mend}")
 
 
 def check_url(hook: Hook, expected: str) -> Finding:

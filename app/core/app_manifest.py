@@ -19,6 +19,7 @@ from app.core.errors import ConfigurationError
 WEBHOOK_PATH = "/api/webhooks/github"
 SETUP_PATH = "/setup"
 CALLBACK_PATH = "/setup/callback"
+SIGN_IN_CALLBACK_PATH = "/sign-in/callback"
 GITHUB_SERVER_URL = "https://github.com"
 GITHUB_API_URL = "https://api.github.com"
 WINDOW_S = 10.0
@@ -124,6 +125,7 @@ def registration(manifest: AppManifest, owner: Owner, public_url: str, callback_
         "url": public_url,
         "hook_attributes": {"url": public_url + WEBHOOK_PATH, "active": True},
         "redirect_url": callback_url,
+        "callback_urls": [public_url + SIGN_IN_CALLBACK_PATH],
         "setup_url": public_url + SETUP_PATH,
         "public": manifest.public,
         "default_permissions": dict(manifest.permissions),

@@ -268,6 +268,12 @@ class UnknownTokenError(FreshetError):
     status: ClassVar[int] = 401
 
 
+class DeniedSignInError(FreshetError):
+    """GitHub does not give or renew a person's tokens. `reason` is GitHub's own word, such as `bad_verification_code`."""
+
+    title = "GitHub refused the sign-in"
+
+
 class RejectedError(FreshetError):
     """GitHub refused a request of ours as invalid (4xx), so a retry does not help. `status` is HTTP's."""
 

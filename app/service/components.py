@@ -16,6 +16,7 @@ from app.github.access.queries import AccessQueries
 from app.github.access.viewers import Viewers
 from app.github.app.auth import AppAuth
 from app.github.app.registration import AppSetup
+from app.github.app.sign_in import UserSignIn
 from app.github.rest.checks import GitHubClient
 from app.github.rest.http import ApiClient
 from app.github.rest.inventory import Inventory
@@ -152,14 +153,14 @@ def service_tokens(settings: Settings) -> ServiceTokens:
 
 
 @contextlib.asynccontextmanager
-async def viewers(settings: Settings) -> AsyncIterator[Viewers]:
-    """The check of callers' GitHub tokens. It has its own connections, so the App never waits for callers."""
+async def people(settings: Settings) -> AsyncIterator[tuple[Viewers, UserSignIn]]:
+    """The check of callers' GitHub tokens, and sign-in. They have their own connections, so the App never waits for callers."""
     async with (
         ApiClient(settings.github_api_url, total_s=ACCESS_TIMEOUT_S, measured=False) as api,
         ApiClient(settings.github_server_url, total_s=ACCESS_TIMEOUT_S, measured=False) as git,
         contextlib.aclosing(Viewers(AccessQueries(api, git))) as callers,
     ):
-        yield callers
+        yield callers, UserSignIn(api, git)
 
 
 @contextlib.asynccontextmanager

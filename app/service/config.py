@@ -7,6 +7,7 @@ import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_origin
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -41,9 +42,12 @@ from app.service.values import (
     Size,
     Tokens,
     Url,
+    is_loopback,
 )
 
 MAX_MINUTES = 60 * 24 * 30
+MAX_SESSION_HOURS = 24 * 400
+"""Browsers keep no cookie for longer than 400 days."""
 MAY_BE_EMPTY = {"docker_host", "docker_cert_path", "docker_tls_verify", "freshet_container_runtime"}
 """Docker's own variables count as unset if they are empty, and so does this one of ours."""
 
@@ -69,6 +73,7 @@ class Settings(BaseSettings):
     github_client_secret: SecretStr | None = None
     github_api_url: Url = "https://api.github.com"
     github_server_url: Url = "https://github.com"
+    freshet_session_hours: Annotated[float, Field(gt=0, le=MAX_SESSION_HOURS)] = 168.0
     freshet_api_tokens: Tokens = []
     freshet_api_tokens_file: Path | None = None
     freshet_api_rate_limit: Annotated[int, Field(ge=0, le=1_000_000)] = 600
@@ -160,6 +165,16 @@ class Settings(BaseSettings):
     def public_url(self) -> str:
         """The base URL under which GitHub and people reach the service."""
         return self.backend_url or f"http://{self.host}:{self.port}"
+
+    @property
+    def pages_may_be_open(self) -> bool:
+        """Whether only this host can reach the service, as far as the configuration says: then pages may be shown without sign-in."""
+        return is_loopback(self.host) and is_loopback(urlsplit(self.public_url).hostname or "")
+
+    @property
+    def session_lifetime(self) -> timedelta:
+        """How long a sign-in lasts at most."""
+        return timedelta(hours=self.freshet_session_hours)
 
     @property
     def delivery_retention(self) -> timedelta:

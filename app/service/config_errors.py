@@ -48,6 +48,7 @@ EXPECTED: Mapping[str, tuple[str, str]] = {
     "FRESHET_PRIVATE_PACKAGES": ("which private repositories may be packages", "installation"),
     "FRESHET_RUNNING_PER_INSTALLATION": ("a whole number from 1 to 256", "2"),
     "FRESHET_SECCOMP": ("the path of a seccomp profile in JSON", "/etc/freshet/seccomp.json"),
+    "FRESHET_SESSION_HOURS": ("a number of hours above 0, at most 9600", "168"),
     "FRESHET_SMTP_URL": ("the URL of a mail server", "smtp://USER:PASSWORD@mail.example.com:587"),
     "FRESHET_STALE_MINUTES": ("a number of minutes above 0, at most 43200", "60"),
     "FRESHET_WARM_CONTAINERS": ("a whole number from 0 to 256", "2"),

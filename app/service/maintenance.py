@@ -11,6 +11,7 @@ from app.pipeline.ports import Runner
 from app.service.caches import Caches
 from app.store import Store
 from app.store.lineages import Lineages
+from app.web.auth.sessions import IDLE
 
 logger = log.get(__name__)
 
@@ -44,10 +45,11 @@ async def keep_warm(runner: Runner, lineages: Lineages) -> None:
 
 
 async def tidy(caches: Caches, store: Store) -> None:
-    """Every hour: shrink the caches to their limits, and delete those of deleted repositories, which another process may have deleted."""
+    """Every hour: shrink the caches to their limits, delete those of repositories that are gone, and delete ended sessions."""
     while True:
         await asyncio.sleep(TIDY_EVERY_S)
         try:
             await caches.tidy(store)
+            await store.sessions.delete_ended(IDLE)
         except (FreshetError, OSError) as error:
             logger.warning("cannot tidy the caches", reason=str(error))

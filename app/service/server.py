@@ -20,6 +20,7 @@ from app.core.interruption import heard
 from app.core.wakeup import Wakeup
 from app.github.access.viewers import Viewers
 from app.github.app.auth import AppAuth
+from app.github.app.sign_in import UserSignIn
 from app.github.git.submodules import SubmoduleSources
 from app.github.rest.checks import GitHubClient
 from app.github.rest.inventory import Inventory
@@ -41,15 +42,15 @@ from app.runner.parse_state import ParseStates
 from app.service import app_identity, caches, components, maintenance
 from app.service.caches import Caches
 from app.service.config import Settings
-from app.service.values import is_loopback
 from app.store import Store, listen, migrate, pool
 from app.store.check_runs import Turns
 from app.web import keys, routes
-from app.web.auth import rate_limits
+from app.web.auth import rate_limits, sessions
 from app.web.auth.service_tokens import EitherCallers, ServiceCallers, ServiceTokens
+from app.web.auth.sessions import SessionKeeper
 from app.web.http import live, middleware
 from app.web.http.connections import AIOHTTP, LIMITS, ConnectionLimits, LimitedSite
-from app.web.pages import frame
+from app.web.pages import frame, sign_in
 from app.web.pages.setup_access import SetupAccess
 
 SHUTDOWN_S = 5.0
@@ -73,6 +74,7 @@ RECONCILER = web.AppKey("reconciler", Reconciler)
 SOURCES = web.AppKey("sources", SubmoduleSources)
 SERVICE_TOKENS = web.AppKey("service_tokens", ServiceTokens)
 VIEWERS = web.AppKey("viewers", Viewers)
+USER_SIGN_IN = web.AppKey("user_sign_in", UserSignIn)
 FETCHER = web.AppKey("fetcher", Installer)
 INSTALLER = web.AppKey("installer", Installer)
 CACHES = web.AppKey("caches", Caches)
@@ -107,7 +109,9 @@ def create_app(settings: Settings) -> web.Application:
     web_app.cleanup_ctx.extend([_database, _github, _runner, _decoders, _background])
     web_app.on_shutdown.append(_close_streams)
     frame.set_up(web_app, settings.public_url)
-    web_app[keys.OPEN_PAGES] = is_loopback(settings.host)
+    sign_in.set_up(web_app)
+    sessions.set_up(web_app)
+    web_app[keys.OPEN_PAGES] = settings.pages_may_be_open
     web_app[ENDPOINT] = WebhookEndpoint(None, partial(_receive, web_app), bodies=UnverifiedBodies(settings.work_dir))
     routes.add(web_app, web_app[ENDPOINT].handle)
     return web_app
@@ -157,11 +161,18 @@ async def _github(web_app: web.Application) -> AsyncIterator[None]:
         web_app[keys.HEADS] = BranchHeads(inventory)
         web_app[keys.SETUP] = setup
         web_app[keys.CHECKS]["GitHub credentials"] = client.check
-        async with components.viewers(settings) as viewers, _caches(web_app, setup.server_url, auth, client):
-            web_app[VIEWERS] = viewers
+        async with components.people(settings) as (viewers, user_sign_in), _caches(web_app, setup.server_url, auth, client):
+            web_app[VIEWERS], web_app[USER_SIGN_IN], web_app[keys.SIGN_IN] = viewers, user_sign_in, user_sign_in
             web_app[keys.CALLERS] = EitherCallers(ServiceCallers(web_app[SERVICE_TOKENS]), viewers)
+            web_app[sessions.SESSIONS] = _keeper(web_app, viewers)
             setup.subscribe(lambda identity: _use_app(web_app, setup.server_url, identity))
             yield
+
+
+def _keeper(web_app: web.Application, viewers: Viewers) -> SessionKeeper:
+    settings = web_app[SETTINGS]
+    secure, lifetime = settings.public_url.startswith("https:"), settings.session_lifetime
+    return SessionKeeper(web_app[keys.STORE].sessions, viewers, web_app[USER_SIGN_IN], lifetime=lifetime, secure=secure)
 
 
 @contextlib.asynccontextmanager
@@ -178,7 +189,9 @@ def _use_app(web_app: web.Application, server_url: str, identity: Identity) -> N
     """Work as this App from now on, without a restart."""
     web_app[ENDPOINT].configure(identity.webhook_secret.get_secret_value())
     web_app[CACHES].point_at(server_url)
-    web_app[VIEWERS].use_app(identity.client_id, identity.client_secret, app_identity.addresses(web_app[SETTINGS], identity))
+    addresses = app_identity.addresses(web_app[SETTINGS], identity)
+    web_app[VIEWERS].use_app(identity.client_id, identity.client_secret, addresses)
+    web_app[USER_SIGN_IN].use_app(identity.client_id, identity.client_secret, addresses[1])
     web_app[CONFIGURED].set()
 
 

@@ -27,6 +27,7 @@ from app.store.pool import Database, PoolUse
 from app.store.pull_requests import PullRequests
 from app.store.readers import Readers
 from app.store.retention import Retention
+from app.store.sessions import Sessions
 from app.store.signing_keys import SigningKeys
 from app.store.stats import Statistics
 from app.store.subscriptions import Subscriptions
@@ -56,6 +57,7 @@ class Store:
         self.logs = Logs(db)
         self.statistics = Statistics(db)
         self.signing_keys = SigningKeys(db)
+        self.sessions = Sessions(db)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Store]:

@@ -12,6 +12,7 @@ from aiohttp import web
 from app.core.app_health import Checkup, DeliverySummary, Hook
 from app.core.app_manifest import AppManifest, Owner, Registered, Registration
 from app.core.models.callers import Callers
+from app.core.models.sessions import UserAuthorization
 from app.core.wakeup import Wakeup
 from app.notifications.rules import SubscriptionRules
 from app.pipeline.branch_heads import BranchHeads
@@ -81,7 +82,8 @@ PUBLIC_URL = web.AppKey("public_url", str)
 PREFIX = web.AppKey("prefix", str)
 """The path of the public URL, such as `/freshet`; empty at the root of a host."""
 OPEN_PAGES = web.AppKey("open_pages", bool)
-"""Whether anybody who reaches the pages may see everything on them."""
+"""Whether anybody on this host may see all pages as long as nobody can sign in."""
+SIGN_IN = web.AppKey("sign_in", UserAuthorization)
 ERROR_PAGE = web.AppKey("error_page", ErrorPage)
 CHECKS = web.AppKey("checks", dict[str, Check])
 CLOSING = web.AppKey("closing", asyncio.Event)

@@ -11,7 +11,7 @@ from app.web.api.operation import route
 from app.web.api.operations import operations
 from app.web.auth import rate_limits
 from app.web.keys import PREFIX
-from app.web.pages import assets, explorer, extraction, setup
+from app.web.pages import assets, explorer, extraction, setup, sign_in
 
 
 def add(web_app: web.Application, webhook: Handler) -> None:
@@ -27,6 +27,10 @@ def add(web_app: web.Application, webhook: Handler) -> None:
         web.get("/openapi.json", document.show),
         web.get("/docs", document.page),
         web.get("/", extraction.index),
+        web.get("/sign-in", sign_in.start),
+        web.get("/sign-in/callback", sign_in.callback),
+        web.get("/sign-out", sign_in.sign_out_page),
+        web.post("/sign-out", sign_in.sign_out),
         web.get("/setup", setup.show),
         web.get("/setup/callback", setup.callback),
         web.get("/connections/{id}/lineage", explorer.show),

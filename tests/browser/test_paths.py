@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 
 from app.core.models.extractions import Problem, StageTime
+from tests.browser.conftest import PERSON
 from tests.browser.seeds import CLAIM, Seeds
 from tests.browser.visits import Visits
 
@@ -44,3 +45,34 @@ async def test_a_page_follows_its_extraction(visits: Visits, seeds: Seeds) -> No
     assert await extractions.finish(seeds.extractions["live"], claim, "failed", [began], problem=Problem("It broke", "Nobody knows why."))
     await visit.shows("Nobody knows why.")
     await visit.examine()
+
+
+async def test_somebody_signs_in_and_out_with_buttons(visits: Visits, seeds: Seeds) -> None:
+    visit, other = await visits.begin(), await visits.begin("phone-dark")
+    await visit.open("/", name="signed-out")
+    await visit.page.get_by_role("link", name="Sign in with GitHub").click()
+    await visit.shows(f"Sign out {PERSON}")
+    await other.open(seeds.page("failed"))
+    await visit.open("/sign-out", name="sign-out")
+    await visit.page.get_by_role("button", name="Sign out everywhere").click()
+    await visit.shows("Sign in with GitHub")
+    assert await visit.page.context.cookies() == []
+    assert await seeds.store._db.value("SELECT count(*) FROM sessions WHERE login = $1", PERSON) == 0
+    seeds.github.state.denies.add(PERSON)
+    try:
+        await other.open(seeds.page("failed"), status=403, name="sign-in-denied")
+    finally:
+        seeds.github.state.denies.clear()
+    await other.page.get_by_role("link", name="Sign in with GitHub").last.click()
+    await other.shows("which was not found")
+
+
+async def test_a_page_of_what_one_may_not_see_is_the_page_of_what_does_not_exist(visits: Visits, seeds: Seeds) -> None:
+    before = seeds.github.state.person
+    seeds.github.sign_in("stranger", {})
+    try:
+        visit = await visits.begin()
+        await visit.open(seeds.page("failed"), status=404, name="hidden")
+        assert "acme" not in await visit.text()
+    finally:
+        seeds.github.state.person = before

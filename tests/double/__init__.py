@@ -10,6 +10,7 @@ Nothing is patched: the App under test uses :attr:`GitHubDouble.api_url` and :at
 ``server``           the aiohttp application: middlewares for recording, faults, errors, rate limits and ETags, and all routes
 ``apps``             ``/app…``: the App itself, its hook, its installations, installation tokens
 ``registration``     creates an App from a manifest: ``/settings/apps/new``, where the browser posts it, and ``/app-manifests/…``
+``oauth``            ``/login/oauth/…``: people authorize the App, and it gets and renews their tokens
 ``users``            ``/user…``, ``/rate_limit`` and ``/applications/…``: endpoints for users' tokens
 ``repos``            ``/repos/…``: repositories, branches, commits, references, trees
 ``histories``        ``/repos/…/commits`` and ``/repos/…/compare/…``

@@ -89,6 +89,13 @@ class GitHubDouble(People):
             event = events.check_run(self.state, "requested_action", installed, run)
             await self._hookshot.deliver(replace(event, payload={**event.payload, "requested_action": {"identifier": identifier}}))
 
+    async def revoke_authorization(self, login: str) -> None:
+        """A person revokes the App's authorization: their tokens end, and ``github_app_authorization`` is delivered."""
+        mine = [value for value, token in self.state.tokens.items() if (token.user, token.client_id) == (login, self.app.client_id)]
+        for value in mine:
+            self.revoke(value)
+        await self._hookshot.deliver(events.authorization_revoked(self.state, login))
+
     async def redeliver(self, delivery_id: int | str) -> Delivery:
         """Send an event again: by the number of a delivery, or by its X-GitHub-Delivery, which stays the same."""
         attempts = [d for d in self.state.deliveries if delivery_id in (d.id, d.guid)]

@@ -12,7 +12,7 @@ from tests.double import git, views
 from tests.double.state import Account, App, CheckRun, Installation, Json, PullRequest, Repository, State, node_id, timestamp
 
 # Every App receives these, without a subscription; check events come with the permission checks:write.
-_UNASKED = ("ping", "installation", "installation_repositories", "check_run", "check_suite")
+_UNASKED = ("ping", "installation", "installation_repositories", "github_app_authorization", "check_run", "check_suite")
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,11 @@ def ping(state: State) -> Event:
         "deliveries_url": f"{state.api_url}/app/hook/deliveries",
     }
     return Event("ping", {"zen": "Design for failure.", "hook_id": app.hook_id, "hook": hook})
+
+
+def authorization_revoked(state: State, login: str) -> Event:
+    """A person revoked the App's authorization."""
+    return Event("github_app_authorization", {"action": "revoked", "sender": views.account(state, state.account(login, "User"))})
 
 
 def installation(state: State, action: str, installed: Installation, repositories: Iterable[Repository]) -> Event:

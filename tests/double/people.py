@@ -53,6 +53,12 @@ class People(Pulls):
         only = frozenset({repository.id})
         return self._keep(Token(value, self.state.now() + LIFETIME, {"metadata": "read", **permissions}, repository_ids=only))
 
+    def sign_in(self, login: str, roles: Mapping[Repository, Role] | None = None) -> None:
+        """Sign a person in on GitHub, in all browsers without a cookie ``user``; ``roles`` replace the earlier ones."""
+        self.state.person = login
+        if roles is not None:
+            self.state.roles[login] = {repository.id: role for repository, role in roles.items()}
+
     def revoke(self, token: str) -> None:
         """Revoke a token."""
         del self.state.tokens[token]

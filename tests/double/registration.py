@@ -22,6 +22,7 @@ from tests.double.state import App, Json, State
 
 CODE_LIFETIME = timedelta(hours=1)
 _MAX_NAME = 34
+_MAX_CALLBACKS = 10
 _FIELDS = {
     "name",
     "url",
@@ -71,6 +72,7 @@ def create(state: State, manifest: Json, owner: str) -> str:
         hook_id=secrets.randbelow(900_000_000) + 100_000_000,
         permissions={**manifest["default_permissions"], "metadata": "read"},
         events=tuple(manifest["default_events"]),
+        callback_urls=list(manifest.get("callback_urls", ())),
     )
     code = secrets.token_hex(20)
     state.registrations[code] = app, owner
@@ -82,6 +84,9 @@ def manifest_problems(manifest: Json) -> list[str]:
     problems = [f"{name} wasn't supplied" for name in ("name", "url", "redirect_url") if not manifest.get(name)]
     problems += [f"{name} is not a field of a manifest" for name in manifest.keys() - _FIELDS]
     problems += [f"{name} must be a URL" for name in ("url", "redirect_url", "setup_url") if not _is_url(manifest.get(name, "http://x"))]
+    callbacks = manifest.get("callback_urls", [])
+    if not isinstance(callbacks, list) or len(callbacks) > _MAX_CALLBACKS or not all(map(_is_url, callbacks)):
+        problems.append("Callback urls must be at most ten URLs")
     hook = manifest.get("hook_attributes", {})
     if not _is_url(hook.get("url")):
         problems.append("Hook url must be a URL")

@@ -26,6 +26,7 @@ _REQUESTS = {
     ("POST", r"/app/installations/\d+/access_tokens"): ("AppInstallationsInstallationIdAccessTokensPostBody",),
     ("PATCH", r"/app/hook/config"): ("AppHookConfigPatchBody",),
     ("POST", r"/applications/[^/]+/token"): ("ApplicationsClientIdTokenPostBody",),
+    ("DELETE", r"/applications/[^/]+/token"): ("ApplicationsClientIdTokenDeleteBody",),
     ("POST", _REPO + r"/check-runs"): (
         "ReposOwnerRepoCheckRunsPostBodyOneof0",
         "ReposOwnerRepoCheckRunsPostBodyOneof1",
@@ -49,6 +50,7 @@ _RESPONSES = {
     ("GET", r"/installation/repositories"): "InstallationRepositoriesGetResponse200",
     ("POST", r"/applications/[^/]+/token"): "Authorization",
     ("GET", r"/rate_limit"): "RateLimitOverview",
+    ("GET", r"/user"): "PublicUser",
     ("GET", r"/user/repos"): "[Repository]",
     ("GET", r"/user/installations"): "UserInstallationsGetResponse200",
     ("GET", r"/user/installations/\d+/repositories"): "UserInstallationsInstallationIdRepositoriesGetResponse200",

@@ -14,7 +14,7 @@ from email.utils import format_datetime
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from tests.double import apps, check_runs, histories, registration, repos, smart_http, users
+from tests.double import apps, check_runs, histories, oauth, registration, repos, smart_http, users
 from tests.double.auth import find_token
 from tests.double.errors import ApiError
 from tests.double.faults import Faults, apply
@@ -60,6 +60,8 @@ def create_server(state: State, hookshot: Hookshot, faults: Faults, api_prefix: 
             server.router.add_route(method, api_prefix + prefix + path, handler)
     server.router.add_post(api_prefix + "/app-manifests/{code}/conversions", registration.convert)
     server.router.add_post("/settings/apps/new", registration.register)
+    server.router.add_get("/login/oauth/authorize", oauth.authorize)
+    server.router.add_post("/login/oauth/access_token", oauth.access_token)
     server.router.add_post("/organizations/{organization}/settings/apps/new", registration.register)
     server.router.add_get("/{owner}/{name}/info/refs", smart_http.info_refs)
     server.router.add_post("/{owner}/{name}/git-upload-pack", smart_http.upload_pack)

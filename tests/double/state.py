@@ -52,6 +52,7 @@ class App:
     client_secret: str = field(default_factory=lambda: secrets.token_hex(20))
     permissions: dict[str, str] = field(default_factory=lambda: dict(DEFAULT_PERMISSIONS))
     events: tuple[str, ...] = DEFAULT_EVENTS
+    callback_urls: list[str] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -132,6 +133,19 @@ class Token:
     roles: dict[int, Role] = field(default_factory=dict)
     scopes: frozenset[str] | None = None
     client_id: str | None = None
+    refresh: str | None = None
+    """The refresh token that renews it."""
+    refresh_expires_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A person authorized the App: what belongs to a code that has not been exchanged yet. ``challenge`` is that of PKCE."""
+
+    login: str
+    redirect_url: str
+    challenge: str | None
+    expires_at: datetime
 
 
 @dataclass(frozen=True)
@@ -235,6 +249,16 @@ class State:
     """Apps made from a manifest, with their owners, by codes that have not been exchanged yet."""
     installations: dict[int, Installation] = field(default_factory=dict)
     tokens: dict[str, Token] = field(default_factory=dict)
+    person: str = ""
+    """Who is signed in on GitHub in browsers without a cookie."""
+    denies: set[str] = field(default_factory=set)
+    roles: dict[str, dict[int, Role]] = field(default_factory=dict)
+    """Roles in repositories by login, for tokens of the web flow."""
+    grants: dict[str, Grant] = field(default_factory=dict)
+    user_token_lifetime_s: int | None = 8 * 3600
+    """None: the App opted out of tokens that expire."""
+    refresh_token_lifetime_s: int = 15_897_600
+    refreshed: int = 0
     check_suites: dict[tuple[int, str], int] = field(default_factory=dict)
     check_runs: dict[int, CheckRun] = field(default_factory=dict)
     deliveries: list[Delivery] = field(default_factory=list)

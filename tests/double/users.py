@@ -36,6 +36,26 @@ async def check_token(request: web.Request) -> web.Response:
     return web.json_response(views.authorization(state, token))
 
 
+@routes.delete("/applications/{client_id}/token")
+async def delete_token(request: web.Request) -> web.Response:
+    """https://docs.github.com/en/rest/apps/oauth-applications#delete-an-app-token."""
+    state = state_of(request)
+    if _basic(request) != (state.app.client_id, state.app.client_secret) or request.match_info["client_id"] != state.app.client_id:
+        raise ApiError(401, "Bad credentials")
+    token = state.tokens.get(str(body_of(request).get("access_token")))
+    if token is None or token.client_id != state.app.client_id:
+        raise ApiError(422, "Validation Failed")
+    del state.tokens[token.value]
+    return web.Response(status=204)
+
+
+@routes.get("/user")
+async def get_user(request: web.Request) -> web.Response:
+    """https://docs.github.com/en/rest/users/users#get-the-authenticated-user."""
+    state, token = state_of(request), _user_token(request)
+    return web.json_response(views.public_user(state, state.account(token.user or "", "User")))
+
+
 def _basic(request: web.Request) -> tuple[str, str]:
     """User and password of Basic authentication."""
     try:

@@ -44,6 +44,14 @@ def account(state: State, who: Account) -> Json:
     }
 
 
+def public_user(state: State, who: Account) -> Json:
+    """A user: https://docs.github.com/en/rest/users/users#get-the-authenticated-user."""
+    unknown = dict.fromkeys(("name", "company", "blog", "location", "email", "hireable", "bio"))
+    counts = dict.fromkeys(("public_repos", "public_gists", "followers", "following"), 0)
+    since = timestamp(state.app.created_at)
+    return {**account(state, who), **unknown, **counts, "created_at": since, "updated_at": since}
+
+
 def organization(state: State, who: Account) -> Json:
     """An organization as in webhook payloads."""
     url = f"{state.api_url}/orgs/{who.login}"

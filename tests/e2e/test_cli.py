@@ -177,7 +177,7 @@ async def test_migrate_applies_each_migration_once(tmp_path: Path) -> None:
 
 LINES = (
     *("database", "Docker", "runner images", "GitHub App", "webhook secret"),
-    *("permissions", "events", "webhook URL", "webhook reachability"),
+    *("permissions", "events", "webhook URL", "webhook reachability", "sign-in"),
 )
 
 
@@ -187,6 +187,8 @@ async def doctor(github: GitHubDouble, data_dir: Path, **variables: str) -> tupl
         "GITHUB_APP_ID": str(github.app.id),
         "GITHUB_PRIVATE_KEY": github.app.private_key_pem,
         "GITHUB_WEBHOOK_SECRET": github.app.webhook_secret or "s",
+        "GITHUB_CLIENT_ID": github.app.client_id,
+        "GITHUB_CLIENT_SECRET": github.app.client_secret,
         "GITHUB_API_URL": github.api_url,
         "BACKEND_URL": "https://freshet.example",
     }

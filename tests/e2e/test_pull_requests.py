@@ -70,7 +70,7 @@ async def service(
 ) -> AsyncIterator[Service]:
     directory, hosts = tmp_path_factory.mktemp("data"), f"{inside.host}:{inside.port}"
     variables = {"DATABASE_URL": module_dsn, "DOCKER_HOST": engine.url, "FRESHET_WARM_CONTAINERS": "0", "FRESHET_PACKAGE_HOSTS": hosts}
-    async with serving(github, directory, port=None, with_app=True, **variables) as running:
+    async with serving(github, directory, port=None, with_app=True, with_client=True, **variables) as running:
         yield running
         await running.stop()
         assert "Traceback" not in running.log

@@ -17,6 +17,7 @@ import pytest_asyncio
 from app.store import pool
 from demo import second_push
 from tests.double import CheckRun, GitHubDouble, Repository
+from tests.html_forms import browsing
 from tests.patience import HANGS_S
 from tests.service import ROOT, TOKEN, Service, serving
 
@@ -264,18 +265,33 @@ async def test_an_extraction_through_the_api_with_progress_and_page(github: GitH
     assert run.conclusion == "success"
     for shown in (first, run):
         assert shown.details_url is not None
-        async with service.session.get(shown.details_url) as page:
+        async with service.session.get(shown.details_url, headers={"Authorization": f"Bearer {TOKEN}"}) as page:
             html = await page.text()
             assert (page.status, page.content_type) == (200, "text/html")
             assert shown.head_sha[:7] in html
     assert "<code>c</code> is new" in html
 
 
+async def test_the_link_of_a_check_run_leads_through_sign_in_to_its_page(github: GitHubDouble, service: Service) -> None:
+    repository = await installed(github, "signed-in", {})
+    run = await pushed(github, repository, TINY)
+    assert run.details_url is not None
+    async with browsing(service.url) as browser:
+        github.sign_in("reader", {repository: "pull"})
+        page = await browser.open(run.details_url)
+        assert (page.status, page.url, "Sign out reader" in page.text) == (200, run.details_url, True)
+        await browser.submit("/sign-out")
+        github.sign_in("stranger", {})
+        assert (await browser.open(run.details_url)).status == 404
+        secrets = [one.value for one in github.state.tokens.values()] + list(browser.cookies().values())
+    assert not [secret for secret in secrets if secret in service.log]
+
+
 async def test_a_page_shows_dbts_message_as_plain_text(github: GitHubDouble, service: Service) -> None:
     repository = await installed(github, "markup", {})
     run = await pushed(github, repository, {**TINY, "models/a.sql": "{{ exceptions.raise_compiler_error('<script>alert(1)</script>') }}"})
     assert run.conclusion == "failure"
-    async with service.session.get(run.details_url or "") as page:
+    async with service.session.get(run.details_url or "", headers={"Authorization": f"Bearer {TOKEN}"}) as page:
         html = await page.text()
     assert "<script>alert" not in html
     assert "&lt;script&gt;alert" in html
@@ -311,7 +327,7 @@ async def test_api_errors_have_one_shape(service: Service) -> None:
         ("GET", f"{connections}/5f9f2f3e-0000-4000-8000-000000000000/lineage", token, None, 404),
         ("DELETE", f"{service.url}/api/metadata/extractions/active", token, None, 405),
         ("GET", f"{service.url}/api/nothing", token, None, 404),
-        ("GET", f"{service.url}/extractions/5f9f2f3e-0000-4000-8000-000000000000", {}, None, 404),
+        ("GET", f"{service.url}/extractions/5f9f2f3e-0000-4000-8000-000000000000", token, None, 404),
         ("POST", f"{service.url}/api/webhooks/github", {}, b"{}", 401),
         ("POST", f"{service.url}/api/webhooks/github", {"X-Hub-Signature-256": f"sha256={'0' * 64}"}, b"x" * (26 << 20), 413),
     ]

@@ -37,6 +37,7 @@ async def serving(store: Store, public_url: str = "https://freshet.example", *, 
     web_app = web.Application(middlewares=[middleware.access_log, middleware.problems])
     web_app[keys.STORE], web_app[keys.CALLERS] = store, ServiceCallers(ServiceTokens(["a-service-token"]))
     frame.set_up(web_app, public_url)
+    web_app[keys.OPEN_PAGES] = True
     routes.add(web_app, webhook)
     web_app.add_routes([web.get("/crash", crash)])
     async with TestServer(web_app) as server:

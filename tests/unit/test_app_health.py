@@ -14,6 +14,7 @@ from app.core.app_health import (
     check_events,
     check_permissions,
     check_secret,
+    check_sign_in,
     check_url,
     credentials_error,
     summarize,
@@ -124,3 +125,18 @@ def test_the_summary_counts_and_lists_the_newest_failures() -> None:
 )
 def test_refused_credentials_are_explained(error: GoneError | RejectedError, word: str) -> None:
     assert word in credentials_error(error).user_text
+
+
+@pytest.mark.parametrize(
+    ("public_url", "has_client", "passed", "word"),
+    [
+        ("https://freshet.example/x", True, True, "https://freshet.example/x/sign-in/callback"),
+        ("http://127.0.0.1:3001", True, True, "/sign-in/callback"),
+        ("http://freshet.example", True, False, "unencrypted"),
+        ("https://freshet.example", False, False, "GITHUB_CLIENT_ID"),
+        ("http://localhost:3001", False, True, "open to everybody on this host"),
+    ],
+)
+def test_sign_in_is_configured_or_not(public_url: str, *, has_client: bool, passed: bool, word: str) -> None:
+    finding = check_sign_in(public_url, has_client=has_client)
+    assert (finding.passed, word in finding.text) == (passed, True)

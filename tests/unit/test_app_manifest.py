@@ -81,6 +81,7 @@ def test_the_registration_form() -> None:
         "url": "https://freshet.example",
         "hook_attributes": {"url": "https://freshet.example/api/webhooks/github", "active": True},
         "redirect_url": "https://freshet.example/setup/callback",
+        "callback_urls": ["https://freshet.example/sign-in/callback"],
         "setup_url": "https://freshet.example/setup",
         "public": False,
         "default_permissions": {"contents": "read", "checks": "write", "metadata": "read"},

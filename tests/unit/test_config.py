@@ -48,6 +48,10 @@ def test_defaults() -> None:
         ("FRESHET_WARM_CONTAINERS", "-1"),
         ("FRESHET_WARM_CONTAINERS", "some"),
         ("BACKEND_URL", "freshet.example"),
+        ("BACKEND_URL", "https://freshet.example/{id}"),
+        ("BACKEND_URL", "https://freshet.example/a%2fb"),
+        ("FRESHET_SESSION_HOURS", "0"),
+        ("FRESHET_SESSION_HOURS", "9601"),
         ("GITHUB_API_URL", "ftp//x"),
         ("GITHUB_APP_ID", "my-app"),
         ("DATABASE_URL", ""),
@@ -167,3 +171,18 @@ def test_the_senders_domain_is_the_default_mail_domain(environment: pytest.Monke
     with pytest.raises(ConfigurationError) as caught:
         config.read()
     assert "hid" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "backend_url", "may_be_open"),
+    [
+        ("127.0.0.1", None, True),
+        ("::1", "http://localhost:3001", True),
+        ("127.0.0.1", "https://freshet.example", False),
+        ("192.0.2.7", None, False),
+        ("192.0.2.7", "http://127.0.0.1:3001", False),
+        ("localhost", "http://127.0.0.1.evil.example", False),
+    ],
+)
+def test_pages_are_open_only_if_nobody_else_is_meant_to_reach_the_service(host: str, backend_url: str | None, *, may_be_open: bool) -> None:
+    assert config.Settings(host=host, backend_url=backend_url).pages_may_be_open == may_be_open

@@ -74,7 +74,7 @@ def test_every_module_on_the_path_of_a_push_exists() -> None:
 def test_every_line_of_doctor_is_in_troubleshooting() -> None:
     sources = "\n".join(path.read_text() for path in (ROOT / "app").rglob("*.py"))
     text = (DOCS / "troubleshooting.md").read_text()
-    described = set(re.findall(r"^\| `([A-Za-z ]+)` \|", text.partition("## The lines of doctor")[2].partition("\n## ")[0], re.MULTILINE))
+    described = set(re.findall(r"^\| `([A-Za-z -]+)` \|", text.partition("## The lines of doctor")[2].partition("\n## ")[0], re.MULTILINE))
     assert described >= set(re.findall(r'Finding\.(?:ok|bad)\(\s*"([^"]+)"', sources))
     assert {name for name in described if f'"{name}"' not in sources} == set()
 

@@ -27,6 +27,7 @@ from app.core.app_health import (
     check_events,
     check_permissions,
     check_secret,
+    check_sign_in,
     check_url,
     credentials_error,
     summarize,
@@ -224,6 +225,7 @@ class AppSetup:
             *filter(None, [check_acceptance(self.manifest, granted, accepted)]),
             check_url(hook, self.public_url + WEBHOOK_PATH),
             check_deliveries(attempts),
+            check_sign_in(self.public_url, has_client=identity.client_id is not None),
         )
         return Checkup(found.name, found.html_url, findings)
 

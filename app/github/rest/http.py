@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from urllib.parse import urlencode
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -58,6 +59,8 @@ class _Request:
     """Of the version that we know: GitHub answers 304 while it is current."""
     reserve: int = 0
     """Requests of the hourly rate limit that must be left after this one."""
+    form: bool = False
+    """Whether `data` is a form rather than JSON, and plain JSON is expected, as on GitHub's OAuth endpoints."""
     whole: bool = True
     """False if the body of a successful response is not needed."""
 
@@ -158,6 +161,15 @@ class ApiClient:
         """POST `body` without nulls. Sent once: after a lost response the caller decides."""
         return decode(await self._exchange(_Request("POST", self._url(path, {}), doing, token, _dumps(body))), type_, doing)
 
+    async def post_form(self, path: str, type_: type[T], *, doing: str, fields: Mapping[str, str]) -> T:
+        """POST a form, once, to an endpoint of GitHub's that is not part of its REST API."""
+        request = _Request("POST", self._url(path, {}), doing, None, urlencode(fields).encode(), form=True)
+        return decode(await self._exchange(request), type_, doing)
+
+    async def delete(self, path: str, *, doing: str, token: Credentials | None, body: Mapping[str, Any]) -> None:
+        """DELETE with `body` without nulls, once; only the status is read."""
+        await self._exchange(_Request("DELETE", self._url(path, {}), doing, token, _dumps(body)))
+
     async def trigger(self, path: str, *, doing: str, token: SecretStr | None) -> None:
         """POST an empty body, once; only the status is read."""
         await self._exchange(_Request("POST", self._url(path, {}), doing, token))
@@ -247,7 +259,9 @@ def _headers_of(request: _Request) -> dict[str, str]:
     if request.token is not None:
         headers["authorization"] = _authorization(request.token)
     if request.data is not None:
-        headers["content-type"] = "application/json"
+        headers["content-type"] = "application/x-www-form-urlencoded" if request.form else "application/json"
+    if request.form:
+        headers["accept"] = "application/json"
     if request.etag is not None:
         headers["if-none-match"] = request.etag
     return headers

@@ -4,7 +4,7 @@ fields           what payloads share, and what their fields can contain
 pushes           pushes and merge groups
 pull_requests    pull requests
 checks           requests to run checks again
-installations    installations and their repositories
+installations    installations and their repositories, and what people authorized
 
 What GitHub's schema does not require may be missing. What a field can never contain is refused with its name, before it reaches the
 database.
@@ -21,12 +21,14 @@ import msgspec
 from app.core.errors import FreshetError
 from app.pipeline.events.checks import Rerequested, UnknownActionRequested, read_check_run, read_check_suite
 from app.pipeline.events.installations import (
+    AuthorizationRevoked,
     Installation,
     InstallationChanged,
     Installed,
     RepositoriesChanged,
     RepositoryChanged,
     Uninstalled,
+    read_authorization,
     read_installation,
     read_repositories,
     read_repository,
@@ -36,6 +38,7 @@ from app.pipeline.events.pushes import ZERO_SHA, MergeGroupChanged, Push, read_m
 
 __all__ = [
     "ZERO_SHA",
+    "AuthorizationRevoked",
     "Event",
     "Installation",
     "InstallationChanged",
@@ -79,6 +82,7 @@ Event = (
     | RepositoryChanged
     | Rerequested
     | UnknownActionRequested
+    | AuthorizationRevoked
 )
 
 
@@ -104,4 +108,5 @@ _READERS: dict[str, Callable[[bytes], Event | None]] = {
     "repository": read_repository,
     "check_run": read_check_run,
     "check_suite": read_check_suite,
+    "github_app_authorization": read_authorization,
 }

@@ -1,4 +1,4 @@
-"""Installations of the App, and their repositories.
+"""Installations of the App, their repositories, and what people authorized.
 
 https://docs.github.com/en/webhooks/webhook-events-and-payloads#installation
 https://docs.github.com/en/webhooks/webhook-events-and-payloads#repository
@@ -77,6 +77,17 @@ class RepositoryChanged(msgspec.Struct, frozen=True):
     action: str
 
 
+class AuthorizationRevoked(msgspec.Struct, frozen=True):
+    """A person revoked the App's authorization to act for them."""
+
+    user_id: int
+
+
+class _Authorization(msgspec.Struct):
+    action: str
+    sender: IdField
+
+
 class _Installation(msgspec.Struct):
     action: str
     installation: Installation
@@ -118,6 +129,12 @@ def read_repository(payload: bytes) -> RepositoryChanged | None:
     if repository and event.action in ("created", "edited", *IDENTITY_CHANGES, *VISIBILITY_CHANGES):
         return RepositoryChanged(repository, event.action)
     return None
+
+
+def read_authorization(payload: bytes) -> AuthorizationRevoked | None:
+    """https://docs.github.com/en/webhooks/webhook-events-and-payloads#github_app_authorization."""
+    event = msgspec.json.decode(payload, type=_Authorization)
+    return AuthorizationRevoked(event.sender.id) if event.action == "revoked" else None
 
 
 def _in_installation(installation: Installation, repositories: list[RepositoryFields] | None) -> tuple[Repository, ...]:

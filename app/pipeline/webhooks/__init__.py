@@ -35,7 +35,7 @@ async def receive(store: Store, delivery_id: str, name: str, payload: bytes) -> 
     logger.info("delivery processed", event_name=name)
 
 
-async def _act(tx: Store, event: events.Event) -> None:  # noqa: C901 - one case per event
+async def _act(tx: Store, event: events.Event) -> None:  # noqa: C901, PLR0912 - one case per event
     match event:
         case events.Push():
             await push.pushed(tx, event)
@@ -57,6 +57,8 @@ async def _act(tx: Store, event: events.Event) -> None:  # noqa: C901 - one case
             await installation.repositories_changed(tx, event)
         case events.RepositoryChanged():
             await installation.repository_changed(tx, event)
+        case events.AuthorizationRevoked():
+            await tx.sessions.end_user(event.user_id)
         case events.Ping():
             pass
         case _:

@@ -1,8 +1,9 @@
-"""The caller of a request: from its bearer token, within the rate limit."""
+"""The caller of a request: from its bearer token or its session, within the rate limit."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NoReturn
 
 from aiohttp import web
 
@@ -10,7 +11,7 @@ from app.core import token_digest
 from app.core.errors import UnavailableError
 from app.core.models.callers import Caller, Right
 from app.core.models.github import Repository
-from app.web.auth import rate_limits
+from app.web.auth import rate_limits, visits
 from app.web.http.problems import HttpProblem, unknown_token
 from app.web.keys import CALLERS
 
@@ -33,6 +34,9 @@ NOBODY: Caller = _Nobody()
 
 async def caller_of(request: web.Request, *, service: bool = False) -> Caller:
     """Authenticate a request. Raises HttpProblem: 401, 429, or 403 if `service` and it is not a service token."""
+    visitor = None if "Authorization" in request.headers else await _visitor(request)
+    if visitor is not None:
+        return visitor if not service else _refuse_others()
     limit, address = request.app[rate_limits.LIMITS], rate_limits.address_of(request)
     token = _bearer(request)
     if token is None:
@@ -57,8 +61,20 @@ async def caller_of(request: web.Request, *, service: bool = False) -> Caller:
         limit.give_back(address)
     limit.count(request, caller.key, times=rate_limits.SERVICE_TIMES if caller.everything else 1)
     if service and not caller.everything:
-        raise HttpProblem(403, "Service token required", "This operation is for the operator: send a token from FRESHET_API_TOKENS.")
+        _refuse_others()
     return caller
+
+
+async def _visitor(request: web.Request) -> Caller | None:
+    """Who uses a browser: somebody who signed in, or anybody where pages are open."""
+    person = await visits.signed_in(request)
+    if person is None and visits.reads_openly(request):
+        return visits.EVERYBODY
+    return person
+
+
+def _refuse_others() -> NoReturn:
+    raise HttpProblem(403, "Service token required", "This operation is for the operator: send a token from FRESHET_API_TOKENS.")
 
 
 def _bearer(request: web.Request) -> str | None:

@@ -13,23 +13,13 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from app.core.models.extractions import Extraction
 from app.web.api.schemas.common import MAX_DIGITS
 from app.web.http.problems import HttpProblem, not_found
-from app.web.keys import STORE
 
 Model = TypeVar("Model", bound=BaseModel)
 BODY_S = 10.0
 MAX_ECHO = 100
 """Characters of an unknown name that an error repeats."""
-
-
-async def extraction(request: web.Request) -> Extraction:
-    """The extraction in the path. Raises HttpProblem 404."""
-    found = await request.app[STORE].extractions.get(path_id(request, "extraction"))
-    if found is None:
-        raise not_found("extraction")
-    return found
 
 
 def query(request: web.Request, model: type[Model]) -> Model:

@@ -37,11 +37,11 @@ class Audience:
     """Who reads a stream."""
 
     key: str
-    """The caller, or the address of somebody without a token."""
+    """The caller."""
     share: float
     """How much of all streams one such caller can have."""
-    may_read: Callable[[], Awaitable[bool]] | None = None
-    """Whether the caller still has the right to read. None: the address itself is the right."""
+    may_read: Callable[[], Awaitable[bool]]
+    """Whether the caller still has the right to read."""
 
 
 async def stream(request: web.Request, extraction_id: str, name: str, render: Render, audience: Audience) -> web.StreamResponse:
@@ -57,8 +57,8 @@ async def stream(request: web.Request, extraction_id: str, name: str, render: Re
             state = await view.after(None)
             if state is None:
                 raise of_status(503, "The server is stopping.", {"Retry-After": "1"})
-            if state.ended and state.rendered(name, render)[1] == last_id:
-                return web.Response(status=204)
+            if request.transport is None or (state.ended and state.rendered(name, render)[1] == last_id):
+                return web.Response(status=204)  # nobody is there any more, or has everything
             return await _Stream(view, audience, lambda changed: changed.rendered(name, render)).send(request, state, last_id)
 
 
@@ -98,7 +98,7 @@ class _Stream:
     async def _may_read(self) -> bool:
         """Ask again if the last answer is older than `ASK_AGAIN_S`. While GitHub is unavailable, an old answer is valid for `TRUSTED_S`."""
         now = self._clock()
-        if self._audience.may_read is None or now - self._asked_at < ASK_AGAIN_S:
+        if now - self._asked_at < ASK_AGAIN_S:
             return True
         self._asked_at = now
         try:

@@ -4,6 +4,7 @@ frame            what all pages share: templates, addresses, headers, pages of e
 visitor          who looks, and what they may see
 assets           stylesheets, scripts and pictures
 explorer         the lineage: drawn by its script, and in words
+sign_in          signing in with GitHub, and out
 extraction       the page of an extraction
 setup            `/setup`, which creates the GitHub App
 setup_access     who may use it

@@ -59,7 +59,7 @@ async def show(request: web.Request) -> web.Response:
     # A form sends what is empty, too.
     kept = [(name, value) for name, value in request.query.items() if value]
     if len(kept) < len(request.query):
-        raise web.HTTPSeeOther(frame.url_for(request, f"{request.path}?{urlencode(kept)}"))
+        raise web.HTTPSeeOther(frame.url_for(request, f"{frame.path_of(request)}?{urlencode(kept)}"))
     query = requests.query(request, ExplorerQuery)
     try:
         words = await _words(request, connection, query)

@@ -1,4 +1,4 @@
-"""The pages of extractions. They need no sign-in: the address is a random UUID that only the check run contains."""
+"""The pages of extractions, for people who may read the repository."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from app.core.models.connections import Connection
 from app.core.models.extractions import ENDED, Extraction
 from app.reports import check_run, column_lineage, impact_base, placeholders, summary
 from app.reports.impact_lists import reached_counts
-from app.web.auth.rate_limits import address_of
-from app.web.http import requests, sse
+from app.web.http import sse
 from app.web.keys import STORE
-from app.web.pages import frame
+from app.web.pages import frame, visitor
 
-ADDRESS_SHARE = 0.5
-"""How much of all open streams one address can have: behind a proxy, all people have the same."""
+SHARE = 0.1
+"""How much of all open streams one person can have."""
 
 
 async def index(request: web.Request) -> web.Response:
     """The start page: what this service is, and where to go."""
+    await visitor.maybe(request)
     return frame.render(request, "index.html", {})
 
 
 async def extraction(request: web.Request) -> web.Response:
     """The page of one extraction, live while it runs."""
-    found = await requests.extraction(request)
+    found = await visitor.extraction(request)
     connection = await request.app[STORE].connections.get(found.connection_id)
     context = {**_context(found), "fragment": _fragment(request, found), "stale": stale_warning(found, connection)}
     return frame.render(request, "extraction.html", context)
@@ -34,8 +34,10 @@ async def extraction(request: web.Request) -> web.Response:
 
 async def events(request: web.Request) -> web.StreamResponse:
     """Server-sent events with the changing part of the page."""
-    found = await requests.extraction(request)
-    audience = sse.Audience(address_of(request), ADDRESS_SHARE)
+    found = await visitor.extraction(request)
+    caller = (await visitor.of(request)).caller
+    share = 1.0 if caller.everything else SHARE
+    audience = sse.Audience(caller.key, share, lambda: caller.may("read", found.repository))
     return await sse.stream(request, found.id, "page", lambda changed: _fragment(request, changed), audience)
 
 

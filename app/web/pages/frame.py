@@ -19,11 +19,15 @@ from app.core.plurals import count, plural
 from app.lineage.resource_types import label
 from app.reports.impact_lists import class_label
 from app.reports.markdown import plain
-from app.web.http.negotiation import preferred
-from app.web.http.problems import CONTENT_TYPE, HttpProblem
+from app.web.auth import visits
+from app.web.auth.sessions import SESSIONS
+from app.web.http.addresses import path_of, prefers_html, url_for
+from app.web.http.problems import HttpProblem
 from app.web.keys import ERROR_PAGE, PREFIX
 from app.web.pages import assets
-from app.web.pages.visitor import VISITOR
+from app.web.pages.visitor import VISITOR, can_sign_in
+
+__all__ = ["error_page", "fragment", "path_of", "prose", "render", "set_up", "url_for"]
 
 NAVIGATION = (("/docs", "API"), ("/readyz", "Service status"))
 """Paths and names, in order."""
@@ -39,7 +43,7 @@ POLICY = {
     "frame-ancestors": "'none'",
 }
 """https://www.w3.org/TR/CSP3/. Blobs are pictures that a script of ours has drawn."""
-OFFERED = (CONTENT_TYPE, "application/json", "text/html")
+OPEN = "Everybody on this host can read these pages, because sign-in is not configured: set GITHUB_CLIENT_ID and GITHUB_CLIENT_SECRET."
 PROGRAMS = ("/api", "/mcp")
 """Below these paths, browsers get problem documents as well."""
 
@@ -67,24 +71,23 @@ def set_up(web_app: web.Application, public_url: str = "") -> None:
     }
 
 
-def url_for(request: web.Request, path: str) -> str:
-    """The address of a path of ours, with the prefix under which a proxy shows the service."""
-    return request.app.get(PREFIX, "") + path
-
-
-def path_of(request: web.Request) -> str:
-    """The path without the prefix, which proxies remove or pass on."""
-    prefix = request.app.get(PREFIX, "")
-    return request.path.removeprefix(prefix) or "/" if prefix and f"{request.path}/".startswith(f"{prefix}/") else request.path
-
-
 def render(request: web.Request, template: str, context: Mapping[str, Any], *, status: int = 200, form_action: str = "") -> web.Response:
     """A page. Forms lead to our own addresses, and to those of `form_action`."""
-    known = {"visitor": request.get(VISITOR), "path": path_of(request)}
+    keeper = request.app.get(SESSIONS)
+    known = {
+        "visitor": request.get(VISITOR),
+        "path": path_of(request),
+        "can_sign_in": can_sign_in(request),
+        "has_cookie": keeper is not None and keeper.cookie in request.cookies,
+        "banner": OPEN if visits.is_open(request) else "",
+    }
     response = aiohttp_jinja2.render_template(template, request, {**known, **context}, status=status)
     policy = {**POLICY, "form-action": f"{POLICY['form-action']} {form_action}".rstrip()}
     response.headers["Content-Security-Policy"] = "; ".join(f"{name} {value}" for name, value in policy.items())
     response.headers["Cache-Control"] = "no-store"
+    # Without their origin, forms that we send to ourselves would look like those of other sites.
+    response.headers["Referrer-Policy"] = "same-origin"
+    response.headers["Cross-Origin-Opener-Policy"] = response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
     return response
 
 
@@ -95,8 +98,8 @@ def fragment(request: web.Request, template: str, context: Mapping[str, Any]) ->
 
 def error_page(request: web.Request, problem: HttpProblem) -> web.Response | None:
     """The problem as a page, for browsers; None for programs, which get the document."""
-    accept, path = request.headers.get("Accept", "*/*"), path_of(request)
-    if preferred(accept, OFFERED) != "text/html" or f"{path}/".startswith(tuple(f"{one}/" for one in PROGRAMS)):
+    path = path_of(request)
+    if not prefers_html(request) or f"{path}/".startswith(tuple(f"{one}/" for one in PROGRAMS)):
         return None
     context = {"title": problem.title, "detail": problem.detail, "status": problem.status}
     response = render(request, "error.html", context, status=problem.status)

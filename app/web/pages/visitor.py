@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
+from urllib.parse import urlencode
 
 from aiohttp import web
 
@@ -14,27 +14,15 @@ from app.core.models.extractions import Extraction
 from app.core.models.github import Repository
 from app.web.api.call import Call
 from app.web.api.operation import NoQuery
+from app.web.auth import visits
 from app.web.auth.authentication import caller_of
+from app.web.auth.flows import local_path
+from app.web.http import addresses
 from app.web.http.problems import HttpProblem
-from app.web.keys import OPEN_PAGES
+from app.web.keys import SETUP, SIGN_IN
 
 Q = TypeVar("Q")
-
-
-class _Everybody:
-    """The caller where pages are open."""
-
-    key = "open"
-    everything = True
-
-    async def may(self, right: Right, repository: Repository) -> bool:  # noqa: ARG002 - it has every right
-        return True
-
-    async def listed(self) -> Sequence[int] | None:
-        return None
-
-
-EVERYBODY: Caller = _Everybody()
+SIGN_IN_PATH = "/sign-in"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +38,37 @@ VISITOR = web.RequestKey("visitor", Visitor)
 
 
 async def of(request: web.Request) -> Visitor:
-    """Who looks. Raises HttpProblem."""
+    """Who looks. Raises a redirect to the sign-in if a browser is not signed in, HttpProblem for others and where nobody can sign in."""
+    found = await maybe(request)
+    if found is not None:
+        return found
+    if not can_sign_in(request):
+        raise _closed(request)
+    if request.method != "GET" or not addresses.prefers_html(request):
+        raise HttpProblem(401, "Sign-in required", "Sign in with GitHub, or send a token as `Authorization: Bearer TOKEN`.")
+    here = local_path(addresses.without_prefix(request, str(request.rel_url)))
+    target = addresses.url_for(request, f"{SIGN_IN_PATH}?{urlencode({'next': here})}")
+    raise web.HTTPFound(target, headers={"Cache-Control": "no-store"})
+
+
+async def maybe(request: web.Request) -> Visitor | None:
+    """Who looks; None if nobody is signed in. Raises HttpProblem for a token or session that cannot be used here."""
     if VISITOR not in request:
-        request[VISITOR] = await _find(request)
+        found = await _find(request)
+        if found is None:
+            return None
+        request[VISITOR] = found
     return request[VISITOR]
 
 
-async def connection(request: web.Request) -> Connection:
-    """The connection in the path. Raises HttpProblem 404 if there is none that the visitor may see."""
-    return await (await call(request, NoQuery())).connection()
+async def connection(request: web.Request, right: Right = "read") -> Connection:
+    """The connection in the path. Raises HttpProblem 404 if there is none that the visitor may see, 403 without `right`."""
+    return await (await call(request, NoQuery())).connection(right)
 
 
-async def extraction(request: web.Request) -> Extraction:
-    """The extraction in the path. Raises HttpProblem 404 if there is none that the visitor may see."""
-    return await (await call(request, NoQuery())).extraction()
+async def extraction(request: web.Request, right: Right = "read") -> Extraction:
+    """The extraction in the path. Raises as `connection` does."""
+    return await (await call(request, NoQuery())).extraction(right)
 
 
 async def may_push(request: web.Request, repository: Repository) -> bool:
@@ -76,9 +81,24 @@ async def call(request: web.Request, query: Q) -> Call[Q, None]:
     return Call(request, (await of(request)).caller, query, None)
 
 
-async def _find(request: web.Request) -> Visitor:
+def can_sign_in(request: web.Request) -> bool:
+    """Whether the service knows a client of its App, so that people can sign in."""
+    return SIGN_IN in request.app and request.app[SIGN_IN].configured
+
+
+async def _find(request: web.Request) -> Visitor | None:
     if "Authorization" in request.headers:
         return Visitor(await caller_of(request), None)
-    if request.app.get(OPEN_PAGES):
-        return Visitor(EVERYBODY, None)
-    raise HttpProblem(403, "Pages are closed", "Pages are only shown where the service listens on a loopback address.")
+    person = await visits.signed_in(request)
+    if person is not None:
+        return Visitor(person, person.user.login)
+    return Visitor(visits.EVERYBODY, None) if visits.is_open(request) else None
+
+
+def _closed(request: web.Request) -> HttpProblem:
+    """Nothing is shown where nobody can prove who they are."""
+    if SETUP in request.app and not request.app[SETUP].configured:
+        step = "No GitHub App is configured yet: the operator opens the link to `/setup` from the service's log."
+    else:
+        step = "The operator sets `GITHUB_CLIENT_ID` and `GITHUB_CLIENT_SECRET`, from the GitHub App's page, and restarts the service."
+    return HttpProblem(403, "Nobody can sign in yet", f"Pages are shown to people who sign in with GitHub. {step}")
