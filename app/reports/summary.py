@@ -75,9 +75,11 @@ def file_annotations(extraction: Extraction, *, fails: bool = False) -> tuple[An
 
 
 def remarks(extraction: Extraction) -> tuple[Annotation, ...]:
-    """The annotations and general remarks of an extraction, the most severe first."""
-    if extraction.problem:
-        found = extraction.problem.remarks
+    """The annotations and general remarks of an extraction, the most severe first, without one that only repeats the problem."""
+    if problem := extraction.problem:
+        failures = [remark for remark in problem.remarks if remark.level == "failure"]
+        repeats = bool(problem.output) and [(one.path, one.line) for one in failures] == [(problem.path, problem.line)]
+        found = tuple(remark for remark in problem.remarks if not (repeats and remark in failures))
     else:
         stored = extraction.result.get("remarks", ()) if extraction.status == "succeeded" else ()
         found = tuple(Annotation(**{key: one.get(key) for key in ("level", "title", "message", "path", "line")}) for one in stored)

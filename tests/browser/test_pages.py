@@ -11,7 +11,7 @@ from tests.browser.visits import Visits
 NOBODY = "/extractions/00000000-0000-0000-0000-000000000000"
 EXTRACTIONS = ("first", "changed", "carried", "breaking", "failed", "cancelled", "superseded", "running", "queued")
 WORDS = {
-    "first": "This is the project’s first lineage.",
+    "first": "this is the first lineage of the project",
     "changed": "station_balance",
     "carried": "reused its lineage and dbt did not run",
     "breaking": "What breaks int_rentals_priced",

@@ -140,6 +140,21 @@ def test_a_page_of_a_commit_that_changes_nothing_says_so() -> None:
     assert "What is reached" not in text
 
 
+def test_a_page_says_each_error_once() -> None:
+    both = Annotation("failure", "t", "a is missing\n\nAdd `a`.", "a.sql", 3), Annotation("failure", "t", "b is missing", "b.sql", 1)
+    for remarks, times in ((both[:1], 1), (both, 2)):
+        problem = Problem("t", "m", "Add `a`.", "a is missing", "a.sql", 3, remarks=(*remarks, Annotation("notice", "n", "a placeholder")))
+        read = Reader(render(replace(FAILED, problem=problem)))
+        assert read.text.count("a is missing") == times
+        assert "a placeholder" in read.text
+
+
+def test_a_first_lineage_is_called_so_once() -> None:
+    kept = impact.without_base("This is the first lineage of the project.", EffectivePolicy())
+    first = replace(FAILED, status="succeeded", result=result("shop") | {"impact": kept, "change": None})
+    assert Reader(render(first)).text.count("first lineage") == 1
+
+
 def test_results_of_early_versions_are_still_shown() -> None:
     old = {key: value for key, value in result("shop").items() if key not in ("placeholders", "remarks", "columns")}
     assert "<h2>Lineage</h2>" in render(replace(FAILED, status="succeeded", result=old))

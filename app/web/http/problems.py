@@ -45,4 +45,4 @@ def unknown_token() -> HttpProblem:
 def of_status(status: int, detail: str = "", headers: Mapping[str, str] | None = None) -> HttpProblem:
     """The problem of a plain HTTP status, titled with its standard phrase."""
     phrase = HTTPStatus(status)
-    return HttpProblem(status, phrase.phrase, detail or phrase.description or phrase.phrase, headers=headers)
+    return HttpProblem(status, phrase.phrase, detail or f"{phrase.description or phrase.phrase}.", headers=headers)
