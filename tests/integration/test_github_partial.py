@@ -12,7 +12,7 @@ import pytest
 
 from app.core.errors import TreeTooBigError
 from app.core.models.github import Repository
-from app.github.git.mirror import size_of
+from app.github.git.directories import size_of
 from app.project.checkout import UNKNOWN_SIZE
 from tests.double import git as hosting
 from tests.flow import laid_out

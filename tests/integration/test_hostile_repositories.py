@@ -17,7 +17,8 @@ from app.core.errors import FreshetError, GitHubUnavailableError, TreeTooBigErro
 from app.core.models.github import Repository
 from app.github.git import commit_tree
 from app.github.git.commit_tree import MAX_ENTRIES, CommitTree, list_entries
-from app.github.git.mirror import Mirror, init_bare, ref_of
+from app.github.git.directories import init_bare
+from app.github.git.mirror import Mirror, ref_of
 from app.github.git.process import Git, clean_environ
 from app.project.checkout import Entry, is_clean
 from app.project.read_files import Member

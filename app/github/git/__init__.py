@@ -1,6 +1,7 @@
 """git, with its own environment.
 
 process         runs git, and leaves no process behind
+directories     directories of bare repositories
 mirror          a bare repository that caches fetched commits of one repository
 partial_clone   fetches commits without files, and files by their ids
 commit_facts    who wrote a commit, when, and why

@@ -17,7 +17,8 @@ from app.core.egress.addresses import shown
 from app.core.errors import CommitGoneError, FreshetError, GoneError
 from app.core.models.github import Repository
 from app.github.git.commit_tree import CommitTree, list_entries
-from app.github.git.mirror import FETCH_S, init_bare
+from app.github.git.directories import init_bare
+from app.github.git.mirror import FETCH_S
 from app.github.git.process import CONFIG, Git, GitError, clean_environ, safe_environ
 from app.github.git.revision import resolve_revision
 from app.github.git.source import error_for, failure_kind

@@ -9,13 +9,11 @@ Of big repositories, commits and directories are fetched first, then only the fi
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import itertools
 import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from typing import Any
 from app.core import log
 from app.core.errors import TreeTooBigError
 from app.core.eviction import Cached, evicted
+from app.github.git.directories import fact_of, init_bare, oldest_first, size_of
 from app.github.git.partial_clone import FILTERED, NO_NEGOTIATION, is_partial, lines_file, promisor
 from app.github.git.process import Git, GitError
 
@@ -202,7 +201,7 @@ class Mirror:
         return self._bytes_of("*.pack") + self._bytes_of("tmp_pack_*")
 
     def _bytes_of(self, names: str) -> int:
-        return sum(_stat(file, lambda stat: stat.st_size) for file in self.path.glob(f"objects/pack/{names}"))
+        return sum(fact_of(file, lambda stat: stat.st_size) for file in self.path.glob(f"objects/pack/{names}"))
 
     async def remove(self) -> None:
         """Delete the mirror."""
@@ -246,7 +245,7 @@ class Mirror:
     async def _prune(self) -> None:
         """Delete the references of the least recently used commits; `tidy` removes their objects."""
         unread = [path for path in (self.path / REFS).iterdir() if path.name not in self._readers]
-        for path in _oldest_first(unread)[:-KEEP]:
+        for path in oldest_first(unread)[:-KEEP]:
             await self._run("update-ref", "-d", ref_of(path.name))
 
     async def _run(self, *arguments: str, timeout_s: float = 60.0) -> None:
@@ -267,44 +266,6 @@ async def tidy_all(mirrors: Iterable[tuple[Hashable, Mirror]], max_bytes: int, m
                 await mirror.remove()
 
 
-async def init_bare(git: Git, path: Path, object_format: str = "sha1") -> None:
-    """Create an empty bare repository without sample hooks."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    flags = ("--bare", "--quiet", "--template=", "--initial-branch=main", f"--object-format={object_format}")
-    await git.run("init", *flags, str(path))
-
-
-def own_directory(parent: Path, name: str = "git") -> tuple[Path, int]:
-    """`parent/git`, or `parent/git-1` … if another process uses that one, and the descriptor of its lock."""
-    for number in itertools.count():
-        path = parent / (f"{name}-{number}" if number else name)
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path / "owner.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-        else:
-            return path, descriptor
-    raise AssertionError  # pragma: no cover - the count has no end
-
-
-def size_of(path: Path) -> int:
-    """Bytes of all files below a directory."""
-    return sum(_stat(file, lambda stat: stat.st_size) for file in path.rglob("*"))
-
-
 def last_used(path: Path) -> int:
     """When a commit was last fetched or read, in nanoseconds since the epoch."""
-    return max((_stat(file, lambda stat: stat.st_mtime_ns) for file in (path, *path.glob(f"{REFS}/*"))), default=0)
-
-
-def _oldest_first(paths: list[Path]) -> list[Path]:
-    return sorted(paths, key=lambda path: _stat(path, lambda stat: stat.st_mtime_ns))
-
-
-def _stat(path: Path, fact: Callable[[os.stat_result], int]) -> int:
-    try:
-        return fact(path.lstat())
-    except OSError:
-        return 0
+    return max((fact_of(file, lambda one: one.st_mtime_ns) for file in (path, *path.glob(f"{REFS}/*"))), default=0)

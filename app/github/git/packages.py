@@ -25,7 +25,8 @@ from app.core.egress.resolver import Lookup, lookup
 from app.core.errors import DiskFullError, FreshetError, GitHubUnavailableError, GoneError, TreeTooBigError, UnavailableError
 from app.core.models.github import Repository
 from app.github.git.commit_tree import CommitTree, list_entries
-from app.github.git.mirror import FETCH_S, Mirror, own_directory, ref_of, size_of, tidy_all
+from app.github.git.directories import own_directory, size_of
+from app.github.git.mirror import FETCH_S, Mirror, ref_of, tidy_all
 from app.github.git.pinned_host import pinned
 from app.github.git.process import Git, GitError, clean_environ
 from app.github.git.revision import ResolvedRevision, resolve_revision

@@ -20,7 +20,8 @@ from app.core import log, metrics
 from app.core.errors import CommitGoneError, DiskFullError, FreshetError, GitHubUnavailableError, GoneError, UnavailableError
 from app.core.models.github import Repository
 from app.github.git.commit_tree import CommitTree, list_entries
-from app.github.git.mirror import FETCH_S, WHOLE_BYTES, Mirror, own_directory, tidy_all
+from app.github.git.directories import own_directory
+from app.github.git.mirror import FETCH_S, WHOLE_BYTES, Mirror, tidy_all
 from app.github.git.process import Git, GitError, GitTimeoutError, clean_environ
 from app.project.checkout import Entry
 

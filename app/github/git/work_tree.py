@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.core.yaml_text import is_below
-from app.github.git.mirror import FETCH_S, init_bare
+from app.github.git.directories import init_bare
+from app.github.git.mirror import FETCH_S
 from app.github.git.process import Git, GitError
 
 VERBATIM = "* -text -filter -ident -working-tree-encoding\n"
