@@ -69,7 +69,7 @@ class ReadColumns:
     def _lost(self, unique_id: str, base_id: str, key: str) -> tuple[str, GoneColumn] | None:
         """The node above that had the column: the one that it was read from, or else one that the node depends on."""
         gone = self._changes.gone
-        read = [edge.upstream for edge in self._changes.side["base"].into_node(base_id) if edge.column == key]
+        read = [edge.upstream for edge in self._changes.columns_of["base"].into_node(base_id) if edge.column == key]
         return next(((one, gone[one][key]) for one in (*read, *self._above(unique_id)) if key in gone.get(one, {})), None)
 
     def _above(self, unique_id: str) -> list[str]:
@@ -104,7 +104,7 @@ class ReadColumns:
         if not delta.same_sql:
             return
         seen: set[tuple[str, str]] = set()
-        for edge in sorted(self._changes.side["base"].into_node(delta.base_id), key=lambda edge: (edge.upstream, edge.column)):
+        for edge in sorted(self._changes.columns_of["base"].into_node(delta.base_id), key=lambda edge: (edge.upstream, edge.column)):
             gone = self._changes.gone.get(edge.upstream, {}).get(edge.column)
             passed_on = edge.column in self._changes.gone.get(delta.base_id, {}) and edge.subtype == "IDENTITY"
             if gone is not None and edge.certain and not passed_on and (edge.upstream, edge.column) not in seen:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from app.lineage.impact.definition_changes import NodePair, contract_types, is_enforced, mapping
+from app.lineage.impact.definition_changes import NodePair, contract_types, is_enforced, listed, mapping
 from app.lineage.impact.model import Break
 from app.lineage.impact.types import same_kind
 from app.lineage.impact.versions import Traced, YamlColumn, folded
@@ -90,14 +90,10 @@ def _readers(pair: NodePair) -> Iterator[Break]:
 def _constraint_types(pair: NodePair, version: str) -> set[tuple[str, str]]:
     """The constraints as (folded column or empty, type)."""
     definition = pair.old if version == "old" else pair.new
-    found = {("", _kind(one)) for one in _listed(definition.get("constraints"))}
+    found = {("", _kind(one)) for one in listed(definition.get("constraints"))}
     for column, fields in mapping(definition.get("columns")).items():
-        found |= {(folded(column), _kind(one)) for one in _listed(mapping(fields).get("constraints"))}
+        found |= {(folded(column), _kind(one)) for one in listed(mapping(fields).get("constraints"))}
     return found
-
-
-def _listed(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
 
 
 def _kind(constraint: object) -> str:

@@ -8,11 +8,11 @@ from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from app.lineage.column_tests import unquoted
-from app.lineage.impact.definition_changes import mapping
+from app.lineage.impact.definition_changes import listed, mapping
 from app.lineage.impact.lost_columns import LostColumns
 from app.lineage.impact.mentions import is_name
 from app.lineage.impact.model import Break, BreakKind
-from app.lineage.impact.semantic_elements import Reference, SemanticElements, elements_of, listed, metrics_in, references
+from app.lineage.impact.semantic_elements import Reference, SemanticElements, elements_of, metrics_in, references
 from app.lineage.impact.versions import Definition, folded
 from app.lineage.impact.words import name, sentence
 from app.lineage.resource_types import label

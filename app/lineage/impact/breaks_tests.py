@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from app.lineage.column_tests import unquoted
-from app.lineage.impact.definition_changes import config, mapping
+from app.lineage.impact.definition_changes import config, listed, mapping
 from app.lineage.impact.lost_columns import LostColumns
 from app.lineage.impact.mentions import is_name
 from app.lineage.impact.model import Break, BreakKind
@@ -74,8 +74,7 @@ def breaks_of_unit_test(unique_id: str, definition: Definition, lost: LostColumn
     own = f"the unit test {name(lost.head.name(unique_id))}"
     for model in lost.upstream(unique_id)[:1]:
         yield from _rows(unique_id, f"{own} expects rows with", model, mapping(definition.get("expect")), lost)
-        given = definition.get("given")
-        for one in given if isinstance(given, list) else ():
+        for one in listed(definition.get("given")):
             node = _input(mapping(one).get("input"), model, lost)
             if node is not None:
                 yield from _rows(unique_id, f"{own} gives rows with", node, mapping(one), lost)
@@ -89,7 +88,7 @@ def _rows(unique_id: str, what: str, node: str, fixture: Definition, lost: LostC
         for at, gone in lost.in_text(rows, [node]):
             yield lost.broken(unique_id, "unit_test", what, at, gone, certain=False)
         return
-    columns = {folded(str(column)) for row in (rows if isinstance(rows, list) else ())[:MAX_ROWS] for column in mapping(row)}
+    columns = {folded(str(column)) for row in listed(rows)[:MAX_ROWS] for column in mapping(row)}
     for key in sorted(columns & lost.of(node).keys()):
         yield lost.broken(unique_id, "unit_test", what, node, lost.of(node)[key], certain=True)
 

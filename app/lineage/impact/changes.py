@@ -61,8 +61,8 @@ class Changes:
         """Nodes that cannot be built at the head, and what differs below them, by both unique_ids: their tables stay as they are."""
         self.renames = renames
         self.passing = passing
-        self.side = {"base": SideColumns(base), "head": SideColumns(head)}
-        self.names = {"base": base, "head": head}
+        self.columns_of = {"base": SideColumns(base), "head": SideColumns(head)}
+        self.sides = {"base": base, "head": head}
         self._compared = 0
 
     def add(self, change: Change) -> None:
@@ -85,7 +85,7 @@ class Changes:
 
     def is_below_unbuilt(self, unique_id: str) -> bool:
         """Whether a node of the head reads one that is not built."""
-        graph = self.names["head"].graph
+        graph = self.sides["head"].graph
         position = graph.position(unique_id)
         return position is not None and any(graph.nodes[parent].unique_id in self.unbuilt for parent in graph.parents[position])
 

@@ -86,6 +86,11 @@ def mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def listed(value: Any) -> list[Any]:
+    """A list, empty for anything else."""
+    return value if isinstance(value, list) else []
+
+
 def table_of(definition: Definition) -> tuple[str | None, ...]:
     """The database, the schema and the name of a table; None where they are not known, or there are none."""
     last = definition.get("identifier") or definition.get("alias")
@@ -133,8 +138,7 @@ def _constraints(definition: Definition) -> str:
 
 def _written(constraints: Any) -> list[Any]:
     """Constraints without what newer versions of dbt add to them."""
-    found = constraints if isinstance(constraints, list) else []
-    return [{key: value for key in CONSTRAINT if (value := mapping(one).get(key))} for one in found]
+    return [{key: value for key in CONSTRAINT if (value := mapping(one).get(key))} for one in listed(constraints)]
 
 
 def with_default(values: Mapping[str, Any], key: str) -> Any:

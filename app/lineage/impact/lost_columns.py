@@ -21,7 +21,7 @@ class LostColumns:
 
     def name(self, unique_id: str) -> str:
         """The name of a node that may be gone, for people."""
-        return self._changes.names["base" if self.head.graph.position(unique_id) is None else "head"].name(unique_id)
+        return self._changes.sides["base" if self.head.graph.position(unique_id) is None else "head"].name(unique_id)
 
     def of(self, unique_id: str) -> Mapping[str, GoneColumn]:
         """What a node has lost, by folded name."""
@@ -61,4 +61,4 @@ class LostColumns:
         return lost_by(gone.name, name(self.head.name(at)), gone.new_name)
 
     def _has(self, unique_id: str, key: str) -> bool:
-        return key not in self.of(unique_id) and self._changes.side["head"].number(unique_id, key) is not None
+        return key not in self.of(unique_id) and self._changes.columns_of["head"].number(unique_id, key) is not None

@@ -8,6 +8,7 @@ from typing import Any
 from app.lineage.impact.definition_changes import NodePair
 from app.lineage.impact.mentions import same_but_for
 from app.lineage.impact.model import Change
+from app.lineage.impact.semantic_elements import ELEMENTS
 from app.lineage.impact.versions import Definition
 from app.lineage.impact.words import name
 from app.lineage.resource_types import label
@@ -19,7 +20,6 @@ SEMANTIC: Mapping[str, tuple[str, ...]] = {
     "function": ("raw_code", "arguments", "returns"),
 }
 """What decides the result of these, by resource type."""
-ELEMENTS = frozenset({"entities", "measures", "dimensions"})
 WORDS_ONLY = frozenset({"description", "label", "meta", "config", "metadata", "docs", "unrendered_config"})
 CODE = frozenset({"expr", "raw_code"})
 

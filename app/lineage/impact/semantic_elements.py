@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from app.lineage.impact.definition_changes import mapping
+from app.lineage.impact.definition_changes import listed, mapping
 from app.lineage.impact.mentions import MAX_TEXT
 from app.lineage.impact.versions import Definition
 
-KINDS = {"entities": "entity", "dimensions": "dimension", "measures": "measure"}
+ELEMENTS = {"entities": "entity", "dimensions": "dimension", "measures": "measure"}
 GRAINS = frozenset(("nanosecond", "microsecond", "millisecond", "second", "minute", "hour", "day", "week", "month", "quarter", "year"))
 """What the name of a time dimension may end with."""
 ELEMENT = re.compile(r"\b(?:TimeDimension|Dimension|Entity)\(\s*['\"](\w+)['\"]")
@@ -63,7 +63,7 @@ def elements_of(definition: Definition) -> SemanticElements:
     time_dimension = mapping(definition.get("defaults")).get("agg_time_dimension")
     named: dict[str, Element] = {}
     links = {definition.get("primary_entity")}
-    for key, kind in KINDS.items():
+    for key, kind in ELEMENTS.items():
         for one in map(mapping, listed(definition.get(key))):
             name = str(one.get("name"))
             named[name] = Element(name, kind, one.get("expr") or name, _needs(one, time_dimension) if kind == "measure" else ())
@@ -85,11 +85,6 @@ def references(*values: Any) -> Iterator[Reference]:
 def metrics_in(*values: Any) -> list[str]:
     """The names of metrics that filters name."""
     return [one for value in values for one in METRIC.findall(_text(value))]
-
-
-def listed(value: Any) -> list[Any]:
-    """A list, empty for anything else."""
-    return value if isinstance(value, list) else []
 
 
 def _needs(measure: Mapping[str, Any], time_dimension: Any) -> Sequence[str]:

@@ -28,7 +28,7 @@ def settle(changes: Changes, delta: Delta, codes: NodeCodes) -> None:
     if delta.uneven and delta.same_sql:
         delta.removed, delta.added = [], []
         return  # its table stays as it is
-    settled = _Settled(delta, changes, changes.names["head"].name(delta.unique_id), is_below=is_below)
+    settled = _Settled(delta, changes, changes.sides["head"].name(delta.unique_id), is_below=is_below)
     settled.look_at_code(codes)
     if not delta.same_sql:
         changes.rewritten.add(delta.base_id)
@@ -69,7 +69,7 @@ class _Settled:
                 _forget(delta)
                 delta.same_sql = True
         else:
-            renamed = only_follows(delta, (base, head), changes.renames, changes.side["base"], changes.side["head"])
+            renamed = only_follows(delta, (base, head), changes.renames, changes.columns_of["base"], changes.columns_of["head"])
             if renamed is None and changes.passing and self._only_passes((base, head)):
                 renamed = {}
             if renamed is not None:
@@ -79,14 +79,14 @@ class _Settled:
 
     def _only_passes(self, codes: tuple[str, str]) -> bool:
         changes = self.changes
-        sides, columns = changes.names, changes.side
+        sides, columns = changes.sides, changes.columns_of
         both = (sides["base"], sides["head"]), (columns["base"], columns["head"])
         return only_passes(self.delta, codes, changes.passing, *both, changes.renames)
 
     def names(self) -> None:
         """Columns that are removed, renamed or new, and their order."""
         delta, changes = self.delta, self.changes
-        renamed, added = renamed_columns(delta, changes.renames, changes.side["base"], changes.side["head"])
+        renamed, added = renamed_columns(delta, changes.renames, changes.columns_of["base"], changes.columns_of["head"])
         removed = [one for one in delta.removed if one.name not in renamed and self._is_really("base", one)]
         added = [one for one in added if self._is_really("head", one)]
         self._rename(renamed)
@@ -126,7 +126,7 @@ class _Settled:
         if not delta.same_sql and not (delta.columns and delta.digests):
             self._add("logic", (), reasons.logic(self.name, (), ((), ()), certain=False, inherited=False), certain=False)
             return
-        base, head = changes.side["base"], changes.side["head"]
+        base, head = changes.columns_of["base"], changes.columns_of["head"]
         found = [(column, precise) for column, precise in delta.values if not same_source(column, delta, changes.renames, base, head)]
         if delta.same_sql:
             found = [(column, precise) for column, precise in found if self._reads_others(column, precise=precise)]
@@ -145,7 +145,7 @@ class _Settled:
         if delta.is_quiet:
             return
         if delta.same_sql:
-            before, after = changes.side["base"].into_rows(delta.base_id), changes.side["head"].into_rows(delta.unique_id)
+            before, after = changes.columns_of["base"].into_rows(delta.base_id), changes.columns_of["head"].into_rows(delta.unique_id)
             is_broken = self._misses(before) and not delta.removed
             others = changes.renames.edges(before) != after or bool(delta.removed or delta.added)
             applies = delta.rows and others and not is_broken
@@ -167,10 +167,10 @@ class _Settled:
         delta, changes = self.delta, self.changes
         if delta.same_sql or not delta.same_code:
             return delta.same_sql
-        edges = changes.side[side].into(delta.base_id if side == "base" else delta.unique_id, column)
+        edges = changes.columns_of[side].into(delta.base_id if side == "base" else delta.unique_id, column)
         if side == "base":
             return bool(edges) and all(one.subtype == "IDENTITY" and one.column in changes.gone.get(one.upstream, {}) for one in edges)
-        base = changes.side["base"]
+        base = changes.columns_of["base"]
         are_new = (base.node(one.upstream) is not None and base.number(one.upstream, one.column) is None for one in edges)
         return bool(edges) and all(are_new) and all(one.subtype == "IDENTITY" for one in edges)
 
@@ -180,16 +180,16 @@ class _Settled:
         if not inherited:
             return None
         unique_id = delta.base_id if side == "base" else delta.unique_id
-        found = {edge.upstream for one in columns for edge in changes.side[side].into(unique_id, one)}
-        return [changes.names[side].name(one) for one in sorted(found)]
+        found = {edge.upstream for one in columns for edge in changes.columns_of[side].into(unique_id, one)}
+        return [changes.sides[side].name(one) for one in sorted(found)]
 
     def _sources(self, columns: Sequence[str]) -> reasons.Sources:
         """The names of the nodes that columns come from only at the base, and only at the head."""
         delta, changes = self.delta, self.changes
-        before = {edge.upstream for one in columns for edge in changes.renames.edges(changes.side["base"].into(delta.base_id, one))}
-        now = {edge.upstream for one in columns for edge in changes.side["head"].into(delta.unique_id, one)}
-        return [changes.names["base"].name(one) for one in sorted(before - now)], [
-            changes.names["head"].name(one) for one in sorted(now - before)
+        before = {edge.upstream for one in columns for edge in changes.renames.edges(changes.columns_of["base"].into(delta.base_id, one))}
+        now = {edge.upstream for one in columns for edge in changes.columns_of["head"].into(delta.unique_id, one)}
+        return [changes.sides["base"].name(one) for one in sorted(before - now)], [
+            changes.sides["head"].name(one) for one in sorted(now - before)
         ]
 
     def _rename(self, renamed: Mapping[str, PlacedColumn]) -> None:
@@ -211,7 +211,7 @@ class _Settled:
 
     def _root(self, column: str) -> str:
         """The node whose own SQL lost a column that this one passed on."""
-        for edge in self.changes.side["base"].into(self.delta.base_id, column):
+        for edge in self.changes.columns_of["base"].into(self.delta.base_id, column):
             above = self.changes.gone.get(edge.upstream, {}).get(edge.column)
             if above is not None:
                 return above.root
@@ -224,7 +224,7 @@ class _Settled:
         if not other_open:
             return True
         unique_id = delta.base_id if side == "base" else delta.unique_id
-        edges = self.changes.side[side].into(unique_id, column.name)
+        edges = self.changes.columns_of[side].into(unique_id, column.name)
         passed_on = bool(edges) and all(edge.column == folded(column.name) and edge.subtype == "IDENTITY" for edge in edges)
         return not delta.same_sql and not passed_on
 
@@ -233,7 +233,7 @@ class _Settled:
         delta, changes = self.delta, self.changes
         if not delta.names_run:
             return self.doubtful
-        return not changes.side["base"].into(delta.base_id, column) and not changes.side["head"].into(delta.unique_id, column)
+        return not changes.columns_of["base"].into(delta.base_id, column) and not changes.columns_of["head"].into(delta.unique_id, column)
 
     def _misses(self, edges: Iterable[SideEdge]) -> bool:
         """Whether one of these edges of the base begins at a column that is gone, and that the SQL names: it may take it by position."""
@@ -246,12 +246,12 @@ class _Settled:
         What reads a column that is gone is broken, and what had no source was; neither is another value. New names are no other values.
         """
         delta, changes = self.delta, self.changes
-        before = changes.side["base"].into(delta.base_id, column)
+        before = changes.columns_of["base"].into(delta.base_id, column)
         if not before or self._misses(before):
             return False
-        if changes.renames.edges(before) != changes.side["head"].into(delta.unique_id, column):
+        if changes.renames.edges(before) != changes.columns_of["head"].into(delta.unique_id, column):
             return True
-        return precise and not changes.renames.concern(changes.side["base"].into_node(delta.base_id))
+        return precise and not changes.renames.concern(changes.columns_of["base"].into_node(delta.base_id))
 
     def _add(
         self,
