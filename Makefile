@@ -36,7 +36,7 @@ quick: python browser ## Run what needs no container: style, types, unit tests, 
 coverage: setup images browser ## Run everything as "make test" does, and measure coverage against its floor
 	$(PYTHON_IN_VENV) -m tests.run coverage
 
-adapters: setup images ## Try every adapter of every runner image, also where nothing changed
+adapters: setup images ## Try every adapter of every runner image in a container of its own (two minutes)
 	ADAPTERS=all $(PYTHON_IN_VENV) -m pytest -rs tests/e2e/test_adapters.py
 
 unit: python ## Run the unit tests, in seconds: all but those that read the longest texts
