@@ -77,9 +77,11 @@ class LayoutHandler:
         found = await _focused(call, drawn)
         if found is None:
             return None
-        shown = await self._writer.take(partial(_around, *found, call.query))
+        choose, compute = partial(_around, *found, call.query), call.store.lineage_cache.compute
+        # Names are looked for among all nodes.
+        shown = await (compute(choose) if call.query.expand or call.query.show else self._writer.take(choose))
         write = partial(_picture if call.query.format == "svg" else _body, heading, *found, shown)
-        return await (self._writer.take(write) if len(shown.nodes) <= FEW_NODES else call.store.lineage_cache.compute(write))
+        return await (self._writer.take(write) if len(shown.nodes) <= FEW_NODES else compute(write))
 
 
 async def scene_of(call: Call[LayoutQuery, None], drawn: Drawn) -> Scene:
@@ -108,7 +110,10 @@ async def _focused(call: Call[LayoutQuery, None], drawn: Drawn) -> tuple[Scene, 
     scene = await layouts.scene(graphs, drawn)
     if scene is None:
         return None
-    position = only_node(scene.graph, call.query.focus or "", "focus")
+    focus = call.query.focus or ""
+    position = scene.graph.position(focus)
+    if position is None:
+        position = await graphs.compute(partial(only_node, scene.graph, focus, "focus"))
     if scene.number(position) is None:
         scene = await layouts.scene(graphs, replace(drawn, also=scene.graph.nodes[position].unique_id))
     return None if scene is None else (scene, position)

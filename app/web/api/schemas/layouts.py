@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, RootModel
+from pydantic import ConfigDict, Field, RootModel, StringConstraints
 
 from app.lineage.layout.scene import Mark
 from app.lineage.resource_types import ResourceType
@@ -13,7 +13,9 @@ from app.web.api.schemas.lineages import COMMIT, HEAD
 
 LayoutFormat = Literal["json", "svg"]
 MAX_HOPS = 20
-MAX_EXPANSIONS = 100
+MAX_EXPANSIONS = 50
+NodeName = Annotated[Text, StringConstraints(max_length=300)]
+"""A node among others: all that a request may name fit into its line."""
 HOPS = 2
 """Each way, unless the request says otherwise."""
 ORDERS = {
@@ -110,7 +112,7 @@ class LayoutQuery(Query):
         Whole | None, Field(ge=0, le=MAX_HOPS, description=f"Only with `focus`: edges from there to show downstream; by default {HOPS}")
     ] = None
     expand: Annotated[
-        list[Text],
+        list[NodeName],
         Field(
             default_factory=list,
             max_length=MAX_EXPANSIONS,
@@ -119,7 +121,7 @@ class LayoutQuery(Query):
         ),
     ]
     show: Annotated[
-        list[Text],
+        list[NodeName],
         Field(
             default_factory=list,
             max_length=MAX_EXPANSIONS,
