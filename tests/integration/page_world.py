@@ -118,8 +118,10 @@ async def deliver_revocation(world: World, login: str) -> None:
 
 
 @asynccontextmanager
-async def running(store: Store, dsn: str, *, replicas: int = 1, prefix: str = "", with_client: bool = True) -> AsyncIterator[World]:
-    """The service in `replicas` processes on one database, below `prefix`."""
+async def running(
+    store: Store, dsn: str, *, replicas: int = 1, prefix: str = "", public_url: str = "", with_client: bool = True, per_minute: int = 0
+) -> AsyncIterator[World]:
+    """The service in `replicas` processes on one database, below `prefix`, or with another public URL than its own."""
     async with AsyncExitStack() as stack:
         github = await stack.enter_async_context(GitHubDouble())
         installed = await github.install("octo")
@@ -135,14 +137,18 @@ async def running(store: Store, dsn: str, *, replicas: int = 1, prefix: str = ""
         now_s = [datetime.now(UTC).timestamp()]
         world = World(github, store, [], hosted, connection.id, extraction_id, now_s, stack)
         for _ in range(replicas):
-            world.replicas.append(await _replica(stack, world, listener, prefix, with_client=with_client))
+            world.replicas.append(
+                await _replica(stack, world, listener, public_url or prefix, with_client=with_client, per_minute=per_minute)
+            )
         yield world
         for one in world.replicas:
             one.web_app[keys.CLOSING].set()
         listener.wake_all()
 
 
-async def _replica(stack: AsyncExitStack, world: World, listener: listen.Listener, prefix: str, *, with_client: bool) -> Replica:
+async def _replica(
+    stack: AsyncExitStack, world: World, listener: listen.Listener, address: str, *, with_client: bool, per_minute: int
+) -> Replica:
     github = world.github
     api = await stack.enter_async_context(ApiClient(github.api_url, total_s=HANGS_S, measured=False))
     git = await stack.enter_async_context(ApiClient(github.server_url, total_s=HANGS_S, measured=False))
@@ -158,17 +164,19 @@ async def _replica(stack: AsyncExitStack, world: World, listener: listen.Listene
     web_app[live.VIEWS] = live.LiveViews(web_app[keys.CLOSING])
     web_app[keys.GITHUB] = GitHubClient(api, AppAuth(github.app.id, github.app.private_key_pem, api))
     web_app[keys.CALLERS] = EitherCallers(ServiceCallers(ServiceTokens([SERVICE])), viewers)
-    web_app[keys.PUBLIC_URL], web_app[keys.OPEN_PAGES] = server_url + prefix, True
+    public_url = address if address.startswith("https:") else server_url + address
+    web_app[keys.PUBLIC_URL], web_app[keys.OPEN_PAGES] = public_url, True
     web_app[keys.SIGN_IN] = user_sign_in
-    web_app[sessions.SESSIONS] = SessionKeeper(world.store.sessions, viewers, user_sign_in, lifetime=LIFETIME, secure=False)
-    frame.set_up(web_app, server_url + prefix)
+    secure = public_url.startswith("https:")
+    web_app[sessions.SESSIONS] = SessionKeeper(world.store.sessions, viewers, user_sign_in, lifetime=LIFETIME, secure=secure)
+    frame.set_up(web_app, public_url)
     sign_in.set_up(web_app)
     sessions.set_up(web_app)
     web_app[FLOWS]._clock = lambda: world.now_s[0]
-    rate_limits.set_up(web_app, rate_limits.RateLimiter(0))
+    rate_limits.set_up(web_app, rate_limits.RateLimiter(per_minute))
     routes.add(web_app, _no_delivery)
     await stack.enter_async_context(server)
-    github.app.callback_urls.append(f"{server_url}{prefix}/sign-in/callback")
+    github.app.callback_urls.append(f"{public_url}/sign-in/callback")
     return Replica(server_url, web_app, viewers, user_sign_in)
 
 

@@ -71,6 +71,7 @@ PAYLOADS: dict[str, dict[str, Any]] = {
         **OF_REPOSITORY,
     },
     "installation": {"action": "created", "installation": INSTALLATION, "repositories": [REPOSITORY]},
+    "github_app_authorization": {"action": "revoked", "sender": {"id": 5, "login": "mona"}},
     "installation_repositories": {
         "action": "added",
         "installation": INSTALLATION,

@@ -159,6 +159,17 @@ async def test_forged_and_foreign_cookies_of_sign_ins_are_refused(world: World) 
     assert (await browser.open(back)).status == 200
 
 
+async def test_cookies_of_any_kind_are_no_crash(world: World) -> None:
+    browser = await world.browser()
+    state = query(await begun(browser))["state"]
+    name = next(iter(browser.cookies()))
+    for value in ("\u00e9", "a=b", "%00", "x" * 5000, '"', "\u202e", "=", "A" * 43):
+        for cookie in ("freshet", name):
+            headers = {"Cookie": f"{cookie}={value}"}
+            for path in (world.page, f"/sign-in/callback?code=x&state={state}", "/sign-out", "/"):
+                assert (await browser.open(path, site="none", follow=False, **headers)).status < 500, (path, value)
+
+
 async def test_several_tabs_sign_in_at_once_and_cookies_do_not_pile_up(world: World) -> None:
     browser = await world.browser()
     world.github.state.person = READ
@@ -437,6 +448,60 @@ async def test_below_a_path_everything_stays_below_it(store: Store, dsn: str) ->
             page = await browser.open(f"{root}{world.page}")
             assert (page.status, page.url) == (200, f"{world.url}/freshet{world.page}")
             assert f"Sign out {READ}" in page.text
+
+
+async def test_over_https_cookies_are_bound_to_exactly_this_host(store: Store, dsn: str) -> None:
+    public = "https://freshet.example"
+    async with running(store, dsn, public_url=public) as world:
+        browser = await world.browser()
+        world.github.state.person = READ
+        begun_here = await browser.open("/sign-in?next=/docs", follow=False, Host="freshet.example")
+        [flow] = begun_here.headers.getall("Set-Cookie")  # type: ignore[attr-defined]
+        back = await sent_back(browser, begun_here.headers["Location"])
+        assert back.startswith(f"{public}/sign-in/callback?")
+        path = back.removeprefix(public)
+        done = await browser.open(path, follow=False, Host="freshet.example", Cookie=flow.partition(";")[0])
+        assert done.headers["Location"] == "/docs"
+        cookies = done.headers.getall("Set-Cookie")  # type: ignore[attr-defined]
+        session = next(one for one in cookies if one.startswith("__Host-freshet="))
+        for cookie in (flow, session):
+            assert cookie.startswith("__Host-freshet")
+            assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= set(cookie.split("; "))
+            assert "Domain" not in cookie
+        own = {"Cookie": session.partition(";")[0], "Host": "freshet.example"}
+        assert (await browser.open(world.page, site="none", follow=False, **own)).status == 200
+        planted = own["Cookie"].removeprefix("__Host-")
+        assert (await browser.open(world.page, site="none", follow=False, Host="freshet.example", Cookie=planted)).status == 302
+
+
+async def test_people_have_the_limits_of_tokens_and_guesses_those_of_an_address(store: Store, dsn: str) -> None:
+    async with running(store, dsn, per_minute=20) as world:
+        first, second, other = await world.browser(READ), await world.browser(READ), await world.browser(WRITE)
+        path = "/api/metadata/connections"
+        for number in range(30):
+            page = await (first if number % 2 else second).fetch(path)
+            if page.status == 429:
+                break
+        assert 15 <= number <= 20, "all sessions of a person count together"
+        assert "Retry-After" in page.headers
+        assert (await other.fetch(path)).status == 200
+        guesser = await world.browser()
+        statuses = []
+        for number in range(30):
+            guesser.set_cookie("freshet", f"guess-{number}-of-a-cookie")
+            statuses.append((await guesser.fetch(path)).status)
+        assert (statuses[0], statuses[-1]) == (401, 429)
+        assert (await other.fetch(path)).status == 200, "whose cookie is known is not kept out by guesses from the same address"
+        assert (await guesser.open("/sign-in", follow=False)).status == 429
+
+
+async def test_a_renewal_keeps_nobody_else_waiting_in_the_database(world: World) -> None:
+    browser = await world.browser(READ)
+    await world.age(used_at=timedelta(hours=1))
+    digest = hashlib.sha256(browser.cookies()["freshet"].encode()).digest()
+    async with asyncio.timeout(HANGS_S), world.store.sessions.locked(digest) as locked:
+        assert locked is not None
+        assert (await browser.fetch("/api/metadata/connections")).status == 200
 
 
 @pytest.fixture

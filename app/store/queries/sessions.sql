@@ -8,7 +8,8 @@ FROM sessions
 WHERE digest = $1 AND expires_at > now() AND used_at > now() - $2::interval;
 
 -- name: note_use
-UPDATE sessions SET used_at = now() WHERE digest = $1;
+-- Without waiting for a renewal: it lasts as long as GitHub's answer.
+UPDATE sessions SET used_at = now() WHERE digest = (SELECT digest FROM sessions WHERE digest = $1 FOR UPDATE SKIP LOCKED);
 
 -- name: lock
 SELECT digest, user_id, login, tokens, version, tokens_expire_at, expires_at FROM sessions WHERE digest = $1 AND expires_at > now() FOR UPDATE;
