@@ -52,6 +52,8 @@ class Seeds:
     store: Store
     bikes: Repository
     parking: Repository
+    connections: dict[str, str] = field(default_factory=dict)
+    """Ids by the name of the repository."""
     extractions: dict[str, str] = field(default_factory=dict)
     """Ids by what is special about them."""
     commits: dict[str, str] = field(default_factory=dict)
@@ -60,6 +62,10 @@ class Seeds:
     def page(self, name: str) -> str:
         """The path of an extraction's page."""
         return f"/extractions/{self.extractions[name]}"
+
+    def connection(self, repository: str = "bikes", rest: str = "") -> str:
+        """The path of a connection's page, or of one below it."""
+        return f"/connections/{self.connections[repository]}{rest}"
 
 
 @dataclass
@@ -97,7 +103,8 @@ async def seed(github: GitHubDouble, store: Store, dsn: str, directory: Path) ->
         for hosted, directory_of in ((seeds.bikes, FOLDER), (seeds.parking, "")):
             known = OurRepository(hosted.id, hosted.full_name, installation.id, hosted.default_branch, hosted.private)
             await store.installations.update_from_push(known)
-            await store.connections.create(hosted.id, directory_of)
+            connection = await store.connections.create(hosted.id, directory_of)
+            seeds.connections[hosted.name] = connection.id
         await _bikes(_Seeding(seeds))
         await _parking(_Seeding(seeds))
     await _unfinished(seeds)

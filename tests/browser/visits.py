@@ -14,6 +14,7 @@ from tests.browser.chromium import LOOKS, context
 from tests.browser.watch import Watch
 from tests.patience import HANGS_S
 
+expect.set_options(timeout=1000 * HANGS_S)
 FOLDER = Path(__file__).parents[2] / ".cache" / "pictures"
 TAKES_PICTURES = bool(os.environ.get("PICTURES"))
 WITHOUT_AXE = ("forced", "still", "plain")
@@ -21,7 +22,8 @@ WITHOUT_AXE = ("forced", "still", "plain")
 IS_MARKED = """(element) => {
   const {left, right, top, bottom} = element.getBoundingClientRect();
   const inSight = right > 0 && bottom > 0 && left < innerWidth && top < innerHeight;
-  return inSight && (element.matches("main") || getComputedStyle(element).outlineStyle !== "none");
+  const marked = [element, ...element.children].some((one) => getComputedStyle(one).outlineStyle !== "none");
+  return inSight && (element.matches("main") || marked);
 }"""
 
 
@@ -52,7 +54,7 @@ class Visit:
 
     async def shows(self, text: str) -> None:
         """Wait until it does."""
-        await expect(self.page.locator("body")).to_contain_text(text, timeout=1000 * HANGS_S)
+        await expect(self.page.locator("body")).to_contain_text(text)
 
     async def focused(self) -> str:
         """The text of what has the keyboard's focus, which must be in sight and marked."""

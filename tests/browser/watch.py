@@ -63,6 +63,7 @@ class Watch:
     async def examine(self, page: Page, *, axe: bool = True) -> None:
         """Look at what is shown: whether it is too wide for the window, and what axe finds."""
         path = urlsplit(page.url).path
+        await page.wait_for_function("() => !document.querySelector('[aria-busy=true]')")
         self.findings += [f"too wide: {path}: {element}" for element in await page.evaluate(OVERFLOW)]
         if not axe:
             return

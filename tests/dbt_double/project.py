@@ -106,7 +106,7 @@ class Project:
         for source in content.get("sources", ()):
             for table in source["tables"]:
                 self._properties(self.resources[f"source.{self.name}.{source['name']}.{table['name']}"], path, table)
-        for kind, section in (("exposure", "exposures"), ("metric", "metrics"), ("semantic_model", "semantic_models")):
+        for kind, section in (("exposure", "exposures"), ("semantic_model", "semantic_models"), ("metric", "metrics")):
             for one in content.get(section, ()):
                 self._add(f"{kind}.{self.name}.{one['name']}", path, one).upstream = [*self._above(kind, one)]
         for one in content.get("saved_queries", ()):

@@ -28,6 +28,7 @@ ROWS = 100
 """Of a page of the table."""
 COMMITS = 20
 """That are offered for comparison."""
+NOT_FOUND = 404
 LINES = 200
 """Of the tree, in each direction."""
 
@@ -64,6 +65,10 @@ async def show(request: web.Request) -> web.Response:
     try:
         words = await _words(request, connection, query)
     except HttpProblem as problem:
+        if problem.more.get("field") == "focus":
+            named = {"connection": connection, "query": query, "ambiguous": problem.status != NOT_FOUND, **_links(query)}
+            candidates = problem.more.get("candidates") or []
+            return frame.render(request, "explorer_missing.html", {**named, "candidates": candidates}, status=problem.status)
         if problem.title != LINEAGE_NOT_FOUND or query.sha or query.base:
             raise
         return frame.render(request, "explorer_empty.html", {"connection": connection, "detail": problem.detail})
