@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from app.core.models.connections import Connection
@@ -109,3 +110,8 @@ class Connections:
         name, last_id = (after[0], UUID(after[1])) if after else (None, None)
         found = await self._db.rows(SQL["page"], owner, repository, q, name, last_id, limit, seen_by)
         return [rows.connection(row) for row in found]
+
+    async def counts(self, connection_ids: Iterable[str]) -> dict[str, dict[str, int]]:
+        """Return the number of nodes by resource type in the lineages of connections, where the extraction that counted them is still known."""
+        found = await self._db.rows(SQL["counts"], [UUID(one) for one in connection_ids])
+        return {str(row["id"]): json.loads(row["counts"]) for row in found if row["counts"]}

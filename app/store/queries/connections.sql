@@ -149,3 +149,9 @@ SET project_name = coalesce($3, project_name),
       SELECT FROM connections o WHERE o.repository_id = c.repository_id AND o.id <> c.id AND o.hidden_at IS NULL
         AND coalesce(o.project_dir, '') = $2 AND coalesce(o.branch, '') = coalesce(c.branch, '')) THEN $2 END)
 WHERE id = $1;
+
+-- name: counts
+-- Nodes of each type in the lineages of some connections, as their extractions counted them.
+SELECT c.id, e.result->'counts' AS counts
+FROM connections c JOIN lineages l ON l.id = c.lineage_id JOIN extractions e ON e.id = l.extraction_id
+WHERE c.id = ANY($1::uuid[]);

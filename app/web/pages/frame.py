@@ -15,6 +15,7 @@ import jinja2
 from aiohttp import web
 from markupsafe import Markup
 
+from app.core.ages import ago
 from app.core.plurals import count, plural
 from app.lineage.resource_types import label
 from app.reports.impact_lists import class_label
@@ -59,7 +60,7 @@ def set_up(web_app: web.Application, public_url: str = "") -> None:
         "prose": prose,
         "counted": count,
         "kind": label,
-        "label": lambda kind: plural(label(kind)),
+        "ago": ago, "label": lambda kind: plural(label(kind)),
         "class_label": class_label,
     }
     root = web_app[PREFIX]
