@@ -8,6 +8,7 @@ retry           how long to wait before trying again
 interruption    ends a command cleanly at a signal
 wakeup          waking a task that waits for work
 plurals         numbers with nouns: "2 analyses", "1 edge"
+ages            how long ago something was, and how long it lasted
 token_digest    digests, which are stored and logged instead of tokens
 pieces          long texts in pieces: a search holds the interpreter
 yaml_text       YAML that people, or attackers, wrote

@@ -33,4 +33,7 @@ def lasted(seconds: float) -> str:
     >>> lasted(2.345), lasted(75)
     ('2.3 s', '1 min 15 s')
     """
-    return f"{seconds:.1f} s" if seconds < 59.95 else f"{int(round(seconds)) // 60} min {int(round(seconds)) % 60} s"
+    if seconds < 59.95:  # noqa: PLR2004 - what is written as 60.0
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"

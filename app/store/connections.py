@@ -112,6 +112,6 @@ class Connections:
         return [rows.connection(row) for row in found]
 
     async def counts(self, connection_ids: Iterable[str]) -> dict[str, dict[str, int]]:
-        """Return the number of nodes by resource type in the lineages of connections, where the extraction that counted them is still known."""
+        """Return the number of nodes by resource type, where the extraction that counted them is still known."""
         found = await self._db.rows(SQL["counts"], [UUID(one) for one in connection_ids])
         return {str(row["id"]): json.loads(row["counts"]) for row in found if row["counts"]}

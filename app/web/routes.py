@@ -11,7 +11,7 @@ from app.web.api.operation import route
 from app.web.api.operations import operations
 from app.web.auth import rate_limits
 from app.web.keys import PREFIX
-from app.web.pages import assets, explorer, extraction, setup, sign_in
+from app.web.pages import assets, connection, explorer, extraction, repositories, setup, sign_in
 
 
 def add(web_app: web.Application, webhook: Handler) -> None:
@@ -26,20 +26,24 @@ def add(web_app: web.Application, webhook: Handler) -> None:
         *(route(operation) for operation in all_operations),
         web.get("/openapi.json", document.show),
         web.get("/docs", document.page),
-        web.get("/", extraction.index),
+        web.get("/", repositories.show),
         web.get("/sign-in", sign_in.start),
         web.get("/sign-in/callback", sign_in.callback),
         web.get("/sign-out", sign_in.sign_out_page),
         web.post("/sign-out", sign_in.sign_out),
         web.get("/setup", setup.show),
         web.get("/setup/callback", setup.callback),
+        web.get("/connections/{id}", connection.show),
+        web.post("/connections/{id}/extract", connection.extract),
         web.get("/connections/{id}/lineage", explorer.show),
         web.get("/extractions/{id}", extraction.extraction),
         web.get("/extractions/{id}/events", extraction.events),
+        web.post("/extractions/{id}/cancel", extraction.cancel),
+        web.post("/extractions/{id}/retry", extraction.retry),
         web.get(assets.PATH, assets.show),
     ]
     web_app.add_routes(routes)
     if prefix:
         # A proxy may pass on the prefix or remove it.
         web_app.add_routes([web.RouteDef(one.method, prefix + one.path, one.handler, one.kwargs) for one in routes])
-        web_app.add_routes([web.get(prefix, extraction.index)])
+        web_app.add_routes([web.get(prefix, repositories.show)])

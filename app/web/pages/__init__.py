@@ -3,6 +3,8 @@
 frame            what all pages share: templates, addresses, headers, pages of errors
 visitor          who looks, and what they may see
 assets           stylesheets, scripts and pictures
+repositories     the start page: all connections
+connection       the page of a connection
 explorer         the lineage: drawn by its script, and in words
 sign_in          signing in with GitHub, and out
 extraction       the page of an extraction

@@ -78,7 +78,7 @@ async def show(request: web.Request) -> web.Response:
 async def extract(request: web.Request) -> web.StreamResponse:
     """`POST /connections/{id}/extract`: extract the newest commit of the followed branch, and show that extraction."""
     connection = await visitor.connection(request, "push")
-    queued = await triggers.extract_now(request.app[STORE], request.app[GITHUB], connection, None, "page")
+    queued = await triggers.extract_now(request.app[STORE], request.app[GITHUB], connection, None, "api")
     raise web.HTTPSeeOther(frame.url_for(request, f"/extractions/{queued.id}"))
 
 
@@ -106,4 +106,4 @@ def _bars(newest_first: Sequence[Extraction]) -> dict[str, Any]:
         )
         for place, (one, seconds) in enumerate(ended)
     ]
-    return {"items": bars, "width": max(1, len(bars)) * BAR, "longest": lasted(longest)}
+    return {"items": bars, "width": CHARTED * BAR, "longest": lasted(longest)}

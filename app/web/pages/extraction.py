@@ -8,27 +8,28 @@ from aiohttp import web
 
 from app.core.models.connections import Connection
 from app.core.models.extractions import ENDED, Extraction
+from app.pipeline import triggers
 from app.reports import check_run, column_lineage, impact_base, placeholders, summary
 from app.reports.impact_lists import reached_counts
 from app.web.http import sse
-from app.web.keys import STORE
+from app.web.keys import SETUP, STORE
 from app.web.pages import frame, visitor
 
 SHARE = 0.1
 """How much of all open streams one person can have."""
 
 
-async def index(request: web.Request) -> web.Response:
-    """The start page: what this service is, and where to go."""
-    await visitor.maybe(request)
-    return frame.render(request, "index.html", {})
-
-
 async def extraction(request: web.Request) -> web.Response:
     """The page of one extraction, live while it runs."""
     found = await visitor.extraction(request)
     connection = await request.app[STORE].connections.get(found.connection_id)
-    context = {**_context(found), "fragment": _fragment(request, found), "stale": stale_warning(found, connection)}
+    may_push = await visitor.may_push(request, found.repository)
+    context = {
+        **_context(request, found, may_push=may_push),
+        "fragment": _fragment(request, found, may_push=may_push),
+        "stale": stale_warning(found, connection),
+        "pull": found.base.pull_request if found.base else None,
+    }
     return frame.render(request, "extraction.html", context)
 
 
@@ -36,9 +37,25 @@ async def events(request: web.Request) -> web.StreamResponse:
     """Server-sent events with the changing part of the page."""
     found = await visitor.extraction(request)
     caller = (await visitor.of(request)).caller
+    may_push = await caller.may("push", found.repository)
     share = 1.0 if caller.everything else SHARE
     audience = sse.Audience(caller.key, share, lambda: caller.may("read", found.repository))
-    return await sse.stream(request, found.id, "page", lambda changed: _fragment(request, changed), audience)
+    name = "page with buttons" if may_push else "page"
+    return await sse.stream(request, found.id, name, lambda changed: _fragment(request, changed, may_push=may_push), audience)
+
+
+async def cancel(request: web.Request) -> web.StreamResponse:
+    """`POST /extractions/{id}/cancel`."""
+    found = await visitor.extraction(request, "push")
+    await request.app[STORE].extractions.cancel(found.id)
+    raise web.HTTPSeeOther(frame.url_for(request, f"/extractions/{found.id}"))
+
+
+async def retry(request: web.Request) -> web.StreamResponse:
+    """`POST /extractions/{id}/retry`: show the new extraction."""
+    found = await visitor.extraction(request, "push")
+    queued = await triggers.extract_again(request.app[STORE], found, "api")
+    raise web.HTTPSeeOther(frame.url_for(request, f"/extractions/{queued.id}"))
 
 
 def stale_warning(found: Extraction, connection: Connection | None) -> str | None:
@@ -49,13 +66,17 @@ def stale_warning(found: Extraction, connection: Connection | None) -> str | Non
     return f"The lineage is that of commit `{connection.lineage_sha[:7]}`; the newest commit is `{head}`. {connection.stale_reason}."
 
 
-def _fragment(request: web.Request, found: Extraction) -> str:
-    return frame.fragment(request, "_extraction.html", _context(found))
+def _fragment(request: web.Request, found: Extraction, *, may_push: bool) -> str:
+    return frame.fragment(request, "_extraction.html", _context(request, found, may_push=may_push))
 
 
-def _context(found: Extraction) -> dict[str, Any]:
+def _context(request: web.Request, found: Extraction, *, may_push: bool) -> dict[str, Any]:
     impact = found.result.get("impact") or {}
+    github = f"{request.app[SETUP].server_url}/{found.repository.full_name}"
     return {
+        "github": github,
+        "blob": f"{github}/blob/{found.sha}/",
+        "may_push": may_push,
         "extraction": found,
         "headline": check_run.headline(found),
         "conclusion": check_run.conclusion_of(found),

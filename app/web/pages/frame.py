@@ -60,7 +60,8 @@ def set_up(web_app: web.Application, public_url: str = "") -> None:
         "prose": prose,
         "counted": count,
         "kind": label,
-        "ago": ago, "label": lambda kind: plural(label(kind)),
+        "ago": ago,
+        "label": lambda kind: plural(label(kind)),
         "class_label": class_label,
     }
     root = web_app[PREFIX]

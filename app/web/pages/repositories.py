@@ -14,6 +14,7 @@ from aiohttp import web
 from app.core.errors import FreshetError
 from app.core.models.connections import Connection, State
 from app.web.api.schemas.common import Query, Text, Whole
+from app.web.auth.visits import EVERYBODY
 from app.web.http import requests
 from app.web.keys import SETUP
 from app.web.pages import frame, visitor
@@ -39,7 +40,7 @@ class RepositoriesQuery(Query):
 async def show(request: web.Request) -> web.Response:
     """`GET /`."""
     if await visitor.maybe(request) is None:
-        return frame.render(request, "index.html", {"closed": not visitor.can_sign_in(request)})
+        return frame.render(request, "index.html", {})
     kept = [(name, value) for name, value in request.query.items() if value]
     if len(kept) < len(request.query):
         raise web.HTTPSeeOther(frame.url_for(request, f"/?{urlencode(kept)}"))
@@ -51,9 +52,7 @@ async def _rows(request: web.Request, query: RepositoriesQuery) -> dict[str, Any
     call = await visitor.call(request, query)
     now = datetime.now(UTC)
     seen_by = await call.caller.listed()
-    found = await call.store.connections.page(
-        owner=query.owner, repository=None, q=query.q, seen_by=seen_by, after=None, limit=MOST + 1
-    )
+    found = await call.store.connections.page(owner=query.owner, repository=None, q=query.q, seen_by=seen_by, after=None, limit=MOST + 1)
     cut, found = len(found) > MOST, found[:MOST]
     states = {one.id: one.state(now) for one in found}
     chosen = _sorted([one for one in found if query.state in (None, states[one.id])], states, query.sort)
@@ -63,7 +62,7 @@ async def _rows(request: web.Request, query: RepositoriesQuery) -> dict[str, Any
     readable = await call.readable(one.repository for one in shown)
     shown = [one for one in shown if one.repository.id in readable]
     # Without a list of GitHub's, only the rows themselves are known to be readable: numbers of others would tell of them.
-    counted = seen_by is not None or call.caller.everything
+    counted = seen_by is not None or call.caller.everything or call.caller is EVERYBODY
     return {
         "connections": shown,
         "states": states,
