@@ -8,19 +8,24 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
+from app.core.app_manifest import Identity
 from app.core.models.github import Repository
 from app.github.access.queries import AccessQueries
 from app.github.access.viewers import Viewers
 from app.github.app.auth import AppAuth
+from app.github.app.credentials_file import CredentialsFile
+from app.github.app.registration import AppSetup
 from app.github.app.sign_in import UserSignIn
 from app.github.rest.checks import GitHubClient
 from app.github.rest.http import ApiClient
 from app.pipeline import webhooks
+from app.service import app_identity
 from app.store import Store, listen
 from app.web import keys, routes
 from app.web.auth import rate_limits, sessions
@@ -163,6 +168,19 @@ async def _replica(
     web_app[keys.STORE], web_app[keys.LISTENER], web_app[keys.CLOSING] = world.store, listener, asyncio.Event()
     web_app[live.VIEWS] = live.LiveViews(web_app[keys.CLOSING])
     web_app[keys.GITHUB] = GitHubClient(api, AppAuth(github.app.id, github.app.private_key_pem, api))
+    app_auth = AppAuth(github.app.id, github.app.private_key_pem, api)
+    web_app[keys.SETUP] = setup = AppSetup(
+        api,
+        app_auth,
+        CredentialsFile(Path("unused")),
+        app_identity.app_manifest(),
+        public_url=server_url + prefix,
+        addresses=(github.api_url, github.server_url),
+        server_is_fixed=True,
+    )
+    setup._identity = Identity(
+        github.app.id, SecretStr(github.app.private_key_pem), SecretStr(github.app.webhook_secret), client_id, secret
+    )
     web_app[keys.CALLERS] = EitherCallers(ServiceCallers(ServiceTokens([SERVICE])), viewers)
     public_url = address if address.startswith("https:") else server_url + address
     web_app[keys.PUBLIC_URL], web_app[keys.OPEN_PAGES] = public_url, True

@@ -22,6 +22,7 @@ PAGES: dict[str, tuple[int | str, int | str, int | str, int | str]] = {
     "GET /sign-in": ("github", TO_START, TO_START, TO_START),
     "GET /sign-in/callback": (400, TO_START, TO_START, TO_START),
     "GET /sign-out": (TO_START, 200, 200, 200),
+    "GET /connections/{id}": (TO_SIGN_IN, 404, 200, 200),
     "GET /connections/{id}/lineage": (TO_SIGN_IN, 404, 200, 200),
     "GET /extractions/{id}": (TO_SIGN_IN, 404, 200, 200),
     "GET /extractions/{id}/events": (TO_SIGN_IN, 404, 204, 204),
