@@ -46,7 +46,16 @@ export class Overview {
       nodeWidth: layout.node_width,
       nodeHeight: layout.node_height,
     };
-    Object.assign(this, { types: layout.resource_types, layers: layout.layers, width: layout.width, height: layout.height });
+    // Nodes that are above each other, from top to bottom, by their left side: tall layers have several such lanes.
+    this.lanes = new Map();
+    for (const [node, left] of nodes.x.entries()) {
+      const lane = this.lanes.get(left) || this.lanes.set(left, []).get(left);
+      lane.push(node);
+    }
+    for (const lane of this.lanes.values()) {
+      lane.sort((one, other) => nodes.y[one] - nodes.y[other]);
+    }
+    Object.assign(this, { types: layout.resource_types, width: layout.width, height: layout.height });
     this.host.setAttribute("aria-label", this.name(nodes.unique_id.length, layout.edges.length / 2));
     this.#send();
     if (place) {
@@ -172,23 +181,27 @@ export class Overview {
     this.host.dataset.drawn = String(Number(this.host.dataset.drawn || 0) + 1);
   }
 
-  /** The node at a place, or -1: its layer by x, then the one by y. */
+  /** The node at a place, or -1. */
   find(x, y) {
     const { nodeWidth, nodeHeight, y: tops } = this.layout;
-    const layer = this.layers.find(([, , left]) => x >= left && x <= left + nodeWidth);
-    if (!layer) {
-      return -1;
-    }
-    let [low, high] = [layer[0], layer[0] + layer[1] - 1];
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (tops[middle] <= y) {
-        low = middle;
-      } else {
-        high = middle - 1;
+    for (const [left, nodes] of this.lanes) {
+      if (x < left || x > left + nodeWidth) {
+        continue;
+      }
+      let [low, high] = [0, nodes.length - 1];
+      while (low < high) {
+        const middle = (low + high + 1) >> 1;
+        if (tops[nodes[middle]] <= y) {
+          low = middle;
+        } else {
+          high = middle - 1;
+        }
+      }
+      if (y >= tops[nodes[low]] && y <= tops[nodes[low]] + nodeHeight) {
+        return nodes[low];
       }
     }
-    return layer[1] && y >= tops[low] && y <= tops[low] + nodeHeight ? low : -1;
+    return -1;
   }
 
   #hover(event) {

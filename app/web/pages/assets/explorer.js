@@ -12,7 +12,7 @@ const { connection } = area.dataset;
 const api = `/api/metadata/connections/${connection}`;
 const LISTS = ["expand", "resource_type"];
 const NAMES = ["node", "column", "depth", "sha", "base", ...LISTS];
-const PATH_NODES = 60;
+const PATH_NODES = 50; // As many as the API takes.
 
 let state = read();
 let drawing = null;
