@@ -167,22 +167,21 @@ async def _replica(
     server, server_url = TestServer(web_app, port=port), f"http://127.0.0.1:{port}"
     web_app[keys.STORE], web_app[keys.LISTENER], web_app[keys.CLOSING] = world.store, listener, asyncio.Event()
     web_app[live.VIEWS] = live.LiveViews(web_app[keys.CLOSING])
-    web_app[keys.GITHUB] = GitHubClient(api, AppAuth(github.app.id, github.app.private_key_pem, api))
-    app_auth = AppAuth(github.app.id, github.app.private_key_pem, api)
+    public_url = address if address.startswith("https:") else server_url + address
+    key, webhook_secret = SecretStr(github.app.private_key_pem), SecretStr(github.app.webhook_secret)
+    auth = AppAuth(github.app.id, github.app.private_key_pem, api)
+    web_app[keys.GITHUB] = GitHubClient(api, auth)
     web_app[keys.SETUP] = setup = AppSetup(
         api,
-        app_auth,
+        auth,
         CredentialsFile(Path("unused")),
         app_identity.app_manifest(),
-        public_url=server_url + prefix,
+        public_url=public_url,
         addresses=(github.api_url, github.server_url),
         server_is_fixed=True,
     )
-    setup._identity = Identity(
-        github.app.id, SecretStr(github.app.private_key_pem), SecretStr(github.app.webhook_secret), client_id, secret
-    )
+    setup._identity = Identity(github.app.id, key, webhook_secret, client_id, secret)
     web_app[keys.CALLERS] = EitherCallers(ServiceCallers(ServiceTokens([SERVICE])), viewers)
-    public_url = address if address.startswith("https:") else server_url + address
     web_app[keys.PUBLIC_URL], web_app[keys.OPEN_PAGES] = public_url, True
     web_app[keys.SIGN_IN] = user_sign_in
     secure = public_url.startswith("https:")
