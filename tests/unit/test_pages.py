@@ -28,7 +28,7 @@ from tests.unit.impact_scene import hostile
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 REPOSITORY = Repository(7, "octo/shop", 3, "main")
 FAILED = Extraction("e1", 1, "c1", REPOSITORY, "main", "d" * 40, "t", "failed", "push", NOW)
-OURS = {"h1", "h2", "h3", "p", "code", "pre", "section", "ul", "li", "table", "tr", "th", "td", "strong"}
+OURS = {"a", "form", "button", "div", "h1", "h2", "h3", "p", "code", "pre", "section", "ul", "li", "table", "tr", "th", "td", "strong"}
 
 
 class Reader(HTMLParser):
@@ -55,7 +55,7 @@ def templates() -> jinja2.Environment:
 
 
 def render(found: Extraction) -> str:
-    return templates().get_template("_extraction.html").render(extraction._context(found))
+    return templates().get_template("_extraction.html").render(extraction._context(found, "https://github.example", may_push=True))
 
 
 def result(text: str) -> dict[str, object]:
@@ -92,7 +92,10 @@ def test_hostile_names_are_harmless_on_a_page(text: str) -> None:
     for found in (replace(FAILED, problem=problem), replace(FAILED, status="succeeded", result=result(text)), compared):
         read = Reader(render(found))
         assert {tag for tag, _ in read.tags} <= OURS
-        assert {name for _, attrs in read.tags for name, _ in attrs} <= {"class", "scope"}
+        assert {name for _, attrs in read.tags for name, _ in attrs} <= {"class", "scope", "href", "rel", "method", "action"}
+        links = [value or "" for _, attrs in read.tags for name, value in attrs if name in {"href", "action"}]
+        assert links
+        assert all(link.startswith(("https://github.example/", "/connections/", "/extractions/")) for link in links)
         assert not UNSEEN.search(read.text)
 
 

@@ -25,7 +25,7 @@ async def extraction(request: web.Request) -> web.Response:
     connection = await request.app[STORE].connections.get(found.connection_id)
     may_push = await visitor.may_push(request, found.repository)
     context = {
-        **_context(request, found, may_push=may_push),
+        **_context(found, request.app[SETUP].server_url, may_push=may_push),
         "fragment": _fragment(request, found, may_push=may_push),
         "stale": stale_warning(found, connection),
         "pull": found.base.pull_request if found.base else None,
@@ -67,12 +67,12 @@ def stale_warning(found: Extraction, connection: Connection | None) -> str | Non
 
 
 def _fragment(request: web.Request, found: Extraction, *, may_push: bool) -> str:
-    return frame.fragment(request, "_extraction.html", _context(request, found, may_push=may_push))
+    return frame.fragment(request, "_extraction.html", _context(found, request.app[SETUP].server_url, may_push=may_push))
 
 
-def _context(request: web.Request, found: Extraction, *, may_push: bool) -> dict[str, Any]:
+def _context(found: Extraction, server_url: str, *, may_push: bool) -> dict[str, Any]:
     impact = found.result.get("impact") or {}
-    github = f"{request.app[SETUP].server_url}/{found.repository.full_name}"
+    github = f"{server_url}/{found.repository.full_name}"
     return {
         "github": github,
         "blob": f"{github}/blob/{found.sha}/",

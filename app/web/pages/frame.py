@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import aiohttp_jinja2
 import jinja2
@@ -58,6 +58,7 @@ def set_up(web_app: web.Application, public_url: str = "") -> None:
     environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters |= {
         "prose": prose,
+        "quoted": lambda text: quote(plain(text)),
         "counted": count,
         "kind": label,
         "ago": ago,
