@@ -60,8 +60,11 @@ class Extractions:
         if newest:
             await self._db.execute(SQL["supersede"], *key)
         await self._db.execute(SQL["supersede_background"], UUID(connection_id), sha)
-        found = await self._db.value(SQL["enqueue"], *key, trigger, forced, newest, was_head, created_branch)
-        return str(found or await self._db.value(SQL["active_of_commit"], *key, was_head, created_branch))
+        while True:
+            queued = await self._db.value(SQL["enqueue"], *key, trigger, forced, newest, was_head, created_branch)
+            # The active one may end between these two.
+            if found := queued or await self._db.value(SQL["active_of_commit"], *key, was_head, created_branch):
+                return str(found)
 
     async def branch_with_head(self, connection_id: str, sha: str, preferred: str) -> str | None:
         """Return the branch whose head a commit is or was; `preferred` if that is one of several."""

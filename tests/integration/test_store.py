@@ -65,6 +65,24 @@ async def test_a_burst_of_pushes_collapses_to_the_newest_commit(store: Store) ->
     assert found[SHAS[9]] == "queued"
 
 
+async def test_an_extraction_that_ends_while_another_of_its_commit_is_queued_is_not_returned(dsn: str, store: Store) -> None:
+    project = await connection(store)
+    first = await store.extractions.enqueue(project.id, "main", SHAS[0], "push")
+
+    class Ending(pool.Database):
+        """The first extraction ends after the first statement that returns a value."""
+
+        async def value(self, statement: str, *args: object) -> Any:
+            found = await super().value(statement, *args)
+            await store.extractions.cancel(first)
+            return found
+
+    async with asyncpg.create_pool(dsn, min_size=1, max_size=1) as connections:
+        second = await Store(Ending(connections)).extractions.enqueue(project.id, "main", SHAS[0], "api", forced=True)
+    assert second != first
+    assert (await claimed(store)).id == second
+
+
 async def test_a_push_during_a_running_extraction_is_not_lost(store: Store) -> None:
     project = await connection(store)
     await store.extractions.enqueue(project.id, "main", SHAS[0], "push")
