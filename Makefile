@@ -7,7 +7,7 @@ LOCK_FLAGS := --universal --python-version 3.11 --no-emit-index-url --no-header 
 DBT_LOCK_FLAGS := --python-platform linux --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup python image images browser test quick coverage adapters unit lint demo demo-serve pictures bench accuracy compat lock lock-dbt clean
+.PHONY: help setup python image images browser test quick coverage adapters fuzz unit lint demo demo-serve pictures bench accuracy compat lock lock-dbt clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ coverage: setup images browser ## Run everything as "make test" does, and measur
 
 adapters: setup images ## Try every adapter of every runner image in a container of its own (two minutes)
 	ADAPTERS=all $(PYTHON_IN_VENV) -m pytest -rs tests/e2e/test_adapters.py
+
+fuzz: setup images ## Send the API generated requests, FUZZ=200 examples for each operation (ten minutes)
+	FUZZ=$(or $(FUZZ),200) $(PYTHON_IN_VENV) -m pytest tests/e2e/test_schemathesis.py
 
 unit: python ## Run the unit tests, in seconds: all but those that read the longest texts
 	$(PYTHON_IN_VENV) -m pytest -m "not growth" tests/unit
