@@ -38,6 +38,7 @@ async def test_from_the_log_to_an_app(unconfigured: tuple[Service, Visits]) -> N
     service, visits = unconfigured
     for look in ("dark", "phone"):
         visit = await visits.begin(look)
+        await visit.open("/", name="start-without-app")
         await visit.open("/setup", status=403, name="setup-without-link")
         await visit.open(link(service), name="setup")
         await visit.page.get_by_label("Organization").fill("acme")

@@ -17,7 +17,7 @@ from tests.patience import HANGS_S
 expect.set_options(timeout=1000 * HANGS_S)
 FOLDER = Path(__file__).parents[2] / ".cache" / "pictures"
 TAKES_PICTURES = bool(os.environ.get("PICTURES"))
-WITHOUT_AXE = ("forced", "still", "plain")
+WITHOUT_AXE = ("phone-dark", "forced", "still", "plain")
 """It says nothing about these that it does not say about the others."""
 IS_MARKED = """(element) => {
   const {left, right, top, bottom} = element.getBoundingClientRect();
