@@ -130,9 +130,9 @@ async def _parking(seeding: _Seeding) -> None:
 
 
 async def _unfinished(seeds: Seeds) -> None:
-    """Extractions of branches that no worker ends; `live` is for the one test that does."""
+    """Extractions of branches that no worker ends; `live` and `cancel` are for the tests that do."""
     extractions = seeds.store.extractions
-    for name in ("cancelled", "superseded", "running", "live", "queued"):
+    for name in ("cancelled", "superseded", "running", "live", "queued", "cancel"):
         repository = seeds.bikes if name == "live" else seeds.parking
         [connection] = await seeds.store.connections.for_repository(repository.id)
         sha = await seeds.github.push(repository, {"models/more.sql": f"select '{name}' as name"}, branch=f"try-{name}", deliver=False)

@@ -22,8 +22,12 @@ WORDS = {
 @pytest.mark.parametrize("look", LOOKS)
 async def test_all_pages(visits: Visits, seeds: Seeds, look: str) -> None:
     visit = await visits.begin(look)
-    await visit.open("/", name="start")
+    await visit.open("/", name="signed-out")
     await visit.open("/docs", name="docs")
+    for repository in ("bikes", "parking"):
+        await visit.open(seeds.connection(repository), name=f"connection-{repository}")
+    await visit.open("/", name="repositories")
+    await visit.open("/?q=nothing-like-it", name="repositories-none")
     await visit.open("/setup", name="app-status")
     await visit.open("/nothing", status=404, name="not-found")
     await visit.open(NOBODY, status=404)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from itertools import pairwise
 
+from playwright.async_api import expect
+
 from app.core.models.extractions import Problem, StageTime
 from tests.browser.conftest import PERSON
 from tests.browser.seeds import CLAIM, Seeds
@@ -76,3 +78,26 @@ async def test_a_page_of_what_one_may_not_see_is_the_page_of_what_does_not_exist
         assert "acme" not in await visit.text()
     finally:
         seeds.github.state.person = before
+
+
+async def test_repositories_are_found_while_one_types(visits: Visits, seeds: Seeds) -> None:
+    visit = await visits.begin()
+    await visit.open(seeds.connection())
+    await visit.open("/")
+    await visit.page.get_by_label("Name or project").press_sequentially("park")
+    await expect(visit.page.locator("#results tbody tr")).to_have_count(1)
+    await visit.examine()
+    await visit.page.get_by_role("link", name="acme/parking").first.click()
+    await visit.shows("ref() points to a model that does not exist")
+    await visit.examine()
+
+
+async def test_who_may_push_has_buttons_that_work(visits: Visits, seeds: Seeds) -> None:
+    visit = await visits.begin("phone")
+    await visit.open(seeds.page("cancel"))
+    await visit.page.get_by_role("button", name="Cancel").click()
+    await visit.shows("cancelled")
+    await visit.page.get_by_role("button", name="Extract again").click()
+    await visit.shows("queued")
+    await visit.examine()
+    assert seeds.extractions["cancel"] not in visit.page.url
