@@ -1,4 +1,4 @@
-"""The workflow runs the one script, with pinned actions and the least rights; and no test is outside of the lanes."""
+"""The workflow runs the one script, with pinned actions and the least rights; every test is in a lane, and every page in the browser."""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ from typing import Any
 
 import pytest
 import yaml
+from aiohttp import web
 
+from app.web import routes
+from app.web.api.operations import operations
+from app.web.pages import assets
 from tests import lanes
 from tests.lanes import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+VARIABLE = re.compile(r"\{\w+\}")
+NO_PAGES = {"/openapi.json", "/extractions/{id}/events", assets.PATH, "/sign-in", "/sign-in/callback"}
+"""Paths beside the API that have no page of their own."""
 PINNED = re.compile(r"^\s*(?:- )?uses: [\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+(\.\d+)*$")
 
 
@@ -58,3 +65,17 @@ def test_every_test_is_in_one_lane() -> None:
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         name = str(path.relative_to(ROOT))
         assert name in named or any(name.startswith(f"{folder}/") for folder in folders), f"no lane runs {name}"
+
+
+def test_every_page_is_opened_in_a_browser() -> None:
+    web_app = web.Application()
+    routes.add(web_app, _nothing)
+    paths = {route.resource.canonical for route in web_app.router.routes() if route.resource and route.method == "GET"}
+    tests = "".join(path.read_text() for path in sorted((ROOT / "tests" / "browser").glob("*.py")))
+    for path in sorted(paths - NO_PAGES - {operation.path for operation in operations(_nothing)}):
+        words = [part for part in VARIABLE.split(path) if part.strip("/")] or ['open("/"']
+        assert words[-1] in tests, f"{path}: no test in tests/browser opens it"
+
+
+async def _nothing(_: web.Request) -> web.Response:
+    return web.Response()
