@@ -40,9 +40,11 @@ async def test_the_keyboard_reaches_everything_and_shows_where_it_is(visits: Vis
 async def test_a_page_follows_its_extraction(visits: Visits, seeds: Seeds) -> None:
     visit, extractions, claim = await visits.begin(), seeds.store.extractions, f"{CLAIM}/live"
     await visit.open(seeds.page("live"))
+    await visit.page.get_by_role("button", name="Cancel").focus()
     began = StageTime("cloning", datetime.now(UTC))
     assert await extractions.enter_stage(seeds.extractions["live"], claim, "cloning", [began])
     await visit.shows("Fetch the commit")
+    assert await visit.page.evaluate("() => document.activeElement.textContent") == "Cancel", "an update takes no focus away"
     await visit.examine("extraction-live")
     assert await extractions.finish(seeds.extractions["live"], claim, "failed", [began], problem=Problem("It broke", "Nobody knows why."))
     await visit.shows("Nobody knows why.")
