@@ -24,8 +24,9 @@ _MEANINGS: Mapping[int, str] = {
     502: "GitHub could not connect. Check that GitHub can reach BACKEND_URL and trusts its certificate",
     504: "the response took too long",
 }
-_HARMLESS = {"merge_queues": "read"}
-"""Not needed, because the branches of merge queues are pushed. With it, GitHub can send `merge_group` too."""
+_HARMLESS = {"merge_queues": "read", "members": "read"}
+"""Useful to some. The branches of merge queues are pushed, but with the permission GitHub can send `merge_group` too; and without `members`
+GitHub does not say who is in a team of `FRESHET_OPERATORS`."""
 _REPAIR = "To set URL and secret again, send `POST BACKEND_URL/api/webhooks/github/setup`, or use the App's page on GitHub."
 
 

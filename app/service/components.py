@@ -12,6 +12,7 @@ from pathlib import Path
 from app.core.egress.addresses import configured
 from app.core.errors import ConfigurationError
 from app.core.models.notifications import Kind
+from app.github.access.operators import Operators
 from app.github.access.queries import AccessQueries
 from app.github.access.viewers import Viewers
 from app.github.app.auth import AppAuth
@@ -153,14 +154,18 @@ def service_tokens(settings: Settings) -> ServiceTokens:
 
 
 @contextlib.asynccontextmanager
-async def people(settings: Settings) -> AsyncIterator[tuple[Viewers, UserSignIn]]:
-    """The check of callers' GitHub tokens, and sign-in. They have their own connections, so the App never waits for callers."""
+async def people(settings: Settings) -> AsyncIterator[tuple[Viewers, UserSignIn, Operators]]:
+    """The check of callers' GitHub tokens, sign-in, and who operates the service.
+
+    They have their own connections, so the App never waits for callers.
+    """
     async with (
         ApiClient(settings.github_api_url, total_s=ACCESS_TIMEOUT_S, measured=False) as api,
         ApiClient(settings.github_server_url, total_s=ACCESS_TIMEOUT_S, measured=False) as git,
         contextlib.aclosing(Viewers(AccessQueries(api, git))) as callers,
+        contextlib.aclosing(Operators(settings.freshet_operators, api)) as operators,
     ):
-        yield callers, UserSignIn(api, git)
+        yield callers, UserSignIn(api, git), operators
 
 
 @contextlib.asynccontextmanager

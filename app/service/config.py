@@ -35,6 +35,7 @@ from app.service.values import (
     Domains,
     Hosts,
     ListeningHost,
+    OperatorNames,
     PostgresUrl,
     PublicUrl,
     Seconds,
@@ -74,6 +75,7 @@ class Settings(BaseSettings):
     github_api_url: Url = "https://api.github.com"
     github_server_url: Url = "https://github.com"
     freshet_session_hours: Annotated[float, Field(gt=0, le=MAX_SESSION_HOURS)] = 168.0
+    freshet_operators: OperatorNames = []
     freshet_api_tokens: Tokens = []
     freshet_api_tokens_file: Path | None = None
     freshet_api_rate_limit: Annotated[int, Field(ge=0, le=1_000_000)] = 600

@@ -44,6 +44,7 @@ EXPECTED: Mapping[str, tuple[str, str]] = {
     "FRESHET_MAIL_DOMAINS": ("comma-separated domains, or *", "example.com,example.org"),
     "FRESHET_MAIL_FROM": ("an email address", "Freshet <freshet@example.com>"),
     "FRESHET_NOTIFY_HOSTS": ("comma-separated hosts, with or without a port", "chat.example.com,hooks.example.com:8443"),
+    "FRESHET_OPERATORS": ("comma-separated logins on GitHub, and teams as org/team", "octocat,octo-org/data-platform"),
     "FRESHET_PACKAGE_HOSTS": ("comma-separated hosts, with or without a port", "gitlab.example.com,git.example.com:8443"),
     "FRESHET_PRIVATE_PACKAGES": ("which private repositories may be packages", "installation"),
     "FRESHET_RUNNING_PER_INSTALLATION": ("a whole number from 1 to 256", "2"),

@@ -34,7 +34,6 @@ from app.pipeline.check_runs import LinkTargets
 from app.pipeline.decoding import pool as decoding
 from app.pipeline.decoding.pool import Decoders
 from app.pipeline.impacts import Impacts
-from app.pipeline.ports import Runner
 from app.pipeline.reconciler import Reconciler, RetentionPolicy
 from app.pipeline.refresh import Tools
 from app.pipeline.worker import Worker
@@ -50,7 +49,7 @@ from app.web.auth.service_tokens import EitherCallers, ServiceCallers, ServiceTo
 from app.web.auth.sessions import SessionKeeper
 from app.web.http import live, middleware
 from app.web.http.connections import AIOHTTP, LIMITS, ConnectionLimits, LimitedSite
-from app.web.pages import frame, sign_in
+from app.web.pages import frame, service_figures, sign_in
 from app.web.pages.setup_access import SetupAccess
 
 SHUTDOWN_S = 5.0
@@ -66,7 +65,6 @@ Run = Callable[[Wakeup], Coroutine[None, None, None]]
 
 SETTINGS = web.AppKey("settings", Settings)
 DSN = web.AppKey("dsn", str)
-RUNNER = web.AppKey("runner", Runner)
 STATES = web.AppKey("states", ParseStates)
 DECODERS = web.AppKey("decoders", Decoders)
 INVENTORY = web.AppKey("inventory", Inventory)
@@ -105,7 +103,7 @@ def create_app(settings: Settings) -> web.Application:
     web_app[keys.OBJECTIVE_S], web_app[keys.PUBLIC_URL] = settings.freshet_freshness_objective, settings.public_url
     web_app[keys.CHECKS] = {}
     web_app[STATES] = ParseStates(settings.work_dir)
-    web_app[keys.NOTIFY] = settings.subscription_rules
+    web_app[keys.NOTIFY], web_app[keys.WORK_DIR] = settings.subscription_rules, settings.work_dir
     web_app.cleanup_ctx.extend([_database, _github, _runner, _decoders, _background])
     web_app.on_shutdown.append(_close_streams)
     frame.set_up(web_app, settings.public_url)
@@ -161,7 +159,8 @@ async def _github(web_app: web.Application) -> AsyncIterator[None]:
         web_app[keys.HEADS] = BranchHeads(inventory)
         web_app[keys.SETUP] = setup
         web_app[keys.CHECKS]["GitHub credentials"] = client.check
-        async with components.people(settings) as (viewers, user_sign_in), _caches(web_app, setup.server_url, auth, client):
+        async with components.people(settings) as people, _caches(web_app, setup.server_url, auth, client):
+            viewers, user_sign_in, web_app[keys.OPERATORS] = people
             web_app[VIEWERS], web_app[USER_SIGN_IN], web_app[keys.SIGN_IN] = viewers, user_sign_in, user_sign_in
             web_app[keys.CALLERS] = EitherCallers(ServiceCallers(web_app[SERVICE_TOKENS]), viewers)
             web_app[sessions.SESSIONS] = _keeper(web_app, viewers)
@@ -198,7 +197,8 @@ def _use_app(web_app: web.Application, server_url: str, identity: Identity) -> N
 async def _runner(web_app: web.Application) -> AsyncIterator[None]:
     settings = web_app[SETTINGS]
     async with components.lock_data_dir(settings), components.runner(settings, web_app[STATES]) as runner:
-        web_app[RUNNER] = runner
+        web_app[keys.RUNNER] = runner
+        service_figures.set_up(web_app)
         web_app[keys.CHECKS][components.runner_name(settings)] = runner.check
         yield
 
@@ -214,7 +214,7 @@ async def _background(web_app: web.Application) -> AsyncIterator[None]:
     """Run the background tasks. If one dies, the process ends, and the operator's supervisor restarts it."""
     settings, store, client, listener = web_app[SETTINGS], web_app[keys.STORE], web_app[keys.GITHUB], web_app[keys.LISTENER]
     name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-    runner = web_app[RUNNER]
+    runner = web_app[keys.RUNNER]
     installer = runner if settings.dbt_deps_network else web_app[INSTALLER]
     tools = Tools(web_app[SOURCES], installer, runner, web_app[DECODERS], web_app[FETCHER])
     places = settings.extraction_concurrency
@@ -242,8 +242,8 @@ async def _background(web_app: web.Application) -> AsyncIterator[None]:
         ]
         jobs += [(label, _once_configured(web_app, run), channel) for label, run, channel in as_app]
         tasks = [asyncio.create_task(run(wakeups.enter_context(listener.wakeup(channel))), name=label) for label, run, channel in jobs]
-        tasks.append(asyncio.create_task(maintenance.sweep(web_app[RUNNER]), name="sweep"))
-        tasks.append(asyncio.create_task(maintenance.keep_warm(web_app[RUNNER], store.lineages), name="warm containers"))
+        tasks.append(asyncio.create_task(maintenance.sweep(web_app[keys.RUNNER]), name="sweep"))
+        tasks.append(asyncio.create_task(maintenance.keep_warm(web_app[keys.RUNNER], store.lineages), name="warm containers"))
         tasks.append(asyncio.create_task(maintenance.tidy(web_app[CACHES], store), name="tidy"))
         tasks.append(asyncio.create_task(metrics.watch_loop(), name="loop lag"))
         tasks.append(asyncio.create_task(metrics.watch_caches(settings.work_dir), name="cache sizes"))

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 from app.core import token_digest
+from app.core.app_manifest import is_login
 from app.core.egress.addresses import is_host
 from app.notifications.channels import email
 from app.notifications.rules import is_mail_address
@@ -25,6 +26,7 @@ MIN_TOKEN_CHARACTERS = 4
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)([bkmg]?)b?", re.IGNORECASE)
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
+_TEAM = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}", re.IGNORECASE)
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?", re.ASCII)
 
 
@@ -90,6 +92,15 @@ def _host(value: str) -> str:
     return value.lower()
 
 
+def _operator(value: str) -> str:
+    """A login, or a team as `org/team` with the team's slug, as in its URL on GitHub."""
+    login, is_team, team = value.partition("/")
+    if not is_login(login) or (is_team and not _TEAM.fullmatch(team)):
+        msg = f"{value!r} is neither a login such as octocat nor a team such as octo-org/data-platform"
+        raise ValueError(msg)
+    return value
+
+
 def _sender(value: str) -> str:
     email.sender(value)
     return value
@@ -138,6 +149,7 @@ PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
 ListeningHost = Annotated[str, AfterValidator(_listening_host)]
 CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_comma_separated)]
 Hosts = Annotated[list[Annotated[str, AfterValidator(_host)]], NoDecode, BeforeValidator(_comma_separated)]
+OperatorNames = Annotated[list[Annotated[str, AfterValidator(_operator)]], NoDecode, BeforeValidator(_comma_separated)]
 Domains = Annotated[list[Annotated[str, AfterValidator(_domain)]], NoDecode, BeforeValidator(_comma_separated)]
 Tokens = Annotated[list[SecretStr], NoDecode, BeforeValidator(_comma_separated), AfterValidator(_tokens)]
 Sender = Annotated[str, AfterValidator(_sender)]

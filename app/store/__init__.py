@@ -23,6 +23,7 @@ from app.store.logs import Logs
 from app.store.manifests import Manifests
 from app.store.node_history import NodeHistories
 from app.store.notifications import Notifications
+from app.store.operations import Operations
 from app.store.pool import Database, PoolUse
 from app.store.pull_requests import PullRequests
 from app.store.readers import Readers
@@ -56,6 +57,7 @@ class Store:
         self.notifications = Notifications(db)
         self.logs = Logs(db)
         self.statistics = Statistics(db)
+        self.operations = Operations(db)
         self.signing_keys = SigningKeys(db)
         self.sessions = Sessions(db)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Protocol
 
 from aiohttp import web
@@ -12,11 +13,11 @@ from aiohttp import web
 from app.core.app_health import Checkup, DeliverySummary, Hook
 from app.core.app_manifest import AppManifest, Owner, Registered, Registration
 from app.core.models.callers import Callers
-from app.core.models.sessions import UserAuthorization
+from app.core.models.sessions import OperatorCheck, UserAuthorization
 from app.core.wakeup import Wakeup
 from app.notifications.rules import SubscriptionRules
 from app.pipeline.branch_heads import BranchHeads
-from app.pipeline.ports import GitHub
+from app.pipeline.ports import GitHub, Runner
 from app.store import Store
 from app.web.http.problems import HttpProblem
 from app.web.pages.setup_access import SetupAccess
@@ -69,6 +70,8 @@ Check = Callable[[], Awaitable[str]]
 """Returns a short text about a dependency that works; raises FreshetError if it does not."""
 
 STORE = web.AppKey("store", Store)
+RUNNER = web.AppKey("runner", Runner)
+WORK_DIR = web.AppKey("work_dir", Path)
 GITHUB = web.AppKey("github", GitHub)
 LISTENER = web.AppKey("listener", Listener)
 SETUP = web.AppKey("setup", AppSetup)
@@ -84,6 +87,7 @@ PREFIX = web.AppKey("prefix", str)
 OPEN_PAGES = web.AppKey("open_pages", bool)
 """Whether anybody on this host may see all pages as long as nobody can sign in."""
 SIGN_IN = web.AppKey("sign_in", UserAuthorization)
+OPERATORS = web.AppKey("operators", OperatorCheck)
 ERROR_PAGE = web.AppKey("error_page", ErrorPage)
 CHECKS = web.AppKey("checks", dict[str, Check])
 CLOSING = web.AppKey("closing", asyncio.Event)

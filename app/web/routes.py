@@ -12,6 +12,7 @@ from app.web.api.operations import operations
 from app.web.auth import rate_limits
 from app.web.keys import PREFIX
 from app.web.pages import assets, connection, explorer, extraction, repositories, setup, sign_in
+from app.web.pages import operations as operations_page
 
 
 def add(web_app: web.Application, webhook: Handler) -> None:
@@ -40,6 +41,10 @@ def add(web_app: web.Application, webhook: Handler) -> None:
         web.get("/extractions/{id}/events", extraction.events),
         web.post("/extractions/{id}/cancel", extraction.cancel),
         web.post("/extractions/{id}/retry", extraction.retry),
+        web.get("/operations", operations_page.show),
+        web.get("/operations/figures", operations_page.fragment),
+        web.get("/operations/extractions", operations_page.extractions),
+        web.get("/operations/deliveries", operations_page.deliveries),
         web.get(assets.PATH, assets.show),
     ]
     web_app.add_routes(routes)

@@ -22,6 +22,8 @@ from tests.service import Service, serving
 
 PERSON = "ann"
 """Who is signed in on GitHub, and so here as soon as a page asks for it."""
+OPERATOR = "root"
+"""Who runs the service, in windows that say so."""
 NO_ENGINE: dict[str, Any] = {"DOCKER_HOST": "tcp://127.0.0.1:1", "FRESHET_WARM_CONTAINERS": "0"}
 
 
@@ -47,7 +49,7 @@ async def shown(browser: Browser, postgres: str, tmp_path_factory: pytest.TempPa
     async with GitHubDouble() as github, database(postgres) as dsn, pool.connect(dsn, size=8) as db:
         seeds = await seed(github, Store(db), dsn, directory)
         github.sign_in(PERSON, {seeds.bikes: "push", seeds.parking: "push"})
-        async with serving(github, directory / "data", DATABASE_URL=dsn, **NO_ENGINE) as service:
+        async with serving(github, directory / "data", DATABASE_URL=dsn, FRESHET_OPERATORS=OPERATOR, **NO_ENGINE) as service:
             yield Shown(service, seeds)
             await service.stop()
             assert "Traceback" not in service.log, service.log[service.log.index("Traceback") - 400 :][:4000]

@@ -59,6 +59,10 @@ class People(Pulls):
         if roles is not None:
             self.state.roles[login] = {repository.id: role for repository, role in roles.items()}
 
+    def put_into_team(self, team: str, login: str, membership: str = "active") -> None:
+        """Make a person a member of a team ``org/slug``."""
+        self.state.teams.setdefault(team.lower(), {})[login] = membership
+
     def revoke(self, token: str) -> None:
         """Revoke a token."""
         del self.state.tokens[token]

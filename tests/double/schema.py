@@ -54,6 +54,7 @@ _RESPONSES = {
     ("GET", r"/user/repos"): "[Repository]",
     ("GET", r"/user/installations"): "UserInstallationsGetResponse200",
     ("GET", r"/user/installations/\d+/repositories"): "UserInstallationsInstallationIdRepositoriesGetResponse200",
+    ("GET", r"/orgs/[^/]+/teams/[^/]+/memberships/[^/]+"): "TeamMembership",
     ("GET", _REPO + r"/installation"): "Installation",
     ("GET", _REPO): "FullRepository",
     ("GET", _REPO + r"/branches/.+"): "BranchWithProtection",

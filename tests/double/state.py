@@ -254,6 +254,8 @@ class State:
     denies: set[str] = field(default_factory=set)
     roles: dict[str, dict[int, Role]] = field(default_factory=dict)
     """Roles in repositories by login, for tokens of the web flow."""
+    teams: dict[str, dict[str, str]] = field(default_factory=dict)
+    """States of membership (``active``, ``pending``) by team (``org/slug``) and login."""
     grants: dict[str, Grant] = field(default_factory=dict)
     user_token_lifetime_s: int | None = 8 * 3600
     """None: the App opted out of tokens that expire."""

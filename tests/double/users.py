@@ -8,8 +8,8 @@ from binascii import Error as Base64Error
 from aiohttp import web
 
 from tests.double import views
-from tests.double.auth import permissions_on
-from tests.double.errors import ApiError, not_found
+from tests.double.auth import allows, permissions_on
+from tests.double.errors import ApiError, forbidden, not_found
 from tests.double.rest import body_of, page, state_of, token_of
 from tests.double.state import Installation, Repository, State, Token
 
@@ -96,6 +96,19 @@ async def list_installation_repositories(request: web.Request) -> web.Response:
     seen = [_seen(state, token, repository) for repository in shown]
     answer = {"total_count": len(found), "repository_selection": views.selection(installed), "repositories": seen}
     return web.json_response(answer, headers=headers)
+
+
+@routes.get("/orgs/{organization}/teams/{team}/memberships/{login}")
+async def get_team_membership(request: web.Request) -> web.Response:
+    """https://docs.github.com/en/rest/teams/members#get-team-membership-for-a-user."""
+    state, _, path = state_of(request), _app_user_token(request), request.match_info
+    installed = next((one for one in state.installations.values() if one.account.login.lower() == path["organization"].lower()), None)
+    if installed is None or not allows(installed.permissions, "members", "read"):
+        raise forbidden()
+    membership = state.teams.get(f"{installed.account.login}/{path['team']}".lower(), {}).get(path["login"])
+    if membership is None:
+        raise not_found()
+    return web.json_response({"url": f"{state.api_url}{request.path}", "role": "member", "state": membership})
 
 
 def _user_token(request: web.Request) -> Token:

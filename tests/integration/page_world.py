@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import gettempdir
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -16,6 +17,7 @@ from pydantic import SecretStr
 
 from app.core.app_manifest import Identity
 from app.core.models.github import Repository
+from app.github.access.operators import Operators
 from app.github.access.queries import AccessQueries
 from app.github.access.viewers import Viewers
 from app.github.app.auth import AppAuth
@@ -33,7 +35,8 @@ from app.web.auth.flows import FLOWS
 from app.web.auth.service_tokens import EitherCallers, ServiceCallers, ServiceTokens
 from app.web.auth.sessions import SessionKeeper
 from app.web.http import live, middleware
-from app.web.pages import frame, sign_in
+from app.web.pages import frame, service_figures, sign_in
+from tests.dbt_double.runner import DoubleRunner
 from tests.double import GitHubDouble, events
 from tests.double import Repository as Hosted
 from tests.double.schema import validate_event
@@ -42,6 +45,8 @@ from tests.patience import HANGS_S
 from tests.service import free_port
 
 SERVICE = "the-service-token"
+OPERATORS = ("Root", "octo/platform")
+"""A login and a team."""
 READ, WRITE = "mona", "hubot"
 STRANGER = "stranger"
 LIFETIME = timedelta(hours=168)
@@ -184,6 +189,9 @@ async def _replica(
     web_app[keys.CALLERS] = EitherCallers(ServiceCallers(ServiceTokens([SERVICE])), viewers)
     web_app[keys.PUBLIC_URL], web_app[keys.OPEN_PAGES] = public_url, True
     web_app[keys.SIGN_IN] = user_sign_in
+    web_app[keys.OPERATORS] = await stack.enter_async_context(aclosing(Operators(OPERATORS, api)))
+    web_app[keys.RUNNER], web_app[keys.WORK_DIR] = DoubleRunner(Path(gettempdir())), Path(gettempdir())
+    service_figures.set_up(web_app)
     secure = public_url.startswith("https:")
     web_app[sessions.SESSIONS] = SessionKeeper(world.store.sessions, viewers, user_sign_in, lifetime=LIFETIME, secure=secure)
     frame.set_up(web_app, public_url)

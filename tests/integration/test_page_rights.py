@@ -25,6 +25,10 @@ PAGES: dict[str, tuple[int | str, int | str, int | str, int | str]] = {
     "GET /connections/{id}": (TO_SIGN_IN, 404, 200, 200),
     "GET /connections/{id}/lineage": (TO_SIGN_IN, 404, 200, 200),
     "GET /extractions/{id}": (TO_SIGN_IN, 404, 200, 200),
+    "GET /operations": (TO_SIGN_IN, 404, 404, 404),
+    "GET /operations/figures": (TO_SIGN_IN, 404, 404, 404),
+    "GET /operations/extractions": (TO_SIGN_IN, 404, 404, 404),
+    "GET /operations/deliveries": (TO_SIGN_IN, 404, 404, 404),
     "GET /extractions/{id}/events": (TO_SIGN_IN, 404, 204, 204),
 }
 """Statuses, or where a redirect leads. A new page needs a line."""

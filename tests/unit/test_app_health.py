@@ -54,6 +54,8 @@ def attempts(*codes: int) -> list[DeliveryAttempt]:
         ({"contents": "read", "checks": "write", "pull_requests": "read"}, True, "checks: write, pull_requests: read"),
         ({"contents": "read", "checks": "write", "pull_requests": "write"}, False, "not needed: pull_requests: write"),
         ({"contents": "read", "checks": "write", "merge_queues": "read"}, True, "merge_queues: read"),
+        ({"contents": "read", "checks": "write", "members": "read"}, True, "members: read"),
+        ({"contents": "read", "checks": "write", "members": "write"}, False, "not needed: members: write"),
     ],
 )
 def test_permissions(granted: dict[str, str], passed: bool, word: str) -> None:  # noqa: FBT001

@@ -186,3 +186,12 @@ def test_the_senders_domain_is_the_default_mail_domain(environment: pytest.Monke
 )
 def test_pages_are_open_only_if_nobody_else_is_meant_to_reach_the_service(host: str, backend_url: str | None, *, may_be_open: bool) -> None:
     assert config.Settings(host=host, backend_url=backend_url).pages_may_be_open == may_be_open
+
+
+def test_operators_are_logins_and_teams(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("FRESHET_OPERATORS", "octocat, octo-org/data_platform ,Hub-Ot")
+    assert config.read().freshet_operators == ["octocat", "octo-org/data_platform", "Hub-Ot"]
+    for wrong in ("@octo-org/team", "octo-org/", "a/b/c", "octo org", "octo-org/../user", "-x"):
+        environment.setenv("FRESHET_OPERATORS", wrong)
+        with pytest.raises(ConfigurationError, match="FRESHET_OPERATORS"):
+            config.read()

@@ -39,6 +39,16 @@ class StoredSession:
     expires_at: datetime
 
 
+class OperatorCheck(Protocol):
+    """Knows who operates this service; implemented in `github/access/operators.py`."""
+
+    def names(self, user: GitHubUser) -> bool:
+        """True if the configuration names the person."""
+
+    async def include(self, user: GitHubUser, tokens: UserTokens) -> bool:
+        """True if GitHub or the configuration says so; False if that cannot be known."""
+
+
 class UserAuthorization(Protocol):
     """Sign-in with GitHub, as far as GitHub does it; implemented in `github/app/sign_in.py`.
 

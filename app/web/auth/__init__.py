@@ -1,1 +1,1 @@
-"""Authentication: the token of a request, service tokens and their file, rate limits."""
+"""Authentication: the token of a request, service tokens and their file, sessions, operators, rate limits."""

@@ -23,7 +23,7 @@ from app.core import log, token_digest
 from app.core.errors import DeniedSignInError, GitHubUnavailableError, UnknownTokenError
 from app.core.models.callers import Caller, Callers, Right
 from app.core.models.github import Repository
-from app.core.models.sessions import StoredSession, UserAuthorization, UserTokens
+from app.core.models.sessions import OperatorCheck, StoredSession, UserAuthorization, UserTokens
 from app.store.sessions import Sessions
 from app.web.auth.sealing import Seal
 
@@ -74,6 +74,11 @@ class SessionCaller:
     async def check(self) -> None:
         """Raise UnknownTokenError if the session has ended, or GitHubUnavailableError."""
         await self._caller()
+
+    async def is_operator(self, operators: OperatorCheck) -> bool:
+        """Whether the person operates this service. Raises as `check` does."""
+        await self._caller()
+        return await operators.include(self.user, self._current.tokens)
 
     async def sign_out(self, *, everywhere: bool = False) -> None:
         """End the session, or all sessions of the person, and make the token useless."""

@@ -8,6 +8,8 @@ connection       the page of a connection
 explorer         the lineage: drawn by its script, and in words
 sign_in          signing in with GitHub, and out
 extraction       the page of an extraction
+operations       the whole service, for its operators
+service_figures  what that page shows
 setup            `/setup`, which creates the GitHub App
 setup_access     who may use it
 """

@@ -20,7 +20,7 @@ from app.core.plurals import count, plural
 from app.lineage.resource_types import label
 from app.reports.impact_lists import class_label
 from app.reports.markdown import plain
-from app.web.auth import visits
+from app.web.auth import operators, visits
 from app.web.auth.sessions import SESSIONS
 from app.web.http.addresses import path_of, prefers_html, url_for
 from app.web.http.problems import HttpProblem
@@ -32,6 +32,7 @@ __all__ = ["error_page", "fragment", "path_of", "prose", "render", "set_up", "ur
 
 NAVIGATION = (("/docs", "API"), ("/readyz", "Service status"))
 """Paths and names, in order."""
+OPERATORS_ONLY = (("/operations", "Operations"),)
 POLICY = {
     "default-src": "'none'",
     "style-src": "'self'",
@@ -70,7 +71,6 @@ def set_up(web_app: web.Application, public_url: str = "") -> None:
         "url": lambda path: root + path,
         "asset": lambda name: root + assets.path(name),
         "root": root,
-        "navigation": NAVIGATION,
     }
 
 
@@ -83,6 +83,7 @@ def render(request: web.Request, template: str, context: Mapping[str, Any], *, s
         "can_sign_in": can_sign_in(request),
         "has_cookie": keeper is not None and keeper.cookie in request.cookies,
         "banner": OPEN if visits.is_open(request) else "",
+        "navigation": (*NAVIGATION, *(OPERATORS_ONLY if _is_operator(request) else ())),
     }
     response = aiohttp_jinja2.render_template(template, request, {**known, **context}, status=status)
     policy = {**POLICY, "form-action": f"{POLICY['form-action']} {form_action}".rstrip()}
@@ -92,6 +93,12 @@ def render(request: web.Request, template: str, context: Mapping[str, Any], *, s
     response.headers["Referrer-Policy"] = "same-origin"
     response.headers["Cross-Origin-Opener-Policy"] = response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
     return response
+
+
+def _is_operator(request: web.Request) -> bool:
+    """Whether the visitor is known to be one: nobody is asked for the sake of a link."""
+    found = request.get(VISITOR)
+    return found is not None and operators.admits_by_name(request, found.caller)
 
 
 def fragment(request: web.Request, template: str, context: Mapping[str, Any]) -> str:
