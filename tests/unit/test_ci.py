@@ -61,7 +61,7 @@ def test_every_test_is_in_one_lane() -> None:
         named += [name for name in lane.tests if name.endswith(".py") and not name.startswith("--")]
         folders += [name for name in lane.tests if (ROOT / name).is_dir()]
     assert len(named) == len(set(named))
-    assert folders.count("tests/integration") == 2, "with and without the marker"
+    assert (folders.count("tests/integration"), folders.count("tests/unit")) == (2, 2), "with and without a marker"
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         name = str(path.relative_to(ROOT))
         assert name in named or any(name.startswith(f"{folder}/") for folder in folders), f"no lane runs {name}"
