@@ -21,7 +21,7 @@ from app.store.sql import statements
 SQL = statements("node_history")
 MAX_COMMITS = 100
 """Commits that are looked at, without those at which nothing that dbt reads changed."""
-MAX_VERSIONS = 50
+MAX_VERSIONS = 30
 """Versions of a node that are told apart."""
 MAX_CHANGES = 20
 """Changes that are listed."""

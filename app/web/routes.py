@@ -11,7 +11,7 @@ from app.web.api.operation import route
 from app.web.api.operations import operations
 from app.web.auth import rate_limits
 from app.web.keys import PREFIX
-from app.web.pages import assets, connection, explorer, extraction, repositories, setup, sign_in
+from app.web.pages import assets, connection, explorer, extraction, node, repositories, setup, sign_in
 from app.web.pages import operations as operations_page
 
 
@@ -37,6 +37,7 @@ def add(web_app: web.Application, webhook: Handler) -> None:
         web.get("/connections/{id}", connection.show),
         web.post("/connections/{id}/extract", connection.extract),
         web.get("/connections/{id}/lineage", explorer.show),
+        web.get(node.PATH, node.show),
         web.get("/extractions/{id}", extraction.extraction),
         web.get("/extractions/{id}/events", extraction.events),
         web.post("/extractions/{id}/cancel", extraction.cancel),

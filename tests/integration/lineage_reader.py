@@ -24,6 +24,7 @@ from app.store import Store
 from app.web import keys, routes
 from app.web.auth.service_tokens import ServiceCallers, ServiceTokens
 from app.web.http import middleware
+from app.web.pages import frame
 
 TOKEN = {"Authorization": "Bearer token"}
 SHAS = [f"{number:040x}" for number in range(9)]
@@ -78,10 +79,16 @@ async def save_lineage(store: Store, connection_id: str, sha: str, lineage: Line
     extraction = await store.extractions.claim("w", timedelta(minutes=1))
     assert extraction is not None
     async with store.transaction() as tx:
-        await tx.lineages.save(extraction, lineage, b"input", columns_follow=columns is not None)
+        await tx.lineages.save(extraction, lineage, sha.encode(), columns_follow=columns is not None)
         if columns is not None:
-            await tx.columns.save(extraction, columns, b"input")
-        await tx.extractions.finish(extraction.id, "w", "succeeded", [])
+            await tx.columns.save(extraction, columns, sha.encode())
+        result: dict[str, object] = {
+            "project_name": lineage.project_name,
+            "counts": lineage.counts(),
+            "edges": lineage.edge_count,
+            "change": None,
+        }
+        await tx.extractions.finish(extraction.id, "w", "succeeded", [], result=result)
 
 
 @asynccontextmanager
@@ -104,6 +111,7 @@ async def reading(store: Store, directory: Path) -> AsyncIterator[Reader]:
             addresses=("https://api.github.invalid", "https://github.example.com"),
             server_is_fixed=True,
         )
+        frame.set_up(web_app, "https://freshet.example.com")
         routes.add(web_app, webhook)
         await store.installations.update_from_push(Repository(7, "octo/shop", 3, "main"))
         connection = await store.connections.create(7, "")

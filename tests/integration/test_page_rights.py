@@ -9,6 +9,7 @@ import pytest_asyncio
 from app.store import Store
 from app.web import keys
 from tests.html_forms import Browser
+from tests.integration.lineage_reader import save
 from tests.integration.page_world import READ, SERVICE, STRANGER, WRITE, World, running
 
 TO_SIGN_IN, TO_START = "sign-in", "start"
@@ -24,6 +25,7 @@ PAGES: dict[str, tuple[int | str, int | str, int | str, int | str]] = {
     "GET /sign-out": (TO_START, 200, 200, 200),
     "GET /connections/{id}": (TO_SIGN_IN, 404, 200, 200),
     "GET /connections/{id}/lineage": (TO_SIGN_IN, 404, 200, 200),
+    "GET /connections/{id}/nodes/{unique_id}": (TO_SIGN_IN, 404, 200, 200),
     "GET /extractions/{id}": (TO_SIGN_IN, 404, 200, 200),
     "GET /operations": (TO_SIGN_IN, 404, 404, 404),
     "GET /operations/figures": (TO_SIGN_IN, 404, 404, 404),
@@ -64,8 +66,9 @@ async def test_each_role_sees_exactly_what_github_shows_it(world: World) -> None
     extraction = await world.store.extractions.get(world.extraction_id)
     assert extraction is not None
     await world.store.extractions.cancel_queued(extraction.repository.installation_id)
+    await save(world.store, world.connection_id, "1" * 40, {"model.shop.a": []})
     events = f"{world.page}/events"
-    values = {"{id}": world.extraction_id, "{digest}": "x", "{name}": "page.css"}
+    values = {"{id}": world.extraction_id, "{digest}": "x", "{name}": "page.css", "{unique_id}": "model.shop.a"}
     for index, role in enumerate(ROLES):
         browser = await world.browser(role)
         for name, expected in PAGES.items():

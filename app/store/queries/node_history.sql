@@ -1,8 +1,9 @@
 -- name: steps
 -- The newest $4 commits of a branch whose lineage is stored, up to the position $5, newest first, without those that took over the lineage
 -- of the one before; and which of the newest $6 versions of a node, and of its columns, each has. `unread`: it may have an older one.
--- Only the ids of the nodes of each lineage are read, and only of those that are left: 10,000 in 0.03 ms for each version.
-WITH versions AS MATERIALIZED (
+-- Only the ids of the nodes of each lineage are read, and only of those that are left. Most have the version of the commit after it, which is
+-- looked for first: 10,000 ids are searched for one in 0.03 ms.
+WITH RECURSIVE versions AS MATERIALIZED (
   SELECT coalesce(array_agg(id), '{}') AS ids FROM (
     SELECT id FROM nodes WHERE connection_id = $1 AND left(unique_id, 200) = left($3, 200) AND unique_id = $3 ORDER BY id DESC LIMIT $6) n
 ), column_versions AS MATERIALIZED (
@@ -17,17 +18,26 @@ WITH versions AS MATERIALIZED (
   SELECT DISTINCT ON (c.position) c.position, l.id AS lineage_id, c.id, c.sha, c.created_at, c.facts, l.input
   FROM commits c JOIN lineages l ON l.connection_id = $1 AND l.sha = c.sha
   ORDER BY c.position DESC, c.created_at DESC
-), different AS (
-  SELECT * FROM (SELECT *, lag(input) OVER (ORDER BY position) AS input_before FROM walk) w
+), different AS MATERIALIZED (
+  SELECT *, row_number() OVER (ORDER BY position DESC) AS place
+  FROM (SELECT *, lag(input) OVER (ORDER BY position) AS input_before FROM walk) w
   WHERE input IS NULL OR input IS DISTINCT FROM input_before
   ORDER BY position DESC LIMIT $4
+), steps (place, node_id, columns_id, has_columns) AS (
+  SELECT 0::bigint, NULL::bigint, NULL::bigint, false
+  UNION ALL
+  SELECT d.place,
+         CASE WHEN s.node_id = ANY(l.node_ids) THEN s.node_id
+              ELSE (SELECT max(one) FROM unnest((SELECT ids FROM versions)) AS one WHERE one = ANY(l.node_ids)) END,
+         CASE WHEN s.columns_id = ANY(l.column_ids) THEN s.columns_id
+              ELSE (SELECT max(one) FROM unnest((SELECT ids FROM column_versions)) AS one WHERE one = ANY(l.column_ids)) END,
+         l.columns_state IS NOT DISTINCT FROM 'ready'
+  FROM steps s JOIN different d ON d.place = s.place + 1 JOIN lineages l ON l.id = d.lineage_id
 )
-SELECT d.id, d.sha, d.created_at, d.facts->'commit' AS commit, l.columns_state = 'ready' AS has_columns,
-       (SELECT max(one) FROM unnest((SELECT ids FROM versions)) AS one WHERE one = ANY(l.node_ids)) AS node_id,
-       (SELECT max(one) FROM unnest((SELECT ids FROM column_versions)) AS one WHERE one = ANY(l.column_ids)) AS columns_id,
+SELECT d.id, d.sha, d.created_at, d.facts->'commit' AS commit, s.has_columns, s.node_id, s.columns_id,
        cardinality((SELECT ids FROM versions)) = $6 OR cardinality((SELECT ids FROM column_versions)) = $6 AS unread
-FROM different d JOIN lineages l ON l.id = d.lineage_id
-ORDER BY d.position DESC;
+FROM steps s JOIN different d USING (place)
+ORDER BY place;
 
 -- name: position
 -- Of a commit on a branch.

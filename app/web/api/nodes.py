@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import orjson
@@ -35,14 +36,15 @@ async def get_node(call: Call[NodeQuery, None]) -> web.Response:
         graph = await call.store.lineage_cache.get(head)
         if graph is None:
             continue
-        body = await _body(call.store, connection, head, graph, only_node(graph, name, "unique_id"))
-        if body is not None:
+        found = await document(call.store, connection, head, graph, only_node(graph, name, "unique_id"))
+        if found is not None:
+            body = await call.store.lineage_cache.compute(partial(orjson.dumps, found, option=orjson.OPT_UTC_Z))
             return web.Response(body=body, headers=headers, content_type="application/json")
     raise UnavailableError("reading a node", "the commit keeps being extracted again", "Try again in a moment.")
 
 
-async def _body(store: Store, connection: Connection, head: LineageHead, graph: Graph, number: int) -> bytes | None:
-    """The node as JSON; None if the lineage was replaced or removed since."""
+async def document(store: Store, connection: Connection, head: LineageHead, graph: Graph, number: int) -> dict[str, Any] | None:
+    """The node with the fields of `NodeDocument`; None if the lineage was replaced or removed since."""
     graphs, ready = store.lineage_cache, head.columns_state == "ready"
     columns = await graphs.columns(head) if ready else None
     code = await compiled_code(store, head, graph, number)
@@ -50,12 +52,12 @@ async def _body(store: Store, connection: Connection, head: LineageHead, graph: 
     if found is None or (ready and columns is None):
         return None
 
-    def write() -> bytes:
+    def collect() -> dict[str, Any]:
         known = fields(found)
         parts = (_place(connection, head), known, code, traced(columns, number, known["columns"]), _neighbours(graph, number))
-        return orjson.dumps({name: value for part in parts for name, value in part.items()}, option=orjson.OPT_UTC_Z)
+        return {name: value for part in parts for name, value in part.items()}
 
-    return await graphs.compute(write)
+    return await graphs.compute(collect)
 
 
 def fields(node: StoredNode) -> dict[str, Any]:

@@ -6,6 +6,10 @@ assets           stylesheets, scripts and pictures
 repositories     the start page: all connections
 connection       the page of a connection
 explorer         the lineage: drawn by its script, and in words
+node             the page of a node
+node_facts       … what its type has, in words and as JSON
+node_columns     … its columns
+node_links       … addresses
 sign_in          signing in with GitHub, and out
 extraction       the page of an extraction
 operations       the whole service, for its operators
