@@ -23,5 +23,6 @@ diff             the differences between two lineages
 node_history     what happened to one node, commit by commit
 impact/          what a change does, what it reaches, and what it breaks
 layout/          where nodes are drawn
+search/          what a node is found by, and what somebody searches for
 formats/         JSON, DOT, Mermaid, GraphML, CSV, OpenLineage
 """

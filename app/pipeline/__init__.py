@@ -12,6 +12,7 @@ storing             stores the lineage and then its columns
 bases               finds the commit that an extraction is compared with
 base_rules          which commit that is, and what stands in for it (pure)
 impacts             what a commit does, compared with its base: ends the extraction, and corrects it when a better base is there
+search_updates      keeps search in step with the lineages
 manifests           keeps dbt's own manifests
 progress            what a running extraction records
 decoding/           reads manifests in separate processes

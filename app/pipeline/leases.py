@@ -63,6 +63,13 @@ MESSAGE_ATTEMPTS = 13
 LONGEST_DELAY = timedelta(hours=4)
 """Between two attempts of a check run, or of a message."""
 
+# -- search (search_updates) ------------------------------------------------------------------------------------------
+
+SEARCH_LEASE = timedelta(minutes=2)
+"""For one step of one connection, which takes less than a second."""
+SEARCH_ATTEMPTS = 5
+"""Of one step that fails for an unknown reason, over ten minutes."""
+
 # -- comparing with GitHub (reconciler) ------------------------------------------------------------------------------
 
 START_S = 1.0

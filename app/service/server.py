@@ -36,6 +36,7 @@ from app.pipeline.decoding.pool import Decoders
 from app.pipeline.impacts import Impacts
 from app.pipeline.reconciler import Reconciler, RetentionPolicy
 from app.pipeline.refresh import Tools
+from app.pipeline.search_updates import SearchUpdates
 from app.pipeline.worker import Worker
 from app.runner.parse_state import ParseStates
 from app.service import app_identity, caches, components, maintenance
@@ -236,6 +237,7 @@ async def _background(web_app: web.Application) -> AsyncIterator[None]:
         jobs: list[tuple[str, Run, str]] = [
             ("worker", lambda wakeup: worker.run(wakeup, cancels), "freshet_queue"),
             ("impacts", impacts.run, "freshet_impacts"),
+            ("search", SearchUpdates(store).run, "freshet_search"),
             ("access", web_app[VIEWERS].run, "freshet_access"),
             ("evaluation", dispatcher.run_evaluation, "freshet_notices"),
             *[("sending", dispatcher.run_sending, "freshet_notices")] * SEND_TASKS,

@@ -28,6 +28,8 @@ from app.store.pool import Database, PoolUse
 from app.store.pull_requests import PullRequests
 from app.store.readers import Readers
 from app.store.retention import Retention
+from app.store.search import Search
+from app.store.search_index import SearchIndex
 from app.store.sessions import Sessions
 from app.store.signing_keys import SigningKeys
 from app.store.stats import Statistics
@@ -50,6 +52,8 @@ class Store:
         self.readers = Readers(db)
         self.bases = Bases(db)
         self.manifests = Manifests(db)
+        self.search = Search(db)
+        self.search_index = SearchIndex(db)
         self.check_runs = CheckRuns(db)
         self.pull_requests = PullRequests(db)
         self.retention = Retention(db)

@@ -22,6 +22,7 @@ CHANNELS = (
     "freshet_access",
     "freshet_notices",
     "freshet_impacts",
+    "freshet_search",
 )
 RECONNECT_S = 2.0
 

@@ -29,6 +29,13 @@ TABLES: tuple[Table, ...] = ("node_columns", "nodes")
 """What lineages refer to; nodes last, because deleted lineages are counted with them."""
 
 
+PURGES = (
+    *("purge_search_words", "purge_search_nodes", "purge_lineages", "purge_manifests", "purge_extractions"),
+    *("purge_nodes", "purge_node_columns"),
+)
+"""What is deleted with a connection, in this order."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeletedHistory:
     """The result of one step. The next one continues after the connection `after` (None: there are no more)."""
@@ -132,7 +139,7 @@ class Retention:
         async with self._db.transaction() as tx:
             if not await tx.value(SQL["lock_expired"], connection_id, grace):
                 return False
-            for step in ("purge_lineages", "purge_manifests", "purge_extractions", "purge_nodes", "purge_node_columns"):
+            for step in PURGES:
                 if await tx.execute(SQL[step], connection_id, ROWS_AT_ONCE) == ROWS_AT_ONCE:
                     return True
             await tx.execute(SQL["purge_connection"], connection_id)

@@ -15,6 +15,7 @@ from app.core.models.connections import Connection
 from app.core.models.extractions import Attempt, Extraction, Facts, Problem, StageTime
 from app.core.models.github import Repository
 from app.lineage.nodes import storable
+from app.lineage.search.entries import SearchedNode, read_node
 
 
 def repository(row: asyncpg.Record) -> Repository:
@@ -41,6 +42,13 @@ def connection(row: asyncpg.Record) -> Connection:
         head_status=row["head_status"],
         head_problem=row["head_problem"],
     )
+
+
+def searched_node(row: asyncpg.Record) -> SearchedNode:
+    """Convert the columns `content` (which may be NULL), `unique_id`, `resource_type`, `name`, `package_name`."""
+    names = row["unique_id"], row["resource_type"], row["name"], row["package_name"]
+    known = SearchedNode(unique_id=names[0], resource_type=names[1], name=names[2], package_name=names[3])
+    return read_node(row["content"], known)
 
 
 def extraction(row: asyncpg.Record) -> Extraction:

@@ -75,6 +75,11 @@ FILL = (
     """INSERT INTO source_relations (connection_id, node_id, installation_id, relation)
        SELECT n.connection_id, n.id, r.installation_id, relation_key('db.prod.t' || hashint8(n.id) % 5000)
        FROM nodes n JOIN connections c ON c.id = n.connection_id JOIN repositories r ON r.id = c.repository_id""",
+    # Each connection has a word that all have, and one of its own, for each node.
+    """INSERT INTO search_nodes (connection_id, node_id, hit, words)
+       SELECT connection_id, id, id, array_to_tsvector(ARRAY['n' || name, 'corder', '=' || name || '_' || id]) FROM nodes""",
+    """INSERT INTO search_words (connection_id, word, hits)
+       SELECT connection_id, word, array_agg(hit ORDER BY hit) FROM search_nodes, unnest(tsvector_to_array(words)) AS word GROUP BY 1, 2""",
     """INSERT INTO deliveries (id, event, received_at)
        SELECT 'd' || i, 'push', now() - interval '10 days' * i / $2 FROM generate_series(1, $2) i""",
     "SET LOCAL session_replication_role = origin",

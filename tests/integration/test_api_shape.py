@@ -127,7 +127,8 @@ async def cursor_refused(client: Client, operation: Operation, value: str) -> No
     store = client.server.app[keys.STORE]  # type: ignore[attr-defined]
     await store.installations.update_from_push(Repository(7, "octo/shop", 3, "main"))
     [connection] = await store.connections.for_repository(7) or [await store.connections.create(7, "")]
-    problem = await refused(client, operation.method, path_of(operation, connection.id), 400, params={"cursor": value})
+    asked = {**wanted(operation)[0], "cursor": value}
+    problem = await refused(client, operation.method, path_of(operation, connection.id), 400, params=asked)
     assert problem["field"] == "cursor"
 
 

@@ -23,7 +23,19 @@ LEASE = timedelta(minutes=1)
 AGE = timedelta(days=90)
 BUSIEST = UUID("6ac6eb56-1edf-ca7e-2d3c-0a9c247ee62a")
 """`md5('connection1')`."""
-BIG = {"source_relations", "extractions", "check_runs", "logs", "lineages", "nodes", "connections", "repositories", "deliveries"}
+BIG = {
+    "search_nodes",
+    "search_words",
+    "source_relations",
+    "extractions",
+    "check_runs",
+    "logs",
+    "lineages",
+    "nodes",
+    "connections",
+    "repositories",
+    "deliveries",
+}
 PAGE = 100
 QUESTIONS: dict[tuple[str, str], tuple[tuple[object, ...], int]] = {
     # What is asked, with what, and how many rows it may look at: a page with what belongs to each of its rows, or much less.
@@ -75,6 +87,10 @@ QUESTIONS: dict[tuple[str, str], tuple[tuple[object, ...], int]] = {
     ("readers", "owner"): ((BUSIEST, "f" * 40), 5),
     ("readers", "connections"): ((BUSIEST, 1, [search_key("db.prod.t1")], 1, 20, True), PAGE),
     ("foreign_reads", "sources"): ((BUSIEST, [search_key("db.prod.t1")], 20, 1000), 10),
+    ("search", "count_all"): ((["n"], ["o"], PAGE), PAGE),
+    ("search", "count_of"): ((["n"], ["o"], PAGE, [BUSIEST]), 40),
+    ("search", "find_of"): ((["corder"], ["corders"], "'corder'", -1, 20, [BUSIEST], PAGE, PAGE, PAGE), 100),
+    ("search_index", "claim"): ((LEASE,), 5),
     ("notifications", "claim_watch"): ((), 5),
     ("notifications", "head_state"): ((BUSIEST,), 150),
     ("notifications", "recipients"): ((BUSIEST,), 5),

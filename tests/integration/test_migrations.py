@@ -13,6 +13,7 @@ from app.core.models.extractions import Problem
 from app.lineage.impact.tables import search_key
 from app.pipeline import leases
 from app.store import Store, migrate, pool
+from tests.integration.search_world import catch_up, names
 from tests.lineages import nodes_of
 
 ROWS = """
@@ -121,6 +122,16 @@ async def test_lineages_of_earlier_releases_have_no_columns_and_nobody_asked_for
     assert (head.columns_state, head.columns_reason) == (None, None)
     assert await store.columns.of(head.id) == []
     assert await store.columns.one(head.id, "model.shop.a") is None
+
+
+async def test_existing_lineages_are_searched_once_the_service_runs(first_release: pool.Database) -> None:
+    await migrate.migrate(first_release)
+    store = Store(first_release)
+    assert await first_release.value("SELECT count(*) FROM search_updates") == 1
+    assert await names(store, "type:model") == []
+    assert await catch_up(store) == 1
+    assert await names(store, "a") == ["a"]
+    assert await first_release.value("SELECT count(*) FROM search_updates") == 0
 
 
 async def test_sources_of_existing_lineages_are_found_by_their_tables(first_release: pool.Database) -> None:

@@ -107,6 +107,12 @@ SELECT id FROM (
 SELECT c.id FROM connections c JOIN repositories r ON r.id = c.repository_id JOIN installations i ON i.id = r.installation_id
 WHERE c.id = $1 AND least(c.hidden_at, r.removed_at, i.deleted_at) < now() - $2::interval FOR UPDATE OF c SKIP LOCKED;
 
+-- name: purge_search_words
+DELETE FROM search_words WHERE connection_id = $1 AND word IN (SELECT word FROM search_words WHERE connection_id = $1 LIMIT $2);
+
+-- name: purge_search_nodes
+DELETE FROM search_nodes WHERE connection_id = $1 AND node_id IN (SELECT node_id FROM search_nodes WHERE connection_id = $1 LIMIT $2);
+
 -- name: purge_lineages
 DELETE FROM lineages WHERE id IN (SELECT id FROM lineages WHERE connection_id = $1 LIMIT $2);
 

@@ -16,6 +16,7 @@ from app.web.api import (
     manifests,
     nodes,
     notifications,
+    search,
     service,
     stats,
 )
@@ -29,6 +30,7 @@ def operations(webhook: Handler) -> tuple[Operation, ...]:
         *connections.OPERATIONS,
         *lineage.operations(),
         *columns.operations(),
+        *search.OPERATIONS,
         *nodes.OPERATIONS,
         *manifests.operations(),
         *diff.operations(),
