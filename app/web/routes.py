@@ -11,7 +11,7 @@ from app.web.api.operation import route
 from app.web.api.operations import operations
 from app.web.auth import rate_limits
 from app.web.keys import PREFIX
-from app.web.pages import assets, connection, explorer, extraction, node, repositories, setup, sign_in
+from app.web.pages import assets, connection, explorer, extraction, node, repositories, search, setup, sign_in
 from app.web.pages import operations as operations_page
 
 
@@ -32,6 +32,7 @@ def add(web_app: web.Application, webhook: Handler) -> None:
         web.get("/sign-in/callback", sign_in.callback),
         web.get("/sign-out", sign_in.sign_out_page),
         web.post("/sign-out", sign_in.sign_out),
+        web.get("/search", search.show),
         web.get("/setup", setup.show),
         web.get("/setup/callback", setup.callback),
         web.get("/connections/{id}", connection.show),

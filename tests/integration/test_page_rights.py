@@ -24,6 +24,7 @@ PAGES: dict[str, tuple[int | str, int | str, int | str, int | str]] = {
     "GET /sign-in/callback": (400, TO_START, TO_START, TO_START),
     "GET /sign-out": (TO_START, 200, 200, 200),
     "GET /connections/{id}": (TO_SIGN_IN, 404, 200, 200),
+    "GET /search": (TO_SIGN_IN, 200, 200, 200),
     "GET /connections/{id}/lineage": (TO_SIGN_IN, 404, 200, 200),
     "GET /connections/{id}/nodes/{unique_id}": (TO_SIGN_IN, 404, 200, 200),
     "GET /extractions/{id}": (TO_SIGN_IN, 404, 200, 200),

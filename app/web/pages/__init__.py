@@ -11,6 +11,7 @@ node_facts       … what its type has, in words and as JSON
 node_columns     … its columns
 node_links       … addresses
 sign_in          signing in with GitHub, and out
+search           `/search`, and the field in every header
 extraction       the page of an extraction
 operations       the whole service, for its operators
 service_figures  what that page shows

@@ -24,7 +24,7 @@ from app.web.auth import operators, visits
 from app.web.auth.sessions import SESSIONS
 from app.web.http.addresses import path_of, prefers_html, url_for
 from app.web.http.problems import HttpProblem
-from app.web.keys import ERROR_PAGE, PREFIX
+from app.web.keys import ERROR_PAGE, PREFIX, SETUP
 from app.web.pages import assets
 from app.web.pages.visitor import VISITOR, can_sign_in
 
@@ -75,7 +75,7 @@ def set_up(web_app: web.Application, public_url: str = "") -> None:
 
 
 def render(request: web.Request, template: str, context: Mapping[str, Any], *, status: int = 200, form_action: str = "") -> web.Response:
-    """A page. Forms lead to our own addresses, and to those of `form_action`."""
+    """A page. Forms lead to our own addresses, from there to GitHub if somebody has to sign in first, and to those of `form_action`."""
     keeper = request.app.get(SESSIONS)
     known = {
         "visitor": request.get(VISITOR),
@@ -86,7 +86,8 @@ def render(request: web.Request, template: str, context: Mapping[str, Any], *, s
         "navigation": (*NAVIGATION, *(OPERATORS_ONLY if _is_operator(request) else ())),
     }
     response = aiohttp_jinja2.render_template(template, request, {**known, **context}, status=status)
-    policy = {**POLICY, "form-action": f"{POLICY['form-action']} {form_action}".rstrip()}
+    sign_in = request.app[SETUP].server_url if known["can_sign_in"] and SETUP in request.app else ""
+    policy = {**POLICY, "form-action": " ".join(dict.fromkeys(filter(None, (POLICY["form-action"], sign_in, form_action))))}
     response.headers["Content-Security-Policy"] = "; ".join(f"{name} {value}" for name, value in policy.items())
     response.headers["Cache-Control"] = "no-store"
     # Without their origin, forms that we send to ourselves would look like those of other sites.
