@@ -19,7 +19,9 @@ from app.runner.docker.engine import connect
 from app.store import Store, pool
 from tests import scratch
 from tests.engine import EngineDouble
+from tests.engine.forks import Forks, forking
 from tests.integration.runner_fixtures import Make, runners
+from tests.integration.runner_images import RUNNER_IMAGE
 from tests.postgres import database, server
 
 scratch.use()
@@ -31,7 +33,7 @@ hypothesis.settings.load_profile("freshet")
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     """Mark what asks for the engine, for the lanes."""
     for item in items:
-        if {"docker", "engine"} & {*item.fixturenames}:
+        if {"docker", "engine", "forks"} & {*item.fixturenames}:
             item.add_marker("containers")
 
 
@@ -91,6 +93,13 @@ async def engine() -> AsyncIterator[EngineDouble]:
     with TemporaryDirectory(prefix="freshet-engine-") as directory:
         async with EngineDouble(Path(directory) / "engine.sock") as double:
             yield double
+
+
+@pytest_asyncio.fixture(scope="session")
+async def forks() -> AsyncIterator[Forks]:
+    """A container of the runner image whose forks do jobs."""
+    async with forking(RUNNER_IMAGE) as made:
+        yield made
 
 
 @pytest_asyncio.fixture

@@ -7,15 +7,17 @@ import io
 import json
 import tarfile
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from app.runner.profile import stub
+from tests.engine.forks import Forks
 from tests.integration.runner_images import RUNNER_IMAGE
 from tests.patience import HANGS_S
 
 Node = dict[str, Any]
+STDOUT = 1
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,10 @@ async def written(
     adapter: str = "duckdb",
     previous: Written | None = None,
     memory: str = "1g",
+    forks: Forks | None = None,
     **changed: Any,
 ) -> Written:
-    """Parse a project in a container that is isolated as those of the service are, after `previous` if there was one."""
-    walls = ["--network=none", "--read-only", "--cap-drop=ALL", "--user=10001:10001", "--security-opt=no-new-privileges"]
-    limits = [f"--memory={memory}", f"--memory-swap={memory}", "--pids-limit=256", "--tmpfs=/work:mode=1777", "--tmpfs=/tmp:mode=1777"]
-    command = ["docker", "run", "--rm", "--interactive", *walls, *limits, image]
-    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, limit=1 << 26)
-    assert process.stdin is not None
-    assert process.stdout is not None
+    """Parse a project, after `previous` if there was one: in a fork, else in a container that is isolated as those of the service are."""
     job = {
         "command": "parse",
         "project_dir": "",
@@ -74,19 +71,48 @@ async def written(
         "columns": True,
         **changed,
     }
-    process.stdin.write(json.dumps(job).encode() + b"\n" + _archive(files, previous))
+    sent = json.dumps(job).encode() + b"\n" + _archive(files, previous)
     async with asyncio.timeout(HANGS_S):
-        assert json.loads(await process.stdout.readline()) == {"taken": True}
-        result, manifest = await _answer(process.stdout, "bytes")
+        output, ended = await (_in_container(image, memory, sent) if forks is None else _in_fork(forks, sent))
+        assert json.loads(await output.readline()) == {"taken": True}
+        result, manifest = await _answer(output, "bytes")
         assert result["ok"], result["error"]
         state, document = b"", b""
         announced: dict[str, Any] = {}
         if job["keep_state"]:
-            _, state = await _answer(process.stdout, "state_bytes")
+            _, state = await _answer(output, "state_bytes")
         if job["columns"]:
-            announced, document = await _answer(process.stdout, "columns_bytes")
-        rest = await process.stdout.read()
-        return Written(result, manifest, state, announced, document, rest, await process.wait())
+            announced, document = await _answer(output, "columns_bytes")
+        rest = await output.read()
+        return Written(result, manifest, state, announced, document, rest, await ended)
+
+
+async def _in_container(image: str, memory: str, sent: bytes) -> tuple[asyncio.StreamReader, Awaitable[int]]:
+    walls = ["--network=none", "--read-only", "--cap-drop=ALL", "--user=10001:10001", "--security-opt=no-new-privileges"]
+    limits = [f"--memory={memory}", f"--memory-swap={memory}", "--pids-limit=256", "--tmpfs=/work:mode=1777", "--tmpfs=/tmp:mode=1777"]
+    command = ["docker", "run", "--rm", "--interactive", *walls, *limits, image]
+    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, limit=1 << 26)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(sent)
+    return process.stdout, process.wait()
+
+
+async def _in_fork(forks: Forks, sent: bytes) -> tuple[asyncio.StreamReader, Awaitable[int]]:
+    given, output = asyncio.StreamReader(), asyncio.StreamReader(limit=1 << 26)
+    given.feed_data(sent)
+
+    async def take(stream: int, data: bytes) -> None:
+        if stream == STDOUT:
+            output.feed_data(data)
+
+    status = await forks.run(object(), given, take)
+    output.feed_eof()
+    return output, _known(status)
+
+
+async def _known(status: int) -> int:
+    return status
 
 
 async def _answer(stream: asyncio.StreamReader, size: str) -> tuple[dict[str, Any], bytes]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import aiodocker
 import pytest
 
+from tests.engine.forks import Forks
 from tests.integration.column_containers import Node, Written, written
 from tests.integration.column_projects import FEATURES, features
 from tests.integration.runner_projects import PROJECT
@@ -129,8 +130,8 @@ async def test_columns_are_followed_through_all_kinds_of_nodes(docker: aiodocker
     assert "model.off" not in found.nodes
 
 
-async def test_the_manifest_is_the_same_with_and_without_columns(docker: aiodocker.Docker, kept: dict[str, Written]) -> None:
-    found, plain = await first(kept), await written(FEATURES, columns=False)
+async def test_the_manifest_is_the_same_with_and_without_columns(forks: Forks, docker: aiodocker.Docker, kept: dict[str, Written]) -> None:
+    found, plain = await first(kept), await written(FEATURES, columns=False, forks=forks)
     assert plain.document == b""
     nodes = [json.loads(one.manifest)["nodes"] for one in (found, plain)]
     assert nodes[0].keys() == nodes[1].keys()
@@ -138,11 +139,11 @@ async def test_the_manifest_is_the_same_with_and_without_columns(docker: aiodock
 
 
 async def test_only_what_changed_is_rendered_again_with_the_result_of_a_full_run(
-    docker: aiodocker.Docker, kept: dict[str, Written]
+    forks: Forks, docker: aiodocker.Docker, kept: dict[str, Written]
 ) -> None:
     before = await first(kept)
     files = features(models__orders="select id, upper(status) as status, price from {{ ref('stg_orders') }} where country = 'de'")
-    after, full = await written(files, previous=before), await written(files)
+    after, full = await written(files, previous=before, forks=forks), await written(files, forks=forks)
     assert after.result["partial"]
     assert said(after.nodes) == said(full.nodes)
     again = {name for name, node in after.nodes.items() if name.startswith("model") and not node["reused"]}
@@ -151,28 +152,30 @@ async def test_only_what_changed_is_rendered_again_with_the_result_of_a_full_run
     assert again.isdisjoint({"model.stg_orders", "model.countries_copy", "model.after_pivot", "model.reads_version", "model.broken"})
     assert after.columns("model.starred") == ["id", "status", "price"]
     assert after.sources_of("model.stg_orders", "price") == {"source.raw.orders.price"}
-    unchanged = await written(files, previous=after)
+    unchanged = await written(files, previous=after, forks=forks)
     assert said(unchanged.nodes) == said(full.nodes)
     assert all(node["reused"] for name, node in unchanged.nodes.items() if name.startswith("model") and node["rendered"])
 
 
-async def test_a_macro_decides_about_those_that_call_it_or_could(docker: aiodocker.Docker, kept: dict[str, Written]) -> None:
+async def test_a_macro_decides_about_those_that_call_it_or_could(forks: Forks, docker: aiodocker.Docker, kept: dict[str, Written]) -> None:
     before = await first(kept)
     star = "{% macro shop__star(from) %}1 as one{% endmacro %}{% macro duckdb__star(from) %}2 as two{% endmacro %}"
     files = {**FEATURES, "dbt_packages/tools/macros/more.sql": star}
-    after, full = await written(files, previous=before), await written(files)
+    after, full = await written(files, previous=before, forks=forks), await written(files, forks=forks)
     assert said(after.nodes) == said(full.nodes)
     assert after.columns("model.starred") == ["two"]
     assert after.nodes["model.united"]["reused"]
     assert after.nodes["model.hard"]["reused"]
 
 
-async def test_a_document_that_is_no_longer_one_is_as_good_as_none(docker: aiodocker.Docker, kept: dict[str, Written]) -> None:
+async def test_a_document_that_is_no_longer_one_is_as_good_as_none(
+    forks: Forks, docker: aiodocker.Docker, kept: dict[str, Written]
+) -> None:
     before = await first(kept)
     head, *lines = before.document.splitlines()
     odd = [line.replace(b'"macros":[', b'"macros":[99999,', 1) for line in lines]
     torn = b"\n".join([head, *odd])
-    found = await written(FEATURES, previous=Written(**{**vars(before), "document": torn}))
+    found = await written(FEATURES, previous=Written(**{**vars(before), "document": torn}), forks=forks)
     assert said(found.nodes) == said(before.nodes)
 
 
@@ -226,19 +229,19 @@ async def test_other_dbt_versions_render_the_same(docker: aiodocker.Docker, kept
         assert {key: old.nodes[name][key] for key in same} == {key: node[key] for key in same}, name
 
 
-async def test_a_warehouse_without_databases_is_read_too(docker: aiodocker.Docker) -> None:
+async def test_a_warehouse_without_databases_is_read_too(forks: Forks) -> None:
     files = {
         "dbt_project.yml": PROJECT,
         "models/a.sql": "select id from {{ source('raw', 't') }}",
         "models/b.sql": "select id as other from {{ ref('a') }}",
         "models/s.yml": "sources: [{name: raw, tables: [{name: t}]}]",
     }
-    found = await written(files, adapter="clickhouse")
+    found = await written(files, adapter="clickhouse", forks=forks)
     assert found.sources_of("model.a", "id") == {"source.raw.t.id"}
     assert found.sources_of("model.b", "other") == {"model.a.id"}
 
 
-async def test_functions_of_dbt_are_known_where_they_ask_for_the_version_of_the_warehouse(docker: aiodocker.Docker) -> None:
+async def test_functions_of_dbt_are_known_where_they_ask_for_the_version_of_the_warehouse(forks: Forks) -> None:
     days = "select {{ dbt.dateadd('day', 1, 'at') }} as later, {{ dbt.datediff('at', 'until', 'hour') }} as h from raw.t"
-    found = await written({"dbt_project.yml": PROJECT, "models/days.sql": days}, adapter="databricks")
+    found = await written({"dbt_project.yml": PROJECT, "models/days.sql": days}, adapter="databricks", forks=forks)
     assert (found.nodes["model.days"]["status"], found.columns("model.days")) == ("exact", ["later", "h"])

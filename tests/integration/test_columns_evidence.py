@@ -1,9 +1,8 @@
-"""Columns of undocumented sources, which other models show, in real containers: the same result in every order and after every push."""
+"""Columns of undocumented sources, which other models show, with real dbt: the same result in every order and after every push."""
 
 from __future__ import annotations
 
-import aiodocker
-
+from tests.engine.forks import Forks
 from tests.integration.column_containers import Node, Written, written
 from tests.integration.runner_projects import PROJECT
 
@@ -27,8 +26,8 @@ def said(found: Written) -> dict[str, Node]:
     return {name: {key: value for key, value in node.items() if key not in ("reused", "cache")} for name, node in found.nodes.items()}
 
 
-async def test_a_column_is_that_of_the_table_for_which_another_model_shows_it(docker: aiodocker.Docker) -> None:
-    found = await written(FILES)
+async def test_a_column_is_that_of_the_table_for_which_another_model_shows_it(forks: Forks) -> None:
+    found = await written(FILES, forks=forks)
     assert found.sources_of("model.m", "amount") == {"source.raw.a.amount"}
     assert found.sources_of("model.m", "label") == {"source.raw.b.label"}
     assert found.sources_of("model.m", "other") == {"source.raw.a.other", "source.raw.b.other"}
@@ -39,16 +38,16 @@ async def test_a_column_is_that_of_the_table_for_which_another_model_shows_it(do
     assert found.sources_of("model.of_starred", "hidden") == {"source.raw.b.hidden"}
 
 
-async def test_after_a_push_to_another_model_the_result_is_that_of_a_full_run(docker: aiodocker.Docker) -> None:
-    before = await written(FILES)
+async def test_after_a_push_to_another_model_the_result_is_that_of_a_full_run(forks: Forks) -> None:
+    before = await written(FILES, forks=forks)
     for files in (LABEL_OF_NOTHING, OTHER_OF_A):
-        after, full = await written(files, previous=before), await written(files)
+        after, full = await written(files, previous=before, forks=forks), await written(files, forks=forks)
         assert said(after) == said(full)
         assert said(after)["model.m"] != said(before)["model.m"]
         assert after.nodes["model.reads"]["reused"]
-        back = await written(FILES, previous=after)
+        back = await written(FILES, previous=after, forks=forks)
         assert said(back) == said(before)
-        unchanged = await written(FILES, previous=back)
+        unchanged = await written(FILES, previous=back, forks=forks)
         assert said(unchanged) == said(before)
         assert all(node["reused"] for name, node in unchanged.nodes.items() if name.startswith("model"))
     assert full.nodes["model.m"]["status"] == "exact"

@@ -1,4 +1,4 @@
-"""What edits of a dbt project do, with real dbt in real containers, from lineages that a real PostgreSQL stores."""
+"""What edits of a dbt project do, with real dbt, from lineages that a real PostgreSQL stores."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import aiodocker
 import pytest_asyncio
 
 from app.lineage.impact.model import Impact
@@ -15,6 +14,7 @@ from app.lineage.nodes import read_manifest
 from app.pipeline.decoding import spooled_columns
 from app.pipeline.decoding.spooled_columns import ColumnsScope, SpooledColumns
 from app.store import Store
+from tests.engine.forks import Forks
 from tests.integration.column_containers import written
 from tests.integration.lineage_reader import SHAS, Reader, reading, save_lineage
 from tests.integration.runner_projects import PROJECT
@@ -84,10 +84,11 @@ class Commits:
     """A stored base, and commits that are compared with it."""
 
     reader: Reader
+    forks: Forks
 
     async def save(self, sha: str, files: Mapping[str, str]) -> None:
         """Have dbt parse a commit and its columns traced, and store both."""
-        found = await written(files)
+        found = await written(files, forks=self.forks)
         lineage = read_manifest(found.manifest, "octo/shop", "dbt-runner")
         rows = tempfile.TemporaryFile()  # noqa: SIM115 - the columns close it
         columns = SpooledColumns(rows, spooled_columns.write(found.document, ColumnsScope(lineage.unique_ids()), rows))
@@ -104,12 +105,12 @@ class Commits:
 
 
 @pytest_asyncio.fixture
-async def commits(store: Store, tmp_path: Path) -> AsyncIterator[Commits]:
+async def commits(store: Store, forks: Forks, tmp_path: Path) -> AsyncIterator[Commits]:
     async with reading(store, tmp_path) as reader:
-        yield Commits(reader)
+        yield Commits(reader, forks)
 
 
-async def test_edits_do_what_they_do_to_data(commits: Commits, docker: aiodocker.Docker) -> None:
+async def test_edits_do_what_they_do_to_data(commits: Commits) -> None:
     edits: tuple[Mapping[str, str], ...] = ({}, QUIET, REMOVED, RENAMED, PUT_BETWEEN)
     for number, edit in enumerate(edits):
         await commits.save(SHAS[number + 2], {**FILES, **edit})
