@@ -38,8 +38,8 @@ async def test_every_result_is_on_some_page(visits: Visits) -> None:
     assert len(found) == len(set(found)) > 3
 
 
-async def _addresses(visit: Visit) -> list[str | None]:
-    return [await link.get_attribute("href") for link in await visit.page.locator(".results h2 a").all()]
+async def _addresses(visit: Visit) -> list[str]:
+    return [await link.get_attribute("href") or "" for link in await visit.page.locator(".results h2 a").all()]
 
 
 async def test_the_keyboard_finds_and_opens_a_node(visits: Visits) -> None:
@@ -51,10 +51,11 @@ async def test_the_keyboard_finds_and_opens_a_node(visits: Visits) -> None:
         field = visit.page.get_by_role("combobox", name="Search nodes and columns")
         await expect(field).to_be_focused()
         await visit.page.keyboard.type("stat rent")
-        await expect(visit.page.get_by_role("option").first).to_be_visible(timeout=SOON_MS)
+        results = visit.page.get_by_role("listbox", name="Results")
+        await expect(results.get_by_role("option").first).to_be_visible(timeout=SOON_MS)
         await visit.examine("search-as-you-type")
         await visit.page.keyboard.press("ArrowDown")
-        option = visit.page.get_by_role("option", selected=True)
+        option = results.get_by_role("option", selected=True)
         await expect(option).to_have_id(await field.get_attribute("aria-activedescendant") or "")
         address = await option.get_attribute("data-address")
         assert address is not None
@@ -62,11 +63,24 @@ async def test_the_keyboard_finds_and_opens_a_node(visits: Visits) -> None:
         await visit.page.keyboard.press("ArrowUp")
         await expect(option).to_have_count(0)
         await visit.page.keyboard.press("Escape")
-        await expect(visit.page.get_by_role("listbox")).to_be_hidden()
+        await expect(results).to_be_hidden()
         await expect(field).to_have_attribute("aria-expanded", "false")
         await visit.page.keyboard.press("Enter")
         await visit.page.wait_for_url("**/search?q=stat+rent")
         await visit.examine()
+
+
+async def test_the_explorer_is_led_to_the_node(visits: Visits) -> None:
+    visit = await visits.begin()
+    await visit.open("/search?q=fct_rentals")
+    connection = (await _addresses(visit))[0].partition("/nodes/")[0]
+    await visit.open(f"{connection}/lineage?node=fct_rentals")
+    await visit.page.get_by_label("Node", exact=True).fill("stations")
+    results = visit.page.get_by_role("listbox", name="Results")
+    await expect(results.get_by_role("option").first).to_be_visible(timeout=SOON_MS)
+    await visit.page.keyboard.press("ArrowDown")
+    await visit.page.keyboard.press("Enter")
+    await visit.page.wait_for_url(f"**{connection}/lineage?node=*stations*")
 
 
 async def test_a_slash_in_a_field_is_a_slash(visits: Visits) -> None:
