@@ -133,11 +133,11 @@ HUGE = {
 
 @pytest.mark.growth
 @pytest.mark.parametrize("name", HUGE)
-def test_huge_sql_is_read_in_less_than_two_seconds(name: str) -> None:
+def test_huge_sql_is_read_in_a_short_time(name: str) -> None:
     since = time.process_time()
     analysis = analyse(HUGE[name], tables=WIDE)
     assert analysis.status == "exact"
-    assert time.process_time() - since < 2
+    assert time.process_time() - since < 10, "less than one on a machine that does nothing else"
 
 
 def test_the_limit_of_recursion_stays_as_it_is() -> None:
