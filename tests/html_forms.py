@@ -31,7 +31,7 @@ class _Forms(HTMLParser):
         values = {name: value or "" for name, value in attrs}
         if tag == "form":
             self.found.append(Form(values.get("method", "get"), values.get("action", "")))
-        elif tag == "input" and "name" in values and (values.get("type") != "checkbox" or "checked" in values):
+        elif tag == "input" and "name" in values and (values.get("type") not in ("checkbox", "radio") or "checked" in values):
             self.found[-1].fields[values["name"]] = values.get("value", "")
 
 

@@ -51,6 +51,7 @@ from app.web.auth.sessions import SessionKeeper
 from app.web.http import live, middleware
 from app.web.http.connections import AIOHTTP, LIMITS, ConnectionLimits, LimitedSite
 from app.web.pages import frame, service_figures, sign_in
+from app.web.pages import setup as setup_pages
 from app.web.pages.setup_access import SetupAccess
 
 SHUTDOWN_S = 5.0
@@ -145,6 +146,7 @@ async def _database(web_app: web.Application) -> AsyncIterator[None]:
             logger.info("database migrated", migration=name)
         store = Store(db)
         web_app[keys.STORE] = store
+        setup_pages.set_up(web_app, store)
         web_app[keys.CHECKS]["database"] = store.check
         async with listen.listening(dsn) as listener:
             web_app[keys.LISTENER] = listener

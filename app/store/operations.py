@@ -106,6 +106,17 @@ class DatabaseFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstRun:
+    """How far a new service is: the App installed, a project found, extractions waiting or running, one failed, a lineage stored."""
+
+    installed: bool
+    found: bool
+    working: bool
+    failed: bool
+    extracted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ListedExtraction:
     """An extraction in a list for operators: nothing that its repository contains."""
 
@@ -185,6 +196,12 @@ class Operations:
         row = await self._db.row(SQL["database"])
         assert row is not None  # noqa: S101 - a SELECT without FROM gives a row
         return DatabaseFigures(**dict(row.items()))
+
+    async def first_run(self) -> FirstRun:
+        """How far the service is."""
+        row = await self._db.row(SQL["first_run"])
+        assert row is not None  # noqa: S101 - a SELECT without FROM gives a row
+        return FirstRun(**dict(row.items()))
 
     async def extractions(self, wanted: ListFilter, *, limit: int, skip: int = 0) -> list[ListedExtraction]:
         """Active extractions, the oldest first, or ended ones, the newest first."""

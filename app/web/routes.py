@@ -35,6 +35,7 @@ def add(web_app: web.Application, webhook: Handler) -> None:
         web.get("/search", search.show),
         web.get("/setup", setup.show),
         web.get("/setup/callback", setup.callback),
+        web.get("/setup/steps", setup.steps),
         web.get("/connections/{id}", connection.show),
         web.post("/connections/{id}/extract", connection.extract),
         web.get("/connections/{id}/lineage", explorer.show),

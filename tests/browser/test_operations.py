@@ -71,7 +71,7 @@ async def test_figures_that_are_not_current_say_so(visits: Visits) -> None:
     await visit.open("/operations")
     await visit.page.route("**/operations/figures", lambda route: route.abort())
     await visit.page.clock.run_for(6000)
-    await visit.shows("These figures are not current")
+    await visit.shows("This is not current")
     await visit.page.unroute_all()
     await visit.page.clock.run_for(6000)
     await expect(visit.page.locator("#state")).to_have_text("", timeout=1000 * HANGS_S)

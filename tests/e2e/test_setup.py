@@ -36,6 +36,8 @@ async def set_up(service: Service) -> tuple[str, str]:
     async with browsing() as browser:
         assert (await open_page(browser, f"{service.url}/setup"))[0] == 403
         status, page, _ = await open_page(browser, setup_link(service))
+        assert (status, "Who will own" in page) == (200, True), page
+        status, page, _ = await open_page(browser, setup_link(service), account="personal")
         assert status == 200, page
         callback = await press(browser, forms(page)[0])
         status, page, _ = await open_page(browser, callback)

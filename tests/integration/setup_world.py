@@ -16,10 +16,13 @@ from app.github.app.credentials_file import CredentialsFile
 from app.github.app.registration import AppSetup
 from app.github.rest.http import ApiClient
 from app.service import app_identity
+from app.store.operations import FirstRun
 from app.web import keys, routes
 from app.web.auth.service_tokens import ServiceCallers, ServiceTokens
 from app.web.http import middleware
+from app.web.http.shared_answer import SharedAnswer
 from app.web.pages import frame
+from app.web.pages.setup import FIRST_RUN
 from app.web.pages.setup_access import SetupAccess
 from tests.double import GitHubDouble
 from tests.html_forms import forms, open_page, press
@@ -40,10 +43,13 @@ class World:
     url: str
     browser: aiohttp.ClientSession
     data_dir: Path
+    first_run: list[FirstRun]
 
     async def page(self, path: str = "/setup", **query: str) -> tuple[int, str]:
-        """Open a page with the token from the log, unless `token` is another."""
-        status, text, _ = await open_page(self.browser, self.url + path, **{"token": self.access.token, **query})
+        """Open a page with the token from the log, unless `token` is another; the account is chosen already, unless `account` is empty."""
+        account = "organization" if "organization" in query else "personal"
+        chosen = {"account": account} if path == "/setup" else {}
+        status, text, _ = await open_page(self.browser, self.url + path, **{"token": self.access.token, **chosen, **query})
         return status, text
 
     async def begin(self, **query: str) -> str:
@@ -83,10 +89,16 @@ async def running(data_dir: Path, *, fixed: bool = True, public_url: str = PUBLI
             SetupAccess(lambda: clock[0]),
             ServiceCallers(ServiceTokens([TOKEN])),
         )
+        first_run = [FirstRun(installed=False, found=False, working=False, failed=False, extracted=False)]
+
+        async def progress() -> FirstRun:
+            return first_run[0]
+
+        web_app[FIRST_RUN] = SharedAnswer(progress, 0.0)
         frame.set_up(web_app)
         routes.add(web_app, _no_delivery)
         async with TestServer(web_app) as server, aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
-            yield World(github, setup, web_app[keys.SETUP_ACCESS], clock, f"http://127.0.0.1:{server.port}", browser, data_dir)
+            yield World(github, setup, web_app[keys.SETUP_ACCESS], clock, f"http://127.0.0.1:{server.port}", browser, data_dir, first_run)
 
 
 async def _no_delivery(_: web.Request) -> web.Response:

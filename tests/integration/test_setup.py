@@ -15,6 +15,7 @@ from yarl import URL
 from app.github.app.credentials_file import FILE, CredentialsFile
 from app.service import app_identity
 from app.service.config import Settings
+from app.store.operations import FirstRun
 from app.web.pages.setup_access import STATE_LIFE_S
 from tests.double import Answer, LostAnswer
 from tests.double.schema import validate_response
@@ -50,12 +51,14 @@ async def test_one_button_creates_the_app_and_stores_it(tmp_path: Path) -> None:
 async def test_access_to_pull_requests_is_a_choice(tmp_path: Path) -> None:
     async with running(tmp_path) as world:
         _, text = await world.page()
-        button, change = forms(text)
+        [button] = forms(text)
+        _, text = await world.page(account="")
+        [change] = forms(text)
         assert "pull_requests" not in json.loads(button.fields["manifest"])["default_permissions"]
         assert "pull_requests" not in change.fields, "it is not ticked"
         assert "to check pull requests from forks" in text
-        _, text = await world.page(pull_requests="yes")
-        assert (forms(text)[1].fields["pull_requests"], "With access to pull requests." in text) == ("yes", True)
+        assert forms((await world.page(pull_requests="yes", account=""))[1])[0].fields["pull_requests"] == "yes"
+        assert "With access to pull requests." in (await world.page(pull_requests="yes"))[1]
         await world.finish(await world.begin(pull_requests="yes"))
         app = world.github.app
         assert (app.permissions["pull_requests"], app.events) == ("read", ("push", "repository", "pull_request"))
@@ -78,7 +81,7 @@ async def finding(world: World, name: str) -> str:
 
 async def test_the_page_allows_only_the_form_to_github(tmp_path: Path) -> None:
     async with running(tmp_path) as world:
-        _, text, headers = await open_page(world.browser, f"{world.url}/setup", token=world.access.token)
+        _, text, headers = await open_page(world.browser, f"{world.url}/setup", token=world.access.token, account="personal")
         assert f"form-action 'self' {world.github.server_url}" in headers["Content-Security-Policy"]
         assert "default-src 'none'" in headers["Content-Security-Policy"]
         assert headers["Cache-Control"] == "no-store"
@@ -93,9 +96,9 @@ async def test_nothing_but_the_token_from_the_log_opens_the_page(tmp_path: Path,
     """As through a proxy or relay on the same host: the peer is a loopback address, and no header is added."""
     async with running(tmp_path) as world:
         port = int(world.url.rpartition(":")[2])
-        for query, expected in (("", b"403"), ("?token=", b"403"), ("?token=guess", b"403"), (f"?token={world.access.token}", b"200")):
+        for query, expected in (("", b"403"), ("token=", b"403"), ("token=guess", b"403"), (f"token={world.access.token}", b"200")):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(f"GET /setup{query} {protocol}\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            writer.write(f"GET /setup?account=personal&{query} {protocol}\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
             answer = await reader.read()
             writer.close()
             assert (answer.split(b" ")[1], b"manifest" in answer) == (expected, expected == b"200")
@@ -107,11 +110,11 @@ async def test_without_a_token_the_page_says_where_the_link_is(tmp_path: Path) -
         for token in ("", "guess"):
             status, text = await world.page(token=token)
             assert (status, "/setup?token=" in text, "manifest" in text) == (403, True, False)
-        _, text, headers = await open_page(world.browser, f"{world.url}/setup", token=world.access.token)
+        _, text, headers = await open_page(world.browser, f"{world.url}/setup", token=world.access.token, account="personal")
         assert "Secure" in headers["Set-Cookie"]
-        button, change = forms(text)
+        [button] = forms(text)
         assert json.loads(button.fields["manifest"])["redirect_url"] == f"{PUBLIC}/setup/callback"
-        assert change.fields["token"] == world.access.token
+        assert forms((await world.page(account=""))[1])[0].fields["token"] == world.access.token
         assert world.access.token not in button.fields["manifest"] + button.action
 
 
@@ -120,6 +123,48 @@ async def test_a_program_gets_a_problem_document(tmp_path: Path) -> None:
         headers = {"X-Forwarded-For": "192.0.2.7"}
         async with world.browser.get(f"{world.url}/setup", headers=headers) as response:
             assert (response.status, response.content_type) == (403, "application/problem+json")
+
+
+async def test_the_account_is_asked_for_first(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        _, text = await world.page(account="")
+        assert "Who will own the GitHub App?" in text
+        [form] = forms(text)
+        assert (form.method, form.action, "manifest" in text) == ("get", "/setup", False)
+        status, text = await world.page(account="organization", organization="")
+        assert (status, "Write the organization" in text, "manifest" in text) == (200, True, False)
+        _, text = await world.page(account="personal", organization="octo-org")
+        assert "your personal account" in text
+        assert urlsplit(forms(text)[0].action).path == "/settings/apps/new"
+
+
+async def test_nothing_is_registered_that_github_cannot_reach(tmp_path: Path) -> None:
+    async with running(tmp_path, fixed=False, public_url="http://127.0.0.1:3001") as world:
+        for account in ("", "personal"):
+            status, text = await world.page(account=account)
+            assert (status, "This cannot work yet." in text, "manifest" in text) == (200, True, False), account
+        _, text = await world.page(account="personal", server=world.github.server_url)
+        assert "manifest" in text, "a GitHub on this host reaches it"
+    async with running(tmp_path, public_url="http://127.0.0.1:3001") as world:
+        assert "manifest" in (await world.page())[1]
+
+
+async def test_each_page_after_the_registration_says_what_is_next(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        assert (await world.page("/setup/steps"))[0] == 404
+        _, text = await world.finish(await world.begin())
+        assert "Waiting for the first installation." in text
+        for found, words in (
+            (FirstRun(installed=True, found=False, working=False, failed=False, extracted=False), "Looking for dbt projects"),
+            (FirstRun(installed=True, found=True, working=True, failed=False, extracted=False), "The first lineage is being extracted."),
+            (FirstRun(installed=True, found=True, working=False, failed=True, extracted=False), "The first extraction failed."),
+            (FirstRun(installed=True, found=True, working=False, failed=False, extracted=True), "The first lineage is here."),
+        ):
+            world.first_run[:] = [found]
+            status, text = await world.page("/setup/steps")
+            assert (status, words in text, "data-final" in text) == (200, True, found.extracted)
+            assert "acme" not in text
+        assert "What is left to do" not in (await world.page())[1]
 
 
 async def test_an_app_for_an_organization(tmp_path: Path) -> None:

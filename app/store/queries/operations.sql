@@ -95,3 +95,12 @@ JOIN connections c ON c.id = e.connection_id JOIN repositories r ON r.id = c.rep
 WHERE e.finished_at > now() - make_interval(days => $2) AND ($3::text IS NULL OR e.status = $3) AND ($4::text IS NULL OR e.cause = $4)
   AND ($5::uuid IS NULL OR e.connection_id = $5) AND ($6::bigint IS NULL OR r.installation_id = $6)
 ORDER BY e.finished_at DESC, e.number DESC LIMIT $7 OFFSET $8;
+
+-- name: first_run
+-- How far a new service is. A connection without a project directory is not known to have a project.
+SELECT
+  EXISTS (SELECT FROM installations WHERE deleted_at IS NULL) AS installed,
+  EXISTS (SELECT FROM connections WHERE hidden_at IS NULL AND project_dir IS NOT NULL) AS found,
+  EXISTS (SELECT FROM extractions WHERE status IN ('queued', 'running')) AS working,
+  EXISTS (SELECT FROM extractions WHERE finished_at IS NOT NULL AND status = 'failed') AS failed,
+  EXISTS (SELECT FROM lineages) AS extracted;

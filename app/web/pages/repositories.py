@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
+from app.core.app_manifest import SETUP_PATH
 from app.core.errors import FreshetError
 from app.core.models.connections import Connection, State
 from app.web.api.schemas.common import Query, Text, Whole
@@ -39,6 +40,8 @@ class RepositoriesQuery(Query):
 
 async def show(request: web.Request) -> web.Response:
     """`GET /`."""
+    if SETUP in request.app and not request.app[SETUP].configured:
+        raise web.HTTPFound(frame.url_for(request, SETUP_PATH), headers={"Cache-Control": "no-store"})
     if await visitor.maybe(request) is None:
         return frame.render(request, "index.html", {})
     kept = [(name, value) for name, value in request.query.items() if value]

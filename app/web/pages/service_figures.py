@@ -8,12 +8,11 @@ from __future__ import annotations
 import asyncio
 import math
 import shutil
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Generic, TypeVar
 
 from aiohttp import web
 from prometheus_client import REGISTRY
@@ -33,9 +32,8 @@ from app.store.operations import (
 )
 from app.store.stats import Backlog
 from app.web.auth.sessions import IDLE
+from app.web.http.shared_answer import SharedAnswer
 from app.web.keys import RUNNER, STORE, WORK_DIR
-
-T = TypeVar("T")
 
 NOW_S, WEEK_S, SLOW_S = 2.0, 15.0, 60.0
 """Lifetimes: of the queue, of what is computed from a week, and of what changes slowly."""
@@ -89,23 +87,6 @@ class ServiceFigures:
     images: ImageFigures
     disk: DiskFigures | None
     process: ProcessFigures
-
-
-class SharedAnswer(Generic[T]):
-    """An answer that is asked for once within `lifetime_s`; who comes meanwhile waits for the same one."""
-
-    def __init__(self, ask: Callable[[], Awaitable[T]], lifetime_s: float) -> None:
-        self._ask, self._lifetime_s = ask, lifetime_s
-        self._lock = asyncio.Lock()
-        self._answer: tuple[float, T] | None = None
-
-    async def get(self) -> T:
-        """The answer. Errors are not kept."""
-        async with self._lock:
-            now_s = asyncio.get_running_loop().time()
-            if self._answer is None or now_s - self._answer[0] >= self._lifetime_s:
-                self._answer = now_s, await self._ask()
-            return self._answer[1]
 
 
 class FigureSource:

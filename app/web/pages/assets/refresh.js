@@ -1,6 +1,6 @@
-// Keeps the figures of the page current while somebody looks at it.
+// Keeps a part of a page current while somebody looks at it: `<div data-refresh="ADDRESS">`, until it contains `data-final`.
 const EVERY_MS = 5000;
-const figures = document.getElementById("figures");
+const part = document.querySelector("[data-refresh]");
 const state = document.getElementById("state");
 const pause = document.getElementById("pause");
 let timer = 0;
@@ -8,28 +8,28 @@ let paused = false;
 
 /** The place of the focus and of what was scrolled sideways, which survive an update. */
 function place() {
-  const links = [...figures.querySelectorAll("a, [tabindex]")];
-  const scrolled = [...figures.querySelectorAll(".scroll")].map((one) => one.scrollLeft);
+  const links = [...part.querySelectorAll("a, [tabindex]")];
+  const scrolled = [...part.querySelectorAll(".scroll")].map((one) => one.scrollLeft);
   return { focus: links.indexOf(document.activeElement), href: document.activeElement?.getAttribute("href"), scrolled };
 }
 
 function restore({ focus, href, scrolled }) {
-  figures.querySelectorAll(".scroll").forEach((one, index) => {
+  part.querySelectorAll(".scroll").forEach((one, index) => {
     one.scrollLeft = scrolled[index] || 0;
   });
   if (focus >= 0) {
-    const links = [...figures.querySelectorAll("a, [tabindex]")];
+    const links = [...part.querySelectorAll("a, [tabindex]")];
     (links.find((one) => href && one.getAttribute("href") === href) || links[Math.min(focus, links.length - 1)])?.focus({ preventScroll: true });
   }
 }
 
 async function update() {
   clearTimeout(timer);
-  if (paused || document.visibilityState !== "visible") {
+  if (paused || document.visibilityState !== "visible" || part.querySelector("[data-final]")) {
     return;
   }
   try {
-    const response = await fetch(figures.dataset.figures, { headers: { Accept: "text/html" }, redirect: "manual" });
+    const response = await fetch(part.dataset.refresh, { headers: { Accept: "text/html" }, redirect: "manual" });
     if (response.type === "opaqueredirect" || response.status === 401 || response.status === 404) {
       location.reload(); // the session has ended: through the sign-in and back
       return;
@@ -38,14 +38,14 @@ async function update() {
       throw new Error(`status ${response.status}`);
     }
     const text = await response.text();
-    if (!paused && !figures.contains(getSelection()?.isCollapsed === false ? getSelection().anchorNode : null)) {
+    if (!paused && !part.contains(getSelection()?.isCollapsed === false ? getSelection().anchorNode : null)) {
       const before = place();
-      figures.innerHTML = text;
+      part.innerHTML = text;
       restore(before);
     }
     say("");
   } catch {
-    say("These figures are not current: the service does not answer. Trying again.");
+    say("This is not current: the service does not answer. Trying again.");
   }
   timer = setTimeout(update, EVERY_MS);
 }
@@ -56,8 +56,10 @@ function say(text) {
   }
 }
 
-pause.hidden = false;
-pause.addEventListener("click", () => {
+if (pause) {
+  pause.hidden = false;
+}
+pause?.addEventListener("click", () => {
   paused = !paused;
   pause.textContent = paused ? "Resume updates" : "Pause updates";
   update();
