@@ -18,7 +18,7 @@ from app.lineage.resource_types import ResourceType
 from app.web.api.layout import around_focus, drawn_for, scene_of
 from app.web.api.lineage import LINEAGE_NOT_FOUND
 from app.web.api.schemas.common import Commit, Query, Text, Whole
-from app.web.api.schemas.layouts import HOPS, MAX_EXPANSIONS, MAX_HOPS, LayoutQuery
+from app.web.api.schemas.layouts import HOPS, MAX_EXPANSIONS, MAX_HOPS, LayoutQuery, NodeName
 from app.web.http import requests
 from app.web.http.problems import HttpProblem
 from app.web.keys import STORE
@@ -31,6 +31,8 @@ COMMITS = 20
 NOT_FOUND = 404
 LINES = 200
 """Of the tree, in each direction."""
+FOLDERS = 1000
+"""That can be chosen, in order: a project of a stranger can have as many as nodes."""
 
 
 class ExplorerQuery(Query):
@@ -41,7 +43,7 @@ class ExplorerQuery(Query):
     depth: Annotated[Whole | None, Field(ge=0, le=MAX_HOPS)] = None
     sha: Commit | None = None
     base: Commit | None = None
-    expand: Annotated[list[Text], Field(default_factory=list, max_length=MAX_EXPANSIONS)]
+    expand: Annotated[list[NodeName], Field(default_factory=list, max_length=MAX_EXPANSIONS)]
     resource_type: Annotated[list[ResourceType], Field(default_factory=list)]
     page: Annotated[Whole, Field(ge=1)] = 1
 
@@ -60,18 +62,23 @@ async def show(request: web.Request) -> web.Response:
     # A form sends what is empty, too.
     kept = [(name, value) for name, value in request.query.items() if value]
     if len(kept) < len(request.query):
-        raise web.HTTPSeeOther(frame.url_for(request, f"{frame.path_of(request)}?{urlencode(kept)}"))
+        raise web.HTTPSeeOther(frame.url_for(request, f"/connections/{connection.id}/lineage?{urlencode(kept)}"))
     query = requests.query(request, ExplorerQuery)
     try:
         words = await _words(request, connection, query)
     except HttpProblem as problem:
+        if problem.more.get("field") == "expand":
+            # What was expanded is gone, such as in a newer lineage than the one that a bookmark was made in.
+            raise web.HTTPSeeOther(
+                frame.url_for(request, f"/connections/{connection.id}/lineage{_links(query)['to'](expand=[])}")
+            ) from None
         if problem.more.get("field") == "focus":
             named = {"connection": connection, "query": query, "ambiguous": problem.status != NOT_FOUND, **_links(query)}
             candidates = problem.more.get("candidates") or []
             return frame.render(request, "explorer_missing.html", {**named, "candidates": candidates}, status=problem.status)
         if problem.title != LINEAGE_NOT_FOUND or query.sha or query.base:
             raise
-        return frame.render(request, "explorer_empty.html", {"connection": connection, "detail": problem.detail})
+        return frame.render(request, "explorer_empty.html", {"connection": connection})
     commits = await request.app[STORE].lineages.recent_commits(connection.id, COMMITS)
     context = {"connection": connection, "query": query, "commits": commits, "types": SHOWN, "hops": HOPS, **_links(query), **words}
     return frame.render(request, "explorer.html", context)
@@ -132,7 +139,7 @@ def _table(scene: Scene, page: int) -> dict[str, Any]:
         "total": len(chosen),
         "only_changed": bool(changed),
         "marks": marks,
-        "folders": folders,
+        "folders": folders[:FOLDERS],
         "counts": {name: counts[name] for name in SHOWN if counts[name]},
         "edges": sum(map(len, scene.parents)),
     }

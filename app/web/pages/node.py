@@ -21,7 +21,7 @@ from app.reports.github_links import RepositoryLinks
 from app.reports.markdown_html import safe_link
 from app.store.lineages import LineageHead
 from app.store.node_history import NodeHistory
-from app.web.api.lineage import TRIES, heading_of, only_node, stored
+from app.web.api.lineage import LINEAGE_NOT_FOUND, TRIES, heading_of, only_node, stored
 from app.web.api.nodes import document
 from app.web.api.schemas.nodes import NodeQuery
 from app.web.http import requests
@@ -83,6 +83,8 @@ async def show(request: web.Request) -> web.Response:
     try:
         found = await _find(request, connection, query.sha)
     except HttpProblem as problem:
+        if problem.title == LINEAGE_NOT_FOUND and query.sha is None:
+            return frame.render(request, "explorer_empty.html", {"connection": connection})
         if problem.more.get("field") != "unique_id":
             raise
         links = NodeLinks(request.app.get(PREFIX, ""), connection.id, query.sha)

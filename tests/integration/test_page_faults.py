@@ -1,0 +1,99 @@
+"""Addresses, projects and lists that pages have to survive, and must not tell of."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from app.core.models.github import Repository
+from app.store import Store
+from tests.integration.lineage_reader import save
+from tests.integration.page_world import READ, World, running
+
+NODES = {"model.shop.a": [], "model.shop.b": ["model.shop.a"]}
+
+
+@pytest_asyncio.fixture
+async def world(store: Store, dsn: str) -> AsyncIterator[World]:
+    async with running(store, dsn) as world:
+        await store.extractions.cancel(world.extraction_id)
+        yield world
+
+
+async def test_an_expansion_that_is_gone_is_left_out(world: World) -> None:
+    await save(world.store, world.connection_id, "1" * 40, NODES)
+    browser, lineage = await world.browser(READ), f"/connections/{world.connection_id}/lineage"
+    page = await world.open(browser, f"{lineage}?node=a&depth=1&expand=gone%2B")
+    assert page.url.endswith("?node=a&depth=1")
+    await world.open(browser, f"{lineage}?node=a&expand={'x' * 400}", 400)
+
+
+async def test_a_node_of_a_connection_without_a_lineage(world: World) -> None:
+    page = await world.open(await world.browser(READ), f"/connections/{world.connection_id}/nodes/a")
+    assert "No lineage yet" in page.text
+
+
+async def test_a_project_cannot_make_a_page_of_folders(world: World) -> None:
+    await save(world.store, world.connection_id, "1" * 40, {f"model.p{number}.a": [] for number in range(1_200)})
+    page = await world.open(await world.browser(READ), f"/connections/{world.connection_id}/lineage")
+    assert page.text.count("<option value=") < 1_100
+
+
+@pytest.mark.parametrize("query", ["", "sort=state", "state=never", "q=octo", "owner=octo", "page=2"])
+async def test_without_a_list_of_githubs_nothing_tells_of_other_repositories(
+    world: World, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    browser = await world.browser(READ)
+    alone = await world.open(browser, f"/?{query}")
+    await follow_secrets(world, 60)
+    monkeypatch.setattr("app.github.access.queries.MAX_LISTED", 0)
+    world.forget_answers()
+    page = await world.open(browser, f"/?{query}")
+    told = page.text.partition('<p class="summary"')[2].partition("</p>")[0]
+    assert told == alone.text.partition('<p class="summary"')[2].partition("</p>")[0]
+    assert "octo/shop" in page.text
+    assert "acme" not in page.text
+    assert "of what matches, only the first 200" in page.text
+
+
+async def test_pages_of_the_api_tell_nothing_of_other_repositories(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await follow_secrets(world, 20)
+    monkeypatch.setattr("app.github.access.queries.MAX_LISTED", 0)
+    token = world.github.classic_token(READ, {world.hosted: "pull"})
+    browser = await world.browser()
+
+    async def ask(query: str) -> dict[str, object]:
+        path = f"{world.url}/api/metadata/connections?{query}"
+        async with browser.session.get(path, headers={"Authorization": f"Bearer {token}"}) as response:
+            found = await response.json()
+            assert response.status == 200, found
+            return dict(found)
+
+    for query in ("owner=acme&limit=1", "q=secret&limit=1", "owner=nobody&limit=1"):
+        assert await ask(query) == {"items": [], "next_cursor": None}
+    found = await ask("limit=1")
+    assert [one["repository"] for one in found["items"]] == ["octo/shop"]  # type: ignore[attr-defined]
+    monkeypatch.setattr("app.web.api.connections.MOST_ASKED", 10)
+    cursor, seen = "", []
+    for _ in range(10):
+        found = await ask(f"limit=5{cursor}")
+        seen += [one["repository"] for one in found["items"]]  # type: ignore[attr-defined]
+        if found["next_cursor"] is None:
+            break
+        assert b"acme" not in base64.urlsafe_b64decode(str(found["next_cursor"]))
+        cursor = f"&cursor={found['next_cursor']}"
+    assert seen == ["octo/shop"]
+
+
+async def follow_secrets(world: World, number: int) -> None:
+    """Follow private repositories that come first in the list, and that the reader cannot read."""
+    connection = await world.store.connections.get(world.connection_id)
+    assert connection is not None
+    for index in range(number):
+        name = f"acme/secret-{index}"
+        made = Repository(9_000 + index, name, connection.repository.installation_id, "main", private=True)
+        await world.store.installations.update_from_push(made)
+        await world.store.connections.create(made.id, "")
