@@ -14,6 +14,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from app.web.api.schemas.common import MAX_DIGITS
+from app.web.auth.sealing import Seal
 from app.web.http.problems import HttpProblem, not_found
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -50,6 +51,17 @@ def cursor(value: str | None, parts: int) -> list[str] | None:
     return found
 
 
+def sealed_cursor(value: str | None, seal: Seal, parts: int) -> list[str] | None:
+    """The parts of a cursor made by `next_sealed_cursor`. Raises HttpProblem 400."""
+    if value is None:
+        return None
+    try:
+        opened = seal.open(base64.urlsafe_b64decode(value.encode("ascii", "strict")))
+    except ValueError:
+        opened = None
+    return cursor(base64.urlsafe_b64encode(opened or b"").decode(), parts)
+
+
 def number_cursor(value: str | None) -> int | None:
     """The number in a cursor. Raises HttpProblem 400."""
     parts = cursor(value, 1)
@@ -63,6 +75,11 @@ def number_cursor(value: str | None) -> int | None:
 def next_cursor(*parts: str) -> str:
     """Make an opaque cursor."""
     return base64.urlsafe_b64encode(orjson.dumps(parts)).decode()
+
+
+def next_sealed_cursor(seal: Seal, *parts: str) -> str:
+    """Make a cursor that only the service can read: it names something that the caller may not see."""
+    return base64.urlsafe_b64encode(seal.close(orjson.dumps(parts))).decode()
 
 
 async def body(request: web.Request, model: type[Model]) -> Model:

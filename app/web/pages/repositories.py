@@ -23,6 +23,8 @@ from app.web.pages import frame, visitor
 ROWS = 50
 MOST = 10_000
 """Connections that are sorted and counted. Whoever sees more looks for them by name."""
+ASKED = 200
+"""The same where GitHub does not list what somebody may read: it is asked about each repository."""
 STATES: tuple[State, ...] = ("failed", "stale", "updating", "never", "current")
 """In the order in which somebody has to look at them."""
 Sort = Literal["name", "state", "changed"]
@@ -57,6 +59,12 @@ async def _rows(request: web.Request, query: RepositoriesQuery) -> dict[str, Any
     seen_by = await call.caller.listed()
     found = await call.store.connections.page(owner=query.owner, repository=None, q=query.q, seen_by=seen_by, after=None, limit=MOST + 1)
     cut, found = len(found) > MOST, found[:MOST]
+    listed = seen_by is not None or call.caller.everything or call.caller is EVERYBODY
+    if not listed:
+        # Before anything is counted, sorted or cut into pages: numbers and places of others would tell of them.
+        found = found[:ASKED]
+        readable = await call.readable(one.repository for one in found)
+        found = [one for one in found if one.repository.id in readable]
     states = {one.id: one.state(now) for one in found}
     chosen = _sorted([one for one in found if query.state in (None, states[one.id])], states, query.sort)
     pages = max(1, ceil(len(chosen) / ROWS))
@@ -64,18 +72,17 @@ async def _rows(request: web.Request, query: RepositoriesQuery) -> dict[str, Any
     shown = chosen[(page - 1) * ROWS : page * ROWS]
     readable = await call.readable(one.repository for one in shown)
     shown = [one for one in shown if one.repository.id in readable]
-    # Without a list of GitHub's, only the rows themselves are known to be readable: numbers of others would tell of them.
-    counted = seen_by is not None or call.caller.everything or call.caller is EVERYBODY
     return {
         "connections": shown,
         "states": states,
         "counts": await call.store.connections.counts(one.id for one in shown),
-        "totals": Counter(states.values()) if counted else {},
-        "total": len(found) if counted else None,
-        "owners": sorted({one.repository.full_name.partition("/")[0] for one in found}) if counted else [],
+        "totals": Counter(states.values()),
+        "total": len(found),
+        "owners": sorted({one.repository.full_name.partition("/")[0] for one in found}),
         "page": page,
         "pages": pages,
-        "cut": cut,
+        "cut": MOST if cut and listed else 0,
+        "asked": 0 if listed else ASKED,
         "all_states": STATES,
         "now": now,
         "add_url": await _add_url(request),
