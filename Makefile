@@ -54,8 +54,8 @@ lint: python ## Check style and types
 demo: setup ## Follow three pushes to a sample project, without GitHub
 	$(PYTHON_IN_VENV) -m demo
 
-demo-serve: setup ## The same, but keep the pages up afterwards
-	$(PYTHON_IN_VENV) -m demo --serve
+demo-serve: setup ## The same with a second repository, and all pages on http://127.0.0.1:3111 (or PORT) until Ctrl-C
+	$(PYTHON_IN_VENV) -m demo --serve $(if $(PORT),--port $(PORT))
 
 pictures: setup ## Take the pictures of the README from the demo, and those of every page into .cache/pictures
 	@deploy/setup.sh browser

@@ -1,6 +1,6 @@
 """`make demo`: install the App, push, show the lineage, push again and to another branch, show what both changes do.
 
-`--serve` keeps the pages up afterwards.
+`--serve` adds a second repository, and keeps the pages up afterwards.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ from app.reports.column_words import FROM
 from app.reports.impact_places import Places
 from app.service.commands.extract_columns import print_lines
 from demo import second_push, side_push
+from demo import serving as serving_demo
 from tests.double import CheckRun, GitHubDouble, Repository
-from tests.service import TOKEN, Service, serving
+from tests.service import Service, serving
 
 PROJECT = Path(__file__).parent / "project"
 REPOSITORY = "acme/bikes"
@@ -45,9 +46,10 @@ def main() -> int:
     """Run the demo and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--serve", action="store_true", help="keep running afterwards, until Ctrl-C")
+    parser.add_argument("--port", type=int, default=serving_demo.PORT, help="where the pages are, with --serve (%(default)s)")
     options = parser.parse_args()
     try:
-        return asyncio.run(until_interrupted(_demo(serve=options.serve)))
+        return asyncio.run(until_interrupted(_demo(options.port if options.serve else None)))
     except InterruptedBySignal as interruption:
         return interruption.status
     except (RuntimeError, TimeoutError) as error:
@@ -55,14 +57,21 @@ def main() -> int:
         return 1
 
 
-async def _demo(*, serve: bool) -> int:
+async def _demo(port: int | None) -> int:
+    """With a `port`, keep the pages up there."""
     began = time.monotonic()
+    if port is not None:
+        serving_demo.require_port(port)
     with tempfile.TemporaryDirectory(prefix="freshet-demo-") as directory:
         _say("1. Starting a stand-in for GitHub, and Freshet with its own PostgreSQL")
-        async with GitHubDouble() as github, serving(github, Path(directory), with_client=False) as service:
+        async with (
+            GitHubDouble() as github,
+            serving(github, Path(directory), port=port, with_client=port is not None, FRESHET_OPERATORS=serving_demo.PERSON) as service,
+        ):
             console.print(f"   Freshet: {service.url}, the stand-in for GitHub: {github.server_url}")
             works = await _walk(github, service)
-            if serve and works:
+            if port is not None and works:
+                works = await serving_demo.second_repository(github, console, _follow)
                 await _stay(github, service)
     console.print(
         f"\nDone in {time.monotonic() - began:.0f} s. Everything that the demo started is stopped." if works else "\nThe demo failed."
@@ -213,21 +222,17 @@ def _graph(lineage: dict[str, Any]) -> Graph:
 
 
 async def _stay(github: GitHubDouble, service: Service) -> None:
-    _say("5. Running until Ctrl-C")
-    [repository] = github.state.repositories.values()
-    for run in github.check_runs(repository):
-        console.print(f"   page for {run.head_sha[:7]}: {run.details_url}")
+    github.sign_in(serving_demo.PERSON, dict.fromkeys(github.state.repositories.values(), "push"))
     connection = await service.connection(REPOSITORY)
-    curl, api = f"curl -H 'Authorization: Bearer {TOKEN}'", f"{service.url}/api/metadata/connections/{connection['id']}"
-    for what, address in (
+    paths = [
         ("lineage", "lineage"),
         ("upstream of a model", "lineage?focus=%2Bfct_rentals"),
         ("one node", "nodes/fct_rentals"),
         ("what a column is made of", COLUMN_PATH),
         ("what a branch changes", f"impact?head={side_push.BRANCH}"),
-    ):
-        console.print(f"   {what}: {curl} '{api}/{address}'")
-    console.print(f"   the API: {service.url}/docs")
+    ]
+    found = await serving_demo.links(github, service, REPOSITORY, NODE, COLUMN)
+    serving_demo.show_links(console, found, f"{service.url}/api/metadata/connections/{connection['id']}", paths)
     stop = asyncio.Event()
     for number in heard():
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

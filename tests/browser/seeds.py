@@ -28,7 +28,7 @@ from app.pipeline.impacts import Impacts
 from app.pipeline.refresh import Tools
 from app.pipeline.worker import Worker
 from app.store import Store, listen
-from demo import second_push, side_push
+from demo import parking, second_push, side_push
 from demo.__main__ import FOLDER, PROJECT, REPOSITORY
 from tests.dbt_double import DoubleRunner
 from tests.double import Content, GitHubDouble, Repository
@@ -36,12 +36,6 @@ from tests.patience import HANGS_S
 
 CLAIM = "a worker elsewhere"
 HOURS = timedelta(hours=12)
-PARKING = {
-    "dbt_project.yml": "name: parking\nversion: '1.0'\nprofile: parking\n",
-    "models/spaces.sql": "select 1 as space_id, 'A' as deck",
-    "models/free_spaces.sql": "select space_id from {{ ref('spaces') }} where deck = 'A'",
-}
-BROKEN = {"models/free_spaces.sql": "select space_id from {{ ref('places') }} where deck = 'A'"}
 
 
 @dataclass
@@ -96,7 +90,7 @@ async def seed(github: GitHubDouble, store: Store, dsn: str, directory: Path) ->
         github,
         store,
         await github.create_repository(REPOSITORY, readme),
-        await github.create_repository("acme/parking", {"README.md": "Where they stand.\n"}),
+        await github.create_repository(parking.REPOSITORY, {"README.md": parking.README}),
     )
     async with _working(github, store, dsn, directory):
         installation = await github.install("acme")
@@ -125,8 +119,8 @@ async def _bikes(seeding: _Seeding) -> None:
 
 
 async def _parking(seeding: _Seeding) -> None:
-    await seeding.push("small", seeding.seeds.parking, PARKING, message="Count spaces")
-    await seeding.push("failed", seeding.seeds.parking, BROKEN, message="Call them places")
+    await seeding.push("small", seeding.seeds.parking, parking.FILES, message=parking.MESSAGE)
+    await seeding.push("failed", seeding.seeds.parking, parking.BROKEN, message=parking.BROKEN_MESSAGE)
 
 
 async def _unfinished(seeds: Seeds) -> None:

@@ -184,7 +184,7 @@ async def start(variables: dict[str, str]) -> tuple[int, str]:
 
 @pytest.mark.usefixtures("terminal")
 async def test_a_closed_terminal_ends_the_demo_with_all_its_processes() -> None:
-    command = [sys.executable, "-m", "demo", "--serve"]
+    command = [sys.executable, "-m", "demo", "--serve", "--port", str(free_port())]
     demo = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=clean_environment(), stdout=asyncio.subprocess.PIPE)
     assert demo.stdout is not None
     try:

@@ -1,0 +1,14 @@
+"""The second repository of `make demo-serve`: a small project, whose newest commit dbt cannot parse."""
+
+from __future__ import annotations
+
+REPOSITORY = "acme/parking"
+README = "Where the bicycles stand.\n"
+MESSAGE = "Count free spaces"
+FILES = {
+    "dbt_project.yml": "name: parking\nversion: '1.0'\nprofile: parking\n",
+    "models/spaces.sql": "select 1 as space_id, 'A' as deck",
+    "models/free_spaces.sql": "select space_id from {{ ref('spaces') }} where deck = 'A'",
+}
+BROKEN_MESSAGE = "Call them places"
+BROKEN = {"models/free_spaces.sql": "select space_id from {{ ref('places') }} where deck = 'A'"}
