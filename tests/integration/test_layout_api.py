@@ -70,6 +70,24 @@ async def test_filters_select_what_is_drawn(reader: Reader) -> None:
     assert (names(empty), empty["edges"], empty["layers"]) == ([], [], [])
 
 
+async def test_graph_operators_around_a_focus_say_how_far(reader: Reader) -> None:
+    for focus, shown in {
+        "2%2Borders": {RAW, STAGING, DAYS, ORDERS},
+        "1%2Borders%2B1": {STAGING, DAYS, ORDERS, ODD},
+        "orders%2B": {ORDERS, ODD},
+        "%2Bmodel.shop.orders": {RAW, STAGING, DAYS, ORDERS},
+        "1+orders": {STAGING, DAYS, ORDERS},  # not escaped
+    }.items():
+        assert {*names(await layout(reader, f"focus={focus}"))} == shown
+    for query in ("focus=%2Borders&upstream=1", "focus=@orders", "focus=%2B"):
+        await layout(reader, query, status=400)
+    await layout(reader, "focus=%2Bordres", status=404)
+
+
+async def test_what_is_shown_comes_with_the_exposures_that_read_it(reader: Reader) -> None:
+    assert {*names(await layout(reader, f"focus=stg_orders&upstream=0&downstream=0&show={DAYS}"))} == {STAGING, DAYS, BOARD}
+
+
 async def test_a_focus_shows_its_neighbours_and_counts_the_others(reader: Reader) -> None:
     found = await layout(reader, "focus=stg_orders&upstream=0&downstream=1")
     assert (found["focus"], found["truncated"], names(found)) == (STAGING, False, [STAGING, ORDERS])

@@ -57,7 +57,10 @@ _CONTENT = msgspec.json.Decoder(_Content)
 
 
 def around(scene: Scene, expansions: Sequence[Expansion], also: Sequence[int] = ()) -> Neighbourhood:
-    """The nodes around the first one, and around each of the others that is among the nodes before it; and those at positions `also`."""
+    """The nodes around the first one, and around each of the others that is among the nodes before it.
+
+    And those at positions `also`, with the exposures that read them, as far as there is room.
+    """
     starts = [scene.number(one.position) for one in expansions]
     chosen = {start: None for start in starts[:1] if start is not None}
     truncated = False
@@ -68,10 +71,12 @@ def around(scene: Scene, expansions: Sequence[Expansion], also: Sequence[int] = 
                 if truncated:
                     break
                 chosen[number] = None
-    for position in also:
-        shown = scene.number(position)
-        if shown is not None and len(chosen) < MAX_NODES:
-            chosen[shown] = None
+    shown = [number for number in map(scene.number, also) if number is not None]
+    readers = (child for number in shown for child in scene.children[number] if scene.node(child).resource_type == "exposure")
+    for found in chain(shown, readers):
+        if len(chosen) == MAX_NODES:
+            break
+        chosen[found] = None
     return Neighbourhood(scene, sorted(chosen), truncated)
 
 

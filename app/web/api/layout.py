@@ -14,11 +14,11 @@ from app.core.errors import UnavailableError
 from app.core.models.connections import Connection
 from app.lineage import node_selectors
 from app.lineage.formats.chunks import PIECE_BYTES
-from app.lineage.graph import GraphFilter
+from app.lineage.graph import Graph, GraphFilter
 from app.lineage.layout.neighbourhood import Expansion, Neighbourhood, around, neighbourhood
 from app.lineage.layout.scene import SHOWN, Scene
 from app.lineage.layout.svg import svg
-from app.lineage.node_selectors import SelectorError
+from app.lineage.node_selectors import NodeReference, SelectorError
 from app.web.api.call import Call
 from app.web.api.layout_cache import LAYOUTS, Drawn, OverviewBody
 from app.web.api.lineage import TRIES, heading_of, is_known, only_node, stored, validators
@@ -77,10 +77,11 @@ class LayoutHandler:
         found = await _focused(call, drawn)
         if found is None:
             return None
-        choose, compute = partial(_around, *found, call.query), call.store.lineage_cache.compute
+        scene, focused = found
+        choose, compute = partial(_around, scene, focused, call.query), call.store.lineage_cache.compute
         # Names are looked for among all nodes.
         shown = await (compute(choose) if call.query.expand or call.query.show else self._writer.take(choose))
-        write = partial(_picture if call.query.format == "svg" else _body, heading, *found, shown)
+        write = partial(_picture if call.query.format == "svg" else _body, heading, scene, focused.position, shown)
         return await (self._writer.take(write) if len(shown.nodes) <= FEW_NODES else compute(write))
 
 
@@ -97,26 +98,56 @@ async def around_focus(call: Call[LayoutQuery, None], drawn: Drawn) -> dict[str,
     found = await _focused(call, drawn)
     if found is None:
         raise _replaced()
-    return await call.store.lineage_cache.compute(lambda: _fields(*found, _around(*found, call.query)))
+    scene, focused = found
+    return await call.store.lineage_cache.compute(lambda: _fields(scene, focused.position, _around(scene, focused, call.query)))
 
 
 def _replaced() -> UnavailableError:
     return UnavailableError("reading the lineage", "the commit keeps being extracted again", "Try again in a moment.")
 
 
-async def _focused(call: Call[LayoutQuery, None], drawn: Drawn) -> tuple[Scene, int] | None:
-    """The scene, and the focus as a position of its graph; None if it was replaced meanwhile."""
+async def _focused(call: Call[LayoutQuery, None], drawn: Drawn) -> tuple[Scene, Expansion] | None:
+    """The scene, and the focus with its hops; None if it was replaced meanwhile."""
     graphs, layouts = call.store.lineage_cache, call.request.app[LAYOUTS]
     scene = await layouts.scene(graphs, drawn)
     if scene is None:
         return None
-    focus = call.query.focus or ""
-    position = scene.graph.position(focus)
+    position = scene.graph.position(call.query.focus or "")
     if position is None:
-        position = await graphs.compute(partial(only_node, scene.graph, focus, "focus"))
-    if scene.number(position) is None:
-        scene = await layouts.scene(graphs, replace(drawn, also=scene.graph.nodes[position].unique_id))
-    return None if scene is None else (scene, position)
+        focused = await graphs.compute(partial(_named, scene.graph, call.query))
+    else:
+        focused = Expansion(position, *_hops(call.query))
+    if scene.number(focused.position) is None:
+        scene = await layouts.scene(graphs, replace(drawn, also=scene.graph.nodes[focused.position].unique_id))
+    return None if scene is None else (scene, focused)
+
+
+def _named(graph: Graph, query: LayoutQuery) -> Expansion:
+    """The node that `focus` means by its name, with graph operators or without. Raises HttpProblem."""
+    focus = query.focus or ""
+    # In a query, a plus sign that is not escaped is a space.
+    reference = NodeReference(focus) if node_selectors.find(graph, focus) else _parsed(focus.replace(" ", "+"), "focus")
+    position = only_node(graph, reference.node, "focus")
+    if not reference.has_operators:
+        return Expansion(position, *_hops(query))
+    if reference.parents_of_children:
+        raise requests.invalid("focus", "has the operator `@`, which no drawing around one node can show: use `+`")
+    if query.upstream is not None or query.downstream is not None:
+        raise requests.invalid("focus", "has graph operators, so `upstream` and `downstream` have no meaning: leave them out")
+    everything = len(graph.nodes)
+    return Expansion(position, *(everything if hops is None else hops for hops in (reference.upstream, reference.downstream)))
+
+
+def _parsed(text: str, field: str) -> NodeReference:
+    """Raises HttpProblem 400."""
+    try:
+        return node_selectors.parse(text)
+    except SelectorError as error:
+        raise requests.invalid(field, error.reason) from error
+
+
+def _hops(query: LayoutQuery) -> Iterator[int]:
+    return (HOPS if one is None else one for one in (query.upstream, query.downstream))
 
 
 def _check(query: LayoutQuery) -> None:
@@ -151,10 +182,9 @@ def _heading(connection: Connection, drawn: Drawn) -> bytes:
     )
 
 
-def _around(scene: Scene, position: int, query: LayoutQuery) -> Neighbourhood:
-    hops = [HOPS if one is None else one for one in (query.upstream, query.downstream)]
+def _around(scene: Scene, focused: Expansion, query: LayoutQuery) -> Neighbourhood:
     also = [only_node(scene.graph, name, "show") for name in query.show]
-    return around(scene, [Expansion(position, *hops), *(_expansion(scene, text) for text in query.expand)], also)
+    return around(scene, [focused, *(_expansion(scene, text) for text in query.expand)], also)
 
 
 def _body(heading: bytes, scene: Scene, position: int, shown: Neighbourhood) -> bytes:
@@ -172,11 +202,7 @@ def _fields(scene: Scene, position: int, shown: Neighbourhood) -> dict[str, Any]
 def _expansion(scene: Scene, text: str) -> Expansion:
     """Raises HttpProblem 400 or 404 that names the parameter."""
     # In a query, a plus sign that is not escaped is a space.
-    text = text.replace(" ", "+")
-    try:
-        reference = node_selectors.parse(text)
-    except SelectorError as error:
-        raise requests.invalid("expand", error.reason) from error
+    reference = _parsed(text.replace(" ", "+"), "expand")
     depths = reference.upstream, reference.downstream
     if reference.parents_of_children or not {*depths} <= {0, None} or depths == (0, 0):
         raise requests.invalid("expand", "must be `+NODE` or `NODE+`")

@@ -103,7 +103,11 @@ class LayoutQuery(Query):
     package: Annotated[Text | None, Field(description="Only nodes of this dbt package")] = None
     tag: Annotated[Text | None, Field(description="Only nodes with this tag")] = None
     focus: Annotated[
-        Text | None, Field(description="The nodes around this one: a `unique_id` or a name. It need not match the filters")
+        Text | None,
+        Field(
+            description="The nodes around this one: a `unique_id` or a name. It need not match the filters. dbt's graph operators set the "
+            "hops: `2+orders+1`, `+orders`; escape the plus sign as `%2B`"
+        ),
     ] = None
     upstream: Annotated[
         Whole | None, Field(ge=0, le=MAX_HOPS, description=f"Only with `focus`: edges from there to show upstream; by default {HOPS}")
@@ -125,7 +129,8 @@ class LayoutQuery(Query):
         Field(
             default_factory=list,
             max_length=MAX_EXPANSIONS,
-            description="Only with `focus`: show this node too, such as one that a column of the focus leads to; repeat it for several",
+            description="Only with `focus`: show this node too, such as one that a column of the focus leads to, and the exposures that "
+            "read it; repeat it for several",
         ),
     ]
     format: Annotated[
