@@ -13,7 +13,9 @@ from aiohttp import web
 from pydantic import Field
 
 from app.core.models.connections import Connection
+from app.lineage import node_selectors
 from app.lineage.layout.scene import SHOWN, Scene
+from app.lineage.node_selectors import SelectorError
 from app.lineage.resource_types import ResourceType
 from app.web.api.layout import around_focus, drawn_for, scene_of
 from app.web.api.lineage import LINEAGE_NOT_FOUND
@@ -64,6 +66,9 @@ async def show(request: web.Request) -> web.Response:
     if len(kept) < len(request.query):
         raise web.HTTPSeeOther(frame.url_for(request, f"/connections/{connection.id}/lineage?{urlencode(kept)}"))
     query = requests.query(request, ExplorerQuery)
+    operators = _has_operators(query.node)
+    if operators and query.depth is not None:
+        raise web.HTTPSeeOther(frame.url_for(request, f"{frame.path_of(request)}{_links(query)['to'](depth=None)}"))
     try:
         words = await _words(request, connection, query)
     except HttpProblem as problem:
@@ -73,14 +78,15 @@ async def show(request: web.Request) -> web.Response:
                 frame.url_for(request, f"/connections/{connection.id}/lineage{_links(query)['to'](expand=[])}")
             ) from None
         if problem.more.get("field") == "focus":
-            named = {"connection": connection, "query": query, "ambiguous": problem.status != NOT_FOUND, **_links(query)}
             candidates = problem.more.get("candidates") or []
-            return frame.render(request, "explorer_missing.html", {**named, "candidates": candidates}, status=problem.status)
+            named = {"connection": connection, "query": query, "problem": problem, "candidates": candidates, **_links(query)}
+            return frame.render(request, "explorer_missing.html", named, status=problem.status)
         if problem.title != LINEAGE_NOT_FOUND or query.sha or query.base:
             raise
         return frame.render(request, "explorer_empty.html", {"connection": connection})
     commits = await request.app[STORE].lineages.recent_commits(connection.id, COMMITS)
-    context = {"connection": connection, "query": query, "commits": commits, "types": SHOWN, "hops": HOPS, **_links(query), **words}
+    context = {"connection": connection, "query": query, "operators": operators, "commits": commits, "types": SHOWN, "hops": HOPS}
+    context |= {**_links(query), **words}
     return frame.render(request, "explorer.html", context)
 
 
@@ -106,6 +112,14 @@ async def _words(request: web.Request, connection: Connection, query: ExplorerQu
         return {**head, **await call.store.lineage_cache.compute(lambda: _table(scene, query.page))}
     found = await around_focus(call, drawn)
     return {**head, **_tree(found, found["focus"])}
+
+
+def _has_operators(node: str | None) -> bool:
+    """Whether dbt's operators around a node say how many hops are drawn."""
+    try:
+        return node is not None and node_selectors.parse(node.replace(" ", "+")).has_operators
+    except SelectorError:
+        return False
 
 
 def _table(scene: Scene, page: int) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 // The nodes around one: real links that a keyboard reaches, over curves. Opened columns make room for themselves.
+import { plain } from "./request.js";
 import { View } from "./explorer-view.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -33,9 +34,10 @@ export class FocusView {
     this.stage = element("div", { className: "stage" }, this.wires, this.boxes);
     host.replaceChildren(this.stage);
     host.setAttribute("role", "group");
-    this.view = new View(host, this.stage, { least: 0.1, most: 2 });
     this.stop = new AbortController();
     const { signal } = this.stop;
+    this.view = new View(host, this.stage, signal, { least: 0.1, most: 2 });
+    host.addEventListener("pointerdown", () => (this.pressed = true), { signal, capture: true });
     host.addEventListener("click", (event) => this.#click(event), { signal });
     host.addEventListener("dblclick", (event) => this.#double(event), { signal });
     host.addEventListener("keydown", (event) => this.#key(event), { signal });
@@ -44,12 +46,13 @@ export class FocusView {
     host.addEventListener("pointerleave", () => this.#near(this.selected), { signal });
   }
 
-  /** Draw a layout. What was selected stays so if it is still there; `keep`: the drawing does not move. */
+  /** Draw a layout. `keep`: it does not move, and what was selected stays so if it is still there. */
   show(layout, { keep = false } = {}) {
     const before = keep && this.layout && this.#place(this.selected);
+    const focused = this.host.contains(document.activeElement);
     this.layout = layout;
     this.byId = new Map(layout.nodes.map((node) => [node.unique_id, node]));
-    this.selected = this.byId.has(this.selected) ? this.selected : layout.focus;
+    this.selected = keep && this.byId.has(this.selected) ? this.selected : layout.focus;
     this.host.setAttribute("aria-label", `Drawing of ${layout.nodes.length} nodes around ${this.byId.get(layout.focus).name}`);
     this.#draw();
     const after = before && this.#place(this.selected);
@@ -58,11 +61,11 @@ export class FocusView {
     } else {
       this.fit();
     }
-    this.select(this.selected, { quiet: true });
+    this.select(this.selected, { quiet: true, focus: focused });
   }
 
   fit() {
-    this.view.fit(this.size.width, this.size.height);
+    this.view.fit();
     if (this.view.scale < 0.6) {
       const { x, y, width, height } = this.#place(this.layout.focus);
       this.view.centre(x + width / 2, y + height / 2, 0.8);
@@ -148,7 +151,7 @@ export class FocusView {
       const layer = all.find(({ left, right }) => x >= left && x <= right);
       return [x, y + (layer ? shift(layer, y - 22) + layer.up : 0)];
     };
-    this.size = { width: this.layout.width, height: Math.max(...[...this.places.values()].map(({ y, height }) => y + height)) };
+    Object.assign(this.view, { width: this.layout.width, height: Math.max(...[...this.places.values()].map(({ y, height }) => y + height)) });
   }
 
   #draw() {
@@ -159,11 +162,11 @@ export class FocusView {
 
   #redraw() {
     const before = this.#place(this.selected);
-    const focused = document.activeElement?.closest?.(".node")?.dataset.id;
+    const focused = this.host.contains(document.activeElement);
     this.#draw();
     const after = this.#place(this.selected);
     this.view.move((before.x - after.x) * this.view.scale, (before.y - after.y) * this.view.scale);
-    this.select(this.selected, { quiet: true, focus: focused === this.selected });
+    this.select(this.selected, { quiet: true, focus: focused });
   }
 
   #node(node) {
@@ -221,7 +224,7 @@ export class FocusView {
         element(
           "li",
           { className: lit?.has(name) ? (this.lit.of === id && this.lit.column === name ? "lit followed" : "lit") : "" },
-          element("button", { type: "button", tabIndex: -1, title: `Follow ${name}`, dataset: { column: name, of: id } }, name),
+          element("button", { type: "button", tabIndex: -1, title: `Follow ${plain(name)}`, dataset: { column: name, of: id } }, plain(name)),
         ),
       );
       box.append(element("ul", { className: "node-columns" }, ...list));
@@ -230,7 +233,7 @@ export class FocusView {
   }
 
   #wire() {
-    const { width, height } = this.size;
+    const { width, height } = this.view;
     this.wires.setAttribute("width", width);
     this.wires.setAttribute("height", height);
     const path = (points, classes, from, to) => {
@@ -281,6 +284,10 @@ export class FocusView {
 
   #click(event) {
     const button = event.target.closest("button");
+    const of = button?.closest(".node").dataset.id;
+    if (of && of !== this.selected) {
+      this.select(of);
+    }
     if (button?.dataset.expand) {
       this.on.expand(button.dataset.expand);
     } else if (button?.dataset.columns) {
@@ -310,13 +317,15 @@ export class FocusView {
 
   #focused(event) {
     const id = event.target.closest(".node")?.dataset.id;
-    if (id && id !== this.selected) {
+    // A press may be the beginning of a drag; the click says what it was.
+    if (id && id !== this.selected && !this.pressed) {
       this.select(id);
     }
   }
 
   /** Arrow keys follow edges; between nodes above each other, they go up and down. */
   #key(event) {
+    this.pressed = false;
     if (event.altKey || event.ctrlKey || event.metaKey) {
       return;
     }

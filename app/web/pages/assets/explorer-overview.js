@@ -1,9 +1,11 @@
 // The whole lineage: squares that a worker draws, and that are only moved while somebody drags.
 import { TILE } from "./explorer-tiles.js";
+import { plain } from "./request.js";
 import { View } from "./explorer-view.js";
 
 const KEPT = 160;
 const STEP_PX = 80;
+const MAX_NAME = 100;
 
 export class Overview {
   /** `open` is called with the unique_id of a node that was chosen, `say` with what is under the pointer. */
@@ -18,9 +20,9 @@ export class Overview {
     this.era = 0;
     this.worker = new Worker(new URL("./explorer-tiles.js", import.meta.url), { type: "module" });
     this.worker.addEventListener("message", ({ data }) => this.#drawn(data));
-    this.view = new View(host, this.stage, { least: 0.005, most: 2, changed: (rests) => this.#look(rests) });
     this.stop = new AbortController();
     const { signal } = this.stop;
+    this.view = new View(host, this.stage, signal, { least: 0.005, most: 2, changed: (rests) => this.#look(rests) });
     host.addEventListener("pointermove", (event) => this.#hover(event), { signal });
     host.addEventListener("pointerleave", () => (this.tip.hidden = true), { signal });
     host.addEventListener("click", (event) => this.#click(event), { signal });
@@ -35,7 +37,7 @@ export class Overview {
     const { nodes } = layout;
     this.layout = {
       ids: nodes.unique_id,
-      name: nodes.name,
+      name: nodes.name.map((name) => plain(name.slice(0, MAX_NAME))),
       x: Int32Array.from(nodes.x),
       y: Int32Array.from(nodes.y),
       kind: Uint8Array.from(nodes.resource_type),
@@ -55,22 +57,27 @@ export class Overview {
     for (const lane of this.lanes.values()) {
       lane.sort((one, other) => nodes.y[one] - nodes.y[other]);
     }
-    Object.assign(this, { types: layout.resource_types, width: layout.width, height: layout.height });
+    Object.assign(this, { types: layout.resource_types, width: layout.width, height: layout.height, emphasis: null });
+    Object.assign(this.view, { width: layout.width, height: layout.height });
     this.host.setAttribute("aria-label", this.name(nodes.unique_id.length, layout.edges.length / 2));
     this.#send();
     if (place) {
       [this.view.x, this.view.y, this.view.scale] = place;
       this.view.apply(true);
     } else {
-      this.view.fit(layout.width, layout.height);
+      this.fit();
     }
+  }
+
+  fit() {
+    this.view.fit();
   }
 
   /** Draw only nodes for which `test` of their place is true with full colour; null: all. */
   emphasise(test) {
     const { ids } = this.layout;
-    const emphasis = test && Uint8Array.from(ids, (_, node) => Number(test(node)));
-    this.worker.postMessage({ emphasis });
+    this.emphasis = test && Uint8Array.from(ids, (_, node) => Number(test(node)));
+    this.worker.postMessage({ emphasis: this.emphasis });
     this.#forget();
     this.#look(true);
   }
@@ -90,7 +97,7 @@ export class Overview {
 
   #send() {
     const { ids, group, ...layout } = this.layout;
-    this.worker.postMessage({ drawing: { layout, colours: this.colours(this.types), emphasis: null } });
+    this.worker.postMessage({ drawing: { layout, colours: this.colours(this.types), emphasis: this.emphasis } });
     this.#forget();
     this.#look(true);
   }
@@ -235,7 +242,7 @@ export class Overview {
     } else if (event.key === "-") {
       this.view.zoom(-1);
     } else if (event.key === "0") {
-      this.view.fit(this.width, this.height);
+      this.fit();
       say("Everything is shown.");
     } else {
       return;

@@ -2,25 +2,28 @@
 const STEP = 1.25;
 const MARGIN = 24;
 const CLICK_PX = 4;
+const KEPT_PX = 48; // of a drawing stay in sight, however far it is dragged
 
-/** The part of a drawing that is seen. `changed` is called after each move; with `true` once it has come to rest. */
+/** The part of a drawing that is seen, until `signal`. `changed` is called after each move; with `true` once it has come to rest. */
 export class View {
-  constructor(host, stage, { least = 0.02, most = 2, changed = () => {} } = {}) {
-    Object.assign(this, { host, stage, least, most, changed, x: 0, y: 0, scale: 1, moved: false });
+  constructor(host, stage, signal, { least, most, changed = () => {} }) {
+    Object.assign(this, { host, stage, least, most, changed, x: 0, y: 0, scale: 1, width: 0, height: 0, moved: false });
     this.fingers = new Map();
-    host.addEventListener("pointerdown", (event) => this.#down(event));
-    host.addEventListener("pointermove", (event) => this.#move(event));
+    host.addEventListener("pointerdown", (event) => this.#down(event), { signal });
+    host.addEventListener("pointermove", (event) => this.#move(event), { signal });
     for (const name of ["pointerup", "pointercancel", "lostpointercapture"]) {
-      host.addEventListener(name, (event) => this.#up(event));
+      host.addEventListener(name, (event) => this.#up(event), { signal });
     }
-    host.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
+    host.addEventListener("wheel", (event) => this.#wheel(event), { passive: false, signal });
     // A drag that ends on a link is no click on it.
-    host.addEventListener("click", (event) => this.moved && (event.preventDefault(), event.stopPropagation()), true);
-    host.addEventListener("dragstart", (event) => event.preventDefault());
+    host.addEventListener("click", (event) => this.moved && (event.preventDefault(), event.stopPropagation()), { capture: true, signal });
+    host.addEventListener("dragstart", (event) => event.preventDefault(), { signal });
+    signal.addEventListener("abort", () => clearTimeout(this.rest));
   }
 
   /** Show all of a drawing, no larger than `most`. */
-  fit(width, height, most = 1) {
+  fit(most = 1) {
+    const { width, height } = this;
     const { clientWidth, clientHeight } = this.host;
     const scale = Math.min(most, (clientWidth - 2 * MARGIN) / Math.max(width, 1), (clientHeight - 2 * MARGIN) / Math.max(height, 1));
     this.scale = Math.max(this.least, scale);
@@ -54,8 +57,9 @@ export class View {
   }
 
   move(byX, byY) {
-    this.x += byX;
-    this.y += byY;
+    const kept = (at, length, room) => Math.min(room - KEPT_PX, Math.max(KEPT_PX - length * this.scale, at));
+    this.x = kept(this.x + byX, this.width, this.host.clientWidth);
+    this.y = kept(this.y + byY, this.height, this.host.clientHeight);
     this.apply();
   }
 
@@ -76,6 +80,8 @@ export class View {
 
   apply(rests = false) {
     this.stage.style.transform = `translate(${this.x}px, ${this.y}px) scale(${this.scale})`;
+    // A finger that has nothing to move here scrolls the page.
+    this.host.style.touchAction = this.#fits(this.y, this.height, this.host.clientHeight) ? "pan-y" : "none";
     this.changed(rests);
     clearTimeout(this.rest);
     if (!rests) {
@@ -85,6 +91,9 @@ export class View {
 
   #down(event) {
     this.moved = false;
+    if (event.isPrimary) {
+      this.fingers.clear(); // The end of a touch is not heard of if what was touched has been redrawn.
+    }
     if (event.button === 0 && !event.target.closest("button, input, select, .node-columns")) {
       this.fingers.set(event.pointerId, event);
     }
@@ -93,6 +102,10 @@ export class View {
   #move(event) {
     const before = this.fingers.get(event.pointerId);
     if (!before) {
+      return;
+    }
+    if (!event.buttons) {
+      this.#up(event); // It was released outside.
       return;
     }
     const [byX, byY] = [event.clientX - before.clientX, event.clientY - before.clientY];
@@ -119,15 +132,36 @@ export class View {
     this.fingers.delete(event.pointerId);
   }
 
+  /** Scales or moves the drawing. Where that shows nothing more, the page scrolls, as with anything else that scrolls in a page. */
   #wheel(event) {
-    event.preventDefault();
     const pixels = event.deltaMode ? 20 : 1;
     if (event.ctrlKey || event.metaKey) {
+      event.preventDefault();
       const box = this.host.getBoundingClientRect();
       this.zoom((-event.deltaY * pixels) / 60, event.clientX - box.left, event.clientY - box.top);
-    } else {
-      const [byX, byY] = event.shiftKey ? [event.deltaY, event.deltaX] : [event.deltaX, event.deltaY];
-      this.move(-byX * pixels, -byY * pixels);
+      return;
     }
+    const [byX, byY] = event.shiftKey ? [event.deltaY, event.deltaX] : [event.deltaX, event.deltaY];
+    const moved = [
+      this.#room(this.x, this.width, this.host.clientWidth, -byX * pixels),
+      this.#room(this.y, this.height, this.host.clientHeight, -byY * pixels),
+    ];
+    if (event.cancelable && moved.some(Boolean)) {
+      event.preventDefault();
+      this.move(...moved);
+    }
+  }
+
+  #fits(at, length, room) {
+    return at >= 0 && at + length * this.scale <= room;
+  }
+
+  /** How much of a move shows more of the drawing, in one direction. */
+  #room(at, length, room, by) {
+    if (this.#fits(at, length, room)) {
+      return 0;
+    }
+    const ends = [MARGIN, room - MARGIN - length * this.scale];
+    return by < 0 ? Math.min(0, Math.max(by, Math.min(...ends) - at)) : Math.max(0, Math.min(by, Math.max(...ends) - at));
   }
 }

@@ -1,7 +1,8 @@
 // The explorer. The address is its state: node, column, depth, sha, base, expand, resource_type.
 import { FocusView } from "./explorer-focus.js";
 import { Overview } from "./explorer-overview.js";
-import { Problem, address, json, page } from "./request.js";
+import { Problem, address, json, page, plain } from "./request.js";
+import { Combobox } from "./search.js";
 import { makeTree } from "./tree.js";
 
 const area = document.getElementById("explorer");
@@ -10,9 +11,11 @@ const panel = document.getElementById("panel");
 const spoken = document.getElementById("spoken");
 const { connection } = area.dataset;
 const api = `/api/metadata/connections/${connection}`;
+const REACHED = "a, button, input, select, summary, [tabindex]";
 const LISTS = ["expand", "resource_type"];
 const NAMES = ["node", "column", "depth", "sha", "base", ...LISTS];
-const PATH_NODES = 50; // As many as the API takes.
+const MOST_NAMED = 50; // nodes, each with at most so many characters, that a request names beside the focus
+const MOST_CHARACTERS = 300;
 
 let state = read();
 let drawing = null;
@@ -32,22 +35,36 @@ function say(text) {
   spoken.textContent = text;
 }
 
+function add(name, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+}
+
+/** What went wrong as words, with what to do about it. */
+function warning(error) {
+  const text = error instanceof Problem ? error.message : "The service does not answer. Reload the page to try again.";
+  const links = error.status === 401 ? [" ", add("a", { href: location.href }, "Sign in again")] : [];
+  return add("p", { className: "warning" }, text, ...links);
+}
+
+/** Say it instead of the drawing. */
 function tell(error) {
   if (error.name === "AbortError") {
     return;
   }
-  const text = error instanceof Problem ? error.message : "The service does not answer. Reload the page to try again.";
-  const links = (error.candidates || []).map((id) => {
-    const item = document.createElement("li");
-    item.append(Object.assign(document.createElement("a"), { href: nodeHref(id), textContent: id }));
-    return item;
-  });
-  const list = document.createElement("ul");
-  list.append(...links);
+  const focused = canvas.contains(document.activeElement) || panel.contains(document.activeElement);
+  const shown = warning(error);
+  const links = (error.candidates || []).map((id) => add("li", {}, add("a", { href: nodeHref(id) }, id)));
   drawing?.close();
   drawing = null;
-  canvas.replaceChildren(Object.assign(document.createElement("p"), { className: "warning", textContent: text }), list);
-  say(text);
+  panel.hidden = true;
+  canvas.replaceChildren(shown, add("ul", {}, ...links));
+  if (focused) {
+    shown.tabIndex = -1;
+    shown.focus();
+  }
+  say(shown.textContent);
 }
 
 /** Go to another state: the address changes, and everything follows. */
@@ -68,9 +85,12 @@ async function update({ keep = false } = {}) {
     const text = drawing ? page(location.href, signal) : null;
     text?.catch(() => {});
     const layout = await json(address(`${api}/layout`, { sha, base, resource_type, ...wanted }), signal);
+    signal.throwIfAborted();
     await (node ? focus : overview)(layout, keep, signal);
-    if (text) {
-      replaceText(await text);
+    const written = await text;
+    signal.throwIfAborted();
+    if (written) {
+      replaceText(written);
     }
     area.removeAttribute("aria-busy");
   } catch (error) {
@@ -84,19 +104,28 @@ async function update({ keep = false } = {}) {
 /** The part that says everything in words comes from the service, which writes it for those without scripts as well. */
 function replaceText(from) {
   for (const id of ["about", "words", "tools"]) {
-    document.getElementById(id).replaceWith(from.getElementById(id));
+    const [old, made] = [document.getElementById(id), from.getElementById(id)];
+    const { activeElement } = document;
+    const place = [...old.querySelectorAll(REACHED)].indexOf(activeElement);
+    old.replaceWith(made);
+    const same = made.querySelectorAll(REACHED)[place];
+    if (same?.localName === "input") {
+      same.value = activeElement.value; // Somebody is writing in it.
+    }
+    same?.focus({ preventScroll: true });
   }
   document.title = from.title;
   listen();
 }
 
 async function focus(layout, keep, signal) {
+  const focused = canvas.contains(document.activeElement);
   if (!(drawing instanceof FocusView)) {
     drawing?.close();
     drawing = new FocusView(canvas, {
       href: nodeHref,
       open: (id) => go({ node: id, column: null, expand: [] }),
-      expand: (text) => go({ expand: [...new Set([...state.expand, text])] }, { keep: true }),
+      expand,
       select: (id) => {
         announce(id);
         showPanel(id);
@@ -111,15 +140,39 @@ async function focus(layout, keep, signal) {
     drawing.lit = null;
   }
   panel.hidden = false; // It takes room from the drawing.
-  drawing.show(layout, { keep });
+  drawing.show(readable(layout), { keep });
+  if (focused) {
+    drawing.select(drawing.selected, { quiet: true, focus: true });
+  }
   say(`${layout.nodes.length} nodes around ${drawing.byId.get(layout.focus).name}.${layout.truncated ? " There are more than can be drawn." : ""}`);
   await showPanel(drawing.selected);
+  signal.throwIfAborted();
   if (state.column) {
     await light(layout.focus, state.column, signal);
   }
 }
 
+/** Show more neighbours of a node: `+ID` or `ID+`. */
+function expand(text) {
+  if (drawing.layout.truncated) {
+    say("No more nodes can be drawn. Draw around this one to see its neighbours.");
+  } else if (text.length > MOST_CHARACTERS) {
+    say("Its name is too long for that. Draw around it to see its neighbours.");
+  } else {
+    go({ expand: [...new Set([...state.expand, text])].slice(-MOST_NAMED) }, { keep: true });
+  }
+}
+
+/** A layout with names that cannot trick readers. */
+function readable(layout) {
+  for (const node of layout.nodes) {
+    Object.assign(node, { name: plain(node.name), owner: node.owner && plain(node.owner), tags: node.tags.map(plain) });
+  }
+  return layout;
+}
+
 function overview(layout) {
+  const focused = canvas.contains(document.activeElement) || panel.contains(document.activeElement);
   const place = history.state?.place;
   if (!(drawing instanceof Overview)) {
     drawing?.close();
@@ -135,6 +188,9 @@ function overview(layout) {
   }
   panel.hidden = true;
   drawing.show(layout, place);
+  if (focused) {
+    canvas.focus({ preventScroll: true });
+  }
   say(`${layout.nodes.unique_id.length} nodes.`);
 }
 
@@ -163,12 +219,8 @@ function announce(id) {
 
 /** What is known of a node, beside the drawing. */
 async function showPanel(id) {
-  const node = drawing.byId.get(id);
-  const add = (name, properties = {}, ...children) => {
-    const made = Object.assign(document.createElement(name), properties);
-    made.append(...children);
-    return made;
-  };
+  const view = drawing;
+  const node = view.byId.get(id);
   const kind = node.resource_type.replace("_", " ");
   const facts = [
     ["Kind", [kind, node.materialized].filter(Boolean).join(", ")],
@@ -181,7 +233,7 @@ async function showPanel(id) {
   ];
   const list = facts.filter(([, value]) => value).flatMap(([name, value]) => [add("dt", {}, name), add("dd", {}, String(value))]);
   const actions = add("p", { className: "actions" }, add("a", { href: pageHref(id) }, "Page of this node"));
-  if (id !== drawing.layout.focus) {
+  if (id !== view.layout.focus) {
     actions.append(" ", add("a", { href: nodeHref(id), onclick: (event) => {
       if (!event.ctrlKey && !event.metaKey && !event.shiftKey) {
         event.preventDefault();
@@ -190,19 +242,28 @@ async function showPanel(id) {
     } }, "Draw around it"));
   }
   const described = node.description ? [add("p", { className: "description" }, node.description)] : [];
-  panel.replaceChildren(add("h2", {}, node.name), ...described, add("dl", {}, ...list), actions);
-  const found = await columnsOf(id).catch((error) => tellColumns(error));
-  if (!found || drawing.selected !== id) {
+  const heading = add("h2", { tabIndex: -1 }, node.name);
+  const focused = panel.contains(document.activeElement) && document.activeElement;
+  panel.replaceChildren(heading, ...described, add("dl", {}, ...list), actions);
+  if (focused) {
+    heading.focus({ preventScroll: true });
+  }
+  const found = await columnsOf(id).catch(tellColumns);
+  if (!found || drawing !== view || view.selected !== id) {
     return;
   }
   if (found.columns.length) {
     const items = found.columns.map((column) => {
-      const lit = drawing.lit?.columns.get(id)?.has(column.name) || false;
-      const button = add("button", { type: "button", className: "plain column", onclick: () => follow(id, column.name) }, column.name);
+      const lit = view.lit?.columns.get(id)?.has(column.name) || false;
+      const button = add("button", { type: "button", className: "plain column", onclick: () => follow(id, column.name) }, plain(column.name));
       button.setAttribute("aria-pressed", String(lit));
       return add("li", {}, button, add("span", { className: "note" }, [column.data_type, column.description].filter(Boolean).join(" · ")));
     });
-    panel.append(add("h3", {}, `Columns (${found.columns.length})`), add("ul", { className: "column-list" }, ...items));
+    panel.querySelector(".columns")?.remove();
+    panel.append(add("section", { className: "columns" }, add("h3", {}, `Columns (${found.columns.length})`), add("ul", { className: "column-list" }, ...items)));
+    if (focused && document.activeElement === heading) {
+      [...panel.querySelectorAll("button")].find((one) => one.textContent === focused.textContent)?.focus({ preventScroll: true });
+    }
   }
   if (found.status !== "exact" && found.reason) {
     panel.append(add("p", { className: "note" }, found.reason));
@@ -211,16 +272,20 @@ async function showPanel(id) {
 
 function tellColumns(error) {
   if (error.name !== "AbortError") {
-    say(error.message);
+    const shown = warning(error);
+    shown.append(...(error.candidates || []).flatMap((name) => [" ", add("a", { href: hrefOf({ column: name }) }, name)]));
+    panel.querySelector("h2").after(shown);
+    say(shown.textContent);
   }
   return null;
 }
 
 /** The columns of a node, asked for once. */
 async function columnsOf(id) {
-  const key = `${id} ${state.sha || ""}`;
+  const sha = drawing.byId.get(id).change === "removed" ? state.base : state.sha;
+  const key = `${id} ${sha || ""}`;
   if (!columns.has(key)) {
-    columns.set(key, json(address(`${api}/columns`, { node: id, depth: "0", sha: state.sha }), running.signal).then(({ nodes }) => nodes.find((one) => one.unique_id === id) || { columns: [] }));
+    columns.set(key, json(address(`${api}/columns`, { node: id, depth: "0", sha }), running.signal).then(({ nodes }) => nodes.find((one) => one.unique_id === id) || { columns: [] }));
     columns.get(key).catch(() => columns.delete(key));
   }
   return columns.get(key);
@@ -232,8 +297,9 @@ async function toggleColumns(id) {
     say("Columns hidden.");
     return;
   }
-  const found = await columnsOf(id).catch((error) => tellColumns(error));
-  if (found) {
+  const view = drawing;
+  const found = await columnsOf(id).catch(tellColumns);
+  if (found && drawing === view && view.byId.has(id)) {
     drawing.openColumns(id, found.columns.map(({ name }) => name));
     say(`${found.columns.length} columns of ${drawing.byId.get(id).name}.`);
   }
@@ -241,16 +307,19 @@ async function toggleColumns(id) {
 
 /** Follow a column both ways, or stop following it. */
 function follow(id, name) {
-  const same = drawing.lit?.columns.get(id)?.has(name) && state.column === name && state.node === id;
-  if (same) {
+  const isFocus = drawing.layout.focus === id;
+  if (isFocus && state.column === name) {
     go({ column: null, expand: [] });
   } else {
-    go({ node: id, column: name, expand: [] }, { keep: drawing.layout.focus === id });
+    go({ node: isFocus ? state.node : id, column: name, expand: [] }, { keep: isFocus });
   }
 }
 
 async function light(id, name, signal) {
-  const found = await json(address(`${api}/columns`, { node: id, column: name, direction: "both", sha: state.sha }), signal);
+  const found = await json(address(`${api}/columns`, { node: id, column: name, direction: "both", sha: state.sha }), signal).catch(tellColumns);
+  if (!found) {
+    return;
+  }
   const byNode = new Map(found.nodes.map((node) => [node.unique_id, new Set()]));
   for (const { upstream, downstream } of found.edges) {
     byNode.get(upstream.unique_id)?.add(upstream.column);
@@ -259,12 +328,16 @@ async function light(id, name, signal) {
     }
   }
   byNode.set(id, (byNode.get(id) || new Set()).add(name));
-  const hidden = [...byNode.keys()].filter((one) => !drawing.byId.has(one));
+  signal.throwIfAborted();
+  // Exposures are drawn with the nodes that they read.
+  const isWhole = (one) => drawing.byId.get(one)?.more_downstream === 0;
+  const hidden = [...byNode.keys()].filter((one) => !isWhole(one) && one.length <= MOST_CHARACTERS).slice(0, MOST_NAMED);
   if (hidden.length) {
-    const { depth, sha, base, resource_type, expand } = state;
-    const wanted = { focus: id, upstream: depth, downstream: depth, expand, show: hidden.slice(0, PATH_NODES) };
+    const { node, depth, sha, base, resource_type, expand } = state;
+    const wanted = { focus: node, upstream: depth, downstream: depth, expand, show: hidden };
     const layout = await json(address(`${api}/layout`, { sha, base, resource_type, ...wanted }), signal);
-    drawing.show(layout, { keep: true });
+    signal.throwIfAborted();
+    drawing.show(readable(layout), { keep: true });
   }
   const pairs = new Set(found.edges.map(({ upstream, downstream }) => `${upstream.unique_id} ${downstream.unique_id}`));
   const nodes = new Set(byNode.keys());
@@ -277,12 +350,17 @@ async function light(id, name, signal) {
   }
   drawing.light({ of: id, column: name, nodes, columns: byNode, edges: found.edges, pairs });
   drawing.fit();
+  const undrawn = [...byNode.keys()].filter((one) => !drawing.byId.has(one)).length;
   await showPanel(drawing.selected);
-  say(`${name} of ${drawing.byId.get(id).name}: ${byNode.size - 1} other nodes on its way.`);
+  signal.throwIfAborted();
+  say(`${name} of ${drawing.byId.get(id).name}: ${byNode.size - 1} other nodes on its way${undrawn ? `, ${undrawn} of them not drawn` : ""}.`);
 }
 
 /** Buttons and forms of the page, which also work without this script. */
 function listen() {
+  for (const input of document.querySelectorAll("#tools input[data-leads-to]:not([role])")) {
+    new Combobox(input);
+  }
   for (const tree of document.querySelectorAll("#words .tree")) {
     makeTree(tree, { say });
   }
@@ -296,7 +374,7 @@ function listen() {
       if (step) {
         drawing.view.zoom(step);
       } else if (button.dataset.do === "fit") {
-        drawing instanceof Overview ? drawing.view.fit(drawing.width, drawing.height) : drawing.fit();
+        drawing.fit();
       } else if (button.dataset.do === "png") {
         savePng(button.dataset.svg).catch(tell);
       }

@@ -1,21 +1,20 @@
 // Search as you type: fields become comboboxes (https://www.w3.org/WAI/ARIA/apg/patterns/combobox/), and "/" leads to the one in the header.
-import { address, json } from "./request.js";
+import { address, json, plain } from "./request.js";
 
 const WAIT_MS = 120;
 const MOST = 8;
-const TRICKS = /[\u0000-\u001f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 
 let number = 0;
 
-/** An element with a text, without the characters that hide or reorder text. */
+/** An element with a text. */
 function element(name, className, text = "") {
   const made = document.createElement(name);
   made.className = className;
-  made.textContent = text.replace(TRICKS, "");
+  made.textContent = plain(text);
   return made;
 }
 
-class Combobox {
+export class Combobox {
   constructor(input) {
     number += 1;
     this.input = input;

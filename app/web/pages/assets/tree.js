@@ -3,12 +3,17 @@
 export function makeTree(list, { say }) {
   list.setAttribute("role", "tree");
   const items = [...list.querySelectorAll("li")];
+  const levelOf = (item) => (item.parentElement === list ? 1 : 1 + levelOf(item.parentElement.closest("li")));
   for (const nested of list.querySelectorAll("ul")) {
     nested.setAttribute("role", "group");
   }
   for (const item of items) {
     item.setAttribute("role", "treeitem");
     item.tabIndex = -1;
+    const siblings = [...item.parentElement.children];
+    item.setAttribute("aria-level", String(levelOf(item)));
+    item.setAttribute("aria-posinset", String(siblings.indexOf(item) + 1));
+    item.setAttribute("aria-setsize", String(siblings.length));
     if (item.querySelector("ul")) {
       item.setAttribute("aria-expanded", "true");
     }
