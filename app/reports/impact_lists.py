@@ -107,10 +107,16 @@ def breaks(found: Stored, nodes: ReportedNodes) -> Iterator[str]:
             lines = [_break(one, nodes) for one in found["breaks"] if one["certain"] == certain][:MAX_SHOWN]
             yield f"### {heading}"
             yield _list(lines, numbers[certain] - len(lines), nodes)
+    if found["counts"].get("elsewhere", {}).get("hidden_nodes"):
+        yield "" if totals["breaks"] else "### What may break"
+    yield from not_named(found)
+
+
+def not_named(found: Stored) -> Iterator[str]:
+    """What breaks in other projects, and is not listed, in sentences."""
     elsewhere = found["counts"].get("elsewhere", {})
     if elsewhere.get("hidden_nodes"):
         repositories = count(elsewhere["hidden_repositories"], "private repository")
-        yield "" if totals["breaks"] else "### What may break"
         yield f"In {repositories} of this owner that not everybody here may read, {count(elsewhere['hidden_nodes'], 'node')} may break too."
     if elsewhere.get("not_searched"):
         projects = count(elsewhere["not_searched"], "project")

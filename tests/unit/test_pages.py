@@ -135,6 +135,21 @@ def test_a_page_lists_what_breaks_what_is_reached_and_what_changed() -> None:
     assert "`" not in text
 
 
+def test_what_breaks_in_other_projects_leads_to_them_and_hidden_ones_are_counted() -> None:
+    other = "0b6f1c1e-4f0e-4a8e-9d7b-2f1f0f6f5a11"
+    foreign = impact_scene.breaks(impact_scene.ORDERS, connection_id=other, reason="orders in octo/other reads amount.")
+    numbers = {"hidden_nodes": 3, "hidden_repositories": 2, "not_searched": 1}
+    kept = impact.stored(
+        Impact(breaks=(foreign,), counts={"elsewhere": numbers}), impact_scene.MERGE_BASE, impact_scene.PLACES, EffectivePolicy()
+    )
+    read = Reader(render(replace(FAILED, status="succeeded", result=result("shop") | {"impact": kept})))
+    text = " ".join(read.text.split())
+    assert "orders (model) in another project: orders in octo/other reads amount." in text
+    assert f"/connections/{other}/nodes/{impact_scene.ORDERS}" in [dict(attrs).get("href") for _, attrs in read.tags]
+    assert "In 2 private repositories of this owner that not everybody here may read, 3 nodes may break too." in text
+    assert "Not searched for what breaks: 1 project more" in text
+
+
 def test_a_page_of_a_commit_that_changes_nothing_says_so() -> None:
     kept = impact.stored(Impact(), impact_scene.MERGE_BASE, impact_scene.PLACES, EffectivePolicy())
     text = " ".join(Reader(render(replace(FAILED, status="succeeded", result=result("shop") | {"impact": kept}))).text.split())

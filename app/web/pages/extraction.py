@@ -10,7 +10,7 @@ from app.core.models.connections import Connection
 from app.core.models.extractions import ENDED, Extraction
 from app.pipeline import triggers
 from app.reports import check_run, column_lineage, impact_base, placeholders, summary
-from app.reports.impact_lists import reached_counts
+from app.reports.impact_lists import not_named, reached_counts
 from app.web.http import sse
 from app.web.keys import SETUP, STORE
 from app.web.pages import frame, visitor
@@ -88,6 +88,7 @@ def _context(found: Extraction, server_url: str, *, may_push: bool) -> dict[str,
         "compares": "totals" in impact,
         "caveat": impact_base.caveat(impact) if "totals" in impact else "",
         "reached": reached_counts(impact) if "totals" in impact else "",
+        "not_named": [*not_named(impact)] if "totals" in impact else [],
         "to_paste": placeholders.settings_snippet(found.result.get("placeholders", ())),
         "live": found.status not in ENDED,
     }
