@@ -42,6 +42,15 @@ async def test_a_project_cannot_make_a_page_of_folders(world: World) -> None:
     assert page.text.count("<option value=") < 1_100
 
 
+async def test_names_of_any_length_make_no_huge_page(world: World) -> None:
+    long = {f"source.shop.raw.{number}{'x' * 20_000}": [] for number in range(110)}
+    await save(world.store, world.connection_id, "1" * 40, {**long, "model.shop.a": sorted(long)})
+    browser = await world.browser(READ)
+    for path in ("nodes/a", "lineage?node=a", "lineage"):
+        page = await world.open(browser, f"/connections/{world.connection_id}/{path}")
+        assert len(page.text) < 1_000_000, path
+
+
 @pytest.mark.parametrize("query", ["", "sort=state", "state=never", "q=octo", "owner=octo", "page=2"])
 async def test_without_a_list_of_githubs_nothing_tells_of_other_repositories(
     world: World, monkeypatch: pytest.MonkeyPatch, query: str

@@ -17,6 +17,7 @@ from app.lineage import node_selectors
 from app.lineage.layout.scene import SHOWN, Scene
 from app.lineage.node_selectors import SelectorError
 from app.lineage.resource_types import ResourceType
+from app.reports.markdown import cut
 from app.web.api.layout import around_focus, drawn_for, scene_of
 from app.web.api.lineage import LINEAGE_NOT_FOUND
 from app.web.api.schemas.common import Commit, Query, Text, Whole
@@ -25,12 +26,15 @@ from app.web.http import requests
 from app.web.http.problems import HttpProblem
 from app.web.keys import STORE
 from app.web.pages import frame, visitor
+from app.web.pages.node_links import MAX_ID, MAX_NAME_BYTES
 
 ROWS = 100
 """Of a page of the table."""
 COMMITS = 20
 """That are offered for comparison."""
 NOT_FOUND = 404
+SHORT = ("name", "group", "materialized", "owner")
+"""What strangers write at any length."""
 LINES = 200
 """Of the tree, in each direction."""
 FOLDERS = 1000
@@ -87,7 +91,7 @@ async def show(request: web.Request) -> web.Response:
     commits = await request.app[STORE].lineages.recent_commits(connection.id, COMMITS)
     context = {"connection": connection, "query": query, "operators": operators, "commits": commits, "types": SHOWN, "hops": HOPS}
     context |= {**_links(query), **words}
-    return frame.render(request, "explorer.html", context)
+    return await request.app[STORE].lineage_cache.compute(lambda: frame.render(request, "explorer.html", context))
 
 
 async def _words(request: web.Request, connection: Connection, query: ExplorerQuery) -> dict[str, Any]:
@@ -136,9 +140,9 @@ def _table(scene: Scene, page: int) -> dict[str, Any]:
     rows = [
         {
             "unique_id": scene.node(number).unique_id,
-            "name": scene.node(number).name,
+            "name": cut(scene.node(number).name, MAX_NAME_BYTES),
             "resource_type": scene.node(number).resource_type,
-            "group": groups[number],
+            "group": cut(groups[number], MAX_NAME_BYTES),
             "upstream": len(scene.parents[number]),
             "downstream": len(scene.children[number]),
             "change": scene.mark(number),
@@ -153,7 +157,7 @@ def _table(scene: Scene, page: int) -> dict[str, Any]:
         "total": len(chosen),
         "only_changed": bool(changed),
         "marks": marks,
-        "folders": folders[:FOLDERS],
+        "folders": [cut(name, MAX_NAME_BYTES) for name in folders[:FOLDERS]],
         "counts": {name: counts[name] for name in SHOWN if counts[name]},
         "edges": sum(map(len, scene.parents)),
     }
@@ -161,7 +165,7 @@ def _table(scene: Scene, page: int) -> dict[str, Any]:
 
 def _tree(found: Mapping[str, Any], focus: str) -> dict[str, Any]:
     """The neighbourhood as two trees: each node once, below the nearest one that leads to it."""
-    nodes = {node["unique_id"]: node for node in found["nodes"]}
+    nodes = {node["unique_id"]: {**node, **{name: cut(node[name] or "", MAX_NAME_BYTES) for name in SHORT}} for node in found["nodes"]}
     upstream: dict[str, list[str]] = {unique_id: [] for unique_id in nodes}
     downstream: dict[str, list[str]] = {unique_id: [] for unique_id in nodes}
     for edge in found["edges"]:
@@ -171,7 +175,7 @@ def _tree(found: Mapping[str, Any], focus: str) -> dict[str, Any]:
         "focus": nodes[focus],
         "upstream": _branches(nodes, upstream, focus),
         "downstream": _branches(nodes, downstream, focus),
-        "nodes": found["nodes"],
+        "nodes": list(nodes.values()),
         "truncated": found["truncated"],
         "marks": Counter(node["change"] for node in found["nodes"] if node["change"]),
         "counts": Counter(node["resource_type"] for node in found["nodes"]),
@@ -200,7 +204,7 @@ def _links(query: ExplorerQuery) -> dict[str, Any]:
     def to(**changes: object) -> str:
         values = {**query.model_dump(), "page": None, **changes}
         pairs = [
-            (name, one)
+            (name, one[:MAX_ID] if isinstance(one, str) else one)
             for name, value in values.items()
             for one in (value if isinstance(value, list) else [value])
             if one is not None and one != ""

@@ -18,6 +18,7 @@ from app.lineage.node_selectors import versioned_name
 from app.reports import code_html, markdown_html
 from app.reports.code_html import Link
 from app.reports.github_links import RepositoryLinks
+from app.reports.markdown import cut
 from app.reports.markdown_html import safe_link
 from app.store.lineages import LineageHead
 from app.store.node_history import NodeHistory
@@ -29,7 +30,7 @@ from app.web.http.problems import HttpProblem
 from app.web.keys import PREFIX, SETUP, STORE
 from app.web.pages import frame, node_facts, visitor
 from app.web.pages.node_columns import MAX_COLUMNS, MAX_ENDS, ColumnRows
-from app.web.pages.node_links import Calls, NodeLinks, ProjectFiles
+from app.web.pages.node_links import MAX_NAME_BYTES, Calls, NodeLinks, ProjectFiles
 
 PATH = "/connections/{id}/nodes/{unique_id:.+}"
 TESTS = ("test", "unit_test")
@@ -94,8 +95,7 @@ async def show(request: web.Request) -> web.Response:
     links = NodeLinks(root, connection.id, query.sha and found.head.sha)
     repository = RepositoryLinks(setup.server_url, connection.repository.full_name)
     build = partial(_context, found, links, repository, setup.public_url.removesuffix(root))
-    context = await request.app[STORE].lineage_cache.compute(build)
-    return frame.render(request, "node.html", context)
+    return await request.app[STORE].lineage_cache.compute(lambda: frame.render(request, "node.html", build()))
 
 
 async def _find(request: web.Request, connection: Connection, sha: str | None) -> _Found:
@@ -172,9 +172,9 @@ def _listed(node: GraphNode, links: NodeLinks, others: Iterable[GraphNode]) -> l
     chosen = sorted(others, key=lambda one: (one.resource_type, one.name, one.unique_id))[:MAX_LISTED]
     return [
         NodeLink(
-            versioned_name(one),
+            cut(versioned_name(one), MAX_NAME_BYTES),
             one.resource_type,
-            None if one.package_name == node.package_name else one.package_name,
+            None if one.package_name == node.package_name else cut(one.package_name, MAX_NAME_BYTES),
             links.node(one.unique_id),
         )
         for one in chosen

@@ -11,15 +11,18 @@ from markupsafe import Markup
 from app.lineage.graph import Graph
 from app.lineage.node_selectors import versioned_name
 from app.reports import markdown_html
+from app.reports.markdown import cut
 from app.store.node_history import HistoricCommit
 from app.web.pages.node_facts import Block, block_text
-from app.web.pages.node_links import NodeLinks, anchor
+from app.web.pages.node_links import MAX_NAME_BYTES, NodeLinks, anchor
 
 Json = Mapping[str, Any]
 MAX_COLUMNS = 500
 """That are listed; the JSON has all."""
 MAX_ENDS = 8
 """Of a column's edges in one direction."""
+MAX_ALL_ENDS = 4_000
+"""The same of all columns together."""
 MAX_DESCRIPTIONS = 30_000
 """Characters of all descriptions of columns together that are read as Markdown; the others are shown as they are written."""
 HOW = {
@@ -76,7 +79,7 @@ class ColumnRows:
     def __init__(self, graph: Graph, links: NodeLinks, commits: Mapping[str, HistoricCommit]) -> None:
         """`commits` by column."""
         self._graph, self._links, self._commits = graph, links, commits
-        self._left = MAX_DESCRIPTIONS
+        self._left, self._ends_left = MAX_DESCRIPTIONS, MAX_ALL_ENDS
 
     def rows(self, columns: Sequence[Json]) -> list[ColumnRow]:
         """The first `MAX_COLUMNS`, with the fields of `NodeColumn`."""
@@ -84,12 +87,14 @@ class ColumnRows:
 
     def ends(self, edges: Sequence[Json]) -> list[ColumnLink]:
         """The first `MAX_ENDS` of a column's edges, or of those to all rows."""
-        return [self._end(edge) for edge in edges[:MAX_ENDS]]
+        shown = edges[: min(MAX_ENDS, self._ends_left)]
+        self._ends_left -= len(shown)
+        return [self._end(edge) for edge in shown]
 
     def _row(self, column: Json) -> ColumnRow:
         name = column["name"]
         inherited = column["inherited_from"]
-        upstream, downstream = column["upstream"], column["downstream"]
+        upstream, downstream = self.ends(column["upstream"]), self.ends(column["downstream"])
         return ColumnRow(
             name=name,
             anchor=anchor(name),
@@ -98,10 +103,10 @@ class ColumnRows:
             inherited=self._end({**inherited, "subtype": "IDENTITY"}) if inherited else None,
             only_yaml=column.get("in_sql") is False,
             tests=[(test["name"], self._links.node(test["unique_id"])) for test in column.get("tests") or ()],
-            upstream=self.ends(upstream),
-            downstream=self.ends(downstream),
-            more_upstream=max(len(upstream) - MAX_ENDS, 0),
-            more_downstream=max(len(downstream) - MAX_ENDS, 0),
+            upstream=upstream,
+            downstream=downstream,
+            more_upstream=len(column["upstream"]) - len(upstream),
+            more_downstream=len(column["downstream"]) - len(downstream),
             more=[Block(field, block_text(column[field])) for field in ("constraints", "meta", "tags") if column.get(field)],
             commit=self._commits.get(name),
         )
@@ -115,7 +120,7 @@ class ColumnRows:
     def _end(self, edge: Json) -> ColumnLink:
         position = self._graph.position(edge["unique_id"])
         node = None if position is None else self._graph.nodes[position]
-        name = edge["unique_id"] if node is None else versioned_name(node)
+        name = cut(edge["unique_id"] if node is None else versioned_name(node), MAX_NAME_BYTES)
         column = edge["column"]
         how = f"{HOW.get(edge['subtype'], edge['subtype'])}{'' if edge.get('certain', True) else ', perhaps'}"
         text = f"{name}.{column}" if column else f"rows of {name}"

@@ -12,6 +12,8 @@ from app.lineage.node_selectors import versioned_name
 from app.reports.code_html import CodeCall
 from app.reports.github_links import RepositoryLinks
 
+MAX_ID, MAX_NAME_BYTES = 1000, 300
+"""Names are strangers'. A longer id is in no address that works, and what is shown of a name in a list is enough to know it."""
 REFERENCED = frozenset({"model", "seed", "snapshot", "function"})
 """What `ref()` leads to; functions have a call of their own, which is not read."""
 
@@ -29,15 +31,15 @@ class NodeLinks:
     def node(self, unique_id: str, column: str | None = None) -> str:
         """The page of a node, at a column."""
         place = f"#{quoted(anchor(column))}" if column else ""
-        return f"{self._connection}/nodes/{quoted(unique_id)}{self._query()}{place}"
+        return f"{self._connection}/nodes/{quoted(unique_id[:MAX_ID])}{self._query()}{place}"
 
     def explorer(self, unique_id: str, column: str | None = None) -> str:
         """The lineage explorer around a node."""
-        return f"{self._connection}/lineage{self._query(node=unique_id, column=column)}"
+        return f"{self._connection}/lineage{self._query(node=unique_id[:MAX_ID], column=column)}"
 
     def document(self, unique_id: str) -> str:
         """The node as JSON."""
-        return f"{self.root}/api/metadata/connections/{self.connection_id}/nodes/{quoted(unique_id)}{self._query()}"
+        return f"{self.root}/api/metadata/connections/{self.connection_id}/nodes/{quoted(unique_id[:MAX_ID])}{self._query()}"
 
     def extraction(self, extraction_id: str) -> str:
         """The page of an extraction."""
