@@ -43,7 +43,7 @@ async def test_a_project_cannot_make_a_page_of_folders(world: World) -> None:
 
 
 async def test_names_of_any_length_make_no_huge_page(world: World) -> None:
-    long = {f"source.shop.raw.{number}{'x' * 20_000}": [] for number in range(110)}
+    long: dict[str, list[str]] = {f"source.shop.raw.{number}{'x' * 20_000}": [] for number in range(110)}
     await save(world.store, world.connection_id, "1" * 40, {**long, "model.shop.a": sorted(long)})
     browser = await world.browser(READ)
     for path in ("nodes/a", "lineage?node=a", "lineage"):
