@@ -15,10 +15,11 @@ import tempfile
 from pathlib import Path
 
 from markdown_it import MarkdownIt
-from playwright.async_api import Browser
+from playwright.async_api import Browser, Page
 
-from demo import second_push
-from demo.__main__ import FOLDER, PROJECT, PUSH_TIMEOUT_S, REPOSITORY
+from demo import parking, second_push
+from demo.__main__ import COLUMN, FOLDER, NODE, PROJECT, PUSH_TIMEOUT_S, REPOSITORY
+from demo.serving import PERSON
 from tests.browser.chromium import MISSING, Look, chromium, context, executable
 from tests.double import CheckRun, GitHubDouble, Repository
 from tests.png import with_palette
@@ -28,6 +29,14 @@ ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
 WIDTH = 880
 CHECK_RUN_HEIGHT, PAGE_HEIGHT = 836, 460
+WIDE = 1200
+TOUR = (
+    ("repositories", "/", 400, 0, 0),
+    ("explorer", "/connections/{connection}/lineage?node=fct_rentals", 560, 1, 0),
+    ("column", f"/connections/{{connection}}/lineage?node={NODE}&column={COLUMN}", 640, 2, 200),
+    ("node", f"/connections/{{connection}}/nodes/{NODE}", 720, 0, 0),
+)
+"""Name, path, height, how often to zoom out, and how far to drag to the right."""
 MERMAID = "mermaid@11.17.2"
 BRANCH = "returned-at"
 RENAMED = "models/intermediate/int_rentals_priced.sql", "    timed.ended_at,", "    timed.ended_at as returned_at,"
@@ -38,19 +47,28 @@ LOOK = Path(__file__).with_name("check_run.css")
 
 
 async def main() -> int:
-    """Take both pictures and return the exit status."""
+    """Take all pictures and return the exit status."""
     if executable() is None:
         print(f"pictures: {MISSING}", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory(prefix="freshet-pictures-") as directory:
-        async with GitHubDouble() as github, serving(github, Path(directory) / "data", with_client=False) as service, chromium() as browser:
+        async with GitHubDouble() as github, serving(github, Path(directory) / "data") as service, chromium() as browser:
             run = await _pull_request(github)
             page = Path(directory) / "check-run.html"
             page.write_text(_check_run(run, _mermaid()))
             await _take(browser, page.as_uri(), IMAGES / "check-run.png", CHECK_RUN_HEIGHT)
             assert run.details_url is not None
             assert run.details_url.startswith(service.url)
-            await _take(browser, run.details_url, IMAGES / "extraction.png", PAGE_HEIGHT)
+            window = await context(browser, Look(WIDTH, PAGE_HEIGHT), service.url)
+            github.sign_in(PERSON, dict.fromkeys(github.state.repositories.values(), "push"))
+            page_of = await window.new_page()
+            await page_of.goto("/sign-in")
+            await _save(page_of, run.details_url, IMAGES / "extraction.png")
+            connection = (await service.connection(REPOSITORY))["id"]
+            for name, path, height, steps, shift in TOUR:
+                await page_of.set_viewport_size({"width": WIDE, "height": height})
+                await _save(page_of, path.format(connection=connection), IMAGES / f"{name}.png", steps, shift)
+            await window.close()
     return 0
 
 
@@ -63,6 +81,10 @@ async def _pull_request(github: GitHubDouble) -> CheckRun:
     await _completed(github, repository, first)
     changed = {f"{FOLDER}/{path}": content for path, content in second_push.FILES.items()}
     await _completed(github, repository, await github.push(repository, changed, message=second_push.MESSAGE))
+    other = await github.create_repository(parking.REPOSITORY, parking.FILES)
+    [installation] = github.state.installations.values()
+    await github.add_repositories(installation, [other])
+    await _completed(github, other, await github.push(other, parking.BROKEN, message=parking.BROKEN_MESSAGE))
     path, old, new = RENAMED
     renamed = {f"{FOLDER}/{path}": (PROJECT / path).read_text().replace(old, new)}
     return await _completed(github, repository, await github.push(repository, renamed, branch=BRANCH, message="Rename ended_at"))
@@ -111,10 +133,22 @@ def _check_run(run: CheckRun, mermaid: Path | None) -> str:
 async def _take(browser: Browser, url: str, picture: Path, height: int) -> None:
     window = await context(browser, Look(WIDTH, height))
     page = await window.new_page()
+    await _save(page, url, picture)
+    await window.close()
+
+
+async def _save(page: Page, url: str, picture: Path, steps: int = 0, shift: int = 0) -> None:
     await page.goto(url)
     await page.wait_for_function("() => [...document.querySelectorAll('.mermaid')].every((one) => one.querySelector('svg'))")
-    await page.screenshot(path=picture)
-    await window.close()
+    await page.wait_for_load_state("networkidle")
+    for _ in range(steps):
+        await page.locator('[data-do="out"]').click()
+    if shift:
+        await page.mouse.move(500, 600)
+        await page.mouse.down()
+        await page.mouse.move(500 + shift, 600, steps=5)
+        await page.mouse.up()
+    await page.screenshot(path=picture, animations="disabled")
     picture.write_bytes(with_palette(picture.read_bytes()))
     print(f"pictures: {picture.relative_to(IMAGES.parents[1])}, {picture.stat().st_size >> 10} KiB")
 
