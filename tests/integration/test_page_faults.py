@@ -11,7 +11,8 @@ import pytest_asyncio
 from app.core.models.github import Repository
 from app.store import Store
 from tests.integration.lineage_reader import save
-from tests.integration.page_world import READ, World, running
+from tests.integration.page_world import READ, SERVICE, World, running
+from tests.integration.search_world import catch_up
 
 NODES = {"model.shop.a": [], "model.shop.b": ["model.shop.a"]}
 
@@ -95,6 +96,29 @@ async def test_pages_of_the_api_tell_nothing_of_other_repositories(world: World,
         assert b"acme" not in base64.urlsafe_b64decode(str(found["next_cursor"]))
         cursor = f"&cursor={found['next_cursor']}"
     assert seen == ["octo/shop"]
+
+
+async def test_a_search_tells_nothing_of_what_is_in_other_repositories(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await follow_secrets(world, 1)
+    [secret] = await world.store.connections.page(owner="acme", repository=None, q=None, after=None, limit=2)
+    await save(world.store, secret.id, "1" * 40, {"model.acme.merger": [], "model.acme.merger_costs": []})
+    await save(world.store, world.connection_id, "2" * 40, NODES | {"model.shop.orders": []})
+    token = world.github.classic_token(READ, {world.hosted: "pull"})
+    browser = await world.browser()
+
+    async def ask(query: str, token: str = token) -> dict[str, object]:
+        path = f"{world.url}/api/metadata/search?{query}"
+        async with browser.session.get(path, headers={"Authorization": f"Bearer {token}"}) as response:
+            return dict(await response.json())
+
+    await catch_up(world.store)
+    assert len((await ask("q=merger", SERVICE))["items"]) == 2  # type: ignore[arg-type]
+    assert [one["name"] for one in (await ask("q=orders"))["items"]] == ["orders"]  # type: ignore[attr-defined]
+    monkeypatch.setattr("app.github.access.queries.MAX_LISTED", 0)
+    world.forget_answers()
+    assert await ask("q=merger&limit=1") == await ask("q=nothing&limit=1")
+    found = await ask(f"q=orders&connection={world.connection_id}")
+    assert [one["name"] for one in found["items"]] == ["orders"]  # type: ignore[attr-defined]
 
 
 async def follow_secrets(world: World, number: int) -> None:

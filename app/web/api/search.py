@@ -10,6 +10,7 @@ from app.web.api.call import Call
 from app.web.api.operation import API, Operation
 from app.web.api.schemas.common import MAX_DIGITS
 from app.web.api.schemas.search import SearchPage, SearchParameters, SearchResult
+from app.web.auth.visits import EVERYBODY
 from app.web.http import requests
 from app.web.http.problems import not_found
 
@@ -31,6 +32,9 @@ async def search(call: Call[SearchParameters, None]) -> SearchPage:
             raise not_found("connection")
         await call.require("read", connection.repository, "connection")
     listed = None if connection_id is not None else await call.caller.listed()
+    if connection_id is None and listed is None and not call.caller.everything and call.caller is not EVERYBODY:
+        # Places in results, and where they end, would tell which words there are in repositories that the caller may not read.
+        listed = ()
     results = await call.store.search.find(
         tiers.tiers_of(query), listed=listed, connection_id=connection_id, after=after, limit=asked.limit
     )
