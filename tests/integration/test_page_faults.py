@@ -130,3 +130,10 @@ async def follow_secrets(world: World, number: int) -> None:
         made = Repository(9_000 + index, name, connection.repository.installation_id, "main", private=True)
         await world.store.installations.update_from_push(made)
         await world.store.connections.create(made.id, "")
+
+
+async def test_somebody_who_may_not_press_a_button_is_told_so_as_a_person(world: World) -> None:
+    page = await (await world.browser(READ)).submit(f"/connections/{world.connection_id}/extract")
+    assert page.status == 403
+    assert "On GitHub, you may read octo/shop, but not push to it." in page.text
+    assert "token" not in page.text

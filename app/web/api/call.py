@@ -62,7 +62,7 @@ class Call(Generic[Q, B]):
             return
         if right == "read" or not await self.caller.may("read", repository):
             raise not_found(what)
-        raise HttpProblem(403, "Push permission required", f"On GitHub, this token may read {repository.full_name}, but not push to it.")
+        raise HttpProblem(403, "Push permission required", f"On GitHub, you may read {repository.full_name}, but not push to it.")
 
     async def sees(self, repository: Repository | None) -> bool:
         """Whether the repository exists and the caller may read it; both cases take the same check."""
