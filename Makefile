@@ -64,6 +64,7 @@ pictures: setup ## Take the pictures of the README from the demo, and those of e
 
 bench: setup ## Compare the time of extractions with a simple script (half an hour; BENCH="--models 200" for less)
 	$(PYTHON_IN_VENV) -m tests.bench $(BENCH)
+	$(PYTHON_IN_VENV) -m tests.bench.explorer
 
 accuracy: python ## Measure column lineage and impact, and write docs/accuracy.md (a few minutes; whole projects need the runner image)
 	$(PYTHON_IN_VENV) -m tests.accuracy $(ACCURACY)
