@@ -74,7 +74,9 @@ FEATURES = {
     "macros/own.sql": MACROS,
     "seeds/countries.csv": "\ufeffcode,name\nde,Germany\n",
     "models/sources.yml": "sources: [{name: raw, tables: [{name: orders, columns: [{name: id, data_type: bigint}]}, {name: events}]}]\n",
-    "models/visits.yml": "sources: [{name: web, tables: [{name: visits, columns: [{name: id}]}]}]\n",
+    "models/visits.yml": (
+        "sources: [{name: web, tables: [{name: visits, columns: [{name: id}]}, {name: visit_archive, columns: [{name: id}]}]}]\n"
+    ),
     # What later models ask of a source goes through stars.
     "models/stg_orders.sql": "select * from {{ source('raw', 'orders') }}",
     "models/orders.sql": "select id, upper(status) as status from {{ ref('stg_orders') }} where country = 'de'",
@@ -92,7 +94,9 @@ FEATURES = {
     "models/valued.sql": """
         select id {% for value in dbt_utils.get_column_values(ref('orders'), 'status') %}, '{{ value }}' as {{ value }}{% endfor %}
         from {{ ref('orders') }}""",
-    "models/all_visits.sql": "{% for table in dbt_utils.tables_like('VISIT%') %}select id from {{ table }}{% endfor %}",
+    "models/all_visits.sql": (
+        "{% for table in dbt_utils.tables_like('VISIT%') %}select id from {{ table }}{{ ' union all ' if not loop.last }}{% endfor %}"
+    ),
     "models/by_type.sql": """
         select id {% for column in adapter.get_columns_in_relation(ref('orders')) if column.is_string() %}
         , trim({{ column.name }}) as {{ column.name }} {% endfor %} from {{ ref('orders') }}""",

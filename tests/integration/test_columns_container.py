@@ -96,7 +96,9 @@ async def test_macros_are_answered_as_by_dbt_run_and_if_that_fails_as_by_compile
     assert found.columns("model.commanded") == ["id", "run"]
     assert (found.columns("model.refused"), found.nodes["model.refused"]["rendered"]) == (["id", "status"], "full")
     assert (found.columns("model.valued"), found.nodes["model.valued"]["rendered"]) == (["id"], "full")
-    assert found.sources_of("model.all_visits", "id") == {"source.web.visits.id"}
+    assert found.sources_of("model.all_visits", "id") == {"source.web.visits.id", "source.web.visit_archive.id"}
+    code = found.nodes["model.all_visits"]["compiled_code"]
+    assert code.index("visit_archive") < code.index("visits"), "in an order that does not follow from that of YAML files"
     assert "lists tables of the warehouse" in found.nodes["model.all_visits"]["reason"]
     assert found.columns("model.direct") == ["id", "status", "one"]
 

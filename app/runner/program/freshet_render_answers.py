@@ -158,8 +158,8 @@ class Answers:
         return self._response, freshet_render_tables.WatchedTable(names, looked, (lambda: None) if complete else looked)
 
     def _listed(self) -> Iterator[freshet_render_listing.Listed]:
-        """The relations of the project, but for the node itself."""
-        for unique_id, node in self._nodes.items():
+        """The relations of the project, but for the node itself; in an order that does not depend on that of files."""
+        for unique_id, node in sorted(self._nodes.items()):
             if unique_id != self._own and not is_ephemeral(node):
                 kind = "external" if unique_id.startswith("source.") else "table"
                 yield freshet_render_listing.Listed(node.database or "", node.schema or "", identifier(node), kind)

@@ -245,9 +245,8 @@ def _may_be_renamed(found: Pieces, name: str) -> bool:
 
 
 def _is_named_in(jinja: str, name: str) -> bool:
-    """Whether Jinja may mean the CTE: other than in ref and source, and in comments."""
-    text = re.sub(r"\b(?:ref|source)\s*\([^)]*\)", "", jinja)
-    return not jinja.startswith("{#") and re.search(rf"\b{re.escape(name)}\b", text, re.IGNORECASE) is not None
+    """Whether Jinja may mean the CTE, or a table of the same name, whose columns have that name before them: other than in comments."""
+    return not jinja.startswith("{#") and re.search(rf"\b{re.escape(name)}\b", jinja, re.IGNORECASE) is not None
 
 
 def _condition(found: Pieces, place: int) -> tuple[int, int] | None:
