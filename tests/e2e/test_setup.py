@@ -111,7 +111,7 @@ async def test_the_link_in_the_log_opens_setup_from_elsewhere(tmp_path: Path, ds
         assert (await open_page(browser, f"{service.url}/setup"))[0] == 403
         link = setup_link(service)
         assert re.fullmatch(rf"{service.url}/setup\?token=[\w-]{{43}}", link)
-        status, page, _ = await open_page(browser, link)
+        status, page, _ = await open_page(browser, link, account="personal")
         assert status == 200
         status, page, _ = await open_page(browser, await press(browser, forms(page)[0]))
         assert (status, "is registered" in page) == (200, True)
