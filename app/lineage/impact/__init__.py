@@ -7,6 +7,7 @@ collecting          reads the nodes that differ, one after the other
 deltas              how the columns and the SQL of one node differ, by digests
 definition_changes  how its table, and what it promises, differ
 building_changes    how it is built in another way
+incremental_code    whether the code for later runs of an incremental model is the same
 semantic_changes    how the definition of a metric, a semantic model, a saved query or a function differs
 changes             the changes that are found, and what follows from them
 settling            the classes of change of one node

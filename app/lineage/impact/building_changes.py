@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from app.lineage.impact.definition_changes import SAME_ROWS, NodePair, config, mapping, shown, with_default
-from app.lineage.impact.mentions import same_but_for
+from app.lineage.impact.incremental_code import same_later
 from app.lineage.impact.model import Change
-from app.lineage.impact.versions import Definition, folded
+from app.lineage.impact.versions import folded
 from app.lineage.impact.words import name
 
 ROWS_OF = {
@@ -17,8 +16,6 @@ ROWS_OF = {
     "snapshot": ("unique_key", "strategy", "check_cols", "updated_at", "invalidate_hard_deletes", "hard_deletes"),
 }
 """Configurations that decide about rows, by materialisation."""
-TAG = re.compile(r"\{%[-+]?\s*(if|elif|else|endif)\b([^%]*)%\}")
-IS_INCREMENTAL = re.compile(r"(not\s+)?is_incremental\s*\(")
 
 
 def building_changes(pair: NodePair, renamed: Mapping[str, str]) -> Iterator[Change]:
@@ -27,7 +24,7 @@ def building_changes(pair: NodePair, renamed: Mapping[str, str]) -> Iterator[Cha
         yield from _seed(pair)
         return
     before, after = pair.base.materialized, pair.head.materialized
-    if after == "incremental" and not same_but_for(_later(pair.old), _later(pair.new), {}):
+    if after == "incremental" and not same_later(pair.old, pair.new):
         text = f"{name(pair.name)} adds other rows than before where its table exists: its code for incremental runs changed"
         yield pair.change("rows", text, certain=False)
     if before != after and not {before, after} <= SAME_ROWS:
@@ -54,26 +51,3 @@ def _named_anew(value: Any, renamed: Mapping[str, str]) -> Any:
     if isinstance(value, list):
         return [_named_anew(one, renamed) for one in value]
     return renamed.get(folded(value), folded(value)) if isinstance(value, str) else value
-
-
-def _later(definition: Definition) -> str:
-    """The code that dbt renders only where the table exists: it is never in the compiled code that is compared."""
-    code = str(definition.get("raw_code") or "")
-    if "is_incremental" not in code:
-        return ""
-    found: list[str] = []
-    blocks: list[bool | None] = []
-    """Of each block around a place whether it is for later runs; None: it does not depend on that."""
-    place = 0
-    for tag in TAG.finditer(code):
-        if True in blocks:
-            found.append(code[place : tag.start()])
-        place = tag.end()
-        asked = IS_INCREMENTAL.search(tag[2])
-        if tag[1] == "if":
-            blocks.append(None if asked is None else asked[1] is None)
-        elif blocks and tag[1] == "endif":
-            blocks.pop()
-        elif blocks and blocks[-1] is not None:
-            blocks[-1] = not blocks[-1]
-    return "\n".join(found)
