@@ -25,6 +25,7 @@ from app.web import keys, routes
 from app.web.auth.service_tokens import ServiceCallers, ServiceTokens
 from app.web.http import live, middleware, sse
 from app.web.pages import frame
+from tests.integration.test_frame import ConfiguredApp
 from tests.patience import HANGS_S
 
 LEASE = timedelta(minutes=1)
@@ -139,6 +140,7 @@ async def world(dsn: str, db: pool.Database) -> AsyncIterator[World]:
         web_app[live.VIEWS] = live.LiveViews(closing, streams=2 * VIEWERS)
         people = People()
         web_app[keys.CALLERS] = people
+        web_app[keys.SETUP] = ConfiguredApp()  # type: ignore[misc] # all that pages ask of it
         frame.set_up(web_app)
         routes.add(web_app, webhook)
         async with TestServer(web_app) as server:
