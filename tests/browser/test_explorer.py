@@ -16,6 +16,7 @@ from tests.browser.visits import Visits
 
 FOCUS = "int_rentals_priced"
 AROUND = ["bike_models", "bikes", "rentals", "stg_bikes", "stg_rentals", "tariffs"]
+SCALE = "() => new DOMMatrix(document.querySelector('#drawing .stage').style.transform).a"
 DRAWN = "() => Number(document.getElementById('drawing').dataset.drawn) > 0"
 
 
@@ -323,6 +324,34 @@ async def test_without_javascript_everything_is_there_in_words(visits: Visits, p
     await explorer.page.locator("#tools [type=search]").fill("tariffs")
     await explorer.press("Enter")
     await expect(explorer.page.locator("h1")).to_have_text("tariffs")
+
+
+async def test_two_fingers_scale_the_drawing(explorer: Explorer) -> None:
+    await explorer.open({"node": FOCUS})
+    page = explorer.page
+    devtools = await page.context.new_cdp_session(page)
+    box = await page.locator("#drawing").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + 60
+
+    async def touch(kind: str, *away: int) -> None:
+        points = [{"x": x + one, "y": y, "id": number} for number, one in enumerate(away)]
+        await devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    before = await page.evaluate(SCALE)
+    await touch("touchStart", -20)
+    await touch("touchStart", -20, 20)
+    for away in (30, 45, 60):
+        await touch("touchMove", -away, away)
+    await touch("touchEnd")
+    assert await page.evaluate(SCALE) > 1.5 * before
+
+
+async def test_text_of_twice_the_size(visits: Visits, path: str) -> None:
+    explorer = Explorer(await visits.begin(), path)
+    await explorer.open({"node": FOCUS})
+    await explorer.page.evaluate("() => { document.documentElement.style.fontSize = '200%'; document.body.style.fontSize = '200%'; }")
+    await explorer.visit.examine("explorer-large-text")
 
 
 def forget(explorer: Explorer, what: str) -> None:

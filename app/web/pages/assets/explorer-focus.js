@@ -79,7 +79,8 @@ export class FocusView {
     } else {
       this.columns.delete(id);
     }
-    this.#redraw();
+    cancelAnimationFrame(this.due); // Many that are opened at once are drawn once.
+    this.due = requestAnimationFrame(() => !this.stop.signal.aborted && this.#redraw());
   }
 
   /** Light up the way of `column` of node `of`: `{of, column, nodes: Set, columns: Map(id → Set of names), edges, pairs}`; null: nothing. */

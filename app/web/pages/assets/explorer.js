@@ -163,10 +163,12 @@ function expand(text) {
   }
 }
 
-/** A layout with names that cannot trick readers. */
+/** A layout with texts that cannot trick readers; ids stay as they are. */
 function readable(layout) {
+  const isText = ([key, value]) => typeof value === "string" && key !== "unique_id";
   for (const node of layout.nodes) {
-    Object.assign(node, { name: plain(node.name), owner: node.owner && plain(node.owner), tags: node.tags.map(plain) });
+    const texts = Object.entries(node).filter(isText).map(([key, value]) => [key, plain(value)]);
+    Object.assign(node, Object.fromEntries(texts), { tags: node.tags.map(plain) });
   }
   return layout;
 }
@@ -257,7 +259,7 @@ async function showPanel(id) {
       const lit = view.lit?.columns.get(id)?.has(column.name) || false;
       const button = add("button", { type: "button", className: "plain column", onclick: () => follow(id, column.name) }, plain(column.name));
       button.setAttribute("aria-pressed", String(lit));
-      return add("li", {}, button, add("span", { className: "note" }, [column.data_type, column.description].filter(Boolean).join(" · ")));
+      return add("li", {}, button, add("span", { className: "note" }, plain([column.data_type, column.description].filter(Boolean).join(" · "))));
     });
     panel.querySelector(".columns")?.remove();
     panel.append(add("section", { className: "columns" }, add("h3", {}, `Columns (${found.columns.length})`), add("ul", { className: "column-list" }, ...items)));
