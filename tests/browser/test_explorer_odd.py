@@ -50,7 +50,13 @@ def node(name: str, *upstream: str, kind: str = "model", **more: Any) -> Node:
 
 def lineages() -> dict[str, tuple[list[Node], int]]:
     """Nodes, and how many columns each has."""
-    evil = {"owner": EVIL, "tags": [EVIL], "description": EVIL, "original_file_path": f"models/{EVIL}/{EVIL}.sql", "materialized": EVIL}
+    evil: dict[str, Any] = {
+        "owner": EVIL,
+        "tags": [EVIL],
+        "description": EVIL,
+        "original_file_path": f"models/{EVIL}/{EVIL}.sql",
+        "materialized": EVIL,
+    }
     return {
         "empty": ([], 0),
         "single": ([node("only")], 1),
