@@ -64,9 +64,10 @@ export class FocusView {
     this.select(this.selected, { quiet: true, focus: focused });
   }
 
-  fit() {
+  /** Show everything, or what can be read of it around the middle; `whole`: everything, however small. */
+  fit(whole = false) {
     this.view.fit();
-    if (this.view.scale < 0.6) {
+    if (!whole && this.view.scale < 0.6) {
       const { x, y, width, height } = this.#place(this.layout.focus);
       this.view.centre(x + width / 2, y + height / 2, 0.8);
     }
@@ -353,7 +354,7 @@ export class FocusView {
     } else if (event.key === "-") {
       this.view.zoom(-1);
     } else if (event.key === "0") {
-      this.fit();
+      this.fit(true);
     } else if (event.key === "c") {
       this.on.columns(this.selected);
     } else {

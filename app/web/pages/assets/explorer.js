@@ -376,7 +376,7 @@ function listen() {
       if (step) {
         drawing.view.zoom(step);
       } else if (button.dataset.do === "fit") {
-        drawing.fit();
+        drawing.fit(true);
       } else if (button.dataset.do === "png") {
         savePng(button.dataset.svg).catch(tell);
       }
