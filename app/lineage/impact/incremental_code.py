@@ -16,6 +16,7 @@ TAG = re.compile(r"\{%[-+]?\s*(if|elif|else|endif)\b([^%]*)%\}")
 IS_INCREMENTAL = re.compile(r"(not\s+)?is_incremental\s*\(")
 QUOTES = "'\"`"
 READ = frozenset({"from", "join"})
+BEFORE_CTE = frozenset({"with", "recursive", ","})
 CONDITION = frozenset({"where", "on", "having", "qualify"})
 BEHIND = frozenset({"group", "order", "limit", "union", "qualify", "window", "intersect", "except", ")", ";"})
 """What can come after a whole condition."""
@@ -52,15 +53,19 @@ def _ctes(found: Sequence[str]) -> dict[str, str]:
     """The names before `as (`, behind WITH or a comma, each with its number."""
     ctes: dict[str, str] = {}
     for before, name, word, bracket in zip(found, found[1:], found[2:], found[3:], strict=False):
-        if before in {"with", "recursive", ","} and (word, bracket) == ("as", "("):
+        if before in BEFORE_CTE and (word, bracket) == ("as", "("):
             ctes.setdefault(name, f"\0{len(ctes)}")
     return ctes
 
 
 def _by_number(found: Sequence[str], ctes: Mapping[str, str]) -> list[str]:
-    """CTEs by their numbers, where a word is certainly a table: they may have other names."""
-    around = zip(["", *found], found, [*found[1:], ""], strict=False)
-    return [ctes.get(word, word) if before in READ or follows == "." else word for before, word, follows in around]
+    """CTEs by their numbers, where a word is certainly a table or begins a CTE: they may have other names."""
+    around = zip(["", *found], found, [*found[1:], ""], [*found[2:], "", ""], strict=False)
+    return [ctes.get(word, word) if _is_table(before, *behind) else word for before, word, *behind in around]
+
+
+def _is_table(before: str, follows: str, then: str) -> bool:
+    return before in READ or follows == "." or (before in BEFORE_CTE and (follows, then) == ("as", "("))
 
 
 def _without_parentheses(found: Sequence[str]) -> list[str]:

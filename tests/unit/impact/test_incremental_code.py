@@ -58,6 +58,12 @@ def test_another_meaning_is_a_change(before: str, after: str) -> None:
     assert not later(before, after)
 
 
+def test_a_cte_for_later_runs_alone_may_have_another_name() -> None:
+    text = "{% if is_incremental() %} with old as (select max(at) as at from {{ this }}) {% endif %}\nselect 1 as id"
+    assert later("old", "known", text)
+    assert not later("max(at)", "min(at)", text)
+
+
 def test_parentheses_that_bind_stay() -> None:
     text = MODEL.replace(CONDITION, "(fresh.at > 1 or fresh.kind = 'A') and fresh.id > 2")
     assert not later("(fresh.at > 1 or fresh.kind = 'A') and fresh.id > 2", "fresh.at > 1 or (fresh.kind = 'A' and fresh.id > 2)", text)
