@@ -226,6 +226,7 @@ def _cte_names(found: Pieces) -> Iterable[str]:
 
 def _may_be_renamed(found: Pieces, name: str) -> bool:
     """Whether every place that has this word is the CTE's."""
+    body = _body(found, name)
     for place, piece in enumerate(found):
         if piece.is_jinja and _is_named_in(piece.text, name):
             return False
@@ -237,7 +238,7 @@ def _may_be_renamed(found: Pieces, name: str) -> bool:
             return False
         defined = before.text.lower() in ("with", "recursive", ",") and after is not None and after.text.lower() == "as"
         read = before.text.lower() in ("from", "join")
-        qualifies = after is not None and after.text == "." and before.text != "."
+        qualifies = after is not None and after.text == "." and before.text != "." and place not in body
         if not (defined or read or qualifies):
             return False
     quoted = (one.text[1:-1].lower() for one in found if one.kind == "text")
@@ -245,8 +246,20 @@ def _may_be_renamed(found: Pieces, name: str) -> bool:
 
 
 def _is_named_in(jinja: str, name: str) -> bool:
-    """Whether Jinja may mean the CTE, or a table of the same name, whose columns have that name before them: other than in comments."""
-    return not jinja.startswith("{#") and re.search(rf"\b{re.escape(name)}\b", jinja, re.IGNORECASE) is not None
+    """Whether Jinja may mean the CTE: other than in ref and source, and in comments."""
+    text = re.sub(r"\b(?:ref|source)\s*\([^)]*\)", "", jinja)
+    return not jinja.startswith("{#") and re.search(rf"\b{re.escape(name)}\b", text, re.IGNORECASE) is not None
+
+
+def _body(found: Pieces, name: str) -> range:
+    """The places of a CTE's own SQL. What has its name before it there is a column of a table of the same name."""
+    begins = next((place for place, piece in enumerate(found) if _is_word(piece, name)), len(found))
+    depth = 0
+    for place in range(begins, len(found)):
+        depth += {"(": 1, ")": -1}.get(found[place].text, 0)
+        if found[place].text == ")" and not depth:
+            return range(begins, place)
+    return range(begins, len(found))
 
 
 def _condition(found: Pieces, place: int) -> tuple[int, int] | None:
