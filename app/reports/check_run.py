@@ -58,7 +58,7 @@ def check_run(extraction: Extraction, url: str, server_url: str = GITHUB) -> dic
 
 
 def _title(extraction: Extraction) -> str:
-    """GitHub is told once that an extraction runs: what it shows until the end has to stay true."""
+    """One update says that an extraction runs, so what it says has to stay true until the end."""
     return RUNNING if extraction.status == "running" else headline(extraction)
 
 

@@ -58,7 +58,7 @@ class UserSignIn:
         return self._known().password
 
     def use_app(self, client_id: str | None, client_secret: SecretStr | None, server_url: str) -> None:
-        """Sign in users of this App from now on; whoever uses the clients points them at its server."""
+        """Sign in users of this App from now on. The clients must point to its server."""
         self._client = Basic(client_id, client_secret) if client_id and client_secret else None
         self._server_url = server_url
 
