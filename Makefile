@@ -27,7 +27,7 @@ images: ## Build the runner images with older dbt versions too, for the tests
 browser: # without it, the tests say which of them did not run
 	@deploy/setup.sh browser || true
 
-test: setup images browser ## Run every check and test, with a real database and real containers (ten minutes)
+test: setup images browser ## Run every check and test, with a real database and real containers (eleven minutes on two processors)
 	$(PYTHON_IN_VENV) -m tests.run
 
 quick: python browser ## Run what needs no container: style, types, unit tests, tests with a real database (3 minutes)
