@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.web.pages.setup_access import FORWARDED, MAX_STATES, STATE_LIFE_S, Intent, SetupAccess, is_tunnelled
+from app.web.http.hosts import FORWARDED, is_tunnelled
+from app.web.pages.setup_access import MAX_STATES, STATE_LIFE_S, Intent, SetupAccess
 
 INTENT = Intent("https://github.com", keep=True)
 

@@ -12,8 +12,8 @@ from app.core.models.callers import Caller, Right
 from app.core.models.github import Repository
 from app.web.auth import origins, rate_limits
 from app.web.auth.sessions import SESSION, SESSIONS, SessionCaller
+from app.web.http.hosts import is_tunnelled
 from app.web.keys import OPEN_PAGES, SIGN_IN
-from app.web.pages.setup_access import is_tunnelled
 
 
 class _Everybody:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from aiohttp import web
 
 from app.web.http.negotiation import preferred
@@ -25,6 +27,13 @@ def without_prefix(request: web.Request, address: str) -> str:
 def path_of(request: web.Request) -> str:
     """The path of a request without the prefix."""
     return without_prefix(request, request.path)
+
+
+def drop_empty(request: web.Request, path: str) -> None:
+    """Raise a redirect to `path` with the parameters that say something: forms send what is empty, too."""
+    kept = [(name, value) for name, value in request.query.items() if value]
+    if len(kept) < len(request.query):
+        raise web.HTTPSeeOther(url_for(request, f"{path}?{urlencode(kept)}"))
 
 
 def prefers_html(request: web.Request) -> bool:

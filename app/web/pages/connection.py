@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 from aiohttp import web
 
@@ -14,7 +13,7 @@ from app.core.models.extractions import Extraction
 from app.pipeline import triggers
 from app.reports import check_run
 from app.web.api.schemas.common import Commit, Query, Text
-from app.web.http import requests
+from app.web.http import addresses, requests
 from app.web.keys import GITHUB, SETUP, STORE
 from app.web.pages import frame, visitor
 
@@ -46,9 +45,7 @@ class Bar:
 async def show(request: web.Request) -> web.Response:
     """`GET /connections/{id}`."""
     connection = await visitor.connection(request)
-    kept = [(name, value) for name, value in request.query.items() if value]
-    if len(kept) < len(request.query):
-        raise web.HTTPSeeOther(frame.url_for(request, f"/connections/{connection.id}?{urlencode(kept)}"))
+    addresses.drop_empty(request, f"/connections/{connection.id}")
     query, store = requests.query(request, HistoryQuery), request.app[STORE]
     found = await store.extractions.search(
         connection.id, statuses=None, branch=query.branch, sha=query.sha, before=requests.number_cursor(query.cursor), limit=ROWS
@@ -63,7 +60,6 @@ async def show(request: web.Request) -> web.Response:
         "query": query,
         "extractions": found.extractions,
         "headline": check_run.headline,
-        "conclusion": check_run.conclusion_of,
         "took": _took,
         "next": None if found.last is None else requests.next_cursor(str(found.last)),
         "bars": _bars(charted.extractions),

@@ -22,7 +22,7 @@ from app.web.api.layout import around_focus, drawn_for, scene_of
 from app.web.api.lineage import LINEAGE_NOT_FOUND
 from app.web.api.schemas.common import Commit, Query, Text, Whole
 from app.web.api.schemas.layouts import HOPS, MAX_EXPANSIONS, MAX_HOPS, LayoutQuery, NodeName
-from app.web.http import requests
+from app.web.http import addresses, requests
 from app.web.http.problems import HttpProblem
 from app.web.keys import STORE
 from app.web.pages import frame, visitor
@@ -32,7 +32,6 @@ ROWS = 100
 """Of a page of the table."""
 COMMITS = 20
 """That are offered for comparison."""
-NOT_FOUND = 404
 SHORT = ("name", "group", "materialized", "owner")
 """What strangers write at any length."""
 LINES = 200
@@ -65,10 +64,7 @@ class Branch:
 async def show(request: web.Request) -> web.Response:
     """`GET /connections/{id}/lineage`."""
     connection = await visitor.connection(request)
-    # A form sends what is empty, too.
-    kept = [(name, value) for name, value in request.query.items() if value]
-    if len(kept) < len(request.query):
-        raise web.HTTPSeeOther(frame.url_for(request, f"/connections/{connection.id}/lineage?{urlencode(kept)}"))
+    addresses.drop_empty(request, f"/connections/{connection.id}/lineage")
     query = requests.query(request, ExplorerQuery)
     operators = _has_operators(query.node)
     if operators and query.depth is not None:
@@ -199,7 +195,7 @@ def _branches(nodes: Mapping[str, Mapping[str, Any]], beside: Mapping[str, Seque
 
 
 def _links(query: ExplorerQuery) -> dict[str, Any]:
-    """Functions that make addresses from the state: `to(node=…)` for another one, `settings` for what forms keep."""
+    """Functions that make addresses from the state: `to(node=…)` for another one, `kept` for what forms keep."""
 
     def to(**changes: object) -> str:
         values = {**query.model_dump(), "page": None, **changes}

@@ -16,7 +16,7 @@ from app.core.errors import FreshetError
 from app.core.models.connections import Connection, State
 from app.web.api.schemas.common import Query, Text, Whole
 from app.web.auth.visits import EVERYBODY
-from app.web.http import requests
+from app.web.http import addresses, requests
 from app.web.keys import SETUP
 from app.web.pages import frame, visitor
 
@@ -46,9 +46,7 @@ async def show(request: web.Request) -> web.Response:
         raise web.HTTPFound(frame.url_for(request, SETUP_PATH), headers={"Cache-Control": "no-store"})
     if await visitor.maybe(request) is None:
         return frame.render(request, "index.html", {})
-    kept = [(name, value) for name, value in request.query.items() if value]
-    if len(kept) < len(request.query):
-        raise web.HTTPSeeOther(frame.url_for(request, f"/?{urlencode(kept)}"))
+    addresses.drop_empty(request, "/")
     query = requests.query(request, RepositoriesQuery)
     return frame.render(request, "repositories.html", {"query": query, "to": _to(query), **await _rows(request, query)})
 
@@ -84,7 +82,6 @@ async def _rows(request: web.Request, query: RepositoriesQuery) -> dict[str, Any
         "cut": MOST if cut and listed else 0,
         "asked": 0 if listed else ASKED,
         "all_states": STATES,
-        "now": now,
         "add_url": await _add_url(request),
     }
 

@@ -19,12 +19,13 @@ from app.core.errors import AlreadyConfiguredError, GoneError, RejectedError
 from app.store import Store
 from app.store.operations import FirstRun
 from app.web.http import addresses
+from app.web.http.hosts import is_tunnelled
 from app.web.http.problems import HttpProblem, not_found
 from app.web.http.requests import invalid
 from app.web.http.shared_answer import SharedAnswer
 from app.web.keys import SETUP, SETUP_ACCESS, AppSetup
 from app.web.pages import frame, visitor
-from app.web.pages.setup_access import STATE_LIFE_S, Intent, is_tunnelled
+from app.web.pages.setup_access import STATE_LIFE_S, Intent
 
 COOKIE = "freshet_setup"
 AGAIN = f"Open the link to {SETUP_PATH} from the service's log and start again."

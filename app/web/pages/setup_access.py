@@ -9,18 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
-import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 STATE_LIFE_S = 600.0
 MAX_STATES = 100
-_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+))(?::\d{1,5})?")
-FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
-"""Headers that a proxy adds: with one of them, `Host` may be the proxy's own choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,28 +65,6 @@ class SetupAccess:
 
     def _unexpired(self) -> list[_Pending]:
         return [pending for pending in self._pending if pending.expires_s > self._clock()]
-
-
-def is_tunnelled(host: str, headers: Mapping[str, str]) -> bool:
-    """Whether the browser seems to use a loopback name, as through an SSH tunnel: only for where GitHub sends it back, never to grant."""
-    return _is_loopback(_hostname(host)) and not any(name in headers for name in FORWARDED)
-
-
-def _hostname(host: str) -> str:
-    """The name in a Host header without its port; "" if it is malformed, because it becomes part of a URL."""
-    found = _HOST.fullmatch(host)
-    return (found[1] or found[2]) if found else ""
-
-
-def _is_loopback(name: str) -> bool:
-    if name == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback
 
 
 def _digest(value: str) -> bytes:

@@ -268,7 +268,7 @@ async function showPanel(id) {
     }
   }
   if (found.status !== "exact" && found.reason) {
-    panel.append(add("p", { className: "note" }, found.reason));
+    panel.append(add("p", { className: "note" }, plain(found.reason)));
   }
 }
 
