@@ -23,6 +23,11 @@ def pieces(texts: Iterable[bytes]) -> Iterator[bytes]:
     yield bytes(piece)
 
 
+def parts(body: bytes) -> Iterator[bytes]:
+    """Divide a text that is there already into pieces."""
+    return (body[start : start + PIECE_BYTES] for start in range(0, len(body), PIECE_BYTES))
+
+
 def separated(texts: Iterator[bytes], per_chunk: int = VALUES_PER_CHUNK) -> Iterator[bytes]:
     """Separate JSON values by commas, `per_chunk` values in each chunk."""
     for number, text in enumerate(map(b",".join, batches(texts, per_chunk))):

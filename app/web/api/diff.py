@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -11,7 +10,7 @@ from aiohttp import web
 
 from app.core.errors import UnavailableError
 from app.lineage.diff import Diff
-from app.lineage.formats.chunks import PIECE_BYTES
+from app.lineage.formats.chunks import parts
 from app.store.lineages import LineageHead
 from app.web.api.call import Call
 from app.web.api.lineage import TRIES, is_known, stored, validators
@@ -39,7 +38,7 @@ class DiffHandler:
             found = await graphs.diff(base, head)
             if found is not None:
                 body = await graphs.compute(partial(_body, connection.id, base, head, found))
-                return await self._writer.send(call.request, headers, _chunks(body))
+                return await self._writer.send(call.request, headers, parts(body))
         raise UnavailableError("comparing two commits", "one of them keeps being extracted again", "Try again in a moment.")
 
 
@@ -61,10 +60,6 @@ def _body(connection_id: str, base: LineageHead, head: LineageHead, found: Diff)
 
 def _side_json(head: LineageHead) -> dict[str, Any]:
     return {"sha": head.sha, "branch": head.branch, "extracted_at": head.extracted_at}
-
-
-def _chunks(body: bytes) -> Iterator[bytes]:
-    return (body[start : start + PIECE_BYTES] for start in range(0, len(body), PIECE_BYTES))
 
 
 def operations() -> tuple[Operation, ...]:

@@ -13,7 +13,7 @@ from aiohttp import web
 from app.core.errors import UnavailableError
 from app.core.models.connections import Connection
 from app.lineage import node_selectors
-from app.lineage.formats.chunks import PIECE_BYTES
+from app.lineage.formats.chunks import parts
 from app.lineage.graph import Graph, GraphFilter
 from app.lineage.layout.neighbourhood import Expansion, Neighbourhood, around, neighbourhood
 from app.lineage.layout.scene import SHOWN, Scene
@@ -63,7 +63,7 @@ class LayoutHandler:
             else:
                 body = await self._overview(call, drawn, heading, OverviewBody.plain)
             if body is not None:
-                return await self._writer.send(call.request, headers, _chunks(body))
+                return await self._writer.send(call.request, headers, parts(body))
         raise _replaced()
 
     async def _overview(
@@ -207,10 +207,6 @@ def _expansion(scene: Scene, text: str) -> Expansion:
     if reference.parents_of_children or not {*depths} <= {0, None} or depths == (0, 0):
         raise requests.invalid("expand", "must be `+NODE` or `NODE+`")
     return Expansion(only_node(scene.graph, reference.node, "expand"), *(int(depth is None) for depth in depths))
-
-
-def _chunks(body: bytes) -> Iterator[bytes]:
-    return (body[start : start + PIECE_BYTES] for start in range(0, len(body), PIECE_BYTES))
 
 
 def operations() -> tuple[Operation, ...]:
