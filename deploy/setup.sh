@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Prepares a machine for Freshet. Each step checks first, and does nothing if it is already done.
 #
-#   deploy/setup.sh [python|engine|image|images|browser]...      default: python engine image
+#   deploy/setup.sh [python|engine|image|images|series|browser|promtool|compose]...      default: python engine image
 #
 #   python   .venv with the locked dependencies (PYTHON: the interpreter)
 #   engine   a running Docker engine; as root on Debian, installs and starts one if necessary
 #   image    the runner image dbt-runner:latest with all adapters (BASE_IMAGE: its base)
 #   images   small runner images with older dbt versions, for the tests; "python -m app images build" makes full ones
 #   browser  Chromium, for the tests of pages and for pictures
+#   promtool the checker of metrics and alert rules, from Debian's package prometheus, into .cache/bin; nothing is started
+#   compose  Docker Compose, for the tests of deploy/compose
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -213,10 +215,15 @@ image_step() {
   need_image "$version" "$(default_of DBT_ADAPTERS)" latest "${version%.*}"
 }
 
-images_step() {
+images_step() { small_images "${small_minors[@]}"; }
+
+# Every version for which series of edits run.
+series_step() { small_images "${small_minors[@]}" 1.8 1.9; }
+
+small_images() {  # minor versions of dbt
   need_sources
   local minor
-  for minor in "${small_minors[@]}"; do
+  for minor in "$@"; do
     need_image "$(sed -n 's/^dbt-core==\([^ ]*\).*/\1/p' "deploy/dbt/$minor.txt")" "$small_adapters" "$minor"
   done
 }
@@ -233,6 +240,29 @@ browser_step() {
   apt_install chromium fonts-dejavu-core fonts-liberation || die "apt-get could not install Chromium (see the end of its output above)."
 }
 
+# --- promtool -------------------------------------------------------------------------------------
+
+# Unpacked, not installed: the package would start a server.
+promtool_step() {
+  if command -v promtool >/dev/null || [ -x .cache/bin/promtool ]; then return 0; fi
+  command -v apt-get >/dev/null || die "promtool is not installed: install Prometheus, which contains it, and run this again."
+  say "unpacking promtool from Debian's package prometheus (half a minute)"
+  [ "$(id -u)" != 0 ] || quietly apt-get update -qq || true
+  (cd "$scratch" && quietly apt-get download prometheus) || die "apt-get could not download prometheus (see the end of its output above)."
+  quietly dpkg-deb -x "$scratch"/prometheus_*.deb "$scratch/prometheus" || die "the package prometheus could not be unpacked."
+  mkdir -p .cache/bin
+  mv "$scratch/prometheus/usr/bin/promtool" .cache/bin/promtool
+}
+
+# --- compose --------------------------------------------------------------------------------------
+
+compose_step() {
+  if docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null; then return 0; fi
+  may_install || die "Docker Compose is not installed: install it and run this again."
+  say "installing Docker Compose with apt-get (about a minute)"
+  apt_install docker-compose || die "apt-get could not install docker-compose (see the end of its output above)."
+}
+
 # --- which steps ----------------------------------------------------------------------------------
 
 main() {
@@ -240,8 +270,8 @@ main() {
   local step
   for step in "$@"; do
     case $step in
-      python | engine | image | images | browser) "${step}_step" ;;
-      *) die "usage: deploy/setup.sh [python|engine|image|images|browser]..." ;;
+      python | engine | image | images | series | browser | promtool | compose) "${step}_step" ;;
+      *) die "usage: deploy/setup.sh [python|engine|image|images|series|browser|promtool|compose]..." ;;
     esac
   done
 }

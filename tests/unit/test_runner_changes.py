@@ -1,4 +1,4 @@
-"""The parts of the program in the runner image that decide what can be skipped: safe changes, and certainly valid data."""
+"""The parts of the program in the runner image that decide what can be skipped: nodes that are as before, and certainly valid data."""
 
 from __future__ import annotations
 
@@ -6,71 +6,10 @@ import doctest
 from typing import Any
 
 import pytest
-import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.unit.test_runner_placeholders import load
 
-changes, schema, tree = load("freshet_changes"), load("freshet_schema"), load("freshet_tree")
-
-KINDS = {"models/a.sql": "model", "macros/m.sql": "macro", "models/s.yml": "schema", "both.sql": None}
-BEFORE = """
-models:
-- {name: a, description: one, columns: [{name: id, data_tests: [unique]}]}
-- {name: b, config: {tags: [x]}}
-sources:
-- {name: raw, tables: [{name: t}, {name: u}]}
-"""
-
-
-def stops(before: str, now: str) -> bool:
-    return changes.needing_full_parse(["models/s.yml"], KINDS, {"models/s.yml": (before, now)}, yaml.safe_load) is not None
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("one", "two"),
-        ("[unique]", "[unique, not_null]"),
-        ("tags: [x]", "enabled: false"),
-        ("{name: t}", "{name: t, description: new}"),
-    ],
-)
-def test_yaml_about_one_name_is_a_safe_change(old: str, new: str) -> None:
-    assert not stops(BEFORE, BEFORE.replace(old, new))
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("name: b", "name: c"),
-        ("name: b", "name: a"),
-        ("name: u", "name: v"),
-        (", {name: u}", ""),
-        ("description: one", "access: public"),
-        ("description: one", "versions: [{v: 1}]"),
-        ("sources:\n- {name: raw", "sources:\n- {name: raw, overrides: p"),
-        ("sources:", "metrics:"),
-        ("models:", "macros:"),
-        (BEFORE, "- a list"),
-        (BEFORE, ""),
-    ],
-)
-def test_yaml_about_several_names_needs_a_full_parse(old: str, new: str) -> None:
-    assert stops(BEFORE, BEFORE.replace(old, new))
-
-
-def test_only_changes_of_files_with_their_own_nodes_are_safe() -> None:
-    assert changes.needing_full_parse(["models/a.sql"], KINDS, {}, yaml.safe_load) is None
-    for path in ("macros/m.sql", "both.sql", "unknown.txt"):
-        assert changes.needing_full_parse(["models/a.sql", path], KINDS, {}, yaml.safe_load) == path
-
-
-def test_an_added_or_removed_file_needs_a_full_parse() -> None:
-    assert changes.changed({"a": "1", "b": "2"}, {"a": "1", "b": "3"}) == ["b"]
-    assert changes.changed({"a": "1"}, {"a": "1", "b": "2"}) is None
-    assert changes.changed({"a": "1", "b": "2"}, {"a": "1"}) is None
+schema, texts = load("freshet_schema"), load("freshet_node_texts")
 
 
 @pytest.mark.parametrize(
@@ -104,11 +43,4 @@ def test_only_certainly_valid_values_are_valid(of: Any, valid: list[Any], doubtf
 
 def test_the_doctests_of_the_program_pass() -> None:
     assert doctest.testmod(schema) == (0, 2)
-
-
-@given(st.lists(st.binary(min_size=16, max_size=16), unique_by=lambda digest: digest[:8], min_size=2))
-def test_modification_times_differ_with_the_contents(digests: list[bytes]) -> None:
-    times = [tree._time_of(digest) for digest in digests]
-    # Like dbt: seconds as a floating point number.
-    assert len({time / 1e9 for time in times}) == len(set(times))
-    assert all(0 <= time < 1 << 63 for time in times)
+    assert doctest.testmod(texts) == (0, 6)

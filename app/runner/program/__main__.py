@@ -15,6 +15,7 @@ import os
 import sys
 import time
 
+import freshet_imports
 import freshet_result
 
 # Before dbt is imported: from here on, nothing that dbt, git or a library prints can get into the result.
@@ -30,8 +31,8 @@ def main() -> None:
     freshet_result.begin_counting()
     freshet_result.write_line(RESULTS, {"taken": True})
     since = time.monotonic()
-    import freshet_job  # noqa: PLC0415 - imports dbt, unless warming has done so
-
+    with freshet_imports.quickly():
+        import freshet_job  # noqa: PLC0415 - imports dbt, unless warming has done so
     freshet_job.run(line, RESULTS, {"start": time.monotonic() - since})
 
 
@@ -39,8 +40,8 @@ def _warm(request: dict) -> None:
     since = time.monotonic()
     facts = {}  # type: dict[str, object]
     try:
-        import freshet_warm  # noqa: PLC0415 - imports dbt
-
+        with freshet_imports.quickly():
+            import freshet_warm  # noqa: PLC0415 - imports dbt
         freshet_warm.warm(request)
     except Exception as error:  # noqa: BLE001 - the job works without, just slower
         facts["error"] = (type(error).__name__ + ": " + str(error))[: freshet_result.MAX_TEXT]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gc
-import json
 import os
-import time
 import traceback
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import freshet_column_ahead
 import freshet_column_catalog
 import freshet_column_document
 import freshet_column_evidence
@@ -16,20 +14,19 @@ import freshet_column_judgement
 import freshet_column_keys
 import freshet_column_memory
 import freshet_column_order
+import freshet_column_progress
 import freshet_columns
 import freshet_render
 from freshet_column_judgement import FULL, PLAIN, UNKNOWN
+from freshet_column_progress import AGAIN, CARRY, DECIDE, ENGINE, RENDER, WRITE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from dbt.contracts.graph.manifest import Manifest
     from freshet_column_memory import Remembered
+    from freshet_column_progress import ColumnProgress
     from freshet_columns import Analysis
     from freshet_render_notes import Notes
 
-START, RENDER, AGAIN, ENGINE, DECIDE, CARRY, WRITE, DONE = "start", "render", "again", "engine", "decide", "carry", "write", "done"
-"""What the process is doing."""
 ATTEMPTS = ((RENDER, FULL), (AGAIN, PLAIN))
 
 
@@ -55,9 +52,9 @@ class Task(NamedTuple):
 class NodeWork:
     """Goes through the nodes of one project."""
 
-    def __init__(self, task: Task, say: Callable[[str, str], None]) -> None:
-        """`say` is called with each new phase and the unique_id of its node."""
-        self._task, self._say = task, say
+    def __init__(self, task: Task, progress: ColumnProgress) -> None:
+        """`progress`: where the process says what it is doing."""
+        self._task, self._say = task, progress.at
         manifest, config = task.manifest, task.config
         tables = {**manifest.sources, **{key: node for key, node in manifest.nodes.items() if _is_relation(node)}}
         self._dialect = freshet_columns.DIALECTS.get(config.credentials.type, "")
@@ -69,20 +66,24 @@ class NodeWork:
         self._keys = freshet_column_keys.Keys(manifest, config, tables, task.given)
         self._document = freshet_column_document.NodeLines(task, self._dialect, self._keys.macros)
         self._recall = freshet_column_memory.Recall(self._document.memory, self._keys, self._catalog, self._renderer)
+        self._node_keys = {}  # type: dict[str, str]
+        self._ahead = freshet_column_ahead.Ahead(self._renderer, self._catalog, progress)
 
     def work(self) -> None:
         """Look at all nodes, and write the document."""
         for node in self._tables.values():
             if not _is_rendered(node):
                 self._add_table(node)
+        self._ahead.start([node for node in self._models if self._is_to_render(node)])
         for node in self._models:
+            self._ahead.is_at(node)
             self._add(node)
+        self._ahead.end()
         self._decide_doubts()
         self._say(CARRY, "")
         self._document.carry(without=CARRY in self._task.skip.get("", {}))
         self._say(WRITE, "")
         self._document.write()
-        self._say(DONE, "")
 
     def _add_table(self, node: Any) -> None:
         content = None
@@ -104,7 +105,7 @@ class NodeWork:
             return self._plain(node, freshet_column_judgement.PYTHON)
         if not (node.raw_code or "").strip():
             return self._plain(node, freshet_column_judgement.NO_CODE)
-        key = self._keys.node(node)
+        key = self._key(node)
         ephemerals = self._document.ephemerals(self._tables, node)
         remembered = None if node.unique_id in self._task.skip else self._remembered(node, key, ephemerals)
         if remembered is not None and (self._task.stop is None or self._is_same(node, remembered)):
@@ -112,6 +113,19 @@ class NodeWork:
         if self._task.stop is not None:
             return self._plain(node, self._task.stop)
         return self._rendered(node, {"key": key, "ephemerals": ephemerals})
+
+    def _key(self, node: Any) -> str:
+        if node.unique_id not in self._node_keys:
+            self._node_keys[node.unique_id] = self._keys.node(node)
+        return self._node_keys[node.unique_id]
+
+    def _is_to_render(self, node: Any) -> bool:
+        """Whether a node is to be rendered, and can be ahead. With an ephemeral model in it, it depends on how that was rendered."""
+        if self._task.stop is not None or node.unique_id in self._task.skip or self._document.finished(node.unique_id) is not None:
+            return False
+        if not _is_sql(node) or not (node.raw_code or "").strip() or freshet_column_catalog.is_ephemeral(node):
+            return False
+        return not self._document.ephemerals(self._tables, node) and self._document.memory.key(node.unique_id) != self._key(node)
 
     def _remembered(self, node: Any, key: str, ephemerals: dict) -> Remembered | None:
         try:
@@ -148,6 +162,9 @@ class NodeWork:
     def _attempt(self, node: Any, phase: str, how: str) -> tuple[str | None, Notes, str | None]:
         self._say(phase, node.unique_id)
         self._catalog.begin(node)
+        ahead = self._ahead.rendered(node) if how == FULL else None
+        if ahead is not None:
+            return (*ahead, None)
         notes = self._renderer.begin(node)
         try:
             return self._renderer.render(node, how), notes, None
@@ -239,34 +256,20 @@ class NodeWork:
         return self._document.add(node.unique_id, found, {"compiled_reason": reason}, {"key": None})
 
 
-def run(task: Task, pipe: int) -> None:
-    """Do the task, writing to the pipe what is done. Ends the process."""
-    _prepare()
+def run(task: Task, progress: ColumnProgress) -> None:
+    """Do the task, and say what is done. Ends the process."""
+    freshet_column_progress.prepare(freshet_column_progress.WORKING)
     status = 1
     try:
-        NodeWork(task, lambda phase, unique_id: _say(pipe, phase, unique_id)).work()
+        NodeWork(task, progress).work()
+        progress.end("done", "")
         status = 0
     except MemoryError:
-        _say(pipe, "memory", "")
+        progress.end("memory", "")
     except Exception as error:  # noqa: BLE001 - the process ends here
         traceback.print_exc()
-        _say(pipe, "error", f"{type(error).__name__}: {error}"[:300])
+        progress.end("error", f"{type(error).__name__}: {error}"[:300])
     os._exit(status)
-
-
-def _prepare() -> None:
-    """Let this process be the one that the kernel ends if memory runs out; collect garbage seldom, since there is little."""
-    gc.set_threshold(100_000, 20, 100)
-    try:
-        with open("/proc/self/oom_score_adj", "w") as file:
-            file.write("1000")
-    except OSError:
-        pass
-
-
-def _say(pipe: int, phase: str, text: str) -> None:
-    line = json.dumps([phase, time.process_time(), text])
-    os.write(pipe, line.encode("utf-8", "replace") + b"\n")
 
 
 def _is_relation(node: Any) -> bool:

@@ -83,7 +83,8 @@ class NodeLines:
     def add_table(self, table: Table, content: str | None = None) -> None:
         """Add a source or seed; `content`: the digest of its file."""
         self._tables[table.unique_id], self._contents[table.unique_id] = table, content
-        self._lines[table.unique_id] = _table_line(table, content)
+        # Its place: it is encoded at the end.
+        self._lines[table.unique_id] = b""
 
     def add(self, unique_id: str, found: Analysis, facts: dict, cache: dict) -> Analysis:
         """Add a node that was looked at, perhaps again."""
@@ -113,9 +114,7 @@ class NodeLines:
             return
         unknown = {key: freshet_columns.Table(key, found.columns) for key, found in self._found.items() if found.status == records.UNKNOWN}
         carried = freshet_columns.carry_demand(self._found, {**self._tables, **unknown}, self._dialect)
-        for unique_id, table in self._tables.items():
-            if carried.tables[unique_id] != table:
-                self._lines[unique_id] = _table_line(carried.tables[unique_id], self._contents[unique_id])
+        self._tables = {unique_id: carried.tables[unique_id] for unique_id in self._tables}
         for unique_id, found in carried.analyses.items():
             more = found._replace(columns=carried.tables[unique_id].columns) if unique_id in unknown else found
             self._carry(unique_id, more)
@@ -135,6 +134,8 @@ class NodeLines:
         """Write the document. Raises ValueError if it is too big."""
         macros = [[unique_id, self._macros.get(unique_id, "")] for unique_id in self._numbers]
         head = records.encoded({**self._identity, "cache": {"macros": macros}})
+        for unique_id, table in self._tables.items():
+            self._lines[unique_id] = _table_line(table, self._contents[unique_id])
         size = len(head) + sum(len(line) + 1 for line in self._lines.values())
         if size > records.MAX_DOCUMENT:
             raise ValueError(TOO_BIG)

@@ -68,13 +68,11 @@ def _attribute(node: Any, name: str) -> str:
     return str(node)
 
 
-def _piece(node: Any) -> bytes:
-    """A node's JSON without the time at which it was parsed."""
+def _piece(node: Any) -> str:
+    """A digest of a node without the time at which it was parsed."""
     section = "sources" if node.unique_id.startswith("source.") else "nodes"
-    found = freshet_manifest_json.MADE.get(section, {}).get(node.unique_id)
-    if found is None:
-        return repr(sorted((key, value) for key, value in node.to_dict().items() if key != "created_at")).encode("utf-8", "replace")
-    return found.replace(b'"created_at":' + repr(getattr(node, "created_at", None)).encode(), b"", 1)
+    found = freshet_manifest_json.DIGESTS.get(section, {}).get(node.unique_id)
+    return found or repr(sorted((key, value) for key, value in node.to_dict().items() if key != "created_at"))
 
 
 def _project(config: Any, given: dict) -> list:

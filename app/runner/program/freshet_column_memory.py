@@ -57,6 +57,11 @@ class Memory:
             record = freshet_column_records.decoded(line)
             self.nodes[record["unique_id"]] = Remembered(record, line)
 
+    def key(self, unique_id: str) -> str | None:
+        """The key of a node's line; None if there is no such line, or no key."""
+        found = self.nodes.get(unique_id)
+        return None if found is None else found.record["cache"].get("key")
+
 
 class Recall:
     """Decides what of an earlier document still holds."""

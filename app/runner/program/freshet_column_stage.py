@@ -1,22 +1,25 @@
-"""The stage after the manifest: finds the columns of all models, in processes of its own, and writes the columns document.
+"""Finds the columns of all models, in processes of its own, and writes the columns document.
 
-This process has dbt's manifest in memory, and starts others as copies of itself. It never looks at SQL, and limits what each node costs.
+It begins as soon as dbt has the manifest in memory, as a copy of that process, which meanwhile writes the manifest and the state. This copy
+never looks at SQL: it starts others as copies of itself, and limits what each node costs.
 """
 
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import resource
-import select
 import signal
 import sys
 import time
 import traceback
 from contextlib import suppress
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+import freshet_column_progress
+import freshet_manifest_json
 import freshet_result
 import freshet_tree
 
@@ -62,39 +65,94 @@ def load(adapter_type: str | None = None) -> None:
     import freshet_columns  # noqa: PLC0415
 
     if adapter_type is not None:
+        with suppress(ImportError, AttributeError):
+            # dbt's compiler needs it.
+            importlib.import_module("sqlparse.lexer").Lexer.get_default_instance()
         freshet_columns.output_names("select 1", freshet_columns.DIALECTS.get(adapter_type, ""))
 
 
+class BegunColumns(NamedTuple):
+    """The process that finds the columns, and the pipe to which it writes what that took."""
+
+    pid: int
+    pipe: int
+
+
+BEGUN = []  # type: list[BegunColumns]
+
+
+def expect(placeholders: Placeholders) -> None:
+    """Begin as soon as dbt has a manifest."""
+    freshet_manifest_json.WITH_DIGESTS[:] = [lambda: _begin(placeholders)]
+
+
+def stop() -> None:
+    """Stop what has begun."""
+    for stage in BEGUN:
+        os.kill(stage.pid, signal.SIGTERM)
+        os.waitpid(stage.pid, 0)
+        os.close(stage.pipe)
+    BEGUN.clear()
+
+
 def run(results: BinaryIO, placeholders: Placeholders) -> None:
-    """Find the columns, and write the document to the results, or why there is none."""
+    """Wait for the document, and write it to the results, or why there is none."""
+    if not BEGUN:
+        _begin(placeholders)
+    [stage] = BEGUN
+    BEGUN.clear()
+    with os.fdopen(stage.pipe, "rb") as pipe:
+        text = pipe.read()
+    os.waitpid(stage.pid, 0)
+    facts = json.loads(text) if text else {"error": "The process that finds the columns has ended."}
+    freshet_result.write_columns(results, DOCUMENT if facts["error"] is None else None, facts)
+
+
+def _begin(placeholders: Placeholders) -> None:
+    stop()
+    load()
+    gc.freeze()
+    read, write = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if not pid:
+        try:
+            os.close(read)
+            freshet_column_progress.prepare(freshet_column_progress.LIMITING)
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+            os.write(write, json.dumps(_facts(placeholders)).encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    BEGUN.append(BegunColumns(pid, read))
+
+
+def _facts(placeholders: Placeholders) -> dict:
+    """Find the columns; return what that took, and the reason if there is no document."""
     since, cpu = time.monotonic(), freshet_result.cpu_seconds()
     error = None  # type: str | None
     try:
-        _find(placeholders)
+        # As after the parse, whatever it is given for names without a value.
+        placeholders.end_mode()
+        supervisor = Supervisor(placeholders)
+        while not supervisor.is_done:
+            supervisor.next_child()
     except StageError as reason:
         error = str(reason)
     except Exception as surprise:  # noqa: BLE001 - the manifest is delivered: nothing may fail now
         traceback.print_exc()
         error = f"{type(surprise).__name__}: {surprise}"
-    facts = {"seconds": time.monotonic() - since, "cpu_seconds": freshet_result.cpu_seconds() - cpu, "error": error}
-    freshet_result.write_columns(results, DOCUMENT if error is None else None, facts)
-
-
-def _find(placeholders: Placeholders) -> None:
-    load()
-    gc.freeze()
-    supervisor = Supervisor(placeholders)
-    while not supervisor.is_done:
-        supervisor.next_child()
+    return {"seconds": time.monotonic() - since, "cpu_seconds": freshet_result.cpu_seconds() - cpu, "error": error}
 
 
 class Supervisor:
     """Starts processes, one after the other, until the document is there."""
 
     def __init__(self, placeholders: Placeholders) -> None:
-        import freshet_state  # noqa: PLC0415 - imports dbt
+        import freshet_node_parsing  # noqa: PLC0415 - imports dbt
 
-        self._manifest, self._config = freshet_state.KEPT.made, freshet_state.KEPT.config
+        self._manifest, self._config = freshet_node_parsing.PARSE.made, freshet_node_parsing.PARSE.config
         if self._manifest is None or self._config is None:
             raise StageError("This version of dbt is not one that Freshet can render with.")
         self._given = placeholders.given
@@ -134,22 +192,20 @@ class Supervisor:
     def _watch(self, child: _Child) -> str | None:
         """Wait until the process has ended or costs too much; return what is wrong, None if nothing."""
         while child.listen():
-            if child.phase == "done":
-                return None
-            if child.phase in ("memory", "error"):
-                return child.phase
+            if child.ended is not None:
+                return None if child.ended == "done" else child.ended
             if self._stop is None and self._spent_s + child.cpu_s() > self._budget_s:
                 self._stop = TOTAL
                 return "total"
             if child.is_over_limit():
                 return "time"
-        return "died" if child.phase != "done" else None
+        return "died"
 
     def _note(self, child: _Child, why: str) -> None:
         """Make sure that the next process does not fail in the same way."""
         if why == "total":
             return
-        phase, unique_id = child.before if why in ("memory", "error") else (child.phase, child.unique_id)
+        phase, unique_id = child.phase, child.unique_id
         if phase in ("start", "write") or (phase == "carry" and "carry" in self._skip.get("", {})):
             raise StageError(f"Finding the columns failed at its {phase}: {child.said if why == 'error' else why}")
         known = self._skip.setdefault(unique_id, {})
@@ -159,43 +215,46 @@ class Supervisor:
 
 
 class _Child:
-    """A process that works."""
+    """A process that works, in a process group with those that it starts."""
 
     def __init__(self, task: Task) -> None:
         import freshet_column_child  # noqa: PLC0415 - needs the library
 
-        self.phase, self.unique_id = "start", ""
-        self.before = ("start", "")
+        self.phase, self.unique_id = freshet_column_progress.START, ""
         self.said = ""
+        self.ended = None  # type: str | None
+        self._step = 0
         self._at_s = 0.0  # CPU time of the process when the phase began
         self._since = time.monotonic()
-        self._text = b""
         headroom = _headroom()
-        read, write = os.pipe()
+        self._progress = freshet_column_progress.ColumnProgress(list(task.manifest.nodes))
         sys.stdout.flush()
         sys.stderr.flush()
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                os.close(read)
+                os.setpgid(0, 0)
+                self._progress.is_written_here()
                 _silence()
                 _limit_memory(headroom)
-                freshet_column_child.run(task, write)
+                freshet_column_child.run(task, self._progress)
             finally:
                 os._exit(1)
-        os.close(write)
-        self._pipe = read
+        with suppress(OSError):
+            # Whoever of the two is first.
+            os.setpgid(self.pid, self.pid)
+        self._progress.is_read_here()
 
     def listen(self) -> bool:
-        """Read what the process says, for a moment; False if it has ended."""
-        ready, _, _ = select.select([self._pipe], [], [], LOOK_S)
-        if not ready:
-            return True
-        text = os.read(self._pipe, 1 << 16)
-        *lines, self._text = (self._text + text).split(b"\n")
-        if lines:
-            self._heard(lines)
-        return bool(text)
+        """Look for a moment what the process does and says; False if it has ended."""
+        said = self._progress.listen(LOOK_S)
+        step, phase, at_s, unique_id = self._progress.place()
+        if step > self._step:
+            self._step, self.phase, self._at_s, self.unique_id = step, phase, at_s, unique_id
+            self._since = time.monotonic()
+        if said:
+            self.ended, self.said = said
+        return said is not None
 
     def is_over_limit(self) -> bool:
         """Whether the current step has taken too long."""
@@ -203,26 +262,20 @@ class _Child:
         return self.cpu_s() - self._at_s > MAX_CPU_S.get(self.phase, MAX_WALL_S) or time.monotonic() - self._since > wall_s
 
     def cpu_s(self) -> float:
-        """The process's CPU seconds."""
+        """The process's CPU seconds, without those of its helpers."""
         with open(f"/proc/{self.pid}/stat") as file:
             fields = file.read().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
     def end(self) -> float:
-        """End the process, and return its CPU seconds."""
+        """End the process and its helpers, and return its CPU seconds."""
         with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
-        _, self.status, usage = os.wait4(self.pid, 0)
-        os.close(self._pipe)
-        return usage.ru_utime + usage.ru_stime
-
-    def _heard(self, lines: list) -> None:
-        for line in lines[-2:]:
-            phase, at_s, text = json.loads(line)
-            if phase in ("memory", "error"):
-                self.before, self.said = (self.phase, self.unique_id), text
-            self.phase, self._at_s, self.unique_id = phase, at_s, text
-        self._since = time.monotonic()
+            os.killpg(self.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        cpu_s = self.cpu_s()
+        os.waitpid(self.pid, 0)
+        self._progress.close()
+        return cpu_s
 
 
 def _reason(phase: str, why: str, child: _Child) -> str:

@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING
 import freshet_current_file
 import freshet_flags
 import freshet_install_path
+import freshet_node_files
+import freshet_node_parsing
+import freshet_node_record
+import freshet_node_stages
 import freshet_placeholders
 import freshet_shortcuts
-import freshet_state
+import freshet_templates
 import freshet_tree
 from dbt.cli.main import dbtRunner
 from dbt.version import __version__
@@ -29,14 +33,19 @@ KEPT = ("PATH", "HOME", "LANG", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "DO_NOT_T
 KEPT_FOR_DEPS = ("DBT_PACKAGE_HUB_URL", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 ENVIRONMENT = dict(os.environ)
 PARTIAL = False
-"""Whether the manifest was made with the state of an earlier job."""
+"""Whether most nodes are those of the state of an earlier job."""
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 MAX_EVENTS = 50
+QUIET = ("debug", "test")
 REPEATS = ("MainEncounteredError", "MainStackTrace")
 MAX_TEXT = 100_000
 
 freshet_shortcuts.install()
+freshet_templates.install()
 freshet_flags.install()
+if freshet_node_parsing.install():
+    freshet_node_files.install()
+    freshet_node_stages.install()
 
 
 class DbtFailedError(Exception):
@@ -65,6 +74,9 @@ class ParseAttempt:
 
     def _note(self, event: EventMsg) -> None:
         level = event.info.level
+        if level not in QUIET:
+            # The next parse would not report it if the node came from the state.
+            freshet_node_record.spoil()
         if level == "warn":
             self.warnings += 1
         elif level == "error" and event.info.name not in REPEATS and len(self.errors) < MAX_EVENTS:
@@ -79,32 +91,31 @@ def invoke(command: str, job: dict, stages: dict, placeholders: freshet_placehol
     since = time.monotonic()
     _enter(job, network=network)
     try:
-        attempt = (_partial(job, placeholders) if command == "parse" else None) or ParseAttempt(_arguments(command, job))
-        if command == "parse" and not attempt.success and _kind(attempt.error) == "dbt":
-            attempt = _with_other_placeholders(attempt, _arguments(command, job), placeholders)
+        attempt = _parse(job, placeholders) if command == "parse" else ParseAttempt(_arguments(command, job))
     finally:
         stages[command] = time.monotonic() - since
     if not attempt.success:
         raise DbtFailedError(_message(attempt, job["project_dir"], placeholders), _kind(attempt.error))
-    if command == "parse" and job.get("keep_state"):
-        freshet_state.keep(placeholders)
     return attempt.warnings
 
 
-def _partial(job: dict, placeholders: freshet_placeholders.Placeholders) -> ParseAttempt | None:
-    """Parse with the state, if there is one; None if the result is not certain to be that of a full parse."""
+def _parse(job: dict, placeholders: freshet_placeholders.Placeholders) -> ParseAttempt:
+    """Parse with the state, if there is one, and without it if that may be the cause of a failure."""
     global PARTIAL  # noqa: PLW0603 - one job in one process
-    freshet_state.install()
-    PARTIAL = False
-    if not freshet_state.offer(TARGET, placeholders):
-        return None
-    attempt = ParseAttempt(_arguments("parse", job, partial=True))
-    PARTIAL = attempt.success and freshet_state.is_valid(placeholders)
-    if PARTIAL:
-        return attempt
-    print("Freshet: parsing again in full, because more has changed than these files")  # noqa: T201 - to dbt's log
-    freshet_state.withdraw(placeholders)
-    return None
+    arguments = _arguments("parse", job)
+    freshet_node_parsing.begin(placeholders, with_state=True)
+    attempt = ParseAttempt(arguments)
+    if not attempt.success and freshet_node_parsing.PARSE.memory.macro_names is not None and not _is_dbts_own(attempt.error):
+        print("Freshet: parsing again in full, because the state of the last parse may be the cause of an error")  # noqa: T201
+        placeholders.forget()
+        freshet_node_parsing.begin(placeholders, with_state=False)
+        attempt = ParseAttempt(arguments)
+    if not attempt.success and _kind(attempt.error) == "dbt":
+        attempt = _with_other_placeholders(attempt, arguments, placeholders)
+    memory = freshet_node_parsing.PARSE.memory
+    PARTIAL = attempt.success and memory.reused > memory.parsed
+    print(f"Freshet: parsed {memory.parsed:,} nodes, and {memory.reused:,} were as in the last parse")  # noqa: T201 - to dbt's log
+    return attempt
 
 
 def _enter(job: dict, *, network: bool) -> None:
@@ -123,6 +134,7 @@ def _with_other_placeholders(first: ParseAttempt, arguments: list, placeholders:
     for mode in placeholders.other_modes(str(first.error)):
         print(f"Freshet: parsing again, with placeholders for variables without a value: {mode}")  # noqa: T201 - to dbt's log
         with placeholders.using(mode) as keep:
+            freshet_node_parsing.begin_again()
             again = ParseAttempt(arguments)
             if again.success:
                 keep()
@@ -130,10 +142,9 @@ def _with_other_placeholders(first: ParseAttempt, arguments: list, placeholders:
     return first
 
 
-def _arguments(command: str, job: dict, *, partial: bool = False) -> list:
+def _arguments(command: str, job: dict) -> list:
     return [
         *freshet_flags.pinned(),
-        "--partial-parse" if partial else "--no-partial-parse",
         "--log-path", LOGS,
         command,
         "--project-dir", freshet_tree.project(job["project_dir"]),
@@ -157,7 +168,7 @@ def _message(attempt: ParseAttempt, project_dir: str, placeholders: freshet_plac
     error = attempt.error
     if error is None:
         text = ""
-    elif type(error).__module__.split(".")[0] in ("dbt", "dbt_common", "click"):
+    elif _is_dbts_own(error):
         text = str(error)
     else:
         # Not an error of dbt's own: the type is part of the message ("KeyError: 'x'").
@@ -172,6 +183,10 @@ def _message(attempt: ParseAttempt, project_dir: str, placeholders: freshet_plac
         text += freshet_current_file.remark(error, text, project_dir)
         where = freshet_current_file.failed_in(error, project_dir)
     return text + placeholders.remark(text, where)
+
+
+def _is_dbts_own(error: BaseException | None) -> bool:
+    return error is None or type(error).__module__.split(".")[0] in ("dbt", "dbt_common", "click")
 
 
 def _kind(error: BaseException | None) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PINNED = (
     ("--write-json",),
+    ("--no-partial-parse",),
     ("--no-use-colors",),
     ("--no-send-anonymous-usage-stats",),
     ("--no-quiet",),
@@ -30,7 +31,6 @@ PINNED = (
     ("--log-level-file", "none"),
 )
 """https://docs.getdbt.com/reference/global-configs/about-global-configs; a version of dbt may lack some of them."""
-PARTIAL = ("--partial-parse",)
 WARNINGS = ("warn_error", "warn_error_options")
 WITHHELD = ("DBT_RECORDER_", "DBT_ENGINE_RECORDER_", "DBT_PP_")
 """Variables with which dbt tests itself: it reads them outside of its command line."""
@@ -88,7 +88,7 @@ def _recording(validate: Callable) -> Callable:
 
 def _harmless(read: Callable) -> Callable:
     """Without the flags that we set. Warnings stay warnings: a lineage exists in spite of them."""
-    ours = [option.name for option in cli.params if {*option.opts, *option.secondary_opts} & {flag[0] for flag in (*PINNED, PARTIAL)}]
+    ours = [option.name for option in cli.params if {*option.opts, *option.secondary_opts} & {flag[0] for flag in PINNED}]
 
     @functools.wraps(read)
     def read_project_flags(*arguments: object, **more: object) -> object:

@@ -12,9 +12,9 @@ from typing import BinaryIO
 import freshet_column_stage
 import freshet_dbt
 import freshet_flags
+import freshet_node_parsing
 import freshet_placeholders
 import freshet_result
-import freshet_state
 import freshet_tree
 
 
@@ -26,12 +26,15 @@ def run(job: dict, results: BinaryIO, stages: dict) -> None:
     tree = freshet_tree.Tree()
     placeholders = freshet_placeholders.Placeholders(job["project_dir"])
     placeholders.install()
+    if job.get("columns") and job["command"] == "parse":
+        freshet_column_stage.expect(placeholders)
     try:
         since = time.monotonic()
         tree.unpack(sys.stdin.buffer)
         stages["unpack"] = time.monotonic() - since
         path, warnings = COMMANDS[job["command"]](job, tree, stages, placeholders)
     except freshet_dbt.DbtFailedError as failure:
+        freshet_column_stage.stop()
         invented = placeholders.records(failed=failure.kind == "dbt")
         freshet_result.write_failure(results, failure.kind, str(failure), stages, invented, freshet_flags.IGNORED)
     except freshet_tree.UnusableError as error:
@@ -39,6 +42,7 @@ def run(job: dict, results: BinaryIO, stages: dict) -> None:
     except OSError as error:
         if not freshet_tree.is_full(error):
             raise
+        freshet_column_stage.stop()
         freshet_result.write_failure(results, "space", str(error), stages, [])
     else:
         facts = {
@@ -57,7 +61,7 @@ def run(job: dict, results: BinaryIO, stages: dict) -> None:
 def _state() -> str | None:
     # The manifest is delivered: a failure now only makes the next job slower.
     try:
-        return freshet_state.write()
+        return freshet_node_parsing.PARSE.memory.write()
     except Exception:  # noqa: BLE001
         traceback.print_exc()
         return None

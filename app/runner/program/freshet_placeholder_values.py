@@ -46,6 +46,18 @@ class Mapping(dict):
         """Return an entry like those that are read by computed keys."""
         return _entry(str(key), self._other)
 
+    @property
+    def other(self) -> list:
+        """What is read of entries by other keys."""
+        return self._other
+
+
+def in_full(value: object) -> object:
+    """Return everything that decides how a value behaves: a mapping with what its missing entries would be."""
+    if isinstance(value, dict):
+        return [(key, in_full(entry)) for key, entry in value.items()], value.other if isinstance(value, Mapping) else None
+    return [in_full(entry) for entry in value] if isinstance(value, list) else value
+
 
 def copied(value: object) -> object:
     """Return a value of its own, because Jinja can modify it."""

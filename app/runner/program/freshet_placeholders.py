@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import freshet_causes
 import freshet_current_file
+import freshet_node_record
 import freshet_placeholder_values
 import freshet_scan
 import freshet_tree
@@ -38,6 +39,8 @@ SECRET = "DBT_ENV_SECRET"  # noqa: S105 - a prefix
 
 ENTRIES, ALL, MAPPINGS, NONE = "entries", "all", "all, and mappings if nothing shows their type", "none"
 """Which variables without a value get a placeholder where dbt has None for them: those of which entries are read; all; none."""
+MISSING, NONE_OF_DBT, NOTHING = "missing", "none of dbt", "nothing"
+"""How values are missing: dbt would stop; dbt returns None; the value, or the default in the project, is None or undefined."""
 
 Key = tuple  # (kind, name)
 
@@ -53,9 +56,6 @@ class Placeholders:
         self._instead_of_none = False
         self._project_dir = project_dir
         self._asked_in = {}  # type: dict[Key, tuple[str, int | None] | None]
-        self._askers = set()  # type: set[str | None]
-        self._filled_in = False
-        self._resumed = set()  # type: set[Key]
         self._uses = None  # type: dict[Key, list[freshet_scan.Use]] | None
 
     def install(self) -> None:
@@ -81,9 +81,12 @@ class Placeholders:
             yield lambda: kept.append(True)
         finally:
             self._mode = ENTRIES
-            self._filled_in = self._filled_in or bool(kept)
             if not kept:
                 self.given = before
+
+    def end_mode(self) -> None:
+        """Be as after `using`."""
+        self._mode = ENTRIES
 
     def other_modes(self, message: str) -> list:
         """Return the modes that may help after a failure with this message."""
@@ -91,47 +94,32 @@ class Placeholders:
         modes = ((ALL, self.given_none), (MAPPINGS, self.given_none and is_read), (NONE, self._instead_of_none))
         return [mode for mode, helps in modes if helps]
 
-    def kept(self) -> dict | None:
-        """Return the data for the next partial parse, as JSON; None if that must be a full one.
+    @property
+    def mode(self) -> str:
+        """The mode that is used now."""
+        return self._mode
 
-        That is the case after `using`: only a full parse shows whether placeholders for variables are necessary.
-        """
-        if self._filled_in or len(self.given) >= MAX_NAMES:
-            return None
-        given = [[*key, value, self._asked_in.get(key)] for key, value in self.given.items()]
-        # Called with a computed name, through another function, or from an unknown place: it may be any YAML file.
-        hidden = None in self._askers or not all(any(use.needed for use in self._of(key)) for key in self.given)
-        askers = sorted(asker for asker in self._askers if asker is not None)
-        return {"given": given, "askers": askers, "hidden": hidden, "uses": self._digest() if given else None}
+    def can_be_kept(self) -> bool:
+        """Whether nodes that were parsed with these placeholders can be kept for the next parse: not if there may be too many."""
+        return len(self.given) < MAX_NAMES
 
-    def resume(self, kept: dict, changed: list) -> bool:
-        """Use the placeholders of an earlier parse. False if a full parse of these files might use other ones."""
-        given = {(kind, name): value for kind, name, value, _ in kept["given"]}
-        now_given = any(kind == "env_var" and name in os.environ for kind, name in given)
-        asks_anew = bool(given) and (not set(kept["askers"]).isdisjoint(changed) or not self._apart(changed, hidden=kept["hidden"]))
-        if now_given or asks_anew or (given and kept["uses"] != self._digest()):
-            return False
-        self.given = {key: self._value(key) if isinstance(value, (dict, list)) else value for key, value in given.items()}
-        self._asked_in = {(kind, name): tuple(place) if place else None for kind, name, _, place in kept["given"]}
-        self._askers = set(kept["askers"])
-        self._resumed = set(given)
-        return True
+    def answers_the_same(self, asked: freshet_node_record.Asked) -> bool:
+        """Whether what was asked for in an earlier parse, or by a worker, has the same answer now."""
+        return _digest(self._answer(asked.how, (asked.kind, asked.name))) == asked.answer
 
-    def _apart(self, changed: list, *, hidden: bool) -> bool:
-        """Whether the callers in these files are known for certain: files of a package may count as the project's own."""
-        roots = freshet_scan.package_roots(freshet_tree.SOURCE, freshet_tree.project(self._project_dir))
-        packages = tuple(os.path.relpath(root, freshet_tree.SOURCE) + os.sep for root in roots)
-        return not any(path.startswith(packages) or (hidden and not path.endswith(".sql")) for path in changed)
+    def has_room(self, asked: list) -> bool:
+        """Whether all of this could be asked for now, without reaching the limit."""
+        return not asked or len(self.given.keys() | {(one.kind, one.name) for one in asked}) < MAX_NAMES
 
-    def has_new(self) -> bool:
-        """Whether there are other placeholders than those from `resume`."""
-        return self.given.keys() != self._resumed
+    def ask_again(self, asked: freshet_node_record.Asked) -> None:
+        """Note what was asked for in an earlier parse, for a node that is not parsed again."""
+        self._note(asked.how, (asked.kind, asked.name), asked.place)
 
     def forget(self) -> None:
         """Discard all placeholders."""
         self.given, self.given_none = {}, []
         self._instead_of_none = False
-        self._asked_in, self._askers, self._resumed = {}, set(), set()
+        self._asked_in = {}
 
     def records(self, *, failed: bool) -> list:
         """Return the placeholders, one record for each name and place, as in `freshet_result`.
@@ -156,13 +144,14 @@ class Placeholders:
         @functools.wraps(inner)
         def env_var(context: object, *args: object, **kwargs: object) -> object:
             name = args[0] if args else kwargs.get("var")
+            freshet_node_record.environment(name)
             try:
                 value = inner(context, *args, **kwargs)
             except EnvVarMissingError:
                 if not isinstance(name, str) or len(self.given) >= MAX_NAMES:
                     raise
-                return self._placeholder("env_var", name)
-            return self._instead_of("env_var", name, value) if _is_nothing(value) and isinstance(name, str) else value
+                return self._ask(MISSING, "env_var", name)
+            return self._in_place_of(value, "env_var", name) if _is_nothing(value) and isinstance(name, str) else value
 
         return env_var
 
@@ -174,39 +163,51 @@ class Placeholders:
             except RequiredVarNotFoundError:
                 if len(self.given) >= MAX_NAMES:
                     raise
-                return self._placeholder("var", var_name)
-            if self._mode != NONE and len(self.given) < MAX_NAMES and any(use.entries for use in self._of(("var", var_name))):
-                self._instead_of_none = True
-                return self._placeholder("var", var_name)
-            return None
+                return self._ask(MISSING, "var", var_name)
+            return self._ask(NONE_OF_DBT, "var", var_name) if len(self.given) < MAX_NAMES else None
 
         return get_missing_var
 
     def _behind_var(self, inner: Callable) -> Callable:
         @functools.wraps(inner)
         def call(asked: base.Var, var_name: str, *default: object, **more: object) -> object:
+            freshet_node_record.variable(var_name)
             value = inner(asked, var_name, *default, **more)
-            return self._instead_of("var", var_name, value) if _is_nothing(value) and isinstance(var_name, str) else value
+            return self._in_place_of(value, "var", var_name) if _is_nothing(value) and isinstance(var_name, str) else value
 
         return call
 
-    def _instead_of(self, kind: str, name: str, value: object) -> object:
+    def _in_place_of(self, value: object, kind: str, name: str) -> object:
         """A placeholder for a variable that dbt leaves without a value, if the mode asks for one; or else dbt's own value."""
-        key = (kind, name)
-        if self._mode in (ALL, MAPPINGS) and len(self.given) < MAX_NAMES and not self._only_tested(key):
-            return self._placeholder(kind, name)
-        if key not in self.given_none:
-            self.given_none.append(key)
-        return value
+        answer = self._ask(NOTHING, kind, name)
+        return value if answer is None else answer
 
-    def _placeholder(self, kind: str, name: str) -> object:
-        key = (kind, name)
-        here = self._here()
-        self._askers.add(here and here[0])
-        if key not in self.given:
-            self.given[key] = self._value(key)
-            self._asked_in[key] = here
-        return freshet_placeholder_values.copied(self.given[key])
+    def _ask(self, how: str, kind: str, name: str) -> object:
+        """Return a placeholder for a value that is missing; None if dbt's own None is kept."""
+        key, place = (kind, name), freshet_current_file.here(sys._getframe(2))  # noqa: SLF001 - like `inspect`, but without reading files
+        answer = self._answer(how, key)
+        freshet_node_record.asked(freshet_node_record.Asked(how, kind, name, _digest(answer), place))
+        self._note(how, key, place)
+        return None if answer is None else freshet_placeholder_values.copied(self.given[key])
+
+    def _answer(self, how: str, key: Key) -> object:
+        """What is used for a missing value in this mode; None for dbt's own None."""
+        if how == MISSING:
+            return self._value(key)
+        if how == NONE_OF_DBT:
+            return self._value(key) if self._mode != NONE and any(use.entries for use in self._of(key)) else None
+        used = self._mode in (ALL, MAPPINGS) and len(self.given) < MAX_NAMES and not self._only_tested(key)
+        return self._value(key) if used else None
+
+    def _note(self, how: str, key: Key, place: tuple) -> None:
+        answer = self._answer(how, key)
+        if answer is not None:
+            self._instead_of_none = self._instead_of_none or how == NONE_OF_DBT
+            if key not in self.given:
+                self.given[key] = answer
+                self._asked_in[key] = self._place(*place)
+        elif how == NOTHING and key not in self.given_none:
+            self.given_none.append(key)
 
     def _value(self, key: Key) -> object:
         kind, name = key
@@ -217,8 +218,7 @@ class Placeholders:
             wants = "dict"
         return freshet_placeholder_values.var(name, wants, tuple(entry for use in self._of(key) for entry in use.entries))
 
-    def _here(self) -> tuple[str, int | None] | None:
-        path, line = freshet_current_file.here(sys._getframe(3))  # noqa: SLF001 - like `inspect`, but without reading files
+    def _place(self, path: str | None, line: int | None) -> tuple[str, int | None] | None:
         found = None if path is None else freshet_current_file.in_repository(path, self._project_dir)
         return (found, line) if found is not None and os.path.exists(os.path.join(freshet_tree.SOURCE, found)) else None
 
@@ -228,12 +228,6 @@ class Placeholders:
             for use in freshet_scan.uses(freshet_tree.SOURCE, freshet_tree.project(self._project_dir)):
                 self._uses.setdefault((use.kind, use.name), []).append(use)
         return self._uses.get(key, [])
-
-    def _digest(self) -> str:
-        """A hash of everything that decides about values and reported files: all uses, without their lines."""
-        self._of(("env_var", ""))
-        uses = [use._replace(line=0) for found in (self._uses or {}).values() for use in found]
-        return hashlib.blake2b(repr(sorted(uses, key=repr)).encode("utf-8", "replace"), digest_size=16).hexdigest()
 
     def _only_tested(self, key: Key) -> bool:
         """Whether a variable is only used in conditions: None is false there, and a placeholder would be true."""
@@ -264,6 +258,11 @@ class Placeholders:
             record for record in records if record["path"] and freshet_causes.is_named(record["path"], self._project_dir, output, failed_in)
         ]
         return next(iter(here or (records if freshet_causes.shows(records[0]["value"], output) else ())), None)
+
+
+def _digest(answer: object) -> str:
+    text = repr(freshet_placeholder_values.in_full(answer))
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=10).hexdigest()
 
 
 def _is_nothing(value: object) -> bool:

@@ -27,6 +27,8 @@ BOM = "\ufeff"
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 OURS = re.compile(r"freshet_render_tables\.\w+ object")
 MAX_REASON, MAX_FAILURE = 400, 200
+OF_COMPILED = ("compiled", "compiled_code", "extra_ctes", "extra_ctes_injected")
+"""What dbt leaves out of a node that is not compiled."""
 
 
 class RenderError(Exception):
@@ -132,7 +134,12 @@ class LazyGraph(dict):
         if not self._made:
             self._made = True
             freshet_shortcuts.build_flat_graph(self._manifest)
-            super().update(self._manifest.flat_graph)
+            made = self._manifest.flat_graph
+            for node in made["nodes"].values():
+                # As at the start, whichever nodes this process has rendered.
+                for name in OF_COMPILED:
+                    node.pop(name, None)
+            super().update(made)
             self._manifest.flat_graph = self
 
 

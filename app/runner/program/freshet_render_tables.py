@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import sys
+import importlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import agate
@@ -94,9 +95,11 @@ def table(names: list, rows: list) -> agate.Table:
 def install() -> None:
     """Make dbt's `load_result` tell too."""
     for name in HELPERS:
-        helper = sys.modules.get(name)
-        if helper is not None and not getattr(helper.as_matrix, "freshet", False):
-            helper.as_matrix = _behind(helper.as_matrix)
+        with suppress(ImportError, AttributeError):
+            # dbt may import it only when it has the first result.
+            helper = importlib.import_module(name)
+            if not getattr(helper.as_matrix, "freshet", False):
+                helper.as_matrix = _behind(helper.as_matrix)
 
 
 def _behind(as_matrix: Callable) -> Callable:

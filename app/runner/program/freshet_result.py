@@ -44,9 +44,10 @@ def write_line(results: BinaryIO, answer: dict) -> None:
 def write_file(results: BinaryIO, path: str, stages: dict, facts: dict, placeholders: list) -> None:
     """Write a success, and a file's contents.
 
-    `facts`: `dbt_version`, `warnings` (their number), `partial` (whether a state was used), and `ignored`, the checks that were asked for
-    and not made: their `kind` is `version` (`name` is the project or package, `value` the required dbt) or `warn_error` (`name`: the flag).
-    Each of the `placeholders` has `kind` (env_var or var), `name`, `value`, `path` in the repository and `line`; the last two may be None.
+    `facts`: `dbt_version`, `warnings` (their number), `partial` (whether most nodes came from a state), and `ignored`, the checks that were
+    asked for and not made: their `kind` is `version` (`name` is the project or package, `value` the required dbt) or `warn_error` (`name`:
+    the flag). Each of the `placeholders` has `kind` (env_var or var), `name`, `value`, `path` in the repository and `line`; the last two
+    may be None.
     """
     with open(path, "rb") as source:
         size = os.fstat(source.fileno()).st_size

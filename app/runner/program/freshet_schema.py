@@ -31,9 +31,28 @@ def checker(schema: object, root: dict) -> Callable:
     ]
     if "additionalProperties" in schema and "properties" not in schema:
         checks.append(_properties(schema, root))
-    if len(checks) == 1:
-        return checks[0]
-    return lambda value: all(check(value) for check in checks)
+    return checks[0] if len(checks) == 1 else _all(checks)
+
+
+def _all(checks: list) -> Callable:
+    def check(value: object) -> bool:
+        # Loops: a generator for each value takes longer than what it checks.
+        for each in checks:  # noqa: SIM110
+            if not each(value):
+                return False
+        return True
+
+    return check
+
+
+def _any(checks: list) -> Callable:
+    def check(value: object) -> bool:
+        for each in checks:  # noqa: SIM110
+            if each(value):
+                return True
+        return False
+
+    return check
 
 
 def _never(_value: object) -> bool:
@@ -64,9 +83,17 @@ def _type(schema: dict, _root: dict) -> Callable:
     if not all(name in KINDS for name in names):
         return _never
     # Compare types exactly: in a schema True is not an integer, but an integer is a number.
-    kinds = {KINDS[name] for name in names} | ({int} if "number" in names else set())
+    return _of_kinds({KINDS[name] for name in names} | ({int} if "number" in names else set()))
+
+
+def _of_kinds(kinds: set) -> Callable:
     derived = tuple(kinds & {str, dict, list})
-    return lambda value: type(value) in kinds or isinstance(value, derived)
+
+    def check(value: object) -> bool:
+        return type(value) in kinds or isinstance(value, derived)
+
+    check.kinds = kinds
+    return check
 
 
 def _enum(schema: dict, _root: dict) -> Callable:
@@ -81,12 +108,22 @@ def _const(schema: dict, root: dict) -> Callable:
 
 def _any_of(schema: dict, root: dict) -> Callable:
     checks = [checker(each, root) for each in schema["anyOf"]]
-    return lambda value: any(check(value) for check in checks)
+    kinds = [getattr(check, "kinds", None) for check in checks]
+    return _any(checks) if None in kinds else _of_kinds(set().union(*kinds))
 
 
 def _items(schema: dict, root: dict) -> Callable:
     check = checker(schema["items"], root)
-    return lambda value: isinstance(value, list) and all(check(item) for item in value)
+
+    def check_all(value: object) -> bool:
+        if not isinstance(value, list):
+            return False
+        for item in value:  # noqa: SIM110
+            if not check(item):
+                return False
+        return True
+
+    return check_all
 
 
 def _property_names(schema: dict, root: dict) -> Callable:
@@ -106,7 +143,12 @@ def _properties(schema: dict, root: dict) -> Callable:
     other = _never if more is False else checker(more, root)
 
     def check(value: object) -> bool:
-        return isinstance(value, dict) and required <= value.keys() and all(known.get(name, other)(each) for name, each in value.items())
+        if not isinstance(value, dict) or not required <= value.keys():
+            return False
+        for name, each in value.items():  # noqa: SIM110
+            if not known.get(name, other)(each):
+                return False
+        return True
 
     return check
 

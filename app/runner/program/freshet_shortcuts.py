@@ -5,10 +5,15 @@ Before anything is replaced, it is checked: if dbt is not as expected, it stays 
 
 from __future__ import annotations
 
+import copy
 import importlib
+from contextlib import suppress
+from typing import Any
 
 import freshet_manifest_json
+import freshet_node_record
 import freshet_schema
+import freshet_yaml_shortcuts
 from dbt.contracts.graph.manifest import Manifest
 from dbt.parser import manifest as parser
 
@@ -27,9 +32,19 @@ build_flat_graph = getattr(Manifest, "build_flat_graph", None)
 def install() -> None:
     """Apply all replacements."""
     _validate_quickly()
+    _render_few_descriptions()
+    _build_contexts_quickly()
+    _name_relations_late()
+    _merge_flat_mappings()
     freshet_manifest_json.install()
-    # Not needed: the graph for `dbt run`, measurements, and a second manifest for the semantic layer.
-    for owner, name in ((Manifest, "build_flat_graph"), (parser.ManifestLoader, "write_perf_info"), (parser, "write_semantic_manifest")):
+    # Not needed: the graph for `dbt run`, measurements, dbt's own state, and a second manifest for the semantic layer.
+    unneeded = (
+        (Manifest, "build_flat_graph"),
+        (parser.ManifestLoader, "write_perf_info"),
+        (parser.ManifestLoader, "write_manifest_for_partial_parse"),
+        (parser, "write_semantic_manifest"),
+    )
+    for owner, name in unneeded:
         if hasattr(owner, name):
             setattr(owner, name, _nothing)
 
@@ -77,6 +92,155 @@ def _validate_quickly() -> None:
 
     validate.freshet = True
     mixin.validate = classmethod(validate)
+
+
+def _render_few_descriptions() -> None:
+    """Make no context for descriptions that have no Jinja, which are nearly all."""
+    functions = [getattr(parser, name, None) for name in OF_DESCRIPTIONS]
+    known = all(
+        hasattr(function, "__code__") and set(function.__code__.co_names) <= OF_DESCRIPTIONS[function.__name__] for function in functions
+    )
+    inner = getattr(parser, "generate_runtime_docs_context", None)
+    if not known or inner is None or getattr(inner, "freshet", False):
+        return
+
+    def context(config: object, target: object, *more: object) -> dict:
+        return inner(config, target, *more) if _may_have_template(target) else {}
+
+    context.freshet = True
+    parser.generate_runtime_docs_context = context
+    find = getattr(parser, "_get_doc_blocks", None)
+    if find is not None:
+        parser._get_doc_blocks = lambda text, *more: find(text, *more) if not isinstance(text, str) or "{" in text else []  # noqa: SLF001 - dbt's
+
+
+OF_DESCRIPTIONS = {
+    "_process_docs_for_node": {"_get_doc_blocks", "description", "package_name", "doc_blocks", "get_rendered", "columns", "items"},
+    "_process_docs_for_source": {
+        *("_get_doc_blocks", "description", "package_name", "doc_blocks", "get_rendered", "columns", "values", "source_description"),
+    },
+    "_process_docs_for_macro": {"get_rendered", "description", "arguments"},
+}
+"""dbt's functions that render descriptions, and all that they use."""
+
+
+def _may_have_template(target: object) -> bool:
+    columns, arguments = getattr(target, "columns", None), getattr(target, "arguments", None)
+    if isinstance(columns, dict):
+        parts = list(columns.values())
+    elif isinstance(arguments, list):
+        parts = arguments
+    else:
+        return True
+    texts = [getattr(part, "description", None) for part in (target, *parts)] + [getattr(target, "source_description", None)]
+    return any(text is not None and (not isinstance(text, str) or "{" in text) for text in texts)
+
+
+def _build_contexts_quickly() -> None:
+    """Make what is the same in every context once: `modules` and `flags` of Jinja, which dbt makes for every node."""
+    from dbt import flags  # noqa: PLC0415
+    from dbt.context import base  # noqa: PLC0415
+
+    modules = getattr(base, "get_context_modules", None)
+    if modules is not None and not getattr(modules, "freshet", False):
+        made = modules()
+
+        def get_context_modules() -> dict:
+            return {name: dict(members) for name, members in made.items()}
+
+        get_context_modules.freshet = True
+        base.get_context_modules = get_context_modules
+    whole = getattr(flags, "get_flag_obj", None)
+    if whole is not None and hasattr(flags, "get_flags") and not getattr(whole, "freshet", False):
+        last = [None, None]  # type: list[object]
+
+        def get_flag_obj() -> object:
+            now = vars(flags.get_flags())
+            if last[0] != now:
+                last[:] = [dict(now), whole()]
+            return copy.copy(last[1])
+
+        get_flag_obj.freshet = True
+        flags.get_flag_obj = get_flag_obj
+
+
+RELATION_UPDATE = {
+    *("find_generate_macro_by_name", "project_name", "DbtInternalError", "generate_generate_name_macro_context", "MacroGenerator"),
+    *("default_updater", "dependencies", "keys", "package_name", "package_updaters", "component"),
+}
+"""What dbt's class `RelationUpdate` uses to get ready."""
+
+
+def _name_relations_late() -> None:
+    """Make contexts for the macros that name a node's relation when a node is parsed. dbt makes three for each parser of each package."""
+    from dbt.parser import base  # noqa: PLC0415
+
+    update = getattr(base, "RelationUpdate", None)
+    begin = getattr(update, "__init__", None)
+    if not hasattr(begin, "__code__") or not set(begin.__code__.co_names) <= RELATION_UPDATE or hasattr(update, "__getattr__"):
+        return
+
+    def __init__(updater: Any, *args: object, **more: object) -> None:  # noqa: N807 - as Python names it
+        updater.freshet = args, more
+
+    def __getattr__(updater: Any, name: str) -> Any:  # noqa: N807
+        if name not in ("default_updater", "package_updaters", "component"):
+            raise AttributeError(name)
+        args, more = updater.freshet
+        with freshet_node_record.paused():
+            begin(updater, *args, **more)
+        return vars(updater)[name]
+
+    update.__init__, update.__getattr__ = __init__, __getattr__
+
+
+MERGING = {"len", "copy", "deepcopy", "list", "pop", "_deep_merge", "deep_merge"}
+SCALARS = {str, int, float, bool, type(None)}
+
+
+def _merge_flat_mappings() -> None:
+    """Merge mappings without lists or mappings in them, like the quoting of each relation, without copying each value of each."""
+    from dbt.adapters.base import relation  # noqa: PLC0415
+
+    inner = getattr(relation, "deep_merge", None)
+    if not hasattr(inner, "__code__") or not set(inner.__code__.co_names) <= MERGING:
+        return
+
+    def deep_merge(*mappings: dict) -> dict:
+        if not mappings or not all(type(each) is dict and SCALARS.issuperset(map(type, each.values())) for each in mappings):
+            return inner(*mappings)
+        merged = {}
+        for each in mappings:
+            merged.update(each)
+        return merged
+
+    relation.deep_merge = deep_merge
+
+
+class PlainTexts(dict):
+    """dbt's cache of texts in YAML without Jinja, which knows all of them: rendering returns such a text as it is."""
+
+    def __contains__(self, text: object) -> bool:
+        """Whether a text is known; Jinja changes ends of lines."""
+        return super().__contains__(text) or (type(text) is str and "\n" not in text and "\r" not in text)
+
+    def __missing__(self, text: str) -> str:
+        """Return the text."""
+        return text
+
+
+PROBES = ("a", "1", "true", "[1]", "'a'", "None", " a ", "a # b", "")
+
+
+def render_no_plain_texts() -> None:
+    """Compile no template for each text without Jinja in YAML files, if dbt returns them as they are. dbt must have its flags."""
+    from dbt.clients import jinja  # noqa: PLC0415
+
+    cache = getattr(jinja, "_render_cache", None)
+    with suppress(Exception):
+        if type(cache) is dict and all(jinja.get_rendered(text, {}, native=True) == text for text in PROBES):
+            jinja._render_cache = PlainTexts(cache)  # noqa: SLF001 - dbt's
+            freshet_yaml_shortcuts.install()
 
 
 def _class_with_validation() -> type | None:

@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING
 import freshet_column_stage
 import freshet_dbt
 import freshet_flags
+import freshet_imports
 import freshet_job  # noqa: F401 - imports everything that a job needs
 import freshet_manifest_json
+import freshet_node_parsing
+import freshet_node_stages
 import freshet_placeholders
 import freshet_shortcuts
-import freshet_state
+import freshet_templates
 import freshet_tree
 
 if TYPE_CHECKING:
@@ -54,13 +57,15 @@ def warm(request: dict) -> None:
     """Import the adapter of `request`, and parse with its stub profile, first in full, then with a state. Leaves no trace."""
     if not request.get("adapter_type"):
         return
-    importlib.import_module("dbt.adapters." + request["adapter_type"])
+    with freshet_imports.quickly():
+        importlib.import_module("dbt.adapters." + request["adapter_type"])
     job = {"project_dir": "", "variables": {}, "environment": {}, "keep_state": True, **request}
     freshet_shortcuts.remember(more=True)
     try:
         with _silence():
-            for files in (PROJECT, CHANGED):
-                _parse(files, job)
+            with _without_threads():
+                for files in (PROJECT, CHANGED):
+                    _parse(files, job)
             freshet_column_stage.load(request["adapter_type"])
     finally:
         freshet_shortcuts.remember(more=False)
@@ -84,11 +89,29 @@ def _silence() -> Iterator[None]:
         os.close(silence)
 
 
+@contextmanager
+def _without_threads() -> Iterator[None]:
+    """Keep the threads of dbt's static parser out of this process: they would be missing in its forks, which wait for them."""
+    module = importlib.import_module("dbt.parser.models")
+    extract = getattr(module, "py_extract_from_source", None)
+
+    def refuse(_: str) -> None:
+        raise module.ExtractionError
+
+    if extract is not None:
+        module.py_extract_from_source = refuse
+    try:
+        yield
+    finally:
+        if extract is not None:
+            module.py_extract_from_source = extract
+
+
 def _parse(files: dict, job: dict) -> None:
     _remove(freshet_tree.SOURCE, freshet_dbt.TARGET)
     freshet_tree.Tree().unpack(_archive(files))
     freshet_dbt.invoke("parse", job, {}, freshet_placeholders.Placeholders(""))
-    new = freshet_state.write()
+    new = freshet_node_parsing.PARSE.memory.write()
     if new is not None:
         os.replace(new, freshet_tree.STATE)
 
@@ -110,9 +133,10 @@ def _forget() -> None:
     _remove(freshet_tree.SOURCE, freshet_dbt.TARGET, freshet_dbt.LOGS, freshet_dbt.PROFILES, freshet_tree.STATE)
     os.environ.clear()
     os.environ.update(freshet_dbt.ENVIRONMENT)
-    freshet_tree.DIGESTS.clear()
-    freshet_state.KEPT.__init__()
+    freshet_node_parsing.forget()
+    freshet_node_stages.STAGE.__init__()
     freshet_manifest_json.forget()
+    freshet_templates.forget()
     freshet_dbt.PARTIAL = False
     freshet_flags.IGNORED.clear()
     # dbt reports each of these warnings once.

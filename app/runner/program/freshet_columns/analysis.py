@@ -37,7 +37,7 @@ from freshet_columns.values import JOIN, NAMES, Value
 MAX_REASON = 500
 MAX_TYPE = 1000
 """Characters: longer ones are left out of documents."""
-VERSION = "15"
+VERSION = "16"
 """Part of the cache keys: raise it with every change of the results."""
 
 
