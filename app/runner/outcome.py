@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -58,8 +59,8 @@ class Exit:
     log: str
 
 
-def judge(answers: AnswerReader, end: Exit, container: JobContainer, next_step: str) -> Result:
-    """Return the result, or raise the error that explains why there is none. `next_step` is for a broken connection."""
+def judge(answers: AnswerReader, end: Exit, container: JobContainer, unavailable: Callable[[str], EngineUnavailableError]) -> Result:
+    """Return the result, or raise the error that explains why there is none. `unavailable` is for a broken connection."""
     result = answers.result
     if end.status != 0:
         tail = end.log.strip()[-MAX_LOG_SHOWN:] or "(empty)"
@@ -72,8 +73,7 @@ def judge(answers: AnswerReader, end: Exit, container: JobContainer, next_step: 
     if not result.ok:
         raise DbtError(container.doing, result.error)
     if not answers.delivered.is_set():
-        reason = f"the connection to the container broke after {answers.received_bytes:,} of {result.bytes:,} bytes of the result"
-        raise EngineUnavailableError(container.doing, reason, next_step)
+        raise unavailable(f"the connection to the container broke after {answers.received_bytes:,} of {result.bytes:,} bytes of the result")
     return result
 
 

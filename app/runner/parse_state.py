@@ -39,6 +39,8 @@ LEFT_OVER_S = 3600
 CHUNK = 1 << 20
 WRITING = "writing-"
 NOTHING = "nothing"
+DISTRUSTED = "distrusted"
+"""In place of a branch: states that go back to a full parse before SINCE are not used."""
 
 Kind = Literal["state", "columns"]
 KINDS: tuple[Kind, ...] = ("state", "columns")
@@ -192,6 +194,13 @@ class ParseStates:
         for kind in kinds:
             await asyncio.to_thread(self._forget, scope, kind)
 
+    async def distrust(self, scope: StateScope) -> None:
+        """Make sure that no job of the connection starts with what was made of any of its states until now (`ports.ParseStateCache`).
+
+        That includes what a running job, which started with one of them, leaves later.
+        """
+        await asyncio.to_thread(self._distrust, scope)
+
     async def remove(self, repository_id: int) -> None:
         """Delete the states of a repository."""
         for directory in self._top.glob(f"*/{repository_id}"):
@@ -211,11 +220,12 @@ class ParseStates:
 
     def _open(self, scope: StateScope, kind: Kind, expected: str) -> StateFile | None:
         directory = self._directory(scope)
+        distrusted = max((int(path.suffix[1:]) for path in _of_branch(directory, DISTRUSTED)), default=0)
         own = _of_branch(directory, _own(scope, kind))
         branch = scope.own if own else scope.followed
         for path in own or _of_branch(directory, _followed(scope, kind)):
             _, name, since = path.name.split(".")
-            if name == expected and time.time() - int(since) < FULL_AGAIN_S:
+            if name == expected and int(since) >= distrusted and time.time() - int(since) < FULL_AGAIN_S:
                 with contextlib.suppress(OSError):
                     file = path.open("rb")
                     os.utime(path)
@@ -229,6 +239,14 @@ class ParseStates:
         # A side branch must not delete the followed branch's state. A file that never matches keeps it from using that one.
         with contextlib.suppress(FileNotFoundError):
             (directory / f"{branch}.{NOTHING}.0").touch(mode=0o600)
+
+    def _distrust(self, scope: StateScope) -> None:
+        directory = self._directory(scope)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (directory / f"{DISTRUSTED}.{NOTHING}.{int(time.time())}").touch(mode=0o600)
+        for path in directory.glob("*.*.*"):
+            if not path.name.startswith(DISTRUSTED):
+                path.unlink(missing_ok=True)
 
     def _tidy(self) -> None:
         files, now = list(self._files()), time.time()

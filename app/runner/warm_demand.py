@@ -2,16 +2,46 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping
+from collections import Counter, deque
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import islice
 from typing import NamedTuple
 
-LATELY_S = 300.0
-"""The most jobs that ran at the same time within this period decide how many containers are kept."""
-RECENTLY_S = 3600.0
-"""A kind without a job for this long gets no container, except the last one used: the first push of a day should find one too."""
+CROWD_S = 600.0
+"""Jobs that begin within this time of each other are a crowd: each should find a container, though they may wait for their turns."""
+CROWDS_S = 93_600.0
+"""For how long crowds are remembered: 26 hours, so that the one of every morning finds its containers."""
+MEMORY_SHARE = 0.25
+"""Of the memory of the engine's host, for warm containers."""
+USUAL_BYTES = 160 << 20
+"""Of a warm container, until one says what it takes."""
+AROUND_BYTES = 16 << 20
+"""What the engine's own processes for a container take."""
+SHORTEST_S, USUAL_S, LONGEST_S = 10.0, 60.0, 120.0
+"""Bounds for `patience_with_warming_s`, and what it is as long as nothing is known about the host."""
+MOST_KEPT = 256
+"""The highest limit that can be configured: larger crowds need not be told apart."""
+MOST = 64
+"""More do not stand ready, however much memory there is: the engine has to start and watch them."""
+
+
+def fitting(memory_bytes: int, one_bytes: int) -> int:
+    """How many warm containers of `one_bytes` fit into their share of a host's memory: from 1 to `MOST`.
+
+    >>> [fitting(gib << 30, 150 << 20) for gib in (1, 2, 4, 8, 24, 512)]
+    [1, 3, 6, 12, 37, 64]
+    """
+    return max(1, min(int(memory_bytes * MEMORY_SHARE / ((one_bytes or USUAL_BYTES) + AROUND_BYTES)), MOST))
+
+
+def patience_with_warming_s(took_s: Collection[float]) -> float:
+    """How long to wait for a container that is getting warm: three times as long as the slowest of the last ones took on this host.
+
+    >>> [patience_with_warming_s(took) for took in ((), (2.0, 1.5), (9.0, 20.0), (100.0,))]
+    [60.0, 10.0, 60.0, 120.0]
+    """
+    return min(max(3 * max(took_s), SHORTEST_S), LONGEST_S) if took_s else USUAL_S
 
 
 class WarmKind(NamedTuple):
@@ -27,15 +57,27 @@ class WarmKind(NamedTuple):
 class _Use:
     last_s: float
     running: int = 0
-    peaks: deque[tuple[float, int]] = field(default_factory=deque)
-    """When that number of jobs last ran at the same time; numbers fall, so the first is the highest."""
+    began: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_KEPT))
+    """When the last jobs began, within `CROWD_S`."""
+    crowds: deque[tuple[float, int]] = field(default_factory=deque)
+    """When that number of jobs had last begun within `CROWD_S`; numbers fall, so the first is the highest."""
 
-    def note(self, now_s: float) -> None:
-        """Record that `running` jobs run at this time."""
+    def begin(self, now_s: float) -> None:
+        """Record that a job begins."""
+        self.running += 1
         self.last_s = now_s
-        while self.peaks and self.peaks[-1][1] <= self.running:
-            self.peaks.pop()
-        self.peaks.append((now_s, self.running))
+        self.began.append(now_s)
+        while now_s - self.began[0] > CROWD_S:
+            self.began.popleft()
+        while self.crowds and self.crowds[-1][1] <= len(self.began):
+            self.crowds.pop()
+        self.crowds.append((now_s, len(self.began)))
+
+    def most(self, now_s: float) -> int:
+        """The largest crowd that is remembered."""
+        while self.crowds and now_s - self.crowds[0][0] > CROWDS_S:
+            self.crowds.popleft()
+        return self.crowds[0][1] if self.crowds else 1
 
 
 class Demand:
@@ -44,37 +86,36 @@ class Demand:
     def __init__(self) -> None:
         self._uses: dict[WarmKind, _Use] = {}
 
-    def expect(self, kind: WarmKind, now_s: float) -> None:
-        """Treat a kind as recently used."""
-        self._uses.setdefault(kind, _Use(now_s))
+    @property
+    def running(self) -> int:
+        """How many jobs run."""
+        return sum(use.running for use in self._uses.values())
+
+    def expect(self, kind: WarmKind, at_s: float) -> None:
+        """Record a job of an earlier run of the service, older ones first."""
+        self.begin(kind, at_s)
+        self.end(kind, at_s)
 
     def begin(self, kind: WarmKind, now_s: float) -> None:
         """Record the start of a job."""
-        use = self._uses.setdefault(kind, _Use(now_s))
-        use.running += 1
-        use.note(now_s)
+        self._uses.setdefault(kind, _Use(now_s)).begin(now_s)
 
     def end(self, kind: WarmKind, now_s: float) -> None:
         """Record the end of a job."""
         use = self._uses[kind]
-        use.note(now_s)
         use.running -= 1
+        use.last_s = now_s
 
     def containers(self, now_s: float, limit: int) -> Mapping[WarmKind, int]:
-        """Return how many containers of each kind to keep, at most `limit` in total: first one of each, the last used first, then more."""
+        """Return how many containers of each kind to keep, at most `limit` in total: of each one in turn, the last used first."""
         self._forget(now_s)
-        kinds = sorted(self._uses, key=lambda kind: self._uses[kind].last_s, reverse=True)
-        more = chain.from_iterable([kind] * (self._at_once(self._uses[kind], now_s) - 1) for kind in kinds)
-        counts: dict[WarmKind, int] = {}
-        for kind in islice(chain(kinds, more), limit):
-            counts[kind] = counts.get(kind, 0) + 1
-        return counts
+        return Counter(islice(self._turns(now_s), limit))
 
-    @staticmethod
-    def _at_once(use: _Use, now_s: float) -> int:
-        while use.peaks and now_s - use.peaks[0][0] > LATELY_S:
-            use.peaks.popleft()
-        return max(use.peaks[0][1] if use.peaks else 0, use.running, 1)
+    def _turns(self, now_s: float) -> Iterator[WarmKind]:
+        left = {kind: self._uses[kind].most(now_s) for kind in sorted(self._uses, key=lambda kind: self._uses[kind].last_s, reverse=True)}
+        while left:
+            yield from left
+            left = {kind: count - 1 for kind, count in left.items() if count > 1}
 
     def _forget(self, now_s: float) -> None:
         known = any(kind.adapter_type for kind in self._uses)
@@ -82,5 +123,5 @@ class Demand:
         self._uses = {
             kind: use
             for kind, use in self._uses.items()
-            if use.running or kind == last or (now_s - use.last_s <= RECENTLY_S and (kind.adapter_type is not None or not known))
+            if use.running or kind == last or (now_s - use.last_s <= CROWDS_S and (kind.adapter_type is not None or not known))
         }

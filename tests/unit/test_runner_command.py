@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.spool import MAX_IN_MEMORY, Spool
-from app.runner.docker.streams import BoundedLog
 from app.runner.job_archive import Earlier, archive
 from app.runner.job_protocol import MAX_HEADER, AnswerReader, MalformedResultError, Sink, Sinks, job_line
+from app.runner.streams import BoundedLog
 from tests.integration.runner_projects import SHOP, job, tree
 
 

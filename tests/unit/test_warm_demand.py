@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.runner.warm_demand import LATELY_S, RECENTLY_S, Demand, WarmKind
+from app.runner.warm_demand import CROWD_S, CROWDS_S, Demand, WarmKind
 
 DUCKDB, SNOWFLAKE, ANY = (
     WarmKind("dbt-runner:latest", "duckdb"),
@@ -14,42 +14,46 @@ DUCKDB, SNOWFLAKE, ANY = (
 )
 
 
-def test_as_many_as_recently_ran_at_the_same_time_are_kept_then_one() -> None:
+def crowd(demand: Demand, kind: WarmKind, jobs: int, at_s: float, apart_s: float = 0.0) -> None:
+    """Let jobs run one after the other."""
+    for number in range(jobs):
+        demand.begin(kind, at_s + number * apart_s)
+        demand.end(kind, at_s + number * apart_s)
+
+
+def test_a_crowd_that_waits_for_its_turns_gets_as_many_containers_the_next_day_too() -> None:
     demand = Demand()
-    for _ in range(3):
-        demand.begin(DUCKDB, 0.0)
-    for _ in range(3):
-        demand.end(DUCKDB, 10.0)
-    assert demand.containers(10.0 + LATELY_S, limit=8) == {DUCKDB: 3}
-    assert demand.containers(10.1 + LATELY_S, limit=8) == {DUCKDB: 1}
-    assert demand.containers(10.1 + RECENTLY_S, limit=8) == {DUCKDB: 1}
+    crowd(demand, DUCKDB, 10, 0.0, apart_s=20.0)
+    assert demand.containers(180.0, limit=40) == {DUCKDB: 10}
+    crowd(demand, DUCKDB, 2, 3600.0)
+    assert demand.containers(CROWDS_S, limit=40) == {DUCKDB: 10}
+    assert demand.containers(CROWDS_S, limit=6) == {DUCKDB: 6}
+    assert demand.containers(180.1 + CROWDS_S, limit=40) == {DUCKDB: 2}
+    assert demand.containers(10 * CROWDS_S, limit=40) == {DUCKDB: 1}
 
 
-def test_a_kind_unused_for_an_hour_is_dropped_unless_it_was_the_last() -> None:
+def test_jobs_that_are_no_crowd_need_one_container() -> None:
     demand = Demand()
-    for kind, second in ((SNOWFLAKE, 0.0), (DUCKDB, 10.0)):
-        demand.begin(kind, second)
-        demand.end(kind, second + 1.0)
-    assert demand.containers(1.0 + RECENTLY_S, limit=8) == {DUCKDB: 1, SNOWFLAKE: 1}
-    assert demand.containers(1.1 + RECENTLY_S, limit=8) == {DUCKDB: 1}
-    assert demand.containers(100 * RECENTLY_S, limit=8) == {DUCKDB: 1}
+    crowd(demand, DUCKDB, 20, 0.0, apart_s=CROWD_S + 1)
+    assert demand.containers(20 * CROWD_S, limit=40) == {DUCKDB: 1}
 
 
-def test_sequential_jobs_need_one_container() -> None:
+def test_a_kind_that_is_no_longer_used_is_dropped_unless_it_was_the_last() -> None:
     demand = Demand()
-    for second in range(100):
-        demand.begin(DUCKDB, float(second))
-        demand.end(DUCKDB, second + 0.9)
-    assert demand.containers(100.0, limit=8) == {DUCKDB: 1}
+    crowd(demand, SNOWFLAKE, 1, 0.0)
+    crowd(demand, DUCKDB, 1, 10.0)
+    assert demand.containers(CROWDS_S, limit=8) == {DUCKDB: 1, SNOWFLAKE: 1}
+    assert demand.containers(0.1 + CROWDS_S, limit=8) == {DUCKDB: 1}
+    assert demand.containers(100 * CROWDS_S, limit=8) == {DUCKDB: 1}
 
 
-def test_with_a_low_limit_each_kind_gets_one_the_last_used_first() -> None:
+def test_within_a_low_limit_kinds_take_turns_the_last_used_first() -> None:
     demand = Demand()
-    demand.begin(SNOWFLAKE, 0.0)
-    for _ in range(4):
-        demand.begin(DUCKDB, 1.0)
+    crowd(demand, SNOWFLAKE, 2, 0.0)
+    crowd(demand, DUCKDB, 40, 1.0)
     assert demand.containers(2.0, limit=1) == {DUCKDB: 1}
     assert demand.containers(2.0, limit=3) == {DUCKDB: 2, SNOWFLAKE: 1}
+    assert demand.containers(2.0, limit=10) == {DUCKDB: 8, SNOWFLAKE: 2}
     assert demand.containers(2.0, limit=0) == {}
 
 
@@ -62,21 +66,24 @@ def test_a_kind_without_an_adapter_is_replaced_by_known_ones() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from([DUCKDB, SNOWFLAKE]), st.booleans(), st.floats(0, 200)), max_size=40), st.integers(0, 6))
-def test_never_more_than_the_limit_or_than_ran_at_the_same_time(jobs: list[tuple[WarmKind, bool, float]], limit: int) -> None:
+def test_never_more_than_the_limit_or_than_the_largest_crowd(jobs: list[tuple[WarmKind, bool, float]], limit: int) -> None:
     demand, now_s = Demand(), 0.0
     running = dict.fromkeys((DUCKDB, SNOWFLAKE), 0)
-    most = dict(running)
+    began: list[tuple[WarmKind, float]] = []
+    largest = dict(running)
     for kind, begins, after_s in jobs:
         now_s += after_s
         if begins:
             demand.begin(kind, now_s)
             running[kind] += 1
+            began.append((kind, now_s))
+            largest[kind] = max(largest[kind], sum(one == kind and now_s - at_s <= CROWD_S for one, at_s in began))
         elif running[kind]:
             demand.end(kind, now_s)
             running[kind] -= 1
-        most[kind] = max(most[kind], running[kind])
+        assert demand.running == sum(running.values())
         wanted = demand.containers(now_s, limit)
-        assert sum(wanted.values()) <= limit
-        assert all(1 <= count <= most[kind] for kind, count in wanted.items())
-        # Kinds with a running job are the last used.
-        assert len(wanted) >= min(limit, sum(1 for count in running.values() if count))
+        assert sum(wanted.values()) == min(limit, sum(largest.values()))
+        assert all(1 <= count <= largest[kind] for kind, count in wanted.items())
+        # Nobody gets two before somebody else has one.
+        assert len(wanted) == min(limit, sum(count > 0 for count in largest.values()))

@@ -1,4 +1,4 @@
-"""Builds runner images from a checkout, through the engine's API because the engine may be on another machine."""
+"""Builds runner images from a checkout or an installed package, through the engine's API: the engine may be on another machine."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ from app.project.adapters import BY_TYPE, IN_IMAGES
 from app.runner.docker import engine
 from app.runner.docker.images import REPOSITORY
 
-ROOT = Path(__file__).parents[3]
 DOCKERFILE = "Dockerfile.dbt"
-CONTEXT = (DOCKERFILE, "deploy/dbt", "app/runner/program")
-"""`Dockerfile.dbt`, and what it copies."""
+LOCKS = "deploy/dbt"
+PROGRAM = "app/runner/program"
+CHECKOUT = Path(__file__).parents[3]
+PACKAGED = Path(__file__).parents[1] / "image"
+"""Where the wheel has `Dockerfile.dbt` and the lock files; see `force-include` in pyproject.toml."""
+ROOT = CHECKOUT if (CHECKOUT / DOCKERFILE).is_file() else PACKAGED
 DEFAULT_BASE = "python:3.11-slim-bookworm"
 OWN_BASE = "freshet-base:bookworm"
 """Built by `deploy/base-image.sh` where no registry can be reached."""
@@ -47,11 +50,11 @@ def recipe(root: Path, dbt: str | None, adapters: str | None, tag: str | None) -
     doing = "preparing the build of a runner image"
     dockerfile = root / DOCKERFILE
     if not dockerfile.is_file():
-        reason = f"{dockerfile} does not exist: images can only be built in a checkout of Freshet"
-        raise ConfigurationError(doing, reason, "Clone Freshet with git, run `make setup` there, and try again in that directory.")
+        reason = f"{dockerfile} does not exist: this installation of Freshet is incomplete"
+        raise ConfigurationError(doing, reason, "Install Freshet again, from its wheel or from a checkout.")
     requested = dbt or _default_version(dockerfile.read_text())
     minor = ".".join(requested.split(".")[:2])
-    lock = root / "deploy" / "dbt" / f"{minor}.txt"
+    lock = root / LOCKS / f"{minor}.txt"
     minors = sorted((path.stem for path in lock.parent.glob("*.*.txt")), key=lambda stem: [int(part) for part in stem.split(".")])
     if minor not in minors or not re.fullmatch(r"\d++\.\d++(\.\d\w*+)?", requested):
         reason = f"there is no lock file for dbt {requested!r}, only for {', '.join(minors)}"
@@ -155,7 +158,8 @@ def _context(root: Path) -> io.BytesIO:
 
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
-        for name in CONTEXT:
+        for name in (DOCKERFILE, LOCKS):
             tar.add(root / name, arcname=name, filter=normalized)
+        tar.add(Path(__file__).parents[1] / "program", arcname=PROGRAM, filter=normalized)
     archive.seek(0)
     return archive

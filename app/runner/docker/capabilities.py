@@ -32,6 +32,8 @@ class Engine:
     """The capabilities of an engine that matter for isolation."""
 
     cpus: float
+    memory_bytes: int
+    """Of its host."""
     missing: tuple[MissingCapability, ...]
     """Required: without them containers are not isolated. `FRESHET_ISOLATION` decides whether Freshet starts."""
     advice: tuple[MissingCapability, ...]
@@ -51,7 +53,7 @@ def judge(info: Info, policy: Policy) -> Engine:
     """Evaluate an engine's report."""
     missing = tuple(one for test, one in _required(policy) if not test(info))
     advice = tuple(one for test, one in RECOMMENDED if not test(info))
-    return Engine(float(info.get("NCPU") or 1), missing, advice)
+    return Engine(float(info.get("NCPU") or 1), int(info.get("MemTotal") or 0), missing, advice)
 
 
 def require(engine: Engine, policy: Policy) -> None:

@@ -57,6 +57,11 @@ async def connect(host: str | None = None, *, tls_verify: bool = False, cert_pat
         await connector.close()
 
 
+def unavailable(doing: str, reason: str) -> EngineUnavailableError:
+    """The error for a failure of the engine."""
+    return EngineUnavailableError(doing, reason, NEXT_STEP)
+
+
 @contextmanager
 def errors(doing: str) -> Iterator[None]:
     """Turn errors of the engine or the connection into EngineUnavailableError. Callers handle 404 and 409 themselves, inside."""
@@ -71,11 +76,11 @@ def errors(doing: str) -> Iterator[None]:
         # aiodocker uses 900 for a failed connection.
         away = error.status == 900  # noqa: PLR2004
         reason = f"the Docker engine does not answer ({error.message})" if away else f"the Docker engine answered: {error.message}"
-        raise EngineUnavailableError(doing, reason, NEXT_STEP) from error
+        raise unavailable(doing, reason) from error
     except TimeoutError as error:
-        raise EngineUnavailableError(doing, f"the Docker engine did not answer within {CALL_TIMEOUT_S:g} seconds", NEXT_STEP) from error
+        raise unavailable(doing, f"the Docker engine did not answer within {CALL_TIMEOUT_S:g} seconds") from error
     except (aiohttp.ClientError, OSError) as error:
-        raise EngineUnavailableError(doing, f"the connection to the Docker engine broke ({error})", NEXT_STEP) from error
+        raise unavailable(doing, f"the connection to the Docker engine broke ({error})") from error
 
 
 def _is_address(url: str) -> bool:

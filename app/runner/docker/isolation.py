@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.runner.container import ContainerSpec
 from app.runner.outcome import ContainerLimits
 
 USER = "10001:10001"
@@ -39,23 +40,16 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class ContainerSpec:
-    """The description of a container. `doing` is for errors: "parsing octo/shop at 1a2b3c4"."""
+class DockerSpec(ContainerSpec):
+    """With what only Docker has. `image` is an id, because the name may move to another build."""
 
-    name: str
-    image: str
-    """By id, because the name may move to another build."""
-    image_name: str
-    doing: str
-    labels: Mapping[str, str]
-    limits: ContainerLimits
     network: str = NO_NETWORK
     environment: Mapping[str, str] = field(default_factory=dict)
     policy: Policy = field(default_factory=Policy)
     cpu_shares: int = CPU_SHARES
 
 
-def config(spec: ContainerSpec) -> dict[str, Any]:
+def config(spec: DockerSpec) -> dict[str, Any]:
     """Return the body of the request that creates the container.
 
     Everything else keeps the engine's default on purpose: its AppArmor or SELinux label, masked and read-only paths of /proc and /sys,
@@ -81,7 +75,7 @@ def config(spec: ContainerSpec) -> dict[str, Any]:
     }
 
 
-def _isolation(spec: ContainerSpec) -> dict[str, Any]:
+def _isolation(spec: DockerSpec) -> dict[str, Any]:
     """The settings that isolate a container from the host and from other containers."""
     policy = spec.policy
     runtime = {"Runtime": policy.runtime} if policy.runtime else {}

@@ -6,46 +6,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
 
 import aiodocker
 from aiodocker.containers import DockerContainer
 
-from app.core import log
-from app.core.errors import EngineUnavailableError, RunnerImageError
+from app.core.errors import RunnerImageError
+from app.runner.cleanup import Leftovers, to_the_end
 from app.runner.docker import engine, isolation
-from app.runner.docker.isolation import ContainerSpec
+from app.runner.docker.isolation import DockerSpec
 
-REMOVE_S = 30.0
-"""The limit for deleting a container. A job that failed waits for it."""
-REMOVE_PAUSES_S = (0.0, 0.5, 1.0, 1.5, 2.0)
-"""Before each attempt."""
 NOT_FOUND = 404
-
-logger = log.get(__name__)
-
-
-class Leftovers:
-    """Names and ids of containers of this process that could not be deleted, because the engine was unavailable."""
-
-    def __init__(self) -> None:
-        self._names: set[str] = set()
-
-    async def remove(self, docker: aiodocker.Docker, name: str) -> bool:
-        """Delete a container like `remove`, and remember it if that failed."""
-        removed = await remove(docker, name)
-        (self._names.discard if removed else self._names.add)(name)
-        return removed
-
-    def names(self) -> list[str]:
-        """The containers that are left."""
-        return sorted(self._names)
 
 
 @asynccontextmanager
-async def created(docker: aiodocker.Docker, spec: ContainerSpec, leftovers: Leftovers) -> AsyncIterator[DockerContainer]:
+async def created(docker: aiodocker.Docker, spec: DockerSpec, leftovers: Leftovers) -> AsyncIterator[DockerContainer]:
     """Yield a container that is not started yet, and delete it afterwards. Raises EngineUnavailableError or RunnerImageError."""
     # A cancelled request may still create a container, even after a deletion did not find it. So always wait for the creation.
     creating = asyncio.create_task(docker.containers.create(isolation.config(spec), name=spec.name))
@@ -59,53 +35,24 @@ async def created(docker: aiodocker.Docker, spec: ContainerSpec, leftovers: Left
                 raise
         yield container
     finally:
-        await _to_the_end(_dispose(docker, creating, spec.name, leftovers))
+        await to_the_end(_dispose(creating, spec.name, leftovers))
 
 
-async def _dispose(docker: aiodocker.Docker, creating: asyncio.Task[DockerContainer], name: str, leftovers: Leftovers) -> None:
+async def _dispose(creating: asyncio.Task[DockerContainer], name: str, leftovers: Leftovers) -> None:
     await asyncio.wait([creating])
     # An engine that refused (4xx) created nothing; one that did not answer may have.
     error = None if creating.cancelled() else creating.exception()
     if isinstance(error, aiodocker.DockerError) and NOT_FOUND >= error.status >= 400:  # noqa: PLR2004
         return
     # By id if it is known: the container may have been renamed.
-    await leftovers.remove(docker, name if creating.cancelled() or error else creating.result().id)
+    await leftovers.remove(name if creating.cancelled() or error else creating.result().id)
 
 
-async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
-    """Finish `work` even if cancelled in the meantime, and raise the cancellation then."""
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
+async def delete(docker: aiodocker.Docker, name: str) -> None:
+    """Kill and delete a container by name or id.
 
-
-async def remove(docker: aiodocker.Docker, name: str) -> bool:
-    """Kill and delete a container by name or id. False, after several attempts: it may still exist, and is left to `sweep`."""
-    reason = ""
-    try:
-        async with asyncio.timeout(REMOVE_S):
-            for pause_s in REMOVE_PAUSES_S:
-                await asyncio.sleep(pause_s)
-                try:
-                    await _delete(docker, name)
-                except EngineUnavailableError as error:
-                    reason = error.reason
-                else:
-                    return True
-    except TimeoutError:
-        reason = reason or f"the Docker engine did not answer within {REMOVE_S:g} seconds"
-    logger.warning("container not removed", container=name, reason=reason)
-    return False
-
-
-async def _delete(docker: aiodocker.Docker, name: str) -> None:
-    """Raises EngineUnavailableError, also while the engine is removing the container (409): repeat until it is not found."""
+    Raises EngineUnavailableError, also while the engine is removing the container (409): repeat until it is not found.
+    """
     with engine.errors(f"removing the container {name}"):
         try:
             await docker.containers.container(name).delete(force=True, v=True)
@@ -123,7 +70,7 @@ async def sweep(docker: aiodocker.Docker, labels: Mapping[str, str], boot_label:
         filters = {"label": [f"{key}={value}" for key, value in labels.items()]}
         found = await docker.containers.list(all=True, filters=filters)
     earlier = [container.id for container in found if container["Labels"].get(boot_label) != boot_id]
-    return sum([await leftovers.remove(docker, name) for name in (*earlier, *leftovers.names())])
+    return sum([await leftovers.remove(name) for name in (*earlier, *leftovers.names())])
 
 
 def missing_image(doing: str, image: str) -> RunnerImageError:

@@ -9,9 +9,9 @@ from app.core import log
 from app.core.errors import EngineUnavailableError, FreshetError
 from app.pipeline.ports import ColumnsDocument, DbtJob
 from app.runner import columns
-from app.runner.docker.container import Container
-from app.runner.docker.later_output import LaterOutput
+from app.runner.container import Container
 from app.runner.job_protocol import MalformedResultError
+from app.runner.later_output import LaterOutput
 from app.runner.parse_state import Kind
 
 DRAIN_S = 60.0

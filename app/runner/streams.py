@@ -1,7 +1,4 @@
-"""The standard streams of a container over one hijacked connection: always reading, writing on demand.
-
-https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerAttach
-"""
+"""The standard streams of a container over one connection: always reading, writing on demand."""
 
 from __future__ import annotations
 
@@ -9,10 +6,9 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
-from aiodocker.stream import Message, Stream
 
 STDOUT = 1
 MAX_LOG_HEAD = 1 << 20
@@ -21,6 +17,19 @@ LINGER_S = 3.0
 """How long after a container's end more output may still arrive."""
 
 Feed = Callable[[bytes], Awaitable[None]]
+
+
+class Connection(Protocol):
+    """A connection to the standard streams of a container."""
+
+    async def read(self) -> tuple[int, bytes] | None:
+        """More output and its stream, 1 or 2; None at the end. Raises ClientError and OSError."""
+
+    async def write(self, data: bytes) -> None:
+        """Write to standard input. Raises ClientError, ConnectionError and RuntimeError."""
+
+    async def close(self) -> None:
+        """Disconnect at once."""
 
 
 class BoundedLog:
@@ -54,16 +63,15 @@ class BoundedLog:
 class Streams:
     """Passes output to `stdout` and `log` as it arrives. The task `reading` ends with the output, or raises what these raise."""
 
-    def __init__(self, stream: Stream, stdout: Feed, log: Callable[[bytes], None]) -> None:
-        self._stream, self._stdout, self._log = stream, stdout, log
+    def __init__(self, connection: Connection, stdout: Feed, log: Callable[[bytes], None]) -> None:
+        self._connection, self._stdout, self._log = connection, stdout, log
         self._messages = 0
         self.reading = asyncio.create_task(self._read(), name="container output")
 
     async def write(self, data: bytes) -> None:
         """Write to standard input. A lost connection is not an error here; `reading` ends with it."""
-        # aiodocker asserts that the connection exists.
-        with suppress(ConnectionError, RuntimeError, AssertionError):
-            await self._stream.write_in(data)
+        with suppress(aiohttp.ClientError, ConnectionError, RuntimeError):
+            await self._connection.write(data)
 
     async def send(self, stdin: AsyncIterator[bytes]) -> None:
         """Write everything from `stdin`. Raises what it raises."""
@@ -89,29 +97,20 @@ class Streams:
         if not self.reading.cancelled():
             # Mark it as retrieved: possibly nobody waited for it.
             self.reading.exception()
-        await hang_up(self._stream)
+        await self._connection.close()
 
     async def _read(self) -> None:
         while message := await self._next():
             self._messages += 1
-            if message.stream == STDOUT:
-                await self._stdout(message.data)
+            stream, data = message
+            if stream == STDOUT:
+                await self._stdout(data)
             else:
-                self._log(message.data)
+                self._log(data)
 
-    async def _next(self) -> Message | None:
+    async def _next(self) -> tuple[int, bytes] | None:
         try:
-            return await self._stream.read_out()
+            return await self._connection.read()
         except (aiohttp.ClientError, OSError):
             # A broken connection counts as the end of the output. Callers notice if that is too early.
             return None
-
-
-async def hang_up(stream: Stream) -> None:
-    """Close a connection at once, without sending what is left: the reader may be dead."""
-    connection = stream._resp.connection if stream._resp else None  # noqa: SLF001 - closing alone waits until everything is sent
-    transport = connection.transport if connection else None
-    with suppress(AssertionError, OSError, RuntimeError):
-        await stream.close()
-    if transport is not None:
-        transport.abort()

@@ -14,7 +14,7 @@ from app.core.spool import Spool
 from app.lineage.column_document import MAX_DOCUMENT
 from app.pipeline.ports import ColumnsDocument, DbtJob
 from app.runner import columns, outcome
-from app.runner.docker.container import Container
+from app.runner.container import Container
 from app.runner.job_archive import Earlier
 from app.runner.job_protocol import Sink, Sinks
 from app.runner.parse_state import Kind, ParseStates, StateFile, StateWriter
