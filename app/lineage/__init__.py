@@ -2,6 +2,7 @@
 
 resource_types   the resource types in the graph, one row each
 manifest         decodes `manifest.json` into resources
+manifest_comparison  whether two manifests of one input say the same
 relations        the names of tables, with where they come from
 owners           who owns a node
 code_owners/     who owns a file by CODEOWNERS
@@ -20,6 +21,7 @@ copy_format      rows in PostgreSQL's binary COPY format
 graph            a stored lineage in memory, and its filters
 node_selectors   dbt's way to name nodes: `+orders`, `tag:finance`
 diff             the differences between two lineages
+quality          how well nodes are described, tested and owned, and the score
 node_history     what happened to one node, commit by commit
 impact/          what a change does, what it reaches, and what it breaks
 layout/          where nodes are drawn

@@ -44,8 +44,6 @@ def definition(resource_type: str, resource: msgspec.Raw) -> bytes:
     Raises one of `manifest.DECODE_ERRORS`.
     """
     found = _object(resource)
-    if _TOKEN in bytes(resource).lower():
-        found = known(found)
     fields = {name: found.get(name) for name in (*COMMON, *OF_TYPE.get(resource_type, ()))}
     fields["docs_blocks"] = found.get("doc_blocks") or []
     if resource_type == "test":
@@ -53,6 +51,8 @@ def definition(resource_type: str, resource: msgspec.Raw) -> bytes:
     if resource_type == "exposure":
         fields["contact"] = found.get("owner")
     fields["columns"] = {name: _column(column) for name, column in (found.get("columns") or {}).items() if isinstance(column, dict)}
+    if _TOKEN in bytes(resource).lower():
+        fields = known(fields)
     try:
         return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
     except TypeError:

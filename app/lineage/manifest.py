@@ -23,6 +23,9 @@ T = TypeVar("T")
 OTHER_SECTIONS = ("metadata", "macros", "docs", "groups", "selectors", "disabled", "parent_map", "child_map", "group_map")
 """The keys of the manifest without resources of the graph."""
 MAX_TYPE, MAX_TYPES = 50, 20
+MAX_ID_BYTES = 900
+"""Of a unique_id. Names of files end at 255 bytes, those of most warehouses before, and dbt shortens those of tests. A longer one has
+no page: requests name nodes with up to 1,000 characters."""
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """Raised while decoding bytes that are not a manifest."""
 
@@ -55,6 +58,10 @@ class TestMetadata(msgspec.Struct, frozen=True, gc=False):
 
     name: str
     kwargs: TestArguments = TestArguments()
+
+
+class LongNameError(msgspec.ValidationError):
+    """A name that Freshet does not read, because of its length."""
 
 
 class Resource(msgspec.Struct, frozen=True, gc=False):
@@ -178,6 +185,7 @@ def decode(content: bytes | mmap) -> Manifest:
     found: dict[str, Resource] = {}
     for section in SECTIONS:
         found |= getattr(document, section)
+    _check_length(found)
     known = {unique_id: resource for unique_id, resource in found.items() if resource.resource_type in BY_NAME}
     unread = Counter(resource.resource_type for resource in found.values() if resource.resource_type not in BY_NAME)
     sections = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
@@ -186,6 +194,13 @@ def decode(content: bytes | mmap) -> Manifest:
     for section in sections.keys() & {*SECTIONS}:
         definitions |= _DEFINITIONS.decode(sections[section])
     return Manifest(document.metadata, known, document.parent_map, definitions, document.groups, dict(unread.most_common(MAX_TYPES)))
+
+
+def _check_length(names: Iterable[str]) -> None:
+    for name in names:
+        if 4 * len(name) > MAX_ID_BYTES and (size := len(name.encode("utf-8", "replace"))) > MAX_ID_BYTES:
+            message = f"`{name[:100]}…` has {size:,} bytes, and a name together with its type and package may have {MAX_ID_BYTES:,}"
+            raise LongNameError(message)
 
 
 def _unread(sections: Mapping[str, msgspec.Raw]) -> Iterator[str]:
@@ -201,6 +216,8 @@ def _unread(sections: Mapping[str, msgspec.Raw]) -> Iterator[str]:
 
 def manifest_error(error: Exception, size_bytes: int, label: str, image: str) -> ManifestError:
     """The error for users; `label` names the commit, `image` the runner image."""
+    if isinstance(error, LongNameError):
+        return ManifestError(f"reading the manifest of {label}", str(error), "Give it a shorter name.")
     what = "a manifest" if isinstance(error, msgspec.ValidationError) else "JSON"
     reason = f"the runner image {image} wrote {size_bytes:,} bytes that are not {what} ({error})"
     next_step = "The project is not the cause. The operator can check the image with `python -m app doctor`, or rebuild it."

@@ -10,10 +10,11 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from mmap import mmap
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
 import orjson
 
 from app.core.models.warehouse import UNKNOWN, WarehouseNames
@@ -22,6 +23,7 @@ from app.lineage.definitions import definition
 from app.lineage.formats import json_document
 from app.lineage.manifest import Manifest, Resource
 from app.lineage.owners import CodeOwners, Owners
+from app.lineage.quality import Counts, QualityReader, own, total
 from app.lineage.resource_types import in_order
 
 _sorted_json = json.JSONEncoder(sort_keys=True).encode
@@ -109,6 +111,10 @@ class StorableLineage(Protocol):
     def hashes(self) -> bytes:
         """`HASH_BYTES` for each node, sorted by unique_id."""
 
+    @property
+    def quality(self) -> Counts:
+        """What the project's nodes have of what they could have (`lineage.quality`)."""
+
     def counts(self) -> Mapping[str, int]:
         """The number of nodes by resource type, in the order of `resource_types`, without zeros."""
 
@@ -147,6 +153,14 @@ class Lineage:
     def hashes(self) -> bytes:
         """`HASH_BYTES` for each node."""
         return b"".join(node.hash for node in self.nodes)
+
+    @property
+    def quality(self) -> Counts:
+        """What the project's nodes have of what they could have (`lineage.quality`)."""
+        reader = QualityReader()
+        for node in self.nodes:
+            reader.add(node.unique_id, node.resource_type, node.package_name, node.content, node.definition, node.upstream)
+        return total(own(reader.finish(), self.project_name))
 
     def counts(self) -> dict[str, int]:
         """The number of nodes by resource type, in the order of `resource_types`, without zeros."""
@@ -205,12 +219,10 @@ def nodes(source: Manifest, names: WarehouseNames = UNKNOWN, code_owners: CodeOw
         upstream = sorted({parent for parent in source.parent_map.get(unique_id, ()) if parent in source.resources})
         config = configs.get(resource)
         content = json_document.node(unique_id, resource, names, owners, config.materialized, tests.get(unique_id, ()))
-        made = _node(unique_id, resource, content, tuple(upstream), config)
-        raw = source.definitions.get(unique_id)
-        yield made if raw is None else replace(made, definition=without_nul(definition(resource.resource_type, raw)))
+        yield _node(unique_id, resource, content, tuple(upstream), config, source.definitions.get(unique_id))
 
 
-def _node(unique_id: str, resource: Resource, content: Any, upstream: tuple[str, ...], config: _Config) -> Node:
+def _node(unique_id: str, resource: Resource, content: Any, upstream: tuple[str, ...], config: _Config, raw: msgspec.Raw | None) -> Node:
     return Node(
         unique_id=storable(unique_id),
         resource_type=resource.resource_type,
@@ -221,6 +233,7 @@ def _node(unique_id: str, resource: Resource, content: Any, upstream: tuple[str,
         fingerprint=_digest(_sorted_json(resource.checksum).encode()),
         sql_hash=_digest(resource.sql().encode()),
         config_hash=config.hash,
+        definition=None if raw is None else without_nul(definition(resource.resource_type, raw)),
     )
 
 

@@ -13,6 +13,7 @@ from app.core.models.warehouse import TOKEN, GivenName, WarehouseNames, is_known
 from app.lineage.manifest import Resource
 
 RelationNameSource = Literal["profile", "settings", "project", "placeholder"]
+_WITH_TEXT = {str, list, dict}
 _INVENTED = re.compile(rf"{TOKEN}\w*", re.IGNORECASE)
 _WORD = rf"(?<![\w$-])(?>[\w$-]*?{TOKEN}[\w$-]*)"
 _PART = rf"""(?:"{_WORD}"|`{_WORD}`|\[{_WORD}\]|(?<!['"\[]){_WORD})\."""
@@ -36,9 +37,12 @@ def known(value: Any) -> Any:
     """A value of the project, with null for every text in it that was made of something unknown."""
     if isinstance(value, str):
         return value if is_known(value) else None
+    # Nothing is unknown in what is empty, which is most of what a node has.
     if isinstance(value, list):
-        return [known(item) for item in value]
-    return {key: known(item) for key, item in value.items()} if isinstance(value, dict) else value
+        return [known(item) if item and type(item) in _WITH_TEXT else item for item in value]
+    if isinstance(value, dict):
+        return {key: known(item) if item and type(item) in _WITH_TEXT else item for key, item in value.items()}
+    return value
 
 
 def readable(text: str) -> str:

@@ -1,0 +1,127 @@
+"""The quality of commits: stored with their lineage, read over HTTP, and shown on pages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest_asyncio
+
+from app.lineage.nodes import Lineage
+from app.store import Store
+from app.web.api.schemas.quality import QualityView
+from tests.integration.lineage_reader import SHAS, TOKEN, Reader, reading, save_lineage
+from tests.integration.page_world import READ, World, running
+from tests.unit.test_column_tests import generic
+from tests.unit.test_nodes import CUSTOMERS, ORDERS, build, resource
+
+COLUMNS = {"id": {"name": "id", "description": "The key."}}
+DESCRIBED = {"description": "D.", "columns": COLUMNS, "original_file_path": "models/marts/orders.sql", "group": "finance"}
+
+
+@pytest_asyncio.fixture
+async def reader(store: Store, tmp_path: Path) -> AsyncIterator[Reader]:
+    async with reading(store, tmp_path) as made:
+        yield made
+
+
+@pytest_asyncio.fixture
+async def world(store: Store, dsn: str) -> AsyncIterator[World]:
+    async with running(store, dsn) as made:
+        yield made
+
+
+def well() -> Lineage:
+    return build(resource(ORDERS, **DESCRIBED), resource(CUSTOMERS), generic("not_null", ORDERS, "id"), resource("model.utils.days"))
+
+
+def worse() -> Lineage:
+    return build(resource(ORDERS, **DESCRIBED | {"description": ""}), resource(CUSTOMERS), resource("model.utils.days"))
+
+
+async def quality(reader: Reader, query: str = "", *, status: int = 200) -> Any:
+    path = f"/api/metadata/connections/{reader.connection_id}/quality?{query}"
+    async with reader.client.get(path, headers=TOKEN) as response:
+        body = await response.json(content_type=None)
+        assert response.status == status, body
+        if status == 200:
+            QualityView.model_validate_json(await response.read())
+        return body
+
+
+async def test_a_commit_is_counted_and_compared_with_the_one_before(reader: Reader) -> None:
+    await save_lineage(reader.store, reader.connection_id, SHAS[3], well())
+    await save_lineage(reader.store, reader.connection_id, SHAS[4], worse())
+    found = await quality(reader)
+    assert (found["sha"], found["branch"]) == (SHAS[4], "main")
+    assert {name: (one["satisfied"], one["total"]) for name, one in found["counts"].items()} == {
+        "descriptions": (0, 2),
+        "column_descriptions": (1, 1),
+        "tests": (0, 2),
+        "keys": (0, 2),
+        "owners": (0, 2),
+    }
+    assert found["score"] == 23.5
+    assert found["changes"] == {
+        "base": SHAS[3],
+        "score": 47.1,
+        "items": [{"unique_id": ORDERS, "dimension": name, "missing": 1} for name in ("descriptions", "tests")],
+        "more": 0,
+    }
+    assert [(one["sha"], one["score"]) for one in found["trend"]][-2:] == [(SHAS[3], 47.1), (SHAS[4], 23.5)]
+    assert {one["name"]: one["nodes"] for one in found["packages"]} == {"shop": 2, "utils": 1}
+    assert [(one["name"], one["nodes"], one["counts"]["descriptions"]) for one in found["folders"]] == [
+        ("", 1, [0, 1]),
+        ("models/marts", 1, [0, 1]),
+    ]
+    assert [one["name"] for one in found["groups"]] == ["finance"]
+    assert found["owners"] == []
+
+
+async def test_any_two_commits_are_compared(reader: Reader) -> None:
+    await save_lineage(reader.store, reader.connection_id, SHAS[3], well())
+    await save_lineage(reader.store, reader.connection_id, SHAS[4], worse())
+    found = await quality(reader, f"sha={SHAS[3]}&base={SHAS[4]}")
+    assert (found["sha"], found["changes"]["base"]) == (SHAS[3], SHAS[4])
+    assert {one["missing"] for one in found["changes"]["items"]} == {-1}
+    problem = await quality(reader, f"base={SHAS[8]}", status=404)
+    assert problem["field"] == "base"
+    assert (await quality(reader, "shaa=1", status=400))["status"] == 400
+
+
+async def test_a_commit_that_is_carried_forward_keeps_its_score(reader: Reader) -> None:
+    await save_lineage(reader.store, reader.connection_id, SHAS[3], well())
+    known = await reader.store.lineages.head(reader.connection_id, SHAS[3])
+    assert known is not None
+    await reader.store.extractions.enqueue(reader.connection_id, "main", SHAS[5], "push")
+    extraction = await reader.store.extractions.claim("w", timedelta(minutes=1))
+    assert extraction is not None
+    async with reader.store.transaction() as tx:
+        await tx.lineages.carry_forward(extraction, known.id)
+    [newest, before, *_] = await reader.store.lineages.quality(reader.connection_id, "main", 10)
+    assert (newest.sha, newest.counts) == (SHAS[5], before.counts)
+
+
+async def test_a_commit_of_an_earlier_release_is_counted_when_it_is_asked_for(reader: Reader) -> None:
+    await save_lineage(reader.store, reader.connection_id, SHAS[3], well())
+    await reader.store._db.execute("UPDATE lineages SET quality = NULL")
+    found = await quality(reader)
+    assert found["score"] == 47.1
+    assert (found["trend"], found["changes"]) == ([], None)
+
+
+async def test_pages_show_the_score(world: World) -> None:
+    browser = await world.browser(READ)
+    assert 'id="quality"' not in (await world.open(browser, f"/connections/{world.connection_id}")).text
+    sha = "c" * 40
+    await world.store.connections.move_head(world.connection_id, sha)
+    await world.store.extractions.cancel(world.extraction_id)
+    await save_lineage(world.store, world.connection_id, sha, well())
+    listed = await world.open(browser, "/")
+    assert f'/connections/{world.connection_id}#quality">47</a>' in listed.text
+    page = await world.open(browser, f"/connections/{world.connection_id}")
+    assert "<strong>47.1</strong> of 100" in page.text
+    assert "Models, sources, seeds and snapshots with a test" in page.text
+    assert "1 of 2" in page.text
