@@ -2,6 +2,7 @@
 
 errors          the one tree of errors: what was being done, why it stopped, what to do next
 log, metrics    structured logs and Prometheus metrics
+traces          spans by OpenTelemetry, if there is a collector
 spool           large bytes between two steps, on disk
 eviction        what to delete from a cache that is full, fairly between tenants
 retry           how long to wait before trying again

@@ -237,10 +237,26 @@ class EngineFullError(EngineUnavailableError):
     title = "The disk of the Docker engine is full"
 
 
+class ClusterUnavailableError(EngineUnavailableError):
+    """The Kubernetes cluster does not answer, or could not run a pod for its own reasons."""
+
+    title = "The Kubernetes cluster is unavailable"
+
+
+class ClusterFullError(ClusterUnavailableError):
+    """A quota of the namespace is used up, or no node has room for another pod."""
+
+    title = "The Kubernetes cluster has no room"
+
+
 class DatabaseUnavailableError(UnavailableError):
     """PostgreSQL does not answer."""
 
     title = "The database is unavailable"
+
+
+class DatabaseBusyError(DatabaseUnavailableError):
+    """PostgreSQL answers, but another transaction was in the way."""
 
 
 class RunnerImageError(UnavailableError):

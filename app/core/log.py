@@ -11,6 +11,7 @@ from typing import Any, TextIO
 import structlog
 
 DELIVERY = "delivery_id"
+EVENT = "event_name"
 INSTALLATION = "installation_id"
 REPOSITORY = "repository"
 EXTRACTION = "extraction_id"
@@ -23,6 +24,11 @@ VARYING = {"seconds", "ms", "attempt", "delay_s"}
 _for_people = False
 
 bound = structlog.contextvars.bound_contextvars
+
+
+def ids(**found: object) -> dict[str, object]:
+    """The ids that are known, for log lines."""
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def get(name: str) -> Any:  # structlog's own type for a lazily configured logger

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 import weakref
 from collections.abc import AsyncIterator, Iterator
@@ -44,14 +45,20 @@ class Spool:
 
     async def write(self, data: bytes) -> None:
         """Append bytes. Raises like `flush`."""
-        self._pending += data
         self.size_bytes += len(data)
+        if len(data) >= self._chunk and not self._pending:
+            await self._write(data)
+            return
+        self._pending += data
         if len(self._pending) >= self._chunk:
             await self.flush()
 
     async def flush(self) -> None:
         """Write pending bytes; call it after the last `write`. Raises DiskFullError or UnavailableError."""
         data, self._pending = self._pending, bytearray()
+        await self._write(data)
+
+    async def _write(self, data: bytes | bytearray) -> None:
         # The disk may be slow: never on the event loop.
         with disk_errors():
             await asyncio.to_thread(self._file.write, data)
@@ -76,3 +83,27 @@ class Spool:
         descriptor = self._file.fileno()
         self._file.flush()
         return descriptor
+
+    async def finished(self) -> FinishedSpool:
+        """What was written, for a reader that outlives this. Raises DiskFullError or UnavailableError."""
+        descriptor = await self.fileno()
+        with disk_errors():
+            return FinishedSpool(os.dup(descriptor), self.size_bytes)
+
+
+class FinishedSpool:
+    """The bytes of a spool, read-only. Deleted when both are closed or garbage-collected."""
+
+    def __init__(self, descriptor: int, size_bytes: int) -> None:
+        self._file = os.fdopen(descriptor, "rb")
+        self.close = weakref.finalize(self, self._file.close)
+        """Frees the disk."""
+        self.size_bytes = size_bytes
+
+    def fileno(self) -> int:
+        """A file descriptor for another process."""
+        return self._file.fileno()
+
+    def content(self) -> bytes:
+        """All bytes in memory; only for callers that know the size is small."""
+        return os.pread(self.fileno(), self.size_bytes, 0)

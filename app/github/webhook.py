@@ -10,20 +10,21 @@ from __future__ import annotations
 import asyncio
 import hmac
 import re
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
 import aiohttp
 import msgspec
+import orjson
 from aiohttp import web
 
 from app.core.app_manifest import WINDOW_S
 from app.core.errors import ConfigurationError, FreshetError, UnavailableError
-from app.github.unverified import IN_MEMORY, UnverifiedBodies, UnverifiedBody
+from app.github.unverified import UnverifiedBodies, UnverifiedBody
 
 MAX_BYTES = 25 << 20
 """GitHub sends no payload over 25 MB: https://docs.github.com/en/webhooks/webhook-events-and-payloads#payload-cap."""
@@ -34,7 +35,7 @@ RETRY_S = 0.25
 """Pause before the database is tried again; it doubles up to `MAX_RETRY_S`."""
 MAX_RETRY_S = 1.0
 LARGE_AT_ONCE = 4
-"""Verified bodies that are held in memory at a time, if they were too large to stay there."""
+"""Verified bodies that are read from a file at a time."""
 DOING = "receiving a webhook delivery"
 _SIGNATURE = re.compile("sha256=([0-9a-f]{64})")
 _VISIBLE = re.compile("[!-~]{1,200}")
@@ -52,13 +53,13 @@ class DeliveryError(FreshetError):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A delivery with a valid signature and a JSON object as its body, not parsed further."""
+    """A delivery with a valid signature."""
 
     id: str
     """GitHub's GUID: the same for a redelivery."""
     event: str
-    body: bytes
-    """The JSON text."""
+    body: bytes | bytearray
+    """The JSON text, not parsed yet."""
     hook_id: str | None = None
     target_type: str | None = None
     """`integration` for a GitHub App."""
@@ -89,25 +90,37 @@ def verify(secret: bytes, body: bytes, signature: str | None) -> None:
     compare(hmac.digest(secret, body, "sha256").hex(), given)
 
 
+def any_object(delivery: Delivery) -> Delivery:
+    """Check that the body is one JSON object. Raises DeliveryError (400)."""
+    try:
+        msgspec.json.decode(delivery.body, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise DeliveryError("its body is not a JSON object", status=HTTPStatus.BAD_REQUEST) from error
+    return delivery
+
+
 class WebhookEndpoint:
     """`POST /api/webhooks/github`. When `receive` returns, the delivery is stored durably."""
 
     def __init__(
         self,
         secret: str | None,
-        receive: Callable[[Delivery], Awaitable[None]],
+        receive: Callable[[Any], Awaitable[None]],
         *,
+        read: Callable[[Delivery], Any] = any_object,
         max_bytes: int = MAX_BYTES,
         body_timeout_s: float = DEADLINE_S,
         bodies: UnverifiedBodies | None = None,
     ) -> None:
-        """`receive` may be called again for the same delivery, and cancelled."""
-        self._receive = receive
+        """`receive` may be called again for the same delivery, and is cancelled at the deadline, which has to end it at once.
+
+        It gets what `read` returns: of the body, that is all that stays in memory meanwhile. `read` refuses what is no JSON object.
+        """
+        self._read_delivery, self._receive = read, receive
         self._max_bytes = max_bytes
         self._timeout_s = body_timeout_s
         self._bodies = bodies or UnverifiedBodies()
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
-        self._running: set[asyncio.Task[str]] = set()
         self.configure(secret)
 
     def configure(self, secret: str | None) -> None:
@@ -118,7 +131,7 @@ class WebhookEndpoint:
         self._secret = None if secret is None else secret.encode()
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Respond with 202 once the delivery is stored. Raises DeliveryError, and the errors of `receive` about the payload.
+        """Respond with 202 once the delivery is stored. Raises DeliveryError, and the errors of `read` and `receive` about the payload.
 
         A refusal leaves the rest of the body unread: the connection has to be closed after it.
         """
@@ -128,21 +141,29 @@ class WebhookEndpoint:
         if (request.content_length or 0) > self._max_bytes:
             raise self._too_big()
         given = signature_in(request.headers.get("X-Hub-Signature-256"))
-        async with self._bodies.open(self._secret) as body:
+        with self._bodies.open(self._secret) as body:
             await self._read(request, body, deadline)
-            compare(body.hexdigest(), given)
-            id_ = await self._in_time(self._accept(request, body, deadline), deadline)
-        return web.json_response({"status": "accepted", "delivery_id": id_}, status=HTTPStatus.ACCEPTED)
+            compare(await body.hexdigest(), given)
+            self._bodies.leave(body)
+            async with self._large if body.on_disk else nullcontext():
+                id_, read = self._understand(request, await body.content())
+        await self._store(read, deadline)
+        accepted = orjson.dumps({"status": "accepted", "delivery_id": id_})
+        return web.Response(body=accepted, status=HTTPStatus.ACCEPTED, content_type="application/json")
 
     async def _read(self, request: web.Request, body: UnverifiedBody, deadline: float) -> None:
         """Read the body with limits of our own: aiohttp has no time limit, and `client_max_size` is for other requests."""
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(deadline) as limit:
+                body.interrupt = lambda: None if limit.expired() else limit.reschedule(0.0)
                 async for chunk in request.content.iter_any():
                     if body.size + len(chunk) > self._max_bytes:
                         raise self._too_big()
                     await body.write(chunk)
         except TimeoutError as error:
+            if body.gave_way:
+                reason = "too much of other deliveries is being received that is not verified yet"
+                raise DeliveryError(reason, status=HTTPStatus.SERVICE_UNAVAILABLE) from error
             reason = f"its body did not arrive within {self._timeout_s:g} s"
             raise DeliveryError(reason, status=HTTPStatus.REQUEST_TIMEOUT) from error
         except UnavailableError as error:
@@ -153,50 +174,32 @@ class WebhookEndpoint:
     def _too_big(self) -> DeliveryError:
         return DeliveryError(f"it is larger than {self._max_bytes:,} bytes", status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
-    async def _accept(self, request: web.Request, body: UnverifiedBody, deadline: float) -> str:
-        """Store a verified delivery, trying again while its time lasts; returns its id."""
-        async with self._large if body.size > IN_MEMORY else nullcontext():
-            delivery = _delivery(request, await body.content())
-            pause_s, clock = RETRY_S, asyncio.get_running_loop().time
-            while True:
-                try:
-                    await self._receive(delivery)
-                except UnavailableError:
-                    if clock() + pause_s >= deadline:
-                        raise
-                    await asyncio.sleep(pause_s)
-                    pause_s = min(2 * pause_s, MAX_RETRY_S)
-                else:
-                    return delivery.id
+    def _understand(self, request: web.Request, body: bytes | bytearray) -> tuple[str, Any]:
+        """The id of a verified delivery, and what `read` makes of it."""
+        delivery = _delivery(request, body)
+        return delivery.id, self._read_delivery(delivery)
 
-    async def _in_time(self, work: Coroutine[None, None, str], deadline: float) -> str:
-        """The result of `work`, or DeliveryError (503) at the deadline, without waiting for the end of what was cancelled.
-
-        Cancelling a query of a database that hangs takes as long as the query. What it still stores afterwards does no harm: the delivery
-        is sent again with the same id.
-        """
-        task = asyncio.create_task(work)
-        self._running.add(task)
-        task.add_done_callback(self._ended)
+    async def _store(self, read: Any, deadline: float) -> None:
+        """Store a verified delivery, trying again while its time lasts."""
+        pause_s, clock = RETRY_S, asyncio.get_running_loop().time
         try:
-            await asyncio.wait({task}, timeout=deadline - asyncio.get_running_loop().time())
-        finally:
-            task.cancel()
-        if not task.done():
-            raise DeliveryError("storing it took too long", status=HTTPStatus.SERVICE_UNAVAILABLE)
-        try:
-            return task.result()
+            async with asyncio.timeout_at(deadline):
+                while True:
+                    try:
+                        await self._receive(read)
+                    except UnavailableError:
+                        if clock() + pause_s >= deadline:
+                            raise
+                        await asyncio.sleep(pause_s)
+                        pause_s = min(2 * pause_s, MAX_RETRY_S)
+                    else:
+                        return
         except (UnavailableError, TimeoutError) as error:
             reason = error.reason if isinstance(error, UnavailableError) else "storing it took too long"
             raise DeliveryError(reason, status=HTTPStatus.SERVICE_UNAVAILABLE) from error
 
-    def _ended(self, task: asyncio.Task[str]) -> None:
-        self._running.discard(task)
-        if not task.cancelled():
-            task.exception()  # nobody else may retrieve it
 
-
-def _delivery(request: web.Request, body: bytes) -> Delivery:
+def _delivery(request: web.Request, body: bytes | bytearray) -> Delivery:
     """https://docs.github.com/en/webhooks/webhook-events-and-payloads#delivery-headers."""
     headers = request.headers
     event, id_ = headers.get("X-GitHub-Event", ""), headers.get("X-GitHub-Delivery", "")
@@ -207,22 +210,21 @@ def _delivery(request: web.Request, body: bytes) -> Delivery:
     return Delivery(
         id=id_,
         event=event,
-        body=_json_object(request.content_type, body),
+        body=_json_of(request.content_type, body),
         hook_id=headers.get("X-GitHub-Hook-ID"),
         target_type=headers.get("X-GitHub-Hook-Installation-Target-Type"),
         target_id=headers.get("X-GitHub-Hook-Installation-Target-ID"),
     )
 
 
-def _json_object(content_type: str, body: bytes) -> bytes:
-    """Check that a body is one JSON object. Its values are parsed later, by the event's own type."""
+def _json_of(content_type: str, body: bytes | bytearray) -> bytes | bytearray:
+    """The JSON text of a body."""
+    if content_type == "application/json":
+        return body
+    if content_type != "application/x-www-form-urlencoded":
+        raise DeliveryError(f"its content type is {content_type!r}, not application/json", status=HTTPStatus.BAD_REQUEST)
     try:
-        if content_type == "application/x-www-form-urlencoded":
-            [payload] = parse_qs(body.decode(), max_num_fields=8)["payload"]
-            body = payload.encode()
-        elif content_type != "application/json":
-            raise DeliveryError(f"its content type is {content_type!r}, not application/json", status=HTTPStatus.BAD_REQUEST)
-        msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, ValueError, KeyError, RecursionError) as error:
-        raise DeliveryError("its body is not a JSON object", status=HTTPStatus.BAD_REQUEST) from error
-    return body
+        [payload] = parse_qs(body.decode(), max_num_fields=8)["payload"]
+    except (ValueError, KeyError) as error:
+        raise DeliveryError("its body has no payload", status=HTTPStatus.BAD_REQUEST) from error
+    return payload.encode()

@@ -7,6 +7,7 @@ connections         creates, changes and deletes connections, on request or to m
 connection_rules    which connections a repository needs, and which of them extract a push (pure)
 queue_rules         whether a commit is the newest, and whether it still needs an extraction (pure)
 worker              claims extractions, runs them and stores the results
+verification        checks a share of partial parses against full ones, while nothing waits
 refresh             the path of one extraction, stage by stage
 storing             stores the lineage and then its columns
 bases               finds the commit that an extraction is compared with
@@ -14,10 +15,12 @@ base_rules          which commit that is, and what stands in for it (pure)
 impacts             what a commit does, compared with its base: ends the extraction, and corrects it when a better base is there
 search_updates      keeps search in step with the lineages
 manifests           keeps dbt's own manifests
+outages             writes over a short outage of the database
 progress            what a running extraction records
 decoding/           reads manifests in separate processes
 check_runs          updates check runs on GitHub until they match the extractions
 reconciler          compares GitHub with the database, and queues what is behind
+forgotten_checks    check runs on GitHub that the database does not know after a restore
 loop                the work loop of all background work
 leases              every lease, delay and number of attempts of the background work
 branch_heads        asks GitHub for the current head of a branch

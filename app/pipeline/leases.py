@@ -14,12 +14,21 @@ EXTRACTION_LEASE = timedelta(seconds=20)
 """Renewed while the extraction runs. After four missed heartbeats, another worker starts it again."""
 HEARTBEAT_S = 5.0
 """Between renewals of the leases, and between searches for expired ones."""
-WORKER_IDLE_S = 10.0
-"""Without a wakeup, a worker looks for work after this time."""
+WORKER_IDLE_S = 2.0
+"""Without a wakeup, a worker looks for work after this time: for retries that are due, and for the next extraction of a fork."""
 STORE_RETRIES_S = (0.2, 1.0, 5.0)
 """Waits for an unavailable database when an extraction has ended; in total less than its lease."""
 EXTRACTION_ATTEMPTS = 3
 """For temporary problems, such as an unavailable engine or GitHub."""
+EXTRACTION_OUTAGES = 20
+"""Attempts that an outage of the database may end without being counted. After them, the extraction itself may be what it fails at."""
+
+# -- checking partial parses (verification) --------------------------------------------------------------------------
+
+VERIFICATIONS_WAITING = 20
+"""In this process; more of them push out the oldest of the installation that has the most."""
+VERIFICATION_ATTEMPTS = 3
+"""How often one gives way to extractions and begins again."""
 
 # -- what extractions are compared with (impacts) --------------------------------------------------------------------
 
@@ -46,6 +55,10 @@ CHECK_RUN_SENDING_S = 30.0
 """After this time nothing more is sent under a lease: a request on its way arrives before the lease ends."""
 CHECK_RUN_RELEASE = timedelta(seconds=3)
 """A stopped process may just have sent a request. After this time it has arrived, so the next one finds its check run."""
+CHECK_RUN_STRAYS = timedelta(minutes=3)
+"""A request that timed out may be kept by the network for so long, and create a second check run when it arrives."""
+CHECK_RUN_LATE = timedelta(minutes=5)
+"""If a check run is created later than this after its extraction was queued, the database may be a restored one that does not know it."""
 CHECK_RUN_PAUSE = timedelta(seconds=1)
 """Changes of a running extraction within this time are sent together; its end is sent immediately."""
 CHECK_RUN_ATTEMPTS = 12
@@ -88,6 +101,9 @@ SURVEY_AGAIN = COMPARE_EVERY / 5
 """The shortest delay after a survey that GitHub did not answer."""
 CHORES_AWAY_S = 2.0
 """While the database is unavailable: lost deliveries are requested as soon as it is back."""
+CHORE_LEASE = timedelta(seconds=20)
+"""Renewed while the chore goes on."""
+CHORE_RENEWAL_S = 5.0
 CHORE_RETRY_S = 30.0
 """After GitHub was unavailable."""
 REPAIR_AGAIN_S = 15.0

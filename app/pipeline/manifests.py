@@ -9,6 +9,7 @@ import zlib
 from app.core import log
 from app.core.models.extractions import Extraction
 from app.core.spool import Spool
+from app.pipeline.outages import with_retries
 from app.store import Store
 from app.store.manifests import MAX_STORED_BYTES, PackedManifest
 
@@ -33,7 +34,8 @@ async def keep(store: Store, extraction: Extraction, manifest: Spool) -> None:
         packed = await pack(manifest)
         if packed.content is None:
             logger.info("manifest not kept, it is too big", size_bytes=packed.size_bytes)
-        await store.manifests.save(extraction, packed)
+        if not await with_retries(lambda: store.manifests.save(extraction, packed)):
+            return
         await store.manifests.delete_old(extraction.connection_id)
     except Exception:  # whatever it is, the lineage is stored
         logger.warning("manifest not kept", exc_info=True)

@@ -12,8 +12,9 @@ from app.core.models.annotations import IgnoredCheck, Placeholder
 from app.core.models.extractions import CommitFacts, Usage
 from app.core.models.github import BranchHead, FailedDelivery, InstallationState, MergeBase, Repository, RepositoryState
 from app.core.models.warehouse import UNKNOWN, WarehouseNames
-from app.core.spool import Spool
+from app.core.spool import FinishedSpool, Spool
 from app.lineage.column_document import StorableColumns
+from app.lineage.manifest_comparison import ManifestDifferences
 from app.lineage.nodes import StorableLineage
 from app.lineage.owners import CodeOwners
 from app.project.checkout import Entry
@@ -79,7 +80,7 @@ class Caches(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StateScope:
-    """Which parse state a job starts with and leaves: dbt's memory of its last parse, for partial parsing."""
+    """Which parse state a job starts with and leaves: what a container remembers of the last parse."""
 
     installation_id: int
     repository_id: int
@@ -123,6 +124,8 @@ class DbtJob:
     """Called with dbt's log so far, now and then while dbt runs. It must not raise."""
     any_version: bool = False
     """Whether somebody chose the version of dbt, whatever the project requires."""
+    unhurried: bool = False
+    """Nobody waits for it: it leaves warm containers and processor time to others."""
 
 
 class ParseState(Protocol):
@@ -132,6 +135,13 @@ class ParseState(Protocol):
 
     def stream(self) -> AsyncIterator[bytes]:
         """All of it in chunks, `size_bytes` in total."""
+
+
+class ParseStateCache(Protocol):
+    """The parse states and columns documents on this host."""
+
+    async def distrust(self, scope: StateScope) -> None:
+        """Make sure that no job of the connection starts with what was made of any of its states until now."""
 
 
 class PackageTree(Protocol):
@@ -234,6 +244,9 @@ class Decoders(Protocol):
         `label` and `image`: for error messages. Raises ColumnsError.
         """
 
+    async def differences(self, manifest: Spool, other: FinishedSpool, label: str, image: str) -> ManifestDifferences:
+        """What two manifests of one input do not have in common. Raises like `lineage`."""
+
 
 class Installer(Protocol):
     """Installs packages: `packages/fetch` without running any of their code, a `Runner` with `dbt deps`."""
@@ -275,8 +288,8 @@ class Runner(Installer, Protocol):
         Raises EngineUnavailableError.
         """
 
-    async def keep_warm(self, used: Sequence[tuple[str, str]]) -> None:
-        """Keep containers warm, until cancelled; `used` are the image names and adapters of recent jobs."""
+    async def keep_warm(self, used: Sequence[tuple[str, str, float]]) -> None:
+        """Keep containers warm, until cancelled; `used` are the image names and adapters of recent jobs, and how many seconds ago."""
 
     async def check(self) -> str:
         """One line about the engine and the images in use. Raises RunnerImageError, EngineUnavailableError or ConfigurationError."""
@@ -308,6 +321,9 @@ class GitHub(Protocol):
 
     async def find_check_run(self, repository: Repository, sha: str, external_id: str) -> int | None:
         """The id of our check run with this `external_id`; None if there is none."""
+
+    async def open_check_runs(self, repository: Repository, sha: str, name: str | None = None) -> dict[int, str]:
+        """Our own check runs, of this name or of any, that have not ended: their ids with their `external_id`."""
 
     async def count_annotations(self, repository: Repository, check_run_id: int) -> int:
         """The number of annotations of a check run."""

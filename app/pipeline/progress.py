@@ -8,10 +8,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from app.core import log, metrics
+from app.core import log, metrics, traces
 from app.core.errors import UnavailableError
 from app.core.models.annotations import Annotation
 from app.core.models.extractions import STAGES, Extraction, Facts, Stage, StageTime
+from app.core.models.origins import Origin
 from app.pipeline import connections
 from app.store import Store
 from app.store.lineages import KnownInput
@@ -75,7 +76,9 @@ class Progress:
         if extraction.background:  # of an older commit
             return extraction.project_dir
         async with self._store.transaction() as tx:
-            await connections.sync_with_projects(tx, extraction.repository, extraction.branch, extraction.sha, projects)
+            delivery_id = extraction.delivery_id
+            caused = tx.caused_by(Origin(delivery_id, None, extraction.traceparent)) if delivery_id else tx
+            await connections.sync_with_projects(caused, extraction.repository, extraction.branch, extraction.sha, projects)
             current = await tx.extractions.get(extraction.id)
             if not await tx.extractions.holds(extraction.id, self.claim):
                 raise ClaimLostError
@@ -100,7 +103,7 @@ class Progress:
         try:
             async with self._store.transaction() as tx:
                 if await tx.extractions.holds(self._extraction.id, self.claim):
-                    await tx.logs.save(self._extraction.id, self._extraction.tries[-1].number, log)
+                    await tx.logs.save(self._extraction.id, self._extraction.attempt_number, log)
         except UnavailableError as error:
             logger.info("cannot show the log yet", reason=str(error))
 
@@ -114,6 +117,7 @@ class Progress:
         times = self.ended()
         for stage in times:
             metrics.STAGE_SECONDS.labels(stage.stage).observe(stage.seconds or 0.0)
+            traces.record(stage.stage, stage.started_at, stage.ended_at or stage.started_at)
         metrics.EXTRACTION_SECONDS.labels(status).observe(sum(stage.seconds or 0.0 for stage in times))
 
     def ended(self) -> list[StageTime]:

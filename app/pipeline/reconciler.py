@@ -6,18 +6,20 @@ row, so a scan of thousands of repositories continues after a restart where it s
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from app.core import log, metrics
-from app.core.errors import DatabaseUnavailableError, FreshetError, GoneError, UnavailableError
+from app.core.errors import DatabaseUnavailableError, FreshetError, GitHubUnavailableError, GoneError, UnavailableError
 from app.core.models.connections import Connection
 from app.core.models.github import Repository
 from app.core.retry import retry_delay
 from app.core.wakeup import Wakeup
-from app.pipeline import leases, loop, queue_rules
+from app.pipeline import forgotten_checks, leases, loop, queue_rules
 from app.pipeline.ports import Caches, GitHub, Inventory
 from app.project import discovery
 from app.project.repository_settings import RepositorySettings
@@ -106,28 +108,45 @@ class Reconciler:
             self._awake_s = self._clock()
 
     async def _next_chore(self, deliveries_again: timedelta = leases.COMPARE_EVERY) -> bool:
-        if await self._store.installations.claim_chore("deliveries", deliveries_again):
-            await self._or_retry("deliveries", self.redeliver())
-        elif await self._store.installations.claim_chore("installations", leases.COMPARE_EVERY):
-            await self._or_retry("installations", self.list_installations())
-        elif await self._store.installations.claim_chore("purge", leases.PURGE_EVERY):
-            await self.purge()
-        elif self._retention.history and (
-            self._history_cursor or await self._store.installations.claim_chore("history", leases.HISTORY_EVERY)
-        ):
-            await self.delete_history(self._retention.history)
-        else:
+        age = self._retention.history
+        return (
+            await self._do("deliveries", deliveries_again, self.redeliver)
+            or await self._do("installations", leases.COMPARE_EVERY, self.list_installations)
+            or await self._do("purge", leases.PURGE_EVERY, self.purge)
+            or (age is not None and await self._delete_history(age))
+        )
+
+    async def _do(self, name: str, again: timedelta, work: Callable[[], Awaitable[None]]) -> bool:
+        """Do a chore if it is due and no other process does it. If GitHub is unavailable, it is due again soon."""
+        store = self._store.installations
+        claim = await store.claim_chore(name, again, leases.CHORE_LEASE)
+        if claim is None:
             return False
+        renewing = asyncio.create_task(self._renew(name, claim), name=f"lease of {name}")
+        try:
+            await work()
+        except GitHubUnavailableError as error:
+            await store.retry_chore(name, timedelta(seconds=error.retry_after_s or leases.CHORE_RETRY_S))
+            raise
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+            with contextlib.suppress(UnavailableError):  # its lease ends
+                await asyncio.shield(store.finish_chore(name, claim))
         return True
 
-    async def _or_retry(self, name: str, work: Awaitable[None]) -> None:
-        """Await the work of a chore that asks GitHub. If GitHub is unavailable, it is due again soon."""
-        try:
-            await work
-        except UnavailableError as error:
-            again = timedelta(seconds=error.retry_after_s or leases.CHORE_RETRY_S)
-            await self._store.installations.retry_chore(name, again)
-            raise
+    async def _renew(self, name: str, claim: int) -> None:
+        while True:
+            await asyncio.sleep(leases.CHORE_RENEWAL_S)
+            with contextlib.suppress(UnavailableError):
+                await self._store.installations.renew_chore(name, claim, leases.CHORE_LEASE)
+
+    async def _delete_history(self, age: timedelta) -> bool:
+        """Delete the next batch of history: of a deletion that is under way, or of one that is due."""
+        if self._history_cursor:
+            await self.delete_history(age)
+            return True
+        return await self._do("history", leases.HISTORY_EVERY, lambda: self.delete_history(age))
 
     async def delete_history(self, age: timedelta) -> None:
         """Delete the history of a batch of connections; other chores get their turn before the next batch."""
@@ -139,7 +158,7 @@ class Reconciler:
     async def list_installations(self) -> None:
         """Update the installations, and schedule a survey of each."""
         metrics.RECONCILED.labels("installations").inc()
-        began_at = datetime.now(UTC)
+        began_at = await self._store.installations.now()
         listed = await self._inventory.installations()
         for gone in await self._store.installations.sync(listed, began_at):
             await self._store.extractions.cancel_queued(gone)
@@ -179,7 +198,7 @@ class Reconciler:
 
     async def survey(self, installation_id: int) -> bool:
         """Update the repositories of an installation, and schedule a look at those that may be behind. False if GitHub did not answer."""
-        began_at = datetime.now(UTC)
+        began_at = await self._store.installations.now()
         try:
             listed = await self._inventory.repositories(installation_id)
         except UnavailableError as error:
@@ -206,15 +225,15 @@ class Reconciler:
         try:
             await self._look(due)
         except _PushedMeanwhileError:
-            await self._store.installations.postpone_look(due, datetime.now(UTC))
+            await self._store.installations.postpone_look(due, await self._store.installations.now())
         except GoneError as error:  # removed, deleted, or briefly invisible: the survey of the installation shows which
             await self._store.installations.postpone_look(due, None)
-            await self._store.installations.finish_survey(repository.installation_id, datetime.now(UTC))
+            await self._store.installations.finish_survey(repository.installation_id, await self._store.installations.now())
             logger.info("cannot access the repository", reason=str(error))
         except FreshetError as error:
             asked = error.retry_after_s if isinstance(error, UnavailableError) else None
             again = error.retryable and (asked is not None or due.attempts < leases.LOOK_ATTEMPTS)
-            again_at = datetime.now(UTC) + retry_delay(due.attempts, asked) if again else None
+            again_at = await self._store.installations.now() + retry_delay(due.attempts, asked) if again else None
             await self._store.installations.postpone_look(due, again_at, asked_to_wait=asked is not None)
             logger.warning("cannot look at the repository", reason=str(error), again=again)
 
@@ -235,10 +254,11 @@ class Reconciler:
         head = await self._inventory.branch_head(repository, branch, etag)
         if head is None:
             return
+        forgotten = await forgotten_checks.below(self._store, self._github, repository, before, head.sha) if head.sha else []
         async with self._store.transaction() as tx:
             following = await _unless_pushed(tx, repository, branch, before)
             if head.sha:
-                await _catch_up(tx, following, branch, head.sha)
+                await _catch_up(tx, following, branch, head.sha, forgotten)
             await tx.connections.set_etag(repository.id, branch, head.etag)
 
     async def _look_at_default(self, due: DueRepository, repository: Repository) -> None:
@@ -248,6 +268,7 @@ class Reconciler:
         if branch is None or head is None:
             await self._store.installations.record_unchanged(due)
             return
+        forgotten = await forgotten_checks.below(self._store, self._github, repository, before, head.sha) if head.sha else []
         has_project = False
         if head.sha and not before and not await self._store.connections.removals(repository.id):
             paths = await self._inventory.paths(repository, head.sha)
@@ -258,7 +279,7 @@ class Reconciler:
                 # Its first extraction finds the projects.
                 following = [await tx.connections.create(repository.id, None)]
             if head.sha:
-                await _catch_up(tx, following, branch, head.sha)
+                await _catch_up(tx, following, branch, head.sha, forgotten)
             await tx.installations.record_look(due, repository, head.etag)
 
 
@@ -284,9 +305,11 @@ async def _unless_pushed(tx: Store, repository: Repository, branch: str, before:
     return following
 
 
-async def _catch_up(tx: Store, connections: Sequence[Connection], branch: str, sha: str) -> None:
-    """Queue the head of a branch for each connection that is behind."""
+async def _catch_up(tx: Store, connections: Sequence[Connection], branch: str, sha: str, forgotten: Sequence[str] = ()) -> None:
+    """Queue the head of a branch for each connection that is behind. It supersedes `forgotten` commits, whose check runs end thereby."""
     for connection in connections:
+        for commit in forgotten:
+            await tx.extractions.enqueue(connection.id, branch, commit, "reconcile")
         await tx.connections.move_head(connection.id, sha)
         await tx.extractions.supersede(connection.id, branch, sha)
         if queue_rules.is_behind(await tx.extractions.newest_of_branch(connection.id, branch), sha, connection.lineage_sha):

@@ -49,6 +49,8 @@ class Commit:
     """Whether the columns are wanted too. If the runner image cannot read them, the reason is that."""
     ref: str = ""
     """A git reference that led to the commit, if it is of no branch of the repository."""
+    unhurried: bool = False
+    """See `DbtJob.unhurried`."""
 
     @property
     def label(self) -> str:
@@ -244,6 +246,7 @@ def _job(commit: Commit, layout: ProjectLayout, available: Sequence[RunnerImage]
         environment=settings.environment,
         state=commit.state,
         columns=commit.columns,
+        unhurried=commit.unhurried,
     )
     return job, choice.remarks
 

@@ -6,7 +6,7 @@ Readers have the lineage as soon as it is stored. What goes wrong with the colum
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from app.core.models.comparisons import Base
 from app.core.models.extractions import ANYONE, Extraction, Usage
 from app.lineage.column_document import StorableColumns
 from app.pipeline import bases, manifests
-from app.pipeline.leases import STORE_RETRIES_S
+from app.pipeline.outages import with_retries
 from app.pipeline.ports import ColumnsDelivery, ColumnsDocument, Decoders
 from app.pipeline.progress import ClaimLostError, Progress
 from app.pipeline.refresh import CarriedLineage, NewLineage
@@ -36,12 +36,12 @@ async def store_everything(
         async with store.transaction() as tx:
             result = await _store_lineage(tx, extraction, made, progress)
             await progress.settle(tx, _not_compared(result, made))
-            await store_log(tx, extraction, _attempt(extraction), progress)
+            await store_log(tx, extraction, extraction.attempt_number, progress)
         return
     async with store.transaction() as tx:
         result = await _store_lineage(tx, extraction, made, progress)
         await progress.enter("columns", tx, result)
-        await store_log(tx, extraction, _attempt(extraction), progress)
+        await store_log(tx, extraction, extraction.attempt_number, progress)
     await manifests.keep(store, extraction, made.parsed.spool)  # meanwhile, the container traces the columns
     found = await _columns(made, made.parsed.columns, decoders, progress)
     try:
@@ -75,19 +75,6 @@ async def store_log(tx: Store, extraction: Extraction, number: int | None, progr
         raise ClaimLostError
     if progress.log is not None:
         await tx.logs.save(extraction.id, number, progress.log)
-
-
-async def with_retries(write: Callable[[], Awaitable[object]]) -> bool:
-    """Retry over a short outage of the database; False in a longer one: the lease expires and the extraction runs again."""
-    for pause_s in STORE_RETRIES_S:
-        try:
-            await write()
-        except UnavailableError as error:
-            logger.warning("cannot store the result of the extraction", reason=str(error))
-            await asyncio.sleep(pause_s)
-        else:
-            return True
-    return False
 
 
 async def _store_lineage(tx: Store, extraction: Extraction, made: NewLineage | CarriedLineage, progress: Progress) -> dict[str, Any]:
@@ -191,10 +178,6 @@ def _not_compared(result: dict[str, Any], made: NewLineage | CarriedLineage) -> 
     """The result until the commit is compared. It keeps the commit's own policy, also for commits that are compared with it."""
     own = made.layout.settings.for_project(made.layout.project_dir).impact or ImpactPolicy()
     return {**result, "impact": impact.failed("It was not compared.", Base("none"), EffectivePolicy(own))}
-
-
-def _attempt(extraction: Extraction) -> int:
-    return extraction.tries[-1].number if extraction.tries else 1
 
 
 def _total(dbt: Usage, columns: Usage) -> Usage:

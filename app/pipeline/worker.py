@@ -10,18 +10,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from app.core import log, metrics
-from app.core.errors import DiskFullError, FreshetError, NoProjectError, UnavailableError, is_full
+from app.core import log, metrics, traces
+from app.core.errors import DatabaseUnavailableError, DiskFullError, FreshetError, NoProjectError, UnavailableError, is_full
 from app.core.models.extractions import Extraction, Problem
 from app.core.retry import retry_delay
 from app.core.wakeup import Wakeup
 from app.pipeline import queue_rules
 from app.pipeline.impacts import Impacts
-from app.pipeline.leases import EXTRACTION_ATTEMPTS, EXTRACTION_LEASE, HEARTBEAT_S, WORKER_IDLE_S
+from app.pipeline.leases import EXTRACTION_ATTEMPTS, EXTRACTION_LEASE, EXTRACTION_OUTAGES, HEARTBEAT_S, WORKER_IDLE_S
+from app.pipeline.outages import UnsettledClaims, with_retries
 from app.pipeline.ports import StateScope
 from app.pipeline.progress import ClaimLostError, Progress
 from app.pipeline.refresh import CarriedLineage, Commit, Tools, refresh
-from app.pipeline.storing import end_incomplete, store_everything, store_log, with_retries
+from app.pipeline.storing import end_incomplete, store_everything, store_log
+from app.pipeline.verification import Verifier
 from app.reports import results
 from app.store import Store
 
@@ -45,7 +47,7 @@ class Worker:
     effect any more.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - three have a default
         self,
         name: str,
         store: Store,
@@ -54,6 +56,7 @@ class Worker:
         *,
         concurrency: int,
         per_installation: int | None = None,
+        verifier: Verifier | None = None,
     ) -> None:
         self._name = name
         self._store = store
@@ -61,11 +64,15 @@ class Worker:
         self._impacts = impacts
         self._concurrency = concurrency
         self._per_installation = per_installation or concurrency
+        self._verifier = verifier or Verifier(store, tools)
         self._claims = itertools.count(1)
         self._running: dict[str, _Run] = {}
         """By the name of the claim."""
         self._lost: set[str] = set()
         """Claims that are no longer ours, of extractions that are still running."""
+        self._cut_off: set[str] = set()
+        """Claims that could not be renewed for a while, because the database was unavailable."""
+        self._unsettled = UnsettledClaims(store)
         metrics.CONCURRENCY.set(concurrency)
 
     async def run(self, wakeup: Wakeup, cancels: Wakeup) -> None:
@@ -80,18 +87,24 @@ class Worker:
                     claim = f"{self._name}/{next(self._claims)}"
                     extraction = await self._next(claim)
                     if extraction is None:
+                        if len(self._running) < max(self._concurrency - 1, 1):
+                            self._verifier.begin(wakeup.wake)
                         await wakeup.wait(WORKER_IDLE_S)
                         continue
                     task = tasks.create_task(self._work(extraction, claim), name=f"extraction {extraction.id}")
                     self._running[claim] = _Run(extraction.repository.installation_id, extraction.background or extraction.of_fork, task)
+                    if len(self._running) >= self._concurrency:
+                        self._verifier.give_way()
                     task.add_done_callback(lambda _, claim=claim: self._ended(claim, wakeup))  # type: ignore[misc]
         finally:
             self._running.clear()
+            await self._verifier.stop()
 
     def _ended(self, claim: str, wakeup: Wakeup) -> None:
         """Look for the next extraction, after this one no longer counts: otherwise it would wait for another wakeup."""
         self._running.pop(claim, None)
         self._lost.discard(claim)
+        self._cut_off.discard(claim)
         wakeup.wake()
 
     async def _next(self, claim: str) -> Extraction | None:
@@ -105,6 +118,7 @@ class Worker:
             return await self._store.extractions.claim(claim, EXTRACTION_LEASE, full, spare=spare)
         except UnavailableError as error:
             logger.warning("cannot claim an extraction", reason=str(error))
+            self._unsettled.add(claim, None)
             return None
 
     async def _heartbeat(self, cancels: Wakeup) -> None:
@@ -117,14 +131,18 @@ class Worker:
                     if run := self._running.get(lost):
                         self._lost.add(lost)
                         run.task.cancel("claim lost")
+                await self._unsettled.settle()
                 await self._store.extractions.requeue_expired()
             except UnavailableError as error:
                 logger.warning("cannot renew claims", reason=str(error))
+                self._cut_off.update(self._running)
             await cancels.wait(HEARTBEAT_S)
 
     async def _work(self, extraction: Extraction, claim: str) -> None:
-        ids = {log.EXTRACTION: extraction.id, log.REPOSITORY: extraction.repository.full_name}
-        with log.bound(**ids, **{log.INSTALLATION: extraction.repository.installation_id}), metrics.RUNNING.track_inprogress():
+        repository = extraction.repository
+        ids = {log.REPOSITORY: repository.full_name, log.INSTALLATION: repository.installation_id, log.DELIVERY: extraction.delivery_id}
+        traced = traces.span("extraction", extraction.traceparent, extraction_id=extraction.id, **ids, attempt=extraction.attempt)
+        with log.bound(**log.ids(**{log.EXTRACTION: extraction.id}, **ids)), metrics.RUNNING.track_inprogress(), traced:
             progress = Progress(self._store, claim, extraction)
             try:
                 await self._extract(extraction, progress)
@@ -138,7 +156,8 @@ class Worker:
             except ClaimLostError:
                 await self._abandon(extraction, progress)
             except UnavailableError as error:
-                logger.warning("cannot store the state of the extraction, its lease will expire", reason=str(error))
+                logger.warning("cannot store the state of the extraction, it will be queued again", reason=str(error))
+                self._unsettled.add(claim, extraction.id)
 
     async def _extract(self, extraction: Extraction, progress: Progress) -> None:
         """Run an extraction and store the result. Raises only ClaimLostError, CancelledError and UnavailableError of the database."""
@@ -180,7 +199,8 @@ class Worker:
     async def _refresh(self, commit: Commit, extraction: Extraction, progress: Progress) -> None:
         refreshed = await refresh(commit, self._tools.for_strangers() if extraction.of_fork else self._tools, progress)
         try:
-            await store_everything(self._store, extraction, refreshed, progress, self._tools.decoders)
+            async with self._verifier.sampling(extraction, commit, refreshed):
+                await store_everything(self._store, extraction, refreshed, progress, self._tools.decoders)
         finally:
             refreshed.close()
         metrics.CARRIED.inc(isinstance(refreshed, CarriedLineage))
@@ -192,15 +212,19 @@ class Worker:
         except UnavailableError:
             current = None
         cancelled = current is None or current.status == "cancelled"
+        if not cancelled and progress.claim in self._cut_off:
+            self._unsettled.add(progress.claim, extraction.id)
         progress.count("cancelled" if cancelled else "claim_lost")
         logger.info("extraction cancelled") if cancelled else logger.warning("claim lost")
 
     async def _handle_error(self, extraction: Extraction, progress: Progress, error: FreshetError) -> None:
         logger.info("extraction stopped", reason=str(error), retryable=error.retryable)
+        if isinstance(error, DatabaseUnavailableError) and extraction.attempt_number < EXTRACTION_OUTAGES:
+            raise error
         if error.retryable and extraction.attempt < EXTRACTION_ATTEMPTS:
             asked = error.retry_after_s if isinstance(error, UnavailableError) else None
             problem = results.problem(error, progress.annotations)
-            await with_retries(lambda: self._retry(extraction, progress, retry_delay(extraction.attempt, asked), problem))
+            await _stored(lambda: self._retry(extraction, progress, retry_delay(extraction.attempt, asked), problem))
             progress.count("retried")
             return
         if isinstance(error, NoProjectError) and not extraction.background:
@@ -254,12 +278,12 @@ class Worker:
                 number = await tx.extractions.finish(extraction.id, progress.claim, "failed", times, problem=problem, facts=progress.facts)
                 await store_log(tx, extraction, number, progress)
 
-        await with_retries(fail)
+        await _stored(fail)
         progress.count("failed", problem.conclusion)
 
     async def _end_incomplete(self, extraction: Extraction, progress: Progress, problem: Problem) -> None:
         reason = " ".join(text for text in (f"{problem.title}.", problem.message, problem.next_step) if text)
-        await with_retries(lambda: end_incomplete(self._store, extraction, progress, reason))
+        await _stored(lambda: end_incomplete(self._store, extraction, progress, reason))
         progress.count("succeeded", "success")
 
     async def _hand_back(self, extraction: Extraction, claim: str) -> None:
@@ -268,6 +292,12 @@ class Worker:
             logger.info("extraction handed back")
         except UnavailableError as error:
             logger.warning("extraction not handed back, its lease will expire", reason=str(error))
+
+
+async def _stored(write: Callable[[], Awaitable[object]]) -> None:
+    """Store how an extraction ended. Raises DatabaseUnavailableError in a longer outage."""
+    if not await with_retries(write):
+        raise DatabaseUnavailableError("storing the end of an extraction", "PostgreSQL does not answer", "Freshet retries automatically.")
 
 
 def _state_scope(extraction: Extraction) -> StateScope | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from app.core.models.origins import Origin
 from app.store.bases import Bases
 from app.store.check_runs import CheckRuns
 from app.store.columns import Columns
@@ -39,12 +40,12 @@ from app.store.subscriptions import Subscriptions
 class Store:
     """All nouns over one database."""
 
-    def __init__(self, db: Database, lineage_cache: LineageCache | None = None) -> None:
+    def __init__(self, db: Database, lineage_cache: LineageCache | None = None, origin: Origin | None = None) -> None:
         self._db = db
         self.deliveries = Deliveries(db)
         self.installations = Installations(db)
         self.connections = Connections(db)
-        self.extractions = Extractions(db)
+        self.extractions = Extractions(db, origin)
         self.lineages = Lineages(db)
         self.node_histories = NodeHistories(db)
         self.columns = Columns(db)
@@ -66,10 +67,14 @@ class Store:
         self.sessions = Sessions(db)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Store]:
-        """Yield a store whose nouns share one transaction."""
-        async with self._db.transaction() as db:
+    async def transaction(self, *, lock_timeout_s: float | None = None) -> AsyncIterator[Store]:
+        """Yield a store whose nouns share one transaction. Raises DatabaseBusyError if it waits for longer for a row of others."""
+        async with self._db.transaction(lock_timeout_s=lock_timeout_s) as db:
             yield Store(db, self.lineage_cache)
+
+    def caused_by(self, origin: Origin) -> Store:
+        """The same store; what is queued through it is noted to come from a delivery."""
+        return Store(self._db, self.lineage_cache, origin)
 
     def pool_use(self) -> PoolUse:
         """Return how many of the pool's connections are in use."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
 from app.core.models.connections import Connection
@@ -22,8 +22,16 @@ class Connections:
 
     async def for_repository(self, repository_id: int) -> list[Connection]:
         """Lock a repository until the end of the transaction, and return its connections."""
-        await self._db.execute(SQL["lock_repository"], repository_id)
-        return [rows.connection(row) for row in await self._db.rows(SQL["for_repository"], repository_id)]
+        return (await self.for_repositories([repository_id]))[repository_id]
+
+    async def for_repositories(self, repository_ids: Iterable[int], *, lock: bool = True) -> dict[int, list[Connection]]:
+        """The same for several; `lock=False` if they are locked already."""
+        found: dict[int, list[Connection]] = {one: [] for one in repository_ids}
+        if lock:
+            await self._db.execute(SQL["lock_repository"], list(found))
+        for row in await self._db.rows(SQL["for_repository"], list(found)):
+            found[row["repository_id"]].append(rows.connection(row))
+        return found
 
     async def create(self, repository_id: int, project_dir: str | None, branch: str | None = None, *, manual: bool = False) -> Connection:
         """Create a connection, or restore a hidden one.
@@ -78,7 +86,11 @@ class Connections:
 
     async def move_head(self, connection_id: str, sha: str) -> None:
         """Record the newest commit of the followed branch."""
-        await self._db.execute(SQL["move_head"], UUID(connection_id), sha)
+        await self.move_heads({connection_id: sha})
+
+    async def move_heads(self, heads: Mapping[str, str]) -> None:
+        """The same for several connections."""
+        await self._db.execute(SQL["move_head"], [UUID(one) for one in heads], list(heads.values()))
 
     async def prepare_project(self, connection_id: str) -> None:
         """Call this first in a transaction with `set_project`: repositories are locked before connections, always."""
@@ -90,8 +102,7 @@ class Connections:
 
     async def get(self, connection_id: str) -> Connection | None:
         """Return a connection; None if it does not exist or is hidden."""
-        row = await self._db.row(SQL["by_id"], UUID(connection_id))
-        return None if row is None else rows.connection(row)
+        return next(iter(await self.some([connection_id])), None)
 
     async def page(
         self,
@@ -110,6 +121,11 @@ class Connections:
         name, last_id = (after[0], UUID(after[1])) if after else (None, None)
         found = await self._db.rows(SQL["page"], owner, repository, q, name, last_id, limit, seen_by)
         return [rows.connection(row) for row in found]
+
+    async def some(self, connection_ids: Sequence[str]) -> list[Connection]:
+        """Return these connections, in this order, without those that do not exist or are hidden."""
+        found = {str(row["id"]): rows.connection(row) for row in await self._db.rows(SQL["some"], [UUID(one) for one in connection_ids])}
+        return [found[one] for one in connection_ids if one in found]
 
     async def counts(self, connection_ids: Iterable[str]) -> dict[str, dict[str, int]]:
         """Return the number of nodes by resource type, where the extraction that counted them is still known."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from app.store.pool import Database
 from app.store.sql import statements
 
@@ -18,7 +20,11 @@ class Deliveries:
 
     async def record(self, delivery_id: str, event: str) -> bool:
         """Record a delivery; False if its id is known already (a redelivery keeps its id)."""
-        return await self._db.execute(SQL["record"], delivery_id, event) == 1
+        return bool(await self.record_all({delivery_id: event}))
+
+    async def record_all(self, events: Mapping[str, str]) -> set[str]:
+        """Record deliveries with their events, and return the ids that were not known."""
+        return {row["id"] for row in await self._db.rows(SQL["record"], list(events), list(events.values()))}
 
     async def claim_redelivery(self, delivery_id: str) -> bool:
         """Count a request for redelivery; False if the delivery has arrived, or was requested `MAX_REDELIVERIES` times."""

@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from app.core.models.extractions import BranchTrust, Extraction, Facts, Newest, Problem, Stage, StageTime, Status
+from app.core.models.origins import Origin
 from app.core.models.pull_requests import is_of_fork, merge_queue_of
 from app.store import rows
 from app.store.pool import Database
@@ -29,6 +30,30 @@ class ExtractionPage:
     """The number of the last extraction that was read, where the next page begins; None: there are no more."""
 
 
+@dataclass(frozen=True, slots=True)
+class QueuedCommit:
+    """A commit for the queue.
+
+    `newest`: it is known to be the newest of its branch, so it supersedes what is queued. `was_head`: it was so once. `created_branch`: its
+    push created the branch.
+    """
+
+    connection_id: str
+    branch: str
+    sha: str
+    trigger: str
+    forced: bool = False
+    newest: bool = True
+    was_head: bool = False
+    created_branch: bool = False
+    origin: Origin | None = None
+
+    @property
+    def key(self) -> tuple[UUID, str, str]:
+        """What at most one active extraction has."""
+        return UUID(self.connection_id), self.branch, self.sha
+
+
 class Extractions:
     """Extractions by our id.
 
@@ -36,8 +61,9 @@ class Extractions:
     even if the same process has claimed the extraction anew.
     """
 
-    def __init__(self, db: Database) -> None:
-        self._db = db
+    def __init__(self, db: Database, origin: Origin | None = None) -> None:
+        """`origin`: of what is queued without one of its own."""
+        self._db, self._origin = db, origin
 
     async def enqueue(  # noqa: PLR0913 - what is known of the commit, each by its name
         self,
@@ -51,20 +77,25 @@ class Extractions:
         was_head: bool = False,
         created_branch: bool = False,
     ) -> str:
-        """Queue a commit and return the extraction's id, which is that of the active one if there is one.
+        """Queue a commit and return the extraction's id, which is that of the active one if there is one."""
+        commit = QueuedCommit(connection_id, branch, sha, trigger, forced, newest, was_head, created_branch)
+        return (await self.enqueue_all([commit]))[commit]
 
-        `newest`: the commit is known to be the newest of its branch, so it supersedes what is queued. `was_head`: it was so once.
-        `created_branch`: its push created the branch.
-        """
-        key, was_head = (UUID(connection_id), branch, sha), newest or was_head
-        if newest:
-            await self._db.execute(SQL["supersede"], *key)
-        await self._db.execute(SQL["supersede_background"], UUID(connection_id), sha)
-        while True:
-            queued = await self._db.value(SQL["enqueue"], *key, trigger, forced, newest, was_head, created_branch)
-            # The active one may end between these two.
-            if found := queued or await self._db.value(SQL["active_of_commit"], *key, was_head, created_branch):
-                return str(found)
+    async def enqueue_all(self, commits: Sequence[QueuedCommit]) -> dict[QueuedCommit, str]:
+        """The same for several commits of different branches, in this order."""
+        connections, _, shas = _keys(commits)
+        await self._db.execute(SQL["supersede"], *_keys([one for one in commits if one.newest]), connections, shas)
+        found: dict[tuple[UUID, str, str], str] = {}
+        while left := [one for one in commits if one.key not in found]:
+            said = [one.trigger for one in left], [one.forced for one in left], [one.newest for one in left]
+            known = [one.newest or one.was_head for one in left], [one.created_branch for one in left]
+            origins = _origins([one.origin or self._origin for one in left])
+            made = await self._db.rows(SQL["enqueue"], *_keys(left), *said, *known, *origins)
+            if len(made) < len(left):
+                # An active one may end between these two.
+                made += await self._db.rows(SQL["active_of_commit"], *_keys(left), *known, *origins)
+            found |= {(row["connection_id"], row["branch"], row["sha"]): str(row["id"]) for row in made}
+        return {one: found[one.key] for one in commits}
 
     async def branch_with_head(self, connection_id: str, sha: str, preferred: str) -> str | None:
         """Return the branch whose head a commit is or was; `preferred` if that is one of several."""
@@ -73,16 +104,25 @@ class Extractions:
 
     async def supersede(self, connection_id: str, branch: str, head: str) -> None:
         """Supersede the queued extractions of a branch, except those of its head."""
-        await self._db.execute(SQL["supersede"], UUID(connection_id), branch, head)
+        await self._db.execute(SQL["supersede"], [UUID(connection_id)], [branch], [head], [], [])
 
     async def newest_of_branch(self, connection_id: str, branch: str) -> Newest | None:
         """Return the newest extraction of a branch, ignoring superseded ones."""
-        row = await self._db.row(SQL["newest_of_branch"], UUID(connection_id), branch)
-        return None if row is None else Newest(row["sha"], row["status"], row["conclusion"])
+        return (await self.newest_of_branches([(connection_id, branch)])).get((connection_id, branch))
+
+    async def newest_of_branches(self, branches: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Newest]:
+        """The same for several branches, each with the id of its connection; those without an extraction are left out."""
+        found = await self._db.rows(SQL["newest_of_branch"], [UUID(one) for one, _ in branches], [branch for _, branch in branches])
+        return {branches[row["place"]]: Newest(row["sha"], row["status"], row["conclusion"]) for row in found}
 
     async def knows(self, connection_id: str, sha: str) -> bool:
         """True if a connection has an extraction of this commit."""
-        return bool(await self._db.value(SQL["knows"], UUID(connection_id), sha))
+        return bool(await self.known([(connection_id, sha)]))
+
+    async def known(self, commits: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Of commits, each with the id of its connection: those that have an extraction."""
+        found = await self._db.rows(SQL["knows"], [UUID(one) for one, _ in commits], [sha for _, sha in commits])
+        return {commits[row["place"]] for row in found}
 
     async def fail_queued(self, connection_id: str, problem: Problem) -> None:
         """End the queued extractions of a connection with the same problem."""
@@ -99,13 +139,15 @@ class Extractions:
         """
         async with self._db.transaction() as tx:
             await tx.execute(SQL["lock_claims"])
-            claimed = await tx.row(SQL["claim"], claim, lease, list(full), spare)
-            if claimed is None:
-                return None
-            if not claimed["background"]:
-                await tx.execute(SQL["served"], claimed["installation_id"], claimed["of_fork"])
-            found = await Extractions(tx).get(str(claimed["id"]))
-            return replace(found, trust=await Extractions(tx).trust(found.id)) if found else None
+            while (claimed := await tx.row(SQL["claim"], claim, lease, list(full), spare)) is not None:
+                found = await Extractions(tx).get(str(claimed["id"]))
+                if found is None:  # its repository was removed while it ran; otherwise it would be claimed again and again
+                    await tx.execute(SQL["cancel"], claimed["id"])
+                    continue
+                if not claimed["background"]:
+                    await tx.execute(SQL["served"], claimed["installation_id"], claimed["of_fork"])
+                return replace(found, trust=await Extractions(tx).trust(found.id))
+        return None
 
     async def trust(self, extraction_id: str) -> BranchTrust:
         """Return whose parse states and lineages an extraction may use."""
@@ -126,6 +168,13 @@ class Extractions:
     async def hand_back(self, extraction_id: str, claim: str) -> None:
         """Queue an extraction again without counting the attempt."""
         await self._db.execute(SQL["hand_back"], UUID(extraction_id), claim)
+
+    async def give_back(self, claims: Collection[str], extraction_ids: Collection[str]) -> int:
+        """Queue the extractions of these claims again after an outage, without counting the attempts; how many still had the claim.
+
+        Of `extraction_ids`, the attempt does not count even if the claim has expired meanwhile.
+        """
+        return int(await self._db.value(SQL["give_back"], list(claims), [UUID(one) for one in extraction_ids]))
 
     async def retry(
         self, extraction_id: str, claim: str, delay: timedelta, *, problem: Problem | None = None, facts: Facts | None = None
@@ -244,3 +293,12 @@ def _trust(row: asyncpg.Record | None) -> BranchTrust:
     followed = f"followed {row['followed_branch']} {row['followed_created'] or 0}"
     shared = not row["followed"] and (row["made_by"] not in (None, own) or row["is_followed_head"])
     return BranchTrust(own, followed, row["was_head"], shared, leaves, row["followed_branch"])
+
+
+def _origins(found: Sequence[Origin | None]) -> tuple[list[str | None], list[timedelta | None], list[str | None]]:
+    known = [(one.delivery_id, one.age, one.traceparent) if one else (None, None, None) for one in found]
+    return [one[0] for one in known], [one[1] for one in known], [one[2] for one in known]
+
+
+def _keys(commits: Sequence[QueuedCommit]) -> tuple[list[UUID], list[str], list[str]]:
+    return [UUID(one.connection_id) for one in commits], [one.branch for one in commits], [one.sha for one in commits]

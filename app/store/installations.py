@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -34,6 +34,11 @@ class Installations:
     def __init__(self, db: Database) -> None:
         self._db = db
 
+    async def now(self) -> datetime:
+        """The database's time, to which all others here are compared: this host's clock may be wrong."""
+        found: datetime = await self._db.value("SELECT now()")
+        return found
+
     async def install(self, installation_id: int, account: str, account_type: str, repository_selection: str) -> None:
         """Record an installation, due for a survey."""
         await self._db.execute(SQL["install"], installation_id, account, account_type, repository_selection)
@@ -45,6 +50,8 @@ class Installations:
     async def sync(self, listed: Sequence[InstallationState], began_at: datetime) -> list[int]:
         """Replace the installations by those that GitHub listed, starting at `began_at`; return the ids of removed ones."""
         async with self._db.transaction() as tx:
+            resumed = await tx.rows(SQL["resumed"], [one.id for one in listed if not one.suspended])
+            await Installations(tx).look_soon(*(row["id"] for row in resumed))
             for one in listed:
                 values = one.id, one.account, one.account_type, one.repository_selection, one.suspended
                 await tx.execute(SQL["sync_installation"], *values)
@@ -96,9 +103,31 @@ class Installations:
 
     async def update_from_push(self, pushed: Repository) -> bool:
         """Update a repository with what a push says about it; False if it is not (or no longer) in an installation."""
-        await self._db.execute(SQL["add_installation"], pushed.installation_id, pushed.full_name.split("/")[0])
-        values = pushed.id, pushed.installation_id, pushed.full_name, pushed.private, pushed.default_branch
-        return await self._db.value(SQL["update_from_push"], *values) is not None
+        return bool(await self.update_from_pushes([pushed]))
+
+    async def update_from_pushes(self, pushed: Iterable[Repository]) -> set[int]:
+        """The same for many, of which the last word on a repository counts; return the ids of those that are in an installation."""
+        newest = {one.id: one for one in pushed}
+        found = await self._update_from_pushes(newest.values())
+        if missing := [one for id_, one in newest.items() if id_ not in found]:
+            accounts = [one.full_name.split("/")[0] for one in missing]
+            await self._db.execute(SQL["add_installation"], [one.installation_id for one in missing], accounts)
+            found |= await self._update_from_pushes(missing)
+        return found
+
+    async def _update_from_pushes(self, pushed: Collection[Repository]) -> set[int]:
+        columns = (
+            [one.id for one in pushed],
+            [one.installation_id for one in pushed],
+            [one.full_name for one in pushed],
+            [one.private for one in pushed],
+            [one.default_branch for one in pushed],
+        )
+        return {row["id"] for row in await self._db.rows(SQL["update_from_push"], *columns)}
+
+    async def lock(self, repository_ids: Iterable[int], *, wait: bool) -> set[int]:
+        """Lock repositories until the end of the transaction. Without `wait`, the ids of those that others have locked are returned."""
+        return {row["id"] for row in await self._db.rows(SQL["lock" if wait else "lock_free"], list(repository_ids)) if not wait}
 
     async def repository_by_name(self, full_name: str) -> Repository | None:
         """Find a repository of an installation by its name, ignoring case."""
@@ -109,9 +138,9 @@ class Installations:
         """Record that a repository is private."""
         await self._db.execute(SQL["mark_private"], repository_id)
 
-    async def look_soon(self, repository_id: int) -> None:
+    async def look_soon(self, *repository_ids: int) -> None:
         """Make a look due, and ignore in it what we know."""
-        await self._db.execute(SQL["look_soon"], repository_id)
+        await self._db.execute(SQL["look_soon"], repository_ids)
 
     async def look_after_push(self, repository_id: int) -> None:
         """Make a look due at a repository that may have a dbt project now."""
@@ -144,9 +173,18 @@ class Installations:
         """Record a look that found nothing new."""
         await self._db.execute(SQL["record_unchanged"], due.repository.id, due.claim)
 
-    async def claim_chore(self, name: str, again: timedelta) -> bool:
-        """Claim a chore if it is due; it is due again after `again`."""
-        return await self._db.value(SQL["claim_chore"], name, again) is not None
+    async def claim_chore(self, name: str, again: timedelta, lease: timedelta) -> int | None:
+        """Claim a chore if it is due and nobody does it; it is due again after `again`. Returns the number of the claim."""
+        found: int | None = await self._db.value(SQL["claim_chore"], name, again, lease)
+        return found
+
+    async def renew_chore(self, name: str, claim: int, lease: timedelta) -> None:
+        """Renew the lease of a claim, unless another process has the chore."""
+        await self._db.execute(SQL["renew_chore"], name, claim, lease)
+
+    async def finish_chore(self, name: str, claim: int) -> None:
+        """End a claim, unless another process has the chore."""
+        await self._db.execute(SQL["finish_chore"], name, claim)
 
     async def retry_chore(self, name: str, after: timedelta) -> None:
         """Make a chore that failed due after this time."""

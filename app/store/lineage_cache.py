@@ -23,6 +23,7 @@ from app.lineage.impact.compute import ImpactComputation
 from app.lineage.impact.mentions import MAX_TEXT
 from app.lineage.impact.model import Impact
 from app.lineage.impact.versions import ImpactSide, SideName
+from app.lineage.quality import NodeQuality, QualityReader
 from app.store import impact_reads
 from app.store.columns import Columns
 from app.store.impact_reads import ImpactReads
@@ -94,6 +95,17 @@ class LineageCache:
         sizes = [await self._db.value(SQL["size"], *key) for key in keys]
         return None if None in sizes else found
 
+    async def quality(self, head: LineageHead) -> list[NodeQuality] | None:
+        """What each node has of what it could have; None if the lineage was replaced or removed since."""
+        key, reader = (head.id, head.extracted_at), QualityReader()
+        async with self._loads.turn:
+            size = await self._db.value(SQL["size"], *key)
+            for first in range(1, (size or 0) + 1, STEP_PAIRS):
+                rows = await self._db.rows(SQL["quality_nodes"], *key, first, first + STEP_PAIRS - 1)
+                await self.compute(partial(_read, reader, rows))
+            found = await self.compute(reader.finish)
+        return None if size is None or await self._db.value(SQL["size"], *key) is None else found
+
     async def _side(self, head: LineageHead, *, columns: bool) -> ImpactSide | None:
         """A lineage, with its columns if those are wanted; None if it was replaced or removed since."""
         found = await self.columns(head) if columns else None
@@ -134,6 +146,11 @@ class LineageCache:
             nodes += map(_node, found)
             upstream += (row["upstream"] for row in found)
         return (nodes, upstream) if len(nodes) == size else None
+
+
+def _read(reader: QualityReader, rows: Sequence[asyncpg.Record]) -> None:
+    for row in rows:
+        reader.add(*row)
 
 
 def _add(to: Diff, pairs: Sequence[tuple[int | None, int | None]], rows: Sequence[asyncpg.Record]) -> None:

@@ -10,12 +10,15 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import msgspec
 import orjson
 
 from app.core.errors import UnavailableError
 from app.core.models.comparisons import Base
 from app.core.models.extractions import ANYONE, Extraction
 from app.lineage.nodes import HASH_BYTES, MAX_LISTED, NODE_COLUMNS, ChangeSummary, StorableLineage
+from app.lineage.quality import DIMENSIONS, Count, Counts
+from app.store import rows
 from app.store.contents import add_missing
 from app.store.pool import Database
 from app.store.sql import statements
@@ -65,6 +68,15 @@ class LineageHead:
 
 
 @dataclass(frozen=True, slots=True)
+class CommitQuality:
+    """What the nodes of a commit have of what they could have: see `lineage.quality`."""
+
+    sha: str
+    extracted_at: datetime
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
 class StoredNode:
     """A node as it is stored: see `lineage.nodes.Node`."""
 
@@ -81,12 +93,18 @@ class Lineages:
     async def find_by_input(self, connection_id: str, input_hash: bytes, trusted: Iterable[str]) -> KnownInput | None:
         """Find the newest commit of a connection with the same input, and a lineage with one of these trusts."""
         row = await self._db.row(SQL["find_by_input"], UUID(connection_id), input_hash, list(trusted))
-        return None if row is None else KnownInput(row["id"], row["sha"], orjson.loads(row["result"]))
+        if row is None:
+            return None
+        result = orjson.loads(row["result"])
+        return KnownInput(row["id"], row["sha"], result) if rows.is_result(result) else None
 
-    async def recently_used_images(self) -> list[tuple[str, str]]:
-        """Return the runner images (by name) and adapters of the newest lineages, newest first, without repetition."""
-        rows = await self._db.rows(SQL["recently_used_images"])
-        return list(dict.fromkeys((row["image"], row["adapter_type"]) for row in rows))
+    async def forget_input(self, connection_id: str, input_hash: bytes) -> None:
+        """Let no commit have a lineage of this input, known until now, carried forward."""
+        await self._db.execute(SQL["forget_input"], UUID(connection_id), input_hash)
+
+    async def recently_used_images(self) -> list[tuple[str, str, float]]:
+        """Return the runner images (by name) and adapters of the newest lineages, and their age in seconds, newest first."""
+        return [(row["image"], row["adapter_type"], row["age_s"]) for row in await self._db.rows(SQL["recently_used_images"])]
 
     async def carry_forward(self, extraction: Extraction, lineage_id: int) -> SavedLineage:
         """Copy a lineage to the extraction's commit. Call it in a transaction."""
@@ -124,7 +142,8 @@ class Lineages:
         commit = UUID(extraction.id), extraction.sha, extraction.branch
         settled = (None, "pending") if columns_follow else (input_hash, None)
         await self._db.execute(SQL["lock_extraction"], commit[0])
-        lineage_id = await self._db.value(SQL["save"], key, *commit, *names, *settled, hashes, HASH_BYTES, trust)
+        quality = msgspec.json.encode(lineage.quality).decode()
+        lineage_id = await self._db.value(SQL["save"], key, *commit, *names, *settled, hashes, HASH_BYTES, trust, quality)
         return SavedLineage(await self._switched(extraction, lineage_id), change, head)
 
     async def head(self, connection_id: str, sha: str | None = None) -> LineageHead | None:
@@ -156,6 +175,16 @@ class Lineages:
         """Return the definitions of nodes of a lineage by unique_id, without those that are longer than `most_bytes`."""
         rows = await self._db.rows(SQL["definitions"], head.id, head.extracted_at, list(unique_ids), most_bytes)
         return {row["unique_id"]: row["definition"] for row in rows}
+
+    async def quality(self, connection_id: str, branch: str, limit: int) -> list[CommitQuality]:
+        """Return what commits of a branch have of what they could have, newest first, as far as they were counted."""
+        rows = await self._db.rows(SQL["quality"], UUID(connection_id), branch, limit)
+        return [CommitQuality(row["sha"], row["extracted_at"], _counts(row["quality"])) for row in rows]
+
+    async def quality_of_connections(self, connection_ids: Iterable[str]) -> dict[str, Counts]:
+        """Return the same of the lineages of some connections, by their ids."""
+        found = await self._db.rows(SQL["quality_of_connections"], [UUID(one) for one in connection_ids])
+        return {str(row["id"]): _counts(row["quality"]) for row in found}
 
     async def recent_commits(self, connection_id: str, limit: int) -> list[str]:
         """Return the ids of the commits that were extracted last, newest first."""
@@ -189,6 +218,12 @@ class Lineages:
         }
         more = {kind: rows[0]["total"] - len(rows) for kind, rows in found.items()}
         return ChangeSummary(more=more, **named)
+
+
+def _counts(stored: str) -> Counts:
+    """Dimensions of other releases are left out."""
+    found = orjson.loads(stored)
+    return {name: Count(*found[name]) for name in DIMENSIONS if name in found}
 
 
 def _head(row: asyncpg.Record) -> LineageHead:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import asyncpg
@@ -96,13 +96,53 @@ class SessionFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class SignedInPerson:
+    """A person with sessions; `login` is that of the newest sign-in."""
+
+    user_id: int
+    login: str
+    sessions: int
+    since: datetime
+    used_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UnsentCheckRun:
+    """A check run that GitHub does not show as it is, and what its extraction is about."""
+
+    extraction_id: str
+    connection_id: str
+    repository: str
+    project_dir: str | None
+    branch: str
+    sha: str
+    status: str
+    due_at: datetime
+    attempts: int
+    is_created: bool
+    is_being_sent: bool
+    reason: str | None
+    """Why it is not tried any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableFigures:
+    """A table of the database with its indexes; the number of rows is PostgreSQL's estimate, None before the first one."""
+
+    name: str
+    size_bytes: int
+    rows: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class DatabaseFigures:
-    """The database itself; `migration` is the newest one."""
+    """The database itself; `migration` is the newest one, `tables` are the largest."""
 
     size_bytes: int
     version: str
     migration: str
     migrations: int
+    tables: Sequence[TableFigures] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,11 +231,23 @@ class Operations:
         assert row is not None  # noqa: S101 - an aggregate gives a row
         return SessionFigures(row["sessions"], row["people"])
 
+    async def people(self, idle: timedelta, *, limit: int, skip: int = 0) -> list[SignedInPerson]:
+        """The people whose sessions `sessions` counts, those who were here last first."""
+        rows = await self._db.rows(SQL["people"], COUNTED, idle, limit, skip)
+        return [SignedInPerson(**dict(row.items())) for row in rows]
+
+    async def check_runs(self, which: Literal["due", "unsent"], *, limit: int, skip: int = 0) -> list[UnsentCheckRun]:
+        """Check runs that are due to be sent, the oldest first, or those that are not tried any more, the newest first."""
+        rows = await self._db.rows(SQL[f"check_runs_{which}"], limit, skip)
+        ids = ("extraction_id", "connection_id")
+        return [UnsentCheckRun(**{**dict(row.items()), **{name: str(row[name]) for name in ids}}) for row in rows]
+
     async def database(self) -> DatabaseFigures:
-        """The database's size and version."""
+        """The database's size, version and largest tables."""
         row = await self._db.row(SQL["database"])
         assert row is not None  # noqa: S101 - a SELECT without FROM gives a row
-        return DatabaseFigures(**dict(row.items()))
+        tables = [TableFigures(**dict(one.items())) for one in await self._db.rows(SQL["tables"], TOP)]
+        return DatabaseFigures(**dict(row.items()), tables=tables)
 
     async def first_run(self) -> FirstRun:
         """How far the service is."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from app.core import log
-from app.core.errors import ConfigurationError, DatabaseUnavailableError
+from app.core.errors import ConfigurationError, DatabaseBusyError, DatabaseUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +21,14 @@ logger = log.get(__name__)
 ACQUIRE_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 30.0
 COPY_TIMEOUT_S = 300.0
+IDLE_TRANSACTION_S = 15
+"""The server ends a session whose transaction waits for its process for so long: a process that is stopped, or that the network has lost,
+would keep the locks of the transaction, and all others would wait for it."""
+SESSION = f"""
+SET idle_in_transaction_session_timeout = '{IDLE_TRANSACTION_S}s';
+SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
+"""
+"""Of each connection. What waits for rows of COPY is in no idle transaction, so the network is asked too."""
 AWAY = (
     OSError,
     TimeoutError,
@@ -32,9 +40,13 @@ AWAY = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.DiskFullError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.QueryCanceledError,
     asyncpg.ReadOnlySQLTransactionError,
 )
+REACHABLE = "Check that the server of DATABASE_URL runs, and that this host reaches it."
+IN_THE_WAY = (asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError)
+"""PostgreSQL rolled a transaction back for the sake of another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +106,12 @@ class Database:
         return PoolUse(self._pool.get_size() - self._pool.get_idle_size(), self._pool.get_max_size())
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Database]:
-        """Yield a database bound to one transaction."""
+    async def transaction(self, *, lock_timeout_s: float | None = None) -> AsyncIterator[Database]:
+        """Yield a database bound to one transaction, which raises DatabaseBusyError if it waits for longer for a row of others."""
         with self._away("writing to the database"):
             async with self._acquired() as connection, connection.transaction():
+                if lock_timeout_s is not None:
+                    await connection.execute(f"SET LOCAL lock_timeout = {round(1000 * lock_timeout_s)}")
                 yield Database(self._pool, connection, self._outage)
 
     @asynccontextmanager
@@ -113,8 +127,8 @@ class Database:
         """Turn errors of an unavailable database into ours. Outages are logged here, once for all who need the database."""
         try:
             yield
-        except asyncpg.DeadlockDetectedError as error:  # PostgreSQL rolled one of two transactions back: no outage, and a retry helps
-            raise DatabaseUnavailableError(doing, _message(error), "Freshet retries automatically.") from error
+        except IN_THE_WAY as error:  # no outage
+            raise DatabaseBusyError(doing, _message(error), "Freshet retries automatically.") from error
         except AWAY as error:
             if isinstance(error, ValueError):  # asyncpg raises it for an argument of the wrong type: a bug of ours
                 raise
@@ -124,18 +138,30 @@ class Database:
 
 
 @asynccontextmanager
-async def connect(dsn: str, *, size: int = 10, doing: str = "connecting to PostgreSQL by DATABASE_URL") -> AsyncIterator[Database]:
-    """Yield a database over a pool of at most `size` connections. Raises DatabaseUnavailableError or ConfigurationError."""
+async def connect(
+    dsn: str, *, size: int = 10, doing: str = "connecting to PostgreSQL by DATABASE_URL", advice: str = REACHABLE
+) -> AsyncIterator[Database]:
+    """Yield a database over a pool of at most `size` connections. Raises DatabaseUnavailableError or ConfigurationError.
+
+    `advice` is what to do if the server does not answer.
+    """
     try:
         # With a `min_size`, asyncpg logs a traceback each time that it cannot keep that number.
         pool = await asyncpg.create_pool(
-            dsn, min_size=0, init_size=1, max_size=size, timeout=ACQUIRE_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S, reset=_as_it_is
+            dsn,
+            min_size=0,
+            init_size=1,
+            max_size=size,
+            timeout=ACQUIRE_TIMEOUT_S,
+            command_timeout=COMMAND_TIMEOUT_S,
+            init=_begin_session,
+            reset=_as_it_is,
         )
     except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError, ValueError) as error:
-        raise ConfigurationError(doing, str(error)) from error
+        raise ConfigurationError(doing, str(error), "Correct the user, the password or the database in DATABASE_URL.") from error
     except AWAY as error:
-        reason = f"PostgreSQL does not answer ({_message(error)})"
-        raise DatabaseUnavailableError(doing, reason, "Check that it runs and is reachable.") from error
+        why = f"within {ACQUIRE_TIMEOUT_S:g} s" if isinstance(error, TimeoutError) else f"({_message(error)})"
+        raise DatabaseUnavailableError(doing, f"PostgreSQL does not answer {why}", advice) from error
     try:
         yield Database(pool)
     finally:
@@ -144,6 +170,10 @@ async def connect(dsn: str, *, size: int = 10, doing: str = "connecting to Postg
                 await pool.close()
         except TimeoutError:
             pool.terminate()
+
+
+async def _begin_session(connection: asyncpg.Connection[Any]) -> None:
+    await connection.execute(SESSION)
 
 
 async def _as_it_is(_connection: object) -> None:

@@ -1,21 +1,46 @@
-"""Converts rows to records, and records to JSON columns."""
+"""Converts rows to records, and records to JSON columns.
+
+A JSON column of an extraction that cannot be read costs that extraction what it says, and nobody else anything: it counts as empty.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 import msgspec
 
+from app.core import log
 from app.core.models.comparisons import Base
 from app.core.models.connections import Connection
-from app.core.models.extractions import Attempt, Extraction, Facts, Problem, StageTime
+from app.core.models.extractions import RESULT_MISSING, Attempt, Extraction, Facts, Problem, StageTime
 from app.core.models.github import Repository
 from app.lineage.nodes import storable
 from app.lineage.search.entries import SearchedNode, read_node
+
+Value = TypeVar("Value")
+
+logger = log.get(__name__)
+
+
+class _StoredResult(msgspec.Struct):
+    """What every reader of the result of a success relies on."""
+
+    counts: dict[str, int]
+    edges: int
+    change: dict[str, Any] | None
+    project_dir: str | None
+    project_name: str | None
+    dbt_version: str | None
+    adapter_type: str | None
+    notes: list[str] = []
+    remarks: list[dict[str, Any]] = []
+    placeholders: list[dict[str, Any]] = []
+    columns: dict[str, Any] | None = None
+    impact: dict[str, Any] | None = None
 
 
 def repository(row: asyncpg.Record) -> Repository:
@@ -53,6 +78,11 @@ def searched_node(row: asyncpg.Record) -> SearchedNode:
 
 def extraction(row: asyncpg.Record) -> Extraction:
     """Convert a row of a statement in `extractions.sql`."""
+    result: dict[str, Any] = _readable(row, "result", lambda text: msgspec.json.decode(text, type=dict[str, Any]), dict[str, Any]())
+    problem = _readable(row, "problem", lambda text: None if text is None else msgspec.json.decode(text, type=Problem), None)
+    if row["status"] == "succeeded" and not is_result(result):
+        logger.warning("the result of an extraction is missing", **{log.EXTRACTION: str(row["id"])})
+        result, problem = {}, RESULT_MISSING
     return Extraction(
         id=str(row["id"]),
         number=row["number"],
@@ -65,7 +95,7 @@ def extraction(row: asyncpg.Record) -> Extraction:
         trigger=row["trigger"],
         created_at=row["created_at"],
         stage=row["stage"],
-        stages=_stages(row["stages"], row["finished_at"]),
+        stages=_readable(row, "stages", lambda text: _stages(text, row["finished_at"]), ()),
         attempt=row["attempt"],
         forced=row["forced"],
         siblings=max(row["siblings"], 1),
@@ -73,13 +103,32 @@ def extraction(row: asyncpg.Record) -> Extraction:
         repository_selection=row["repository_selection"],
         started_at=row["started_at"],
         finished_at=row["finished_at"],
-        problem=None if row["problem"] is None else msgspec.json.decode(row["problem"], type=Problem),
-        result=msgspec.json.decode(row["result"], type=dict[str, Any]),
-        tries=msgspec.json.decode(row["tries"], type=tuple[Attempt, ...]),
-        facts=msgspec.json.decode(row["facts"], type=Facts),
-        base=base(row["base"]),
+        problem=problem,
+        result=result,
+        tries=_readable(row, "tries", lambda text: msgspec.json.decode(text, type=tuple[Attempt, ...]), ()),
+        facts=_readable(row, "facts", lambda text: msgspec.json.decode(text, type=Facts), Facts()),
+        base=_readable(row, "base", base, None),
         background=row["background"],
+        delivery_id=row["delivery_id"],
+        traceparent=row["traceparent"],
     )
+
+
+def is_result(value: object) -> bool:
+    """Whether the decoded column `extractions.result` is what a success leaves."""
+    try:
+        msgspec.convert(value, _StoredResult)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _readable(row: asyncpg.Record, column: str, convert: Callable[[Any], Value], empty: Value) -> Value:
+    try:
+        return convert(row[column])
+    except msgspec.DecodeError as error:
+        logger.warning("part of an extraction cannot be read", **{log.EXTRACTION: str(row["id"])}, column=column, reason=str(error))
+        return empty
 
 
 def base(text: str | None) -> Base | None:

@@ -21,8 +21,8 @@ from app.store.sql import statements
 
 SQL = statements("search")
 STATEMENT_TIMEOUT = "2s"
-FEW_CONNECTIONS = 200
-"""Up to that number of connections are searched one by one."""
+FEW_CONNECTIONS, MANY_CONNECTIONS = 200, 5_000
+"""Up to that number of connections are searched one by one: at once, and after the words of all connections were too many."""
 MAX_WORDS = 30_000
 """Words of one range that are looked at."""
 STEPS = (100, 500), (2_000, 2_000)
@@ -83,22 +83,26 @@ class Search:
         `listed`: the private repositories to include, besides public ones; None: all. `connection_id`: only this one, which the caller may
         see. What is not in its connection's lineage any more is left out, so a page can be short.
         """
-        results = SearchResults()
         async with self._db.transaction() as tx:
             await tx.execute(SQL["settings"], STATEMENT_TIMEOUT)
-            few = [UUID(connection_id)] if connection_id else await _few(tx, listed)
+            few = [UUID(connection_id)] if connection_id else await _few(tx, listed, FEW_CONNECTIONS)
+            results = SearchResults()
             hits = await _Run(tx, few, listed, results).hits(tiers, after, limit)
+            if results.cut and few is None and (few := await _few(tx, listed, MANY_CONNECTIONS)) is not None:
+                # It may be the words of others that are too many: nobody is to miss anything for that, nor to be told.
+                results = SearchResults()
+                hits = await _Run(tx, few, listed, results).hits(tiers, after, limit)
             shown = await tx.rows(SQL["nodes"], list(hits), MAX_SHOWN_BYTES) if hits else []
         results.found = [_found(row, hits[row["id"]]) for row in shown]
         return results
 
 
-async def _few(tx: Database, listed: Sequence[int] | None) -> list[UUID] | None:
-    """The connections of somebody who sees few; None for all others."""
+async def _few(tx: Database, listed: Sequence[int] | None, most: int) -> list[UUID] | None:
+    """The connections of somebody who sees at most that number; None for all others."""
     if listed is None:
         return None
-    visible = await tx.rows(SQL["visible"], listed, FEW_CONNECTIONS + 1)
-    return [row["id"] for row in visible] if len(visible) <= FEW_CONNECTIONS else None
+    visible = await tx.rows(SQL["visible"], listed, most + 1)
+    return [row["id"] for row in visible] if len(visible) <= most else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,8 @@ class SearchIndex:
 
     async def finish(self, update: SearchUpdate) -> None:
         """The words are those of the lineage, unless it changed since the claim."""
-        await self._db.execute(SQL["finish"], UUID(update.connection_id), update.due_at)
+        if await self._db.value(SQL["finish"], UUID(update.connection_id), update.due_at) is None:
+            await self._db.execute(SQL["release"], UUID(update.connection_id))
 
     async def release(self, update: SearchUpdate) -> None:
         """Hand a claim back: there is more to do."""

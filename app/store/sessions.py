@@ -15,6 +15,8 @@ from app.store.sql import statements
 SQL = statements("sessions")
 USE_EVERY = timedelta(minutes=5)
 """How exactly the last use is known: a write for every request would cost more than it is worth."""
+OPERATOR_FOR = timedelta(minutes=15)
+"""How long a session remembers whether its person is an operator."""
 
 
 class LockedSession:
@@ -49,7 +51,7 @@ class Sessions:
 
     async def find(self, digest: bytes, idle: timedelta) -> StoredSession | None:
         """The session, which counts as used; None if there is none, if it has ended, or was not used for `idle`."""
-        row = await self._db.row(SQL["find"], digest, idle, USE_EVERY)
+        row = await self._db.row(SQL["find"], digest, idle, USE_EVERY, OPERATOR_FOR)
         if row is None:
             return None
         if row["is_old_use"]:
@@ -71,6 +73,14 @@ class Sessions:
         """End all sessions of a person, and return how many."""
         return await self._db.execute(SQL["end_user"], user_id)
 
+    async def take_user(self, user_id: int, limit: int) -> list[StoredSession]:
+        """End all sessions of a person, and return the newest."""
+        return [_session(row) for row in await self._db.rows(SQL["take_user"], user_id, limit)]
+
+    async def note_operator(self, digest: bytes, is_operator: bool) -> None:  # noqa: FBT001 - the value
+        """Remember whether the person is an operator."""
+        await self._db.execute(SQL["note_operator"], digest, is_operator)
+
     async def delete_ended(self, idle: timedelta) -> int:
         """Delete the rows of ended sessions, and return how many."""
         return await self._db.execute(SQL["delete_ended"], idle)
@@ -78,4 +88,4 @@ class Sessions:
 
 def _session(row: asyncpg.Record) -> StoredSession:
     user = GitHubUser(row["user_id"], row["login"])
-    return StoredSession(row["digest"], user, row["tokens"], row["version"], row["tokens_expire_at"], row["expires_at"])
+    return StoredSession(row["digest"], user, row["tokens"], row["version"], row["tokens_expire_at"], row["expires_at"], row["is_operator"])

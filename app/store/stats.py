@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import get_args
 from uuid import UUID
 
 import asyncpg
 import orjson
 
+from app.core.models.connections import UPDATING_FOR, State
 from app.core.models.extractions import STAGES
 from app.core.models.stats import Cost, FreshnessWindow, Resources, Spread, Stats, Statuses
 from app.store.pool import Database
@@ -33,6 +35,16 @@ class Backlog:
     check_runs_due: int
     check_runs_due_s: float
     """Seconds since the oldest check run became due."""
+    check_runs_unsent: int
+    """Those that GitHub will not have, after the last attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionStates:
+    """How many connections are in each state, of up to 10,000, and for how many seconds the oldest stale one has been behind."""
+
+    counts: Mapping[State, int]
+    oldest_stale_s: float
 
 
 class Statistics:
@@ -67,7 +79,13 @@ class Statistics:
         row = await self._db.row(SQL["backlog"], COUNTED)
         assert row is not None  # noqa: S101 - a SELECT without FROM gives a row
         queued_s, check_runs_due_s = (max(row[name] or 0.0, 0.0) for name in ("queued_s", "check_runs_due_s"))
-        return Backlog(row["queued"], row["running"], queued_s, row["check_runs_due"], check_runs_due_s)
+        return Backlog(row["queued"], row["running"], queued_s, row["check_runs_due"], check_runs_due_s, row["check_runs_unsent"])
+
+    async def connection_states(self) -> ConnectionStates:
+        """The states of all connections. Raises DatabaseUnavailableError."""
+        rows = {row["state"]: row for row in await self._db.rows(SQL["connection_states"], COUNTED, UPDATING_FOR)}
+        oldest_s = rows["stale"]["behind_s"] if "stale" in rows else None
+        return ConnectionStates({state: rows[state]["connections"] if state in rows else 0 for state in get_args(State)}, oldest_s or 0.0)
 
 
 def _place(stage: str) -> int:

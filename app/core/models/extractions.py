@@ -72,6 +72,15 @@ class Problem:
     """Remarks on files, and on the whole repository."""
 
 
+RESULT_MISSING = Problem(
+    "The result is missing",
+    "This extraction succeeded, but its stored result is missing or damaged, so there is nothing to show. Your commit is not the cause.",
+    "Re-run this check. If it happens again, ask the operator to look at Freshet's log.",
+    conclusion="neutral",
+)
+"""In place of a result that cannot be read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One attempt to run an extraction; `outcome` is None while it runs."""
@@ -210,6 +219,15 @@ class Extraction:
     """Nobody asked for it, but others are compared with its commit: it runs behind everything else, and has no check run."""
     trust: BranchTrust = BranchTrust()
     """Of a claimed one."""
+    delivery_id: str | None = None
+    """The delivery that led to it, if it was one."""
+    traceparent: str | None = None
+    """The trace of that delivery."""
+
+    @property
+    def attempt_number(self) -> int:
+        """Of the newest attempt, counting those that were handed back."""
+        return self.tries[-1].number if self.tries else 1
 
     @property
     def of_fork(self) -> bool:

@@ -37,10 +37,16 @@ class StoredSession:
     """Counts how often the tokens were renewed."""
     tokens_expire_at: datetime | None
     expires_at: datetime
+    is_operator: bool | None = None
+    """What GitHub said of it lately; None: nobody asked."""
 
 
 class OperatorCheck(Protocol):
     """Knows who operates this service; implemented in `github/access/operators.py`."""
+
+    @property
+    def asks(self) -> bool:
+        """Whether GitHub is asked about people whom the configuration does not name."""
 
     def names(self, user: GitHubUser) -> bool:
         """True if the configuration names the person."""

@@ -41,6 +41,11 @@ class Operators:
         self._api = api
         self._answers = AnswerCache[int, bool](MAX_PEOPLE, lambda answer: YES_S if answer else NO_S, clock=clock)
 
+    @property
+    def asks(self) -> bool:
+        """Whether there are teams."""
+        return bool(self._teams)
+
     def names(self, user: GitHubUser) -> bool:
         """True if the person is named, by the login that GitHub gave when the session began."""
         return user.login.lower() in self._logins

@@ -51,6 +51,7 @@ from app.github.rest.http import ApiClient
 REGISTERING = "registering the GitHub App"
 ATTEMPTS = 3
 RECENT = 100
+UNREACHABLE = "Check that this host reaches GITHUB_API_URL, and https://www.githubstatus.com."
 FRESH_S = 60.0
 """How long a checkup is cached: anyone may open the setup page, which must not use up the App's rate limit."""
 
@@ -215,7 +216,8 @@ class AppSetup:
             accepted = await self._accepted_permissions() if options else {}
         except FreshetError as error:
             cause = credentials_error(error) if isinstance(error, GoneError | RejectedError) else error
-            return Checkup(identity.name, identity.html_url, (Finding.bad("GitHub App", cause.user_text),))
+            text = cause.user_text if cause.next_step else f"{cause.user_text} {UNREACHABLE}"
+            return Checkup(identity.name, identity.html_url, (Finding.bad("GitHub App", text),))
         granted = {name: level for name, level in found.permissions.items() if isinstance(level, str)}
         findings = (
             self._identified(found),

@@ -41,7 +41,6 @@ LISTING_S = 60.0
 ROOT = "src/"
 USER_ID = 10001
 """The user of the runner image."""
-MTIME_BASE = 1_000_000_000
 BLOCK = tarfile.BLOCKSIZE
 LISTED_BYTES = 1 << 20
 LISTED = {False: ("-r", "-z", "--full-tree"), True: ("-r", "-z", "--long", "--full-tree")}
@@ -132,7 +131,7 @@ class CommitTree:
                 skipped += size - wanted
                 if skipped > MAX_SKIPPED_BYTES:
                     raise TreeTooBigError(f"reading {self._label}", f"its seeds are over {MAX_SKIPPED_BYTES >> 30} GiB", SMALLER)
-                buffer += header(member.path, member.oid, wanted)
+                buffer += header(member.path, wanted)
                 async for chunk in blobs.chunks(wanted):
                     buffer += chunk
                     if len(buffer) >= CHUNK_BYTES:
@@ -275,13 +274,12 @@ def parse_listing(listing: bytes) -> list[Entry]:
     return entries
 
 
-def header(path: str, oid: str, size: int) -> bytes:
+def header(path: str, size: int) -> bytes:
     """The tar header of a regular file, with pax records if its name needs them."""
     info = tarfile.TarInfo(ROOT + path)
     info.size = size
     info.mode = 0o644
     info.uid = info.gid = USER_ID
-    info.mtime = mtime(oid)
     return info.tobuf(tarfile.PAX_FORMAT)
 
 
@@ -291,11 +289,6 @@ def link_header(path: str, target: str) -> bytes:
     info.type, info.linkname = tarfile.SYMTYPE, target
     info.uid = info.gid = USER_ID
     return info.tobuf(tarfile.PAX_FORMAT)
-
-
-def mtime(oid: str) -> int:
-    """A time that changes with the content: dbt's partial parsing compares the mtimes of YAML files."""
-    return MTIME_BASE + int(oid[:7], 16)
 
 
 def padding(size: int) -> bytes:

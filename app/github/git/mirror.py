@@ -41,6 +41,8 @@ WATCH_S = 0.1
 STREAMED: Mapping[str, str] = {"core.bigFileThreshold": "16m"}
 """git does not load bigger blobs into memory: https://git-scm.com/docs/git-config#Documentation/git-config.txt-corebigFileThreshold"""
 TIDY_S = 600.0
+OWNER = "freshet-installation"
+"""The file in a mirror with the id of the installation that read it last."""
 MAX_AGE_S = 30 * 86_400.0
 """An unused mirror is deleted after this time."""
 
@@ -70,6 +72,19 @@ class Mirror:
     def partial(self) -> bool:
         """True if files of the commits may be missing."""
         return is_partial(self.path)
+
+    @property
+    def owner(self) -> str:
+        """Who read it last (see `belongs_to`), also before the process started; empty if that is not known."""
+        with suppress(OSError):
+            return (self.path / OWNER).read_text()
+        return ""
+
+    def belongs_to(self, installation_id: int) -> None:
+        """Record who reads it, once it exists."""
+        if self.owner != str(installation_id):
+            with suppress(OSError):
+                (self.path / OWNER).write_text(str(installation_id))
 
     @property
     def busy(self) -> bool:

@@ -110,8 +110,6 @@ class GitSources:
         home.mkdir(exist_ok=True)
         self._git = Git(clean_environ(environ or {}, home=str(home)))
         self._mirrors: dict[int, Mirror] = {}
-        self._owners: dict[int, int] = {}
-        """The installations of repositories, as far as they were read since the start."""
 
     def point_at(self, server_url: str) -> None:
         """Use another GitHub server from now on."""
@@ -127,12 +125,12 @@ class GitSources:
         if not _SHA.fullmatch(sha):
             raise CommitGoneError(f"fetching {wanted.label}", f"{sha!r} is not a commit id")
         mirror = self._mirror(repository.id)
-        self._owners[repository.id] = repository.installation_id
         metrics.CACHE_REQUESTS.labels("git", "hit" if mirror.path.exists() else "miss").inc()
         with mirror.protect(sha):
             async with mirror.lock:
                 before = mirror.received_bytes
                 entries = await self._entries(mirror, wanted)
+                mirror.belongs_to(repository.installation_id)
                 received = mirror.received_bytes - before
 
             async def fetch_blobs(oids: Sequence[str]) -> None:
@@ -154,17 +152,14 @@ class GitSources:
     async def remove(self, repository_id: int) -> None:
         """Delete the mirror of a repository that was removed from the installation."""
         mirror = self._mirror(repository_id)
-        self._owners.pop(repository_id, None)
         async with mirror.lock:
             await mirror.remove()
 
     async def tidy(self, max_bytes: int = MAX_CACHE_BYTES) -> None:
         """Repack mirrors; remove old ones, and the least recently used over `max_bytes`. Call it periodically."""
-        paths = [path for path in self._dir.glob("*.git") if path.stem.isdecimal()]
-        ids = [int(path.stem) for path in paths]
-        await tidy_all([(self._owners.get(number, f"repository {number}"), self._mirror(number)) for number in ids], max_bytes)
+        mirrors = [self._mirror(int(path.stem)) for path in self._dir.glob("*.git") if path.stem.isdecimal()]
+        await tidy_all([(mirror.owner or mirror.path.stem, mirror) for mirror in mirrors], max_bytes)
         self._mirrors = {number: mirror for number, mirror in self._mirrors.items() if mirror.busy or mirror.path.exists()}
-        self._owners = {number: owner for number, owner in self._owners.items() if number in self._mirrors}
 
     def _mirror(self, repository_id: int) -> Mirror:
         return self._mirrors.setdefault(repository_id, Mirror(self._git, self._dir / f"{repository_id}.git", whole_bytes=self._whole_bytes))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from http import HTTPStatus
@@ -44,6 +44,8 @@ class _Ref(msgspec.Struct):
 class _CheckRun(msgspec.Struct):
     id: int
     external_id: str | None = None
+    status: str = ""
+    name: str = ""
 
 
 class _Output(msgspec.Struct):
@@ -134,13 +136,23 @@ class GitHubClient:
 
         https://docs.github.com/en/rest/checks/runs#list-check-runs-for-a-git-reference
         """
+        runs = await self._check_runs(repository, sha)
+        return next((run.id for run in runs if run.external_id == external_id), None)
+
+    async def open_check_runs(self, repository: Repository, sha: str, name: str | None = None) -> dict[int, str]:
+        """Our own check runs, of this name or of any, that have not ended: their ids with their `external_id`."""
+        runs = await self._check_runs(repository, sha)
+        return {run.id: run.external_id or "" for run in runs if run.status != "completed" and name in (None, run.name)}
+
+    async def _check_runs(self, repository: Repository, sha: str) -> list[_CheckRun]:
+        """Ours alone, also those that newer ones replaced."""
         doing = f"looking for the check run of {_commit(repository, sha)}"
         path = f"/repos/{repository.full_name}/commits/{quote(sha)}/check-runs"
 
-        async def find(token: SecretStr) -> int | None:
+        async def find(token: SecretStr) -> list[_CheckRun]:
             pages = self._api.pages(path, _CheckRuns, doing=doing, token=token, filter="all", app_id=self._auth.app_id)
             async with aclosing(pages):
-                return await _first(pages, external_id)
+                return [run async for page in pages for run in page.check_runs]
 
         return await self._as_installation(repository, REPORT, find)
 
@@ -241,14 +253,6 @@ class GitHubClient:
     async def _as_installation(self, repository: Repository, permissions: Mapping[str, str], ask: Callable[[SecretStr], Awaitable[T]]) -> T:
         """One token of the installation per purpose: it stays in this process, and GitHub counts requests for tokens, too."""
         return await self._auth.with_token(repository.installation_id, None, permissions, ask)
-
-
-async def _first(pages: AsyncIterator[_CheckRuns], external_id: str) -> int | None:
-    async for page in pages:
-        for run in page.check_runs:
-            if run.external_id == external_id:
-                return run.id
-    return None
 
 
 def _commit(repository: Repository, sha: str) -> str:

@@ -7,9 +7,11 @@ import tempfile
 from collections.abc import Collection
 
 from app.core.models.warehouse import WarehouseNames
-from app.core.spool import Spool
-from app.lineage import nodes
+from app.core.spool import FinishedSpool, Spool
+from app.lineage import manifest_comparison, nodes
 from app.lineage.column_document import MalformedColumnsError, malformed_columns
+from app.lineage.manifest import DECODE_ERRORS, manifest_error
+from app.lineage.manifest_comparison import ManifestDifferences
 from app.lineage.nodes import Lineage, StorableLineage
 from app.lineage.owners import CodeOwners
 from app.pipeline.decoding import spooled_columns
@@ -34,6 +36,13 @@ class Inline:
             return await asyncio.to_thread(_columns, document, scope)
         except MalformedColumnsError as error:
             raise malformed_columns(error, label, image) from error
+
+    async def differences(self, manifest: Spool, other: FinishedSpool, label: str, image: str) -> ManifestDifferences:
+        """What two manifests of one input do not have in common. Raises ManifestError."""
+        try:
+            return await asyncio.to_thread(lambda: manifest_comparison.compare(manifest.content(), other.content()))
+        except DECODE_ERRORS as error:
+            raise manifest_error(error, manifest.size_bytes, label, image) from error
 
 
 def _columns(document: Spool, scope: ColumnsScope) -> SpooledColumns:

@@ -7,22 +7,26 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 import msgspec
 
 from app.core import log
 from app.core.errors import ColumnsError, ManifestError, UnavailableError
 from app.core.models.warehouse import WarehouseNames
-from app.core.spool import Spool, disk_errors
+from app.core.spool import FinishedSpool, Spool, disk_errors
+from app.lineage.manifest_comparison import ManifestDifferences
 from app.lineage.nodes import StorableLineage
 from app.lineage.owners import CodeOwners
 from app.pipeline.decoding.process import MAX_MESSAGE, DecodingResult, Request
 from app.pipeline.decoding.spooled import SpooledLineage
 from app.pipeline.decoding.spooled_columns import ColumnsScope, SpooledColumns
+from app.pipeline.decoding.spooled_rows import Sizes, SpooledRows
+
+Rows = TypeVar("Rows", bound=SpooledRows)
 
 TIMEOUT_S = 300.0
 KEPT_BYTES = 16 << 20
@@ -116,7 +120,7 @@ class Decoders:
                 await asyncio.to_thread(_write, msgspec.json.encode(code_owners), scope)
             rows, answer = await self._rows(manifest, request, scope)
         if answer.sizes is not None:
-            return await asyncio.to_thread(SpooledLineage, rows, answer.sizes)
+            return await _read(SpooledLineage, rows, answer.sizes)
         rows.close()
         if answer.refusal:
             raise ManifestError(answer.refusal.doing, answer.refusal.reason, answer.refusal.next_step)
@@ -134,11 +138,25 @@ class Decoders:
         except UnavailableError as error:
             raise ColumnsError(doing, error.reason, temporary=True) from error
         if answer.sizes is not None:
-            return await asyncio.to_thread(SpooledColumns, rows, answer.sizes)
+            return await _read(SpooledColumns, rows, answer.sizes)
         rows.close()
         if answer.refusal:
             raise ColumnsError(answer.refusal.doing, answer.refusal.reason, answer.refusal.next_step)
         raise ColumnsError(doing, answer.crash, temporary=True)
+
+    async def differences(self, manifest: Spool, other: FinishedSpool, label: str, image: str) -> ManifestDifferences:
+        """What two manifests of one input do not have in common. Raises like `lineage`."""
+        request = Request(label[:1000], image[:1000], None, compares=True)
+        with self._file() as rows:
+            async with self._turns:
+                descriptors = [await manifest.fileno(), rows.fileno(), other.fileno()]
+                keep = manifest.size_bytes + other.size_bytes <= KEPT_BYTES
+                answer = await self._ask(msgspec.json.encode(request), descriptors, label, keep=keep)
+        if answer.differences is not None:
+            return answer.differences
+        if answer.refusal:
+            raise ManifestError(answer.refusal.doing, answer.refusal.reason, answer.refusal.next_step)
+        raise UnavailableError(f"comparing the manifests of {label}", answer.crash, RETRIES)
 
     async def _rows(self, content: Spool, request: Request, scope: IO[bytes]) -> tuple[IO[bytes], DecodingResult]:
         """A file, and what the process has written into it."""
@@ -227,6 +245,15 @@ async def serve(work_dir: Path, size: int, environ: Mapping[str, str] = ENVIRONM
         yield decoders
     finally:
         await decoders.stop()
+
+
+async def _read(kind: Callable[[IO[bytes], Sizes], Rows], rows: IO[bytes], sizes: Sizes) -> Rows:
+    """The rows, which own the file; nobody does if this is cancelled before."""
+    try:
+        return await asyncio.to_thread(kind, rows, sizes)
+    except BaseException:
+        rows.close()
+        raise
 
 
 def _write_scope(lineage: StorableLineage, secrets: Collection[str], file: IO[bytes]) -> None:

@@ -1,7 +1,8 @@
 """The program that decodes: `pool` starts it with a socket as its standard input; it ends when the socket is closed.
 
 A request is a message (`Request`) with three descriptors: the manifest or columns document, an empty file for the rows, and a file with the
-rest of the request as JSON: for columns a `ColumnsScope`, for a manifest `CodeOwners` or nothing. The answer is a `DecodingResult`.
+rest of the request as JSON: for columns a `ColumnsScope`, for a manifest `CodeOwners` or nothing; to compare it, the other manifest. The
+answer is a `DecodingResult`.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ import msgspec
 
 from app.core.errors import FreshetError
 from app.core.models.warehouse import WarehouseNames
-from app.lineage import manifest
+from app.lineage import manifest, manifest_comparison
 from app.lineage.column_document import MalformedColumnsError, malformed_columns
+from app.lineage.manifest_comparison import ManifestDifferences
 from app.lineage.owners import CodeOwners
 from app.pipeline.decoding import spooled, spooled_columns
 from app.pipeline.decoding.spooled_rows import Sizes
@@ -42,6 +44,8 @@ class Request(msgspec.Struct, frozen=True):
     image: str
     names: WarehouseNames | None
     """Of the job, for a manifest; None: decode a columns document."""
+    compares: bool = False
+    """Compare two manifests, which are not decoded to rows."""
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -53,9 +57,10 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class DecodingResult(msgspec.Struct, frozen=True):
-    """One of three: the rows are in the file (`sizes`), the input is invalid (`refusal`), or the program failed (`crash`)."""
+    """One of four: the rows are in the file (`sizes`), what differs, the input is invalid (`refusal`), or the program failed (`crash`)."""
 
     sizes: Sizes | None = None
+    differences: ManifestDifferences | None = None
     refusal: Refusal | None = None
     crash: str = ""
 
@@ -73,11 +78,13 @@ def serve(service: socket.socket) -> None:
 def _answer(request: Request, descriptors: list[int]) -> DecodingResult:
     with ExitStack() as files:
         content, rows, scope = (files.enter_context(os.fdopen(one, mode)) for one, mode in zip(descriptors, MODES, strict=True))
-        size = os.fstat(content.fileno()).st_size
+        size = os.fstat(content.fileno()).st_size + (os.fstat(scope.fileno()).st_size if request.compares else 0)
         limit = MEMORY_BASE + MEMORY_FACTOR * size
         _limit_memory(limit)
         try:
             mapped = _mapped(content)
+            if request.compares:
+                return DecodingResult(differences=manifest_comparison.compare(mapped, _mapped(scope)))
             return DecodingResult(_columns(mapped, scope, rows) if request.names is None else _lineage(mapped, request.names, scope, rows))
         except (*manifest.DECODE_ERRORS, MalformedColumnsError) as error:
             return DecodingResult(refusal=_malformed(request, error, size))
@@ -98,13 +105,15 @@ def _columns(content: bytes | mmap, scope: IO[bytes], rows: IO[bytes]) -> Sizes:
 
 
 def _malformed(request: Request, error: Exception, size: int) -> Refusal:
-    if request.names is None:
+    if request.names is None and not request.compares:
         return _refusal(malformed_columns(error, request.label, request.image))
     return _refusal(manifest.manifest_error(error, size, request.label, request.image))
 
 
 def _too_big(request: Request, size: int, limit: int) -> Refusal:
-    what, remedy = ("columns", "") if request.names is None else ("manifest", "Split it into several dbt projects.")
+    what, remedy = (
+        ("columns", "") if request.names is None and not request.compares else ("manifest", "Split it into several dbt projects.")
+    )
     reason = f"reading the {size:,} bytes from the runner image {request.image} takes more than {limit >> 20:,} MiB of memory"
     return Refusal(f"reading the {what} of {request.label}"[:MAX_WORDS], reason[:MAX_WORDS], remedy)
 

@@ -12,6 +12,7 @@ from app.core.models.warehouse import WarehouseNames
 from app.lineage.manifest import Manifest
 from app.lineage.nodes import nodes
 from app.lineage.owners import CodeOwners
+from app.lineage.quality import Count, Dimension, QualityReader, own, total
 from app.lineage.resource_types import in_order
 from app.pipeline.decoding.spooled_rows import RowWriter, Sizes, SpooledRows
 
@@ -26,18 +27,21 @@ class Summary(msgspec.Struct, frozen=True):
     counts: dict[str, int]
     edge_count: int
     unread: dict[str, int]
+    quality: dict[Dimension, Count]
 
 
 def write(of: Manifest, names: WarehouseNames, file: IO[bytes], code_owners: CodeOwners | None = None) -> Sizes:
     """Write the lineage of a manifest; `names` as for `nodes`. Raises one of `manifest.DECODE_ERRORS`."""
     rows, counts, edges = RowWriter(file), Counter[str](), 0
+    metadata = of.metadata
+    quality = QualityReader()
     for node in nodes(of, names, code_owners):
         rows.add(node.unique_id, node.row())
         counts[node.resource_type] += 1
         edges += len(node.upstream)
-    metadata = of.metadata
+        quality.add(node.unique_id, node.resource_type, node.package_name, node.content, node.definition, node.upstream)
     about = metadata.project_name, metadata.dbt_version, metadata.adapter_type, metadata.schema
-    return rows.finish(Summary(*about, in_order(counts), edges, dict(of.unread)))
+    return rows.finish(Summary(*about, in_order(counts), edges, dict(of.unread), total(own(quality.finish(), metadata.project_name))))
 
 
 class SpooledLineage(SpooledRows):
@@ -52,6 +56,7 @@ class SpooledLineage(SpooledRows):
         self.manifest_schema = self._summary.manifest_schema
         self.edge_count = self._summary.edge_count
         self.unread = self._summary.unread
+        self.quality = self._summary.quality
 
     def counts(self) -> Mapping[str, int]:
         """The number of nodes by resource type."""

@@ -6,6 +6,7 @@ The file contains the rows, their hashes, where each row begins and ends (8 byte
 from __future__ import annotations
 
 import os
+import weakref
 from array import array
 from collections.abc import Iterable, Iterator
 from typing import IO
@@ -57,16 +58,15 @@ class SpooledRows:
 
     def __init__(self, file: IO[bytes], sizes: Sizes) -> None:
         self._file = file
+        # Not `__del__`: an extraction that is cancelled leaves a reference cycle, in which the file could be collected first.
+        self.close = weakref.finalize(self, file.close)
+        """Frees the disk space; so does being collected."""
         self.node_count = sizes.nodes
         after_hashes = sizes.rows + HASH_BYTES * sizes.nodes
         after_places = after_hashes + PLACE_BYTES * sizes.nodes
         self.hashes = self.part(sizes.rows, after_hashes)
         self._places = array("Q", self.part(after_hashes, after_places))
         self.summary = self.part(after_places, after_places + sizes.summary)
-
-    def __del__(self) -> None:
-        """Close the file also if an extraction was cancelled."""
-        self.close()
 
     def rows(self, places: Iterable[int], before: bytes) -> Iterator[bytes]:
         """The rows with these indexes, each with the prefix `before`, in chunks."""
@@ -75,10 +75,6 @@ class SpooledRows:
     def unique_ids(self) -> frozenset[str]:
         """The unique_ids of all nodes: the second column of each row."""
         return frozenset(self._unique_id(place) for place in range(self.node_count))
-
-    def close(self) -> None:
-        """Free the disk space."""
-        self._file.close()
 
     def place(self, place: int) -> tuple[int, int]:
         """Where the row with this index begins and ends."""

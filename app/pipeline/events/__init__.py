@@ -86,19 +86,22 @@ Event = (
 )
 
 
-def parse(name: str, payload: bytes) -> Event | None:
+def parse(name: str, payload: bytes | bytearray) -> Event | None:
     """The event of a payload; None if we do not handle it, or if it is not about an installation of the App. Raises UnreadableEventError.
 
     `name` is the `X-GitHub-Event` header.
     """
     read = _READERS.get(name)
     try:
-        return read(payload) if read else None
+        if read:
+            return read(payload)
+        msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableEventError(f"reading a {name} event", str(error)) from error
+    return None
 
 
-_READERS: dict[str, Callable[[bytes], Event | None]] = {
+_READERS: dict[str, Callable[[bytes | bytearray], Event | None]] = {
     "ping": lambda payload: msgspec.json.decode(payload, type=Ping),
     "push": read_push,
     "pull_request": read_pull_request,

@@ -63,7 +63,7 @@ class _CheckSuiteEvent(OfRepository, kw_only=True):
     check_suite: _CheckSuite
 
 
-def read_check_run(payload: bytes) -> Rerequested | UnknownActionRequested | None:
+def read_check_run(payload: bytes | bytearray) -> Rerequested | UnknownActionRequested | None:
     """A request for one check run."""
     if msgspec.json.decode(payload, type=ActionField).action not in ("rerequested", "requested_action"):
         return None
@@ -79,7 +79,7 @@ def read_check_run(payload: bytes) -> Rerequested | UnknownActionRequested | Non
     return Rerequested(repository, run.head_sha, branch, ours)
 
 
-def read_check_suite(payload: bytes) -> Rerequested | None:
+def read_check_suite(payload: bytes | bytearray) -> Rerequested | None:
     """A request for all check runs of a commit."""
     if msgspec.json.decode(payload, type=ActionField).action != "rerequested":
         return None

@@ -105,7 +105,7 @@ class _RepositoryEvent(OfRepository, kw_only=True):
     action: str
 
 
-def read_installation(payload: bytes) -> Installed | Uninstalled | InstallationChanged:
+def read_installation(payload: bytes | bytearray) -> Installed | Uninstalled | InstallationChanged:
     """Something happened to an installation."""
     event = msgspec.json.decode(payload, type=_Installation)
     if event.action == "created":
@@ -115,14 +115,14 @@ def read_installation(payload: bytes) -> Installed | Uninstalled | InstallationC
     return InstallationChanged(event.installation)
 
 
-def read_repositories(payload: bytes) -> RepositoriesChanged:
+def read_repositories(payload: bytes | bytearray) -> RepositoriesChanged:
     """The repositories of an installation changed."""
     event = msgspec.json.decode(payload, type=_InstallationRepositories)
     added = _in_installation(event.installation, event.repositories_added)
     return RepositoriesChanged(event.installation, added, tuple(repository.id for repository in event.repositories_removed or ()))
 
 
-def read_repository(payload: bytes) -> RepositoryChanged | None:
+def read_repository(payload: bytes | bytearray) -> RepositoryChanged | None:
     """A repository changed; None for what does not concern us."""
     event = msgspec.json.decode(payload, type=_RepositoryEvent)
     repository = event.installed()
@@ -131,7 +131,7 @@ def read_repository(payload: bytes) -> RepositoryChanged | None:
     return None
 
 
-def read_authorization(payload: bytes) -> AuthorizationRevoked | None:
+def read_authorization(payload: bytes | bytearray) -> AuthorizationRevoked | None:
     """https://docs.github.com/en/webhooks/webhook-events-and-payloads#github_app_authorization."""
     event = msgspec.json.decode(payload, type=_Authorization)
     return AuthorizationRevoked(event.sender.id) if event.action == "revoked" else None

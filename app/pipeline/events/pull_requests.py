@@ -66,7 +66,7 @@ class _PullRequestEvent(OfRepository, kw_only=True):
     changes: _Changes | None = None
 
 
-def read_pull_request(payload: bytes) -> PullRequestChanged | None:
+def read_pull_request(payload: bytes | bytearray) -> PullRequestChanged | None:
     """A change of a pull request; None for what does not concern us, such as its title."""
     if msgspec.json.decode(payload, type=ActionField).action not in ACTIONS:
         return None

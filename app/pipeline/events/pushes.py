@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from app.core.models.github import Repository
+from app.core.models.origins import Origin
 from app.pipeline.events.fields import ActionField, Name, OfRepository, Sha, branch_of
 
 ZERO_SHA = "0" * 40
@@ -22,6 +23,13 @@ class Push(msgspec.Struct, frozen=True):
     branch: str
     before: str
     after: str
+    origin: Origin | None = None
+    """The delivery that it came with."""
+
+    @property
+    def delivery_id(self) -> str | None:
+        """The id of that delivery."""
+        return self.origin.delivery_id if self.origin else None
 
     @property
     def deleted(self) -> bool:
@@ -60,14 +68,14 @@ class _MergeGroupEvent(OfRepository, kw_only=True):
     merge_group: _MergeGroup
 
 
-def read_push(payload: bytes) -> Push | None:
+def read_push(payload: bytes | bytearray) -> Push | None:
     """A push to a branch; None for tags."""
     push = msgspec.json.decode(payload, type=_Push)
     branch, repository = branch_of(push.ref), push.installed()
     return Push(repository, branch, push.before, push.after) if repository and branch else None
 
 
-def read_merge_group(payload: bytes) -> MergeGroupChanged | None:
+def read_merge_group(payload: bytes | bytearray) -> MergeGroupChanged | None:
     """A merge group."""
     if msgspec.json.decode(payload, type=ActionField).action not in ("checks_requested", "destroyed"):
         return None

@@ -1,43 +1,111 @@
-"""A branch was created, moved or deleted."""
+"""Branches were created, moved or deleted."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from app.core import log
 from app.core.models.connections import Connection
 from app.pipeline import connection_rules, events, queue_rules
 from app.store import Store
+from app.store.extractions import QueuedCommit
+
+logger = log.get(__name__)
 
 
-async def pushed(tx: Store, push: events.Push) -> None:
-    """Queue the pushed commit for the connections that extract it. Only the followed branch moves a connection's head.
+async def pushed(tx: Store, pushes: Sequence[events.Push]) -> None:
+    """Queue pushed commits for the connections that extract them, as if one push came after the other."""
+    for group in _of_different_branches(pushes):
+        await _pushed(tx, group)
 
-    If the push does not start at the head that we know, it is late or another one is missing: the reconciler then asks GitHub for the head.
+
+def _of_different_branches(pushes: Sequence[events.Push]) -> Iterator[list[events.Push]]:
+    """Divide pushes into groups in which each branch occurs once, those of one repository in their order."""
+    groups: defaultdict[int, list[events.Push]] = defaultdict(list)
+    last: defaultdict[int, int] = defaultdict(int)
+    """The group of the last push of each repository."""
+    group_of: dict[tuple[int, str], int] = {}
+    for push in pushes:
+        number = push.repository.id
+        if group_of.get((number, push.branch)) == last[number]:
+            last[number] += 1
+        group_of[number, push.branch] = last[number]
+        groups[last[number]].append(push)
+    for group in sorted(groups):
+        yield groups[group]
+
+
+async def _pushed(tx: Store, pushes: Sequence[events.Push]) -> None:
+    """Only the followed branch moves a connection's head.
+
+    If a push does not start at the head that we know, it is late or another one is missing: the reconciler then asks GitHub for the head.
     """
-    if not await tx.installations.update_from_push(push.repository):
-        return
-    if push.deleted:
-        await tx.extractions.cancel_of_branch(push.repository.id, push.branch, push.before)
-        await tx.manifests.close_branch(push.repository.id, push.branch, push.before)
-        return
-    connections = await tx.connections.for_repository(push.repository.id) or await _first_connection(tx, push)
-    for connection in connection_rules.connections_for_push(connections, push.branch):
-        latest = await tx.extractions.newest_of_branch(connection.id, push.branch)
+    installed = await tx.installations.update_from_pushes([push.repository for push in pushes])
+    pushes = [push for push in pushes if push.repository.id in installed]
+    for push in pushes:
+        if push.deleted:
+            await tx.extractions.cancel_of_branch(push.repository.id, push.branch, push.before)
+            await tx.manifests.close_branch(push.repository.id, push.branch, push.before)
+    if pushes := [push for push in pushes if not push.deleted]:
+        await _queue(tx, pushes)
+
+
+async def _queue(tx: Store, pushes: Sequence[events.Push]) -> None:
+    pairs = await _extracted(tx, pushes)
+    latest = await tx.extractions.newest_of_branches([(connection.id, push.branch) for connection, push in pairs])
+    wanted: list[QueuedCommit] = []
+    heads: dict[str, str] = {}
+    look: set[int] = set()
+    for connection, push in pairs:
+        newest = latest.get((connection.id, push.branch))
         followed = connection.followed_branch == push.branch
-        head = connection.head_sha if followed else (latest.sha if latest else None)
-        if push.after == head and not queue_rules.is_behind(latest, push.after):
+        head = connection.head_sha if followed else (newest.sha if newest else None)
+        if push.after == head and not queue_rules.is_behind(newest, push.after):
+            logger.info("the pushed commit is known already", sha=push.after, **log.ids(**{log.DELIVERY: push.delivery_id}))
             continue
-        newest = queue_rules.is_newest(head, push.before, push.after)
-        if not newest and await tx.extractions.knows(connection.id, push.after):
-            # It came late, and was extracted or superseded meanwhile.
-            if followed:
-                await tx.installations.look_soon(push.repository.id)
-            continue
-        if followed and newest:
-            await tx.connections.move_head(connection.id, push.after)
+        certain = queue_rules.is_newest(head, push.before, push.after)
+        if followed and certain:
+            heads[connection.id] = push.after
         elif followed:
-            await tx.installations.look_soon(push.repository.id)
-        await tx.extractions.enqueue(
-            connection.id, push.branch, push.after, "push", newest=newest, was_head=True, created_branch=push.created
+            look.add(push.repository.id)
+        wanted.append(
+            QueuedCommit(
+                connection.id,
+                push.branch,
+                push.after,
+                "push",
+                newest=certain,
+                was_head=True,
+                created_branch=push.created,
+                origin=push.origin,
+            )
         )
+    uncertain = [(one.connection_id, one.sha) for one in wanted if not one.newest]
+    known = await tx.extractions.known(uncertain) if uncertain else set()
+    queued = []
+    for one in wanted:
+        # What is uncertain and known came late, and was extracted or superseded meanwhile.
+        if one.newest or (one.connection_id, one.sha) not in known:
+            queued.append(one)
+            known.add((one.connection_id, one.sha))
+    # Extractions are locked before connections, always.
+    if queued:
+        await tx.extractions.enqueue_all(queued)
+    if heads:
+        await tx.connections.move_heads(heads)
+    if look:
+        await tx.installations.look_soon(*look)
+
+
+async def _extracted(tx: Store, pushes: Sequence[events.Push]) -> list[tuple[Connection, events.Push]]:
+    """The pushes with the connections that extract them. A repository without a connection may get its first one."""
+    existing = await tx.connections.for_repositories({push.repository.id for push in pushes}, lock=False)  # the update has locked them
+    pairs = []
+    for push in pushes:
+        connections = existing[push.repository.id] = existing[push.repository.id] or await _first_connection(tx, push)
+        pairs += [(connection, push) for connection in connection_rules.connections_for_push(connections, push.branch)]
+    return pairs
 
 
 async def _first_connection(tx: Store, push: events.Push) -> list[Connection]:

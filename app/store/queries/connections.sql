@@ -1,7 +1,7 @@
 -- name: lock_repository
 -- Connections of a repository are created by one transaction at a time. Not FOR UPDATE: changing a connection twice in one transaction, as
 -- storing a lineage does, locks its repository's key while it holds the connection.
-SELECT id FROM repositories WHERE id = $1 FOR NO KEY UPDATE;
+SELECT id FROM repositories WHERE id = ANY($1::bigint[]) ORDER BY id FOR NO KEY UPDATE;
 
 -- name: lock_repository_of_new
 -- The same before a connection learns its directory, which no other connection of the repository may get meanwhile.
@@ -11,29 +11,29 @@ SELECT r.id FROM connections c JOIN repositories r ON r.id = c.repository_id WHE
 SELECT c.id, c.project_dir, c.branch, c.by_hand, c.project_name, c.head_sha, c.stale_since, c.signed_series, c.created_at, c.lineage_id,
        l.sha AS lineage_sha, l.branch AS lineage_branch, l.extracted_at, h.status AS head_status, h.title AS head_problem,
        r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private
-FROM connections c
+FROM (SELECT DISTINCT id FROM unnest($1::bigint[]) AS given (id)) wanted
+CROSS JOIN LATERAL (SELECT * FROM connections WHERE repository_id = wanted.id AND hidden_at IS NULL OFFSET 0) c
 JOIN repositories r ON r.id = c.repository_id
 LEFT JOIN lineages l ON l.id = c.lineage_id
 LEFT JOIN LATERAL (
   SELECT e.status, e.problem->>'title' AS title FROM extractions e
   WHERE e.connection_id = c.id AND e.sha = c.head_sha AND NOT e.background ORDER BY e.number DESC LIMIT 1
 ) h ON l.sha IS DISTINCT FROM c.head_sha
-WHERE c.repository_id = $1 AND c.hidden_at IS NULL
 ORDER BY c.created_at, c.id;
 
--- name: by_id
+-- name: some
 SELECT c.id, c.project_dir, c.branch, c.by_hand, c.project_name, c.head_sha, c.stale_since, c.signed_series, c.created_at, c.lineage_id,
        l.sha AS lineage_sha, l.branch AS lineage_branch, l.extracted_at, h.status AS head_status, h.title AS head_problem,
        r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private
-FROM connections c
+FROM (SELECT DISTINCT id FROM unnest($1::uuid[]) AS given (id)) wanted
+CROSS JOIN LATERAL (SELECT * FROM connections WHERE id = wanted.id AND hidden_at IS NULL OFFSET 0) c
 JOIN repositories r ON r.id = c.repository_id AND r.removed_at IS NULL
 JOIN installations i ON i.id = r.installation_id AND i.deleted_at IS NULL
 LEFT JOIN lineages l ON l.id = c.lineage_id
 LEFT JOIN LATERAL (
   SELECT e.status, e.problem->>'title' AS title FROM extractions e
   WHERE e.connection_id = c.id AND e.sha = c.head_sha AND NOT e.background ORDER BY e.number DESC LIMIT 1
-) h ON l.sha IS DISTINCT FROM c.head_sha
-WHERE c.id = $1 AND c.hidden_at IS NULL;
+) h ON l.sha IS DISTINCT FROM c.head_sha;
 
 -- name: page
 -- $1 owner, $2 repository, $3 text to search for, $4 and $5 name and id of the last row of the previous page, $7 private repositories
@@ -134,12 +134,14 @@ UPDATE connections SET project_dir = $2 WHERE id = $1;
 -- name: move_head
 -- The ETag belongs to the previous head: keeping it would hide a branch that is reset to that commit.
 WITH moving AS (
-  SELECT c.id, r.id AS repository_id, coalesce(c.branch = r.default_branch, true) AS "default"
-  FROM connections c JOIN repositories r ON r.id = c.repository_id WHERE c.id = $1 AND c.head_sha IS DISTINCT FROM $2
+  SELECT c.id, head.sha, r.id AS repository_id, coalesce(c.branch = r.default_branch, true) AS "default"
+  FROM unnest($1::uuid[], $2::text[]) AS head (id, sha)
+  JOIN connections c ON c.id = head.id JOIN repositories r ON r.id = c.repository_id
+  WHERE c.head_sha IS DISTINCT FROM head.sha
 ), marked AS (
-  UPDATE repositories SET head_moved = true WHERE id = (SELECT repository_id FROM moving WHERE "default") AND NOT head_moved
+  UPDATE repositories SET head_moved = true WHERE id IN (SELECT repository_id FROM moving WHERE "default") AND NOT head_moved
 )
-UPDATE connections SET head_sha = $2, head_etag = NULL WHERE id = (SELECT id FROM moving);
+UPDATE connections c SET head_sha = moving.sha, head_etag = NULL FROM moving WHERE c.id = moving.id;
 
 -- name: set_project
 -- A connection created by a push learns its directory from its first extraction, unless another connection of the branch has it.

@@ -1,5 +1,8 @@
 -- name: record
-INSERT INTO deliveries (id, event) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING;
+-- In one order always, so that two processes do not wait for each other.
+INSERT INTO deliveries (id, event) SELECT id, event FROM unnest($1::text[], $2::text[]) AS arrived (id, event) ORDER BY id
+ON CONFLICT (id) DO NOTHING
+RETURNING id;
 
 -- name: claim_redelivery
 -- No row if the delivery is known, or was requested often enough.

@@ -1,31 +1,60 @@
 -- name: supersede
--- A newer commit of the branch replaces queued extractions, except those that somebody requested (forced), and those of a commit that others
--- are compared with.
+-- A newer commit of the branch ($1 to $3) replaces queued extractions, except those that somebody requested (forced), and those of a commit
+-- that others are compared with. Of the commits $4 and $5, the latter are replaced: they have an extraction that is not of the background.
+-- LATERAL, `ANY (ARRAY(…))` and `status || ''` keep the planner from the index of all that is queued, which it takes while that is little.
 UPDATE extractions SET status = 'superseded', finished_at = now()
-WHERE connection_id = $1 AND branch = $2 AND status = 'queued' AND NOT forced AND NOT background AND sha <> $3;
-
--- name: supersede_background
--- The commit has an extraction that is not of the background.
-UPDATE extractions SET status = 'superseded', finished_at = now()
-WHERE connection_id = $1 AND sha = $2 AND status = 'queued' AND background;
+WHERE status || '' = 'queued' AND id = ANY (ARRAY(
+  SELECT old.id FROM unnest($1::uuid[], $2::text[], $3::text[]) AS newer (connection_id, branch, sha)
+  CROSS JOIN LATERAL (
+    SELECT id FROM extractions
+    WHERE connection_id = newer.connection_id AND branch = newer.branch AND sha <> newer.sha AND NOT forced
+      AND status IN ('queued', 'running') AND NOT background AND status || '' = 'queued'
+    OFFSET 0
+  ) old
+  UNION ALL
+  SELECT old.id FROM unnest($4::uuid[], $5::text[]) AS other (connection_id, sha)
+  CROSS JOIN LATERAL (
+    SELECT id FROM extractions
+    WHERE connection_id = other.connection_id AND sha = other.sha
+      AND status IN ('queued', 'running') AND background AND status || '' = 'queued'
+    OFFSET 0
+  ) old));
 
 -- name: enqueue
--- $6: the commit is known to be the newest of its branch. Otherwise it takes the position of the newest extraction of the same commit, or
--- 0 (before all others). `branch || ''` keeps the planner from using the index on branches: the one on commits has few rows.
--- $7: the commit is or was the head of the branch, which an earlier extraction may know. $8: its push created the branch.
-INSERT INTO extractions (connection_id, branch, sha, trigger, forced, position, was_head, created_branch)
-SELECT $1, $2, $3, $4, $5, CASE WHEN NOT $6::boolean THEN coalesce(
+-- In the given order. `newest`: the commit is known to be the newest of its branch. Otherwise it takes the position of the newest extraction
+-- of the same commit, or 0 (before all others). `branch || ''` keeps the planner from using the index on branches: the one on commits has few
+-- rows. `was_head`: the commit is or was the head of the branch, which an earlier extraction may know. `created_branch`: its push created the
+-- branch.
+INSERT INTO extractions (connection_id, branch, sha, trigger, forced, position, was_head, created_branch, delivery_id, delivered_at, traceparent)
+SELECT n.connection_id, n.branch, n.sha, n.trigger, n.forced, CASE WHEN NOT n.newest THEN coalesce(
   (SELECT coalesce(position, number) FROM extractions
-   WHERE connection_id = $1 AND sha = $3 AND branch || '' = $2 ORDER BY number DESC LIMIT 1), 0) END,
-  $7::boolean OR EXISTS (SELECT FROM extractions WHERE connection_id = $1 AND sha = $3 AND branch || '' = $2 AND was_head), $8
+   WHERE connection_id = n.connection_id AND sha = n.sha AND branch || '' = n.branch ORDER BY number DESC LIMIT 1), 0) END,
+  n.was_head OR EXISTS (
+    SELECT FROM extractions WHERE connection_id = n.connection_id AND sha = n.sha AND branch || '' = n.branch AND was_head),
+  n.created_branch, n.delivery_id, clock_timestamp() - n.age, n.traceparent
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::boolean[], $7::boolean[], $8::boolean[],
+            $9::text[], $10::interval[], $11::text[])
+  WITH ORDINALITY AS n (connection_id, branch, sha, trigger, forced, newest, was_head, created_branch, delivery_id, age, traceparent, place)
+ORDER BY n.place
 ON CONFLICT (connection_id, branch, sha) WHERE status IN ('queued', 'running') AND NOT background DO NOTHING
-RETURNING id;
+RETURNING id, connection_id, branch, sha;
 
 -- name: active_of_commit
--- It learns what is known of its commit now ($4 and $5 as $7 and $8 above).
-UPDATE extractions SET was_head = was_head OR $4, created_branch = created_branch OR $5
-WHERE connection_id = $1 AND branch = $2 AND sha = $3 AND status IN ('queued', 'running') AND NOT background
-RETURNING id;
+-- It learns what is known of its commit now.
+UPDATE extractions e
+SET was_head = e.was_head OR n.was_head, created_branch = e.created_branch OR n.created_branch,
+    delivery_id = coalesce(e.delivery_id, n.delivery_id),
+    delivered_at = CASE WHEN e.delivery_id IS NULL THEN clock_timestamp() - n.age ELSE e.delivered_at END,
+    traceparent = CASE WHEN e.delivery_id IS NULL THEN n.traceparent ELSE e.traceparent END
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::boolean[], $5::boolean[], $6::text[], $7::interval[], $8::text[])
+  AS n (connection_id, branch, sha, was_head, created_branch, delivery_id, age, traceparent)
+CROSS JOIN LATERAL (
+  SELECT id FROM extractions
+  WHERE connection_id = n.connection_id AND branch = n.branch AND sha = n.sha AND status IN ('queued', 'running') AND NOT background
+  OFFSET 0
+) active
+WHERE e.id = active.id AND e.status || '' IN ('queued', 'running')
+RETURNING e.id, e.connection_id, e.branch, e.sha;
 
 -- name: branch_with_head
 -- The branch whose head a commit is or was: $3 if that is one of several, and one of a fork only if there is no other.
@@ -116,6 +145,19 @@ UPDATE extractions SET status = 'queued', worker = NULL, lease_until = NULL, sta
     tries = try_ended(tries, jsonb_build_object('outcome', 'handed_back', 'stage', stage, 'next_due_at', now()))
 WHERE id = $1 AND worker = $2 AND status = 'running';
 
+-- name: give_back
+-- An outage of the database ended the claims $1. If one has expired, its extraction (of $2) has been queued again, and that was no attempt.
+WITH given_back AS (
+  UPDATE extractions SET status = 'queued', worker = NULL, lease_until = NULL, stage = NULL, attempt = attempt - 1, due_at = now(),
+      tries = try_ended(tries, jsonb_build_object('outcome', 'lost', 'stage', stage, 'next_due_at', now()))
+  WHERE worker = ANY ($1::text[]) AND status = 'running'
+  RETURNING id
+), expired AS (
+  UPDATE extractions SET attempt = attempt - 1
+  WHERE id = ANY ($2::uuid[]) AND status IN ('queued', 'running') AND coalesce(worker, '') <> ALL ($1::text[]) AND attempt > 0
+)
+SELECT count(*) FROM given_back;
+
 -- name: retry
 -- $4 why, $5 what is known of it.
 UPDATE extractions SET status = 'queued', worker = NULL, lease_until = NULL, stage = NULL, due_at = now() + $3::interval, facts = $5,
@@ -184,14 +226,18 @@ SET status = 'cancelled', stage = NULL, finished_at = now(), worker = NULL, leas
 WHERE connection_id = $1 AND status IN ('queued', 'running');
 
 -- name: knows
-SELECT EXISTS (SELECT FROM extractions WHERE connection_id = $1 AND sha = $2 AND NOT background);
+SELECT n.place - 1 AS place FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS n (connection_id, sha, place)
+CROSS JOIN LATERAL (SELECT FROM extractions WHERE connection_id = n.connection_id AND sha = n.sha AND NOT background LIMIT 1) e;
 
 -- name: newest_of_branch
-SELECT sha, status, problem->>'conclusion' AS conclusion FROM extractions
-WHERE connection_id = $1 AND branch = $2 AND status <> 'superseded' AND NOT background ORDER BY number DESC LIMIT 1;
+SELECT n.place - 1 AS place, e.* FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS n (connection_id, branch, place)
+CROSS JOIN LATERAL (
+  SELECT sha, status, problem->>'conclusion' AS conclusion FROM extractions
+  WHERE connection_id = n.connection_id AND branch = n.branch AND status <> 'superseded' AND NOT background ORDER BY number DESC LIMIT 1
+) e;
 
 -- name: by_id
-SELECT e.id, e.number, e.connection_id, e.branch, e.sha, e.status, e.trigger, e.created_at, e.stage, e.stages, e.attempt, e.forced, e.base, e.background,
+SELECT e.id, e.number, e.connection_id, e.branch, e.sha, e.status, e.trigger, e.created_at, e.stage, e.stages, e.attempt, e.forced, e.base, e.background, e.delivery_id, e.traceparent,
        e.started_at, e.finished_at, e.problem, e.result, e.tries, e.facts, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
        (SELECT count(DISTINCT coalesce(s.project_dir, '')) FROM connections s WHERE s.repository_id = r.id AND (s.hidden_at IS NULL OR s.id = c.id)) AS siblings,
        e.branch = coalesce(c.branch, r.default_branch) AS followed,
@@ -203,7 +249,7 @@ JOIN installations i ON i.id = r.installation_id AND i.deleted_at IS NULL
 WHERE e.id = $1;
 
 -- name: active
-SELECT e.id, e.number, e.connection_id, e.branch, e.sha, e.status, e.trigger, e.created_at, e.stage, e.stages, e.attempt, e.forced, e.base, e.background,
+SELECT e.id, e.number, e.connection_id, e.branch, e.sha, e.status, e.trigger, e.created_at, e.stage, e.stages, e.attempt, e.forced, e.base, e.background, e.delivery_id, e.traceparent,
        e.started_at, e.finished_at, e.problem, e.result, e.tries, e.facts, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
        (SELECT count(DISTINCT coalesce(s.project_dir, '')) FROM connections s WHERE s.repository_id = r.id AND (s.hidden_at IS NULL OR s.id = c.id)) AS siblings,
        e.branch = coalesce(c.branch, r.default_branch) AS followed,
@@ -217,7 +263,7 @@ ORDER BY e.number
 LIMIT $2;
 
 -- name: for_connection
-SELECT e.id, e.number, e.connection_id, e.branch, e.sha, e.status, e.trigger, e.created_at, e.stage, e.stages, e.attempt, e.forced, e.base, e.background,
+SELECT e.id, e.number, e.connection_id, e.branch, e.sha, e.status, e.trigger, e.created_at, e.stage, e.stages, e.attempt, e.forced, e.base, e.background, e.delivery_id, e.traceparent,
        e.started_at, e.finished_at, e.problem, e.result, e.tries, e.facts, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
        (SELECT count(DISTINCT coalesce(s.project_dir, '')) FROM connections s WHERE s.repository_id = r.id AND (s.hidden_at IS NULL OR s.id = c.id)) AS siblings,
        e.branch = coalesce(c.branch, r.default_branch) AS followed,
@@ -248,7 +294,7 @@ FROM (
 ) step;
 
 -- name: by_numbers
-SELECT e.id, e.number, e.connection_id, e.branch, e.sha, e.status, e.trigger, e.created_at, e.stage, e.stages, e.attempt, e.forced, e.base, e.background,
+SELECT e.id, e.number, e.connection_id, e.branch, e.sha, e.status, e.trigger, e.created_at, e.stage, e.stages, e.attempt, e.forced, e.base, e.background, e.delivery_id, e.traceparent,
        e.started_at, e.finished_at, e.problem, e.result, e.tries, e.facts, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,
        (SELECT count(DISTINCT coalesce(s.project_dir, '')) FROM connections s WHERE s.repository_id = r.id AND (s.hidden_at IS NULL OR s.id = c.id)) AS siblings,
        e.branch = coalesce(c.branch, r.default_branch) AS followed,

@@ -16,6 +16,12 @@ SET account = excluded.account, account_type = excluded.account_type, repository
     suspended_at = CASE WHEN $5 THEN coalesce(installations.suspended_at, now()) END, deleted_at = NULL,
     survey_at = CASE WHEN NOT $5 THEN now() END;
 
+-- name: resumed
+-- Repositories with a connection, of those of installations $1 that were suspended until now: what was extracted may have failed.
+SELECT r.id FROM installations i JOIN repositories r ON r.installation_id = i.id
+WHERE i.id = ANY($1::bigint[]) AND i.suspended_at IS NOT NULL AND r.removed_at IS NULL
+  AND EXISTS (SELECT FROM connections c WHERE c.repository_id = r.id);
+
 -- name: uninstall_others
 -- Installations that GitHub does not list, except those created since the listing began.
 UPDATE installations SET deleted_at = now(), survey_at = NULL
@@ -79,12 +85,27 @@ UPDATE repositories SET removed_at = now(), look_at = NULL WHERE installation_id
 
 -- name: add_installation
 -- A push can arrive before, or without, the event for its installation.
-INSERT INTO installations (id, account, account_type) VALUES ($1, $2, 'User') ON CONFLICT (id) DO NOTHING;
+INSERT INTO installations (id, account, account_type)
+SELECT DISTINCT ON (id) id, account, 'User' FROM unnest($1::bigint[], $2::text[]) AS pushed (id, account)
+WHERE NOT EXISTS (SELECT FROM installations i WHERE i.id = pushed.id) ORDER BY id
+ON CONFLICT (id) DO NOTHING;
+
+-- name: lock
+-- In one order always, so that two processes do not wait for each other.
+SELECT id FROM repositories WHERE id = ANY($1::bigint[]) ORDER BY id FOR NO KEY UPDATE;
+
+-- name: lock_free
+-- The same, but without waiting: the ids of those that another transaction has locked are returned.
+WITH free AS MATERIALIZED (SELECT id FROM repositories WHERE id = ANY($1::bigint[]) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
+SELECT id FROM repositories WHERE id = ANY($1) AND id NOT IN (SELECT id FROM free);
 
 -- name: update_from_push
 -- No row if the repository was removed or its installation deleted: the push is late.
 INSERT INTO repositories AS r (id, installation_id, full_name, private, default_branch)
-SELECT $1, $2, $3, $4, $5 FROM installations WHERE id = $2 AND deleted_at IS NULL
+SELECT pushed.* FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::boolean[], $5::text[])
+  AS pushed (id, installation_id, full_name, private, default_branch)
+JOIN installations i ON i.id = pushed.installation_id AND i.deleted_at IS NULL
+ORDER BY pushed.id
 ON CONFLICT (id) DO UPDATE
 SET full_name = excluded.full_name, private = excluded.private, installation_id = excluded.installation_id,
     default_branch = coalesce(excluded.default_branch, r.default_branch)
@@ -93,9 +114,9 @@ RETURNING r.id;
 
 -- name: look_soon
 -- Forget the ETags of its heads, so that nothing counts as unchanged.
-WITH forgotten AS (UPDATE connections SET head_etag = NULL WHERE repository_id = $1 AND head_etag IS NOT NULL)
+WITH forgotten AS (UPDATE connections SET head_etag = NULL WHERE repository_id = ANY($1::bigint[]) AND head_etag IS NOT NULL)
 UPDATE repositories SET look_at = now() - interval '1 hour', look_attempts = 0, head_etag = NULL, listed_at = NULL
-WHERE id = $1 AND removed_at IS NULL;
+WHERE id = ANY($1) AND removed_at IS NULL;
 
 -- name: look_after_push
 -- A push to a repository without a connection may bring a dbt project. Looks that somebody waits for are dated back, so they come first.
@@ -120,7 +141,8 @@ ORDER BY r.id DESC LIMIT 1;
 UPDATE repositories SET private = true WHERE id = $1;
 
 -- name: claim_look
--- The next repository that is due for a look. An interrupted look is repeated after $1: until then, `look_at` identifies the claim.
+-- The next repository that is due for a look. An interrupted look is repeated after $1: until then, `look_at` identifies the claim. Without
+-- the ETag of a head that failed because of Freshet, so that it is extracted again.
 UPDATE repositories r SET look_at = now() + $1::interval, look_attempts = look_attempts + 1
 FROM (
   SELECT r.id FROM repositories r JOIN installations i ON i.id = r.installation_id
@@ -129,7 +151,11 @@ FROM (
 ) due
 WHERE r.id = due.id
 RETURNING r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private, r.look_attempts,
-          CASE WHEN NOT r.head_moved THEN r.head_etag END AS head_etag, r.listed_at IS NOT NULL AS listed, r.look_at;
+          CASE WHEN NOT r.head_moved AND NOT EXISTS (
+            SELECT FROM connections c JOIN extractions e ON e.connection_id = c.id AND e.sha = c.head_sha
+            LEFT JOIN lineages l ON l.id = c.lineage_id
+            WHERE c.repository_id = r.id AND e.status = 'failed' AND e.problem->>'conclusion' = 'neutral' AND l.sha IS DISTINCT FROM c.head_sha
+          ) THEN r.head_etag END AS head_etag, r.listed_at IS NOT NULL AS listed, r.look_at;
 
 -- name: postpone_look
 -- A wait that GitHub asked for does not count as an attempt. No effect if another look became due since the claim ($4).
@@ -146,8 +172,15 @@ WHERE id = $1;
 UPDATE repositories SET looked_at = now(), look_at = nullif(look_at, $2), look_attempts = 0 WHERE id = $1;
 
 -- name: claim_chore
--- One of all processes claims a chore; it is then not due for a while.
-UPDATE chores SET due_at = now() + $2::interval WHERE name = $1 AND due_at <= now() RETURNING name;
+-- One of all processes claims a chore, under a lease of $3; it is then not due for a while.
+UPDATE chores SET due_at = now() + $2::interval, lease_until = now() + $3::interval, claims = claims + 1
+WHERE name = $1 AND due_at <= now() AND (lease_until IS NULL OR lease_until < now()) RETURNING claims;
+
+-- name: renew_chore
+UPDATE chores SET lease_until = now() + $3::interval WHERE name = $1 AND claims = $2;
+
+-- name: finish_chore
+UPDATE chores SET lease_until = NULL WHERE name = $1 AND claims = $2;
 
 -- name: make_chores_due
 UPDATE chores SET due_at = now() WHERE due_at > now();

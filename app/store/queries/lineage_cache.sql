@@ -8,6 +8,12 @@ FROM lineages l, unnest(l.node_ids[$3:$4]) WITH ORDINALITY AS member (id, positi
 WHERE l.id = $1 AND l.extracted_at = $2
 ORDER BY member.position;
 
+-- name: quality_nodes
+-- What `lineage.quality` counts, of the nodes between two positions.
+SELECT n.unique_id, n.resource_type, n.package_name, convert_to(n.content::text, 'UTF8') AS content, n.definition, n.upstream
+FROM lineages l, unnest(l.node_ids[$3:$4]) WITH ORDINALITY AS member (id, position) JOIN nodes n ON n.id = member.id
+WHERE l.id = $1 AND l.extracted_at = $2 ORDER BY member.position;
+
 -- name: differing_nodes
 -- The nodes that are in only one of two lineages, paired by unique_id. Collation C sorts by code point.
 WITH old AS (SELECT unnest(node_ids) AS id FROM lineages WHERE id = $1 AND extracted_at = $2),

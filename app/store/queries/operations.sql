@@ -64,6 +64,39 @@ SELECT r.delivery_id, r.times, r.asked_at, d.event, d.received_at
 FROM redeliveries r LEFT JOIN deliveries d ON d.id = r.delivery_id
 WHERE r.asked_at > now() - interval '3 days' ORDER BY r.asked_at DESC, r.delivery_id LIMIT $1;
 
+-- name: check_runs_due
+-- The oldest $1 after the first $2 of those that `backlog` counts.
+SELECT k.due_at, k.attempts, k.github_id IS NOT NULL AS is_created, coalesce(k.lease_until > now(), false) AS is_being_sent, NULL AS reason,
+       e.id AS extraction_id, e.connection_id, e.branch, e.sha, e.status, r.full_name AS repository, c.project_dir
+FROM (
+  SELECT * FROM check_runs WHERE sent < revision AND abandoned IS NULL AND due_at <= now() ORDER BY due_at, id LIMIT $1 OFFSET $2
+) k
+JOIN extractions e ON e.id = k.extraction_id JOIN connections c ON c.id = e.connection_id JOIN repositories r ON r.id = c.repository_id
+ORDER BY k.due_at, k.id;
+
+-- name: check_runs_unsent
+-- The newest $1 after the first $2 of those that are not tried any more although their repositories are there.
+SELECT k.due_at, k.attempts, k.github_id IS NOT NULL AS is_created, false AS is_being_sent, k.abandoned AS reason,
+       e.id AS extraction_id, e.connection_id, e.branch, e.sha, e.status, r.full_name AS repository, c.project_dir
+FROM (
+  SELECT * FROM check_runs WHERE abandoned LIKE 'not sent: %' AND sent < revision ORDER BY id DESC LIMIT $1 OFFSET $2
+) k
+JOIN extractions e ON e.id = k.extraction_id JOIN connections c ON c.id = e.connection_id JOIN repositories r ON r.id = c.repository_id
+ORDER BY k.id DESC;
+
+-- name: people
+-- Of the sessions that `sessions` counts: the people, those who were here last first; $3 of them after the first $4.
+SELECT user_id, (array_agg(login ORDER BY created_at DESC))[1] AS login, count(*) AS sessions,
+       min(created_at) AS since, max(used_at) AS used_at
+FROM (SELECT * FROM sessions WHERE expires_at > now() AND used_at > now() - $2::interval LIMIT $1) counted
+GROUP BY user_id ORDER BY max(used_at) DESC, user_id LIMIT $3 OFFSET $4;
+
+-- name: tables
+-- The largest $1 tables of the database, with their indexes and large values.
+SELECT c.relname AS name, pg_total_relation_size(c.oid) AS size_bytes, CASE WHEN c.reltuples >= 0 THEN c.reltuples::bigint END AS rows
+FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace
+ORDER BY pg_total_relation_size(c.oid) DESC, c.relname LIMIT $1;
+
 -- name: sessions
 -- Counts stop at $1; a session ends $2 after its last use.
 SELECT count(*) AS sessions, count(DISTINCT user_id) AS people

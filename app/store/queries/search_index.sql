@@ -11,8 +11,7 @@ SELECT extract(epoch FROM min(greatest(due_at, coalesce(lease_until, due_at)) - 
 
 -- name: finish
 -- Unless the lineage changed since the claim.
-WITH done AS (DELETE FROM search_updates WHERE connection_id = $1 AND due_at = $2)
-UPDATE search_updates SET lease_until = NULL WHERE connection_id = $1 AND due_at <> $2;
+DELETE FROM search_updates WHERE connection_id = $1 AND due_at = $2 RETURNING true;
 
 -- name: release
 UPDATE search_updates SET lease_until = NULL, attempts = 0 WHERE connection_id = $1;

@@ -68,6 +68,31 @@ SELECT days, count(j.verdict) FILTER (WHERE verdict <> 'pending') AS pushes, cou
 FROM unnest($4::integer[]) AS days LEFT JOIN judged j ON j.created_at > now() - make_interval(days => days)
 GROUP BY days ORDER BY days;
 
+-- name: connection_states
+-- `Connection.state` of up to $1 connections, $2 its `UPDATING_FOR`, with the seconds since the oldest of each fell behind.
+SELECT state, count(*) AS connections, extract(epoch FROM now() - min(stale_since))::float8 AS behind_s
+FROM (
+  SELECT c.stale_since, CASE
+    WHEN c.head_sha IS NULL OR l.sha = c.head_sha THEN CASE WHEN c.lineage_id IS NULL THEN 'never' ELSE 'current' END
+    WHEN h.status = 'failed' THEN 'failed'
+    WHEN c.lineage_id IS NULL THEN 'never'
+    WHEN h.status IN ('queued', 'running') AND l.branch = c.branch AND c.stale_since > now() - $2::interval THEN 'updating'
+    ELSE 'stale' END AS state
+  FROM (
+    SELECT c.id, c.head_sha, c.stale_since, c.lineage_id, coalesce(c.branch, r.default_branch) AS branch
+    FROM connections c
+    JOIN repositories r ON r.id = c.repository_id AND r.removed_at IS NULL
+    JOIN installations i ON i.id = r.installation_id AND i.deleted_at IS NULL
+    WHERE c.hidden_at IS NULL LIMIT $1
+  ) c
+  LEFT JOIN lineages l ON l.id = c.lineage_id
+  LEFT JOIN LATERAL (
+    SELECT e.status FROM extractions e
+    WHERE e.connection_id = c.id AND e.sha = c.head_sha AND NOT e.background ORDER BY e.number DESC LIMIT 1
+  ) h ON l.sha IS DISTINCT FROM c.head_sha
+) known
+GROUP BY state;
+
 -- name: backlog
 -- Each count stops at $1, so that a long queue does not make this slow.
 SELECT
@@ -79,4 +104,7 @@ SELECT
   (SELECT count(*) FROM (
     SELECT FROM check_runs WHERE sent < revision AND abandoned IS NULL AND due_at <= now() LIMIT $1
   ) counted) AS check_runs_due,
+  (SELECT count(*) FROM (
+    SELECT FROM check_runs WHERE abandoned LIKE 'not sent: %' AND sent < revision LIMIT $1
+  ) counted) AS check_runs_unsent,
   (SELECT extract(epoch FROM now() - min(due_at))::float8 FROM check_runs WHERE sent < revision AND abandoned IS NULL) AS check_runs_due_s;
