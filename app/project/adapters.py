@@ -4,7 +4,7 @@ The order of the rows is the order of preference: of several adapters that are e
 SQLite stand last, because they also serve as a developer's own database beside the real warehouse.
 
 An adapter with a stub profile is built into runner images. The fields of a stub are constants, apart from known names of the database and
-the schema: dbt hashes connection fields into its partial-parse state, so another value is a full parse. What macros may build names of is
+the schema: every node may depend on the fields of the connection, so another value is a full parse. What macros may build names of is
 recognizable (`unknown`). What looks like a password is the word `none`, because adapters refuse a profile without one. Every supported
 version of dbt accepts the same fields:
 https://docs.getdbt.com/docs/core/connect-data-platform/about-core-connections.

@@ -6,6 +6,7 @@ GitHub limits `summary` and `text` in bytes, and annotations to 50 a request.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import msgspec
 
 from app.core.models.annotations import Annotation
-from app.core.models.extractions import Extraction, Status
+from app.core.models.extractions import RESULT_MISSING, Extraction, Status
 from app.core.models.github import EXTRACT_AGAIN, Conclusion
 from app.core.plurals import count
 from app.lineage.resource_types import label
@@ -48,13 +49,19 @@ def check_run(extraction: Extraction, url: str, server_url: str = GITHUB) -> dic
     conclusion = conclusion_of(extraction)
     if conclusion:
         body |= {"conclusion": conclusion, "completed_at": _time(extraction.finished_at or extraction.created_at)}
-    if conclusion in REPEATABLE and extraction.status != "succeeded":
+    if conclusion in REPEATABLE and (extraction.status != "succeeded" or extraction.problem):
         body["actions"] = [{"label": "Extract again", "description": "Run dbt on this commit again", "identifier": EXTRACT_AGAIN}]
     if extraction.problem and is_shortened(extraction.problem.output):
         body["output"]["text"] = f"### All of dbt's output\n{fenced(extraction.problem.output, MAX_TEXT_BYTES - 100)}"
     if found := _annotations(extraction):
         body["output"]["annotations"] = found
     return body
+
+
+def damaged(extraction: Extraction, url: str, server_url: str = GITHUB) -> dict[str, Any]:
+    """The same in place of a body that cannot be made of what is stored."""
+    problem = RESULT_MISSING if extraction.status in ("succeeded", "failed") else None
+    return check_run(replace(extraction, problem=problem, result={}, stages=(), base=None), url, server_url)
 
 
 def _title(extraction: Extraction) -> str:
@@ -93,7 +100,7 @@ def headline(extraction: Extraction) -> str:
         case "running":
             return STAGE_WORDS[extraction.stage] if extraction.stage else "Starting"
         case "succeeded":
-            return _success_title(extraction.result)
+            return extraction.problem.title if extraction.problem else _success_title(extraction.result)
         case "superseded":
             return "Superseded by a newer commit"
         case "cancelled":
@@ -108,7 +115,7 @@ def conclusion_of(extraction: Extraction) -> Conclusion | None:
         case "queued" | "running":
             return None
         case "succeeded":
-            return _success_conclusion(extraction)
+            return extraction.problem.conclusion if extraction.problem else _success_conclusion(extraction)
         case "superseded":
             return "skipped"
         case "cancelled":

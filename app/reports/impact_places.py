@@ -10,6 +10,7 @@ import msgspec
 
 from app.core import yaml_text
 from app.lineage.graph import Graph
+from app.lineage.manifest import MAX_ID_BYTES
 from app.lineage.node_selectors import versioned_name
 from app.project.checkout import is_clean
 from app.reports.markdown import cut
@@ -17,8 +18,6 @@ from app.reports.markdown import cut
 MODELS = frozenset({"model", "snapshot"})
 MAX_NAME_BYTES = 300
 """Of a name as it is kept."""
-MAX_KEY_BYTES = 400
-"""Of a unique_id as it is kept."""
 
 
 class ReportedNode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -117,7 +116,6 @@ def short(text: str, limit: int = MAX_NAME_BYTES) -> str:
 
 def key(unique_id: str) -> str:
     """A unique_id as it is kept: like `short`, and still different from others."""
-    found = short(unique_id, MAX_KEY_BYTES)
-    if len(unique_id.encode("utf-8", "replace")) <= MAX_KEY_BYTES:
-        return found
+    if len(unique_id.encode("utf-8", "replace")) <= MAX_ID_BYTES:
+        return short(unique_id, MAX_ID_BYTES)
     return short(unique_id, MAX_NAME_BYTES) + hashlib.blake2b(unique_id.encode("utf-8", "replace"), digest_size=8).hexdigest()

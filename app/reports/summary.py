@@ -40,11 +40,12 @@ def blocks(extraction: Extraction, page: str, server_url: str) -> Iterator[str]:
         yield _cancelled(extraction)
     if extraction.status == "superseded":
         yield "A newer commit was pushed to this branch before this one was extracted. The check run of the newer commit has the lineage."
-    if extraction.status == "succeeded":
+    succeeded = extraction.status == "succeeded" and not extraction.problem
+    if succeeded:
         yield from _success(extraction, page, server_url)
     if (hidden := len(file_annotations(extraction)) - MAX_ANNOTATIONS) > 0:
         yield f"{count(hidden, 'more annotation')} cannot be shown: GitHub allows {MAX_ANNOTATIONS}."
-    if extraction.status == "succeeded":
+    if succeeded:
         yield folded("Totals and times", [table(["lineage", "count"], _count_rows(extraction.result)), *_stages(extraction)])
     else:
         yield from _stages(extraction)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from app.core.egress.addresses import configured
-from app.core.errors import ConfigurationError
+from app.core.errors import ConfigurationError, UnavailableError
 from app.core.models.notifications import Kind
 from app.github.access.operators import Operators
 from app.github.access.queries import AccessQueries
@@ -71,15 +71,19 @@ async def database(settings: Settings, *, on_failure: embedded.OnFailure = lambd
 async def connected(settings: Settings) -> AsyncIterator[tuple[Database, str]]:
     """The database for a command, and a remark about it: the embedded PostgreSQL of a running service is used together with it."""
     async with contextlib.AsyncExitStack() as stack:
-        remark = ""
+        remark, advice = "", f"Its log is {settings.freshet_data_dir / 'postgres.log'}."
         try:
             dsn = await stack.enter_async_context(database(settings))
         except embedded.InUseError as error:
             if error.dsn is None:
-                raise
+                reason = "a service that uses the same FRESHET_DATA_DIR is starting it right now"
+                raise UnavailableError("connecting to the embedded PostgreSQL", reason, "Run this again in a minute.") from error
             dsn, remark = error.dsn, f"in use by the running service (process {error.pid})"
-        doing = "connecting to PostgreSQL by DATABASE_URL" if settings.database_url else "connecting to the embedded PostgreSQL"
-        yield await stack.enter_async_context(pool.connect(dsn, doing=doing)), remark
+            advice = f"The running service (process {error.pid}) starts it again if it ended. {advice}"
+        if settings.database_url:
+            yield await stack.enter_async_context(pool.connect(dsn)), remark
+        else:
+            yield await stack.enter_async_context(pool.connect(dsn, doing="connecting to the embedded PostgreSQL", advice=advice)), remark
 
 
 @contextlib.asynccontextmanager
@@ -102,13 +106,13 @@ def docker_engine(settings: Settings) -> contextlib.AbstractAsyncContextManager[
 
 def runner(settings: Settings, states: ParseStates, role: str = "service") -> contextlib.AbstractAsyncContextManager[Runner]:
     """The runner: the only place that chooses a backend. A sweep removes containers of the same role only."""
-    return _docker_runner(settings, states, role)
+    choose = _kubernetes_runner if settings.freshet_runner == "kubernetes" else _docker_runner
+    return choose(settings, states, role)
 
 
 def runner_name(settings: Settings) -> str:
     """What people call the backend that `runner` chooses."""
-    del settings
-    return "Docker"
+    return "Kubernetes" if settings.freshet_runner == "kubernetes" else "Docker"
 
 
 @contextlib.asynccontextmanager
@@ -128,7 +132,38 @@ async def _docker_runner(settings: Settings, states: ParseStates, role: str) -> 
             work_dir=settings.work_dir,
             states=states,
             policy=Policy(settings.freshet_container_runtime, settings.seccomp_profile, settings.freshet_isolation == "strict"),
-            warm=settings.warm_containers,
+            warm=settings.freshet_warm_containers,
+        )
+        try:
+            yield backend
+        finally:
+            await backend.close()
+
+
+@contextlib.asynccontextmanager
+async def _kubernetes_runner(settings: Settings, states: ParseStates, role: str) -> AsyncIterator[Runner]:
+    try:
+        # The client library is an extra, and importing it takes half a second of processor time and 45 MB.
+        from app.runner.kubernetes import cluster  # noqa: PLC0415
+        from app.runner.kubernetes.backend import KubernetesRunner  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        step = "Install Freshet with it: `pip install 'freshet[kubernetes]'`."
+        raise ConfigurationError("reading the configuration", "FRESHET_RUNNER: kubernetes needs kubernetes_asyncio", step) from error
+    async with cluster.connect(settings.freshet_kubernetes_namespace or "", settings.kubeconfig) as namespace:
+        backend = KubernetesRunner(
+            namespace,
+            image_names=settings.freshet_kubernetes_image,
+            cpus=settings.dbt_cpus,
+            memory_bytes=settings.dbt_memory,
+            timeout_s=settings.dbt_timeout,
+            deps_network=settings.dbt_deps_network or NO_NETWORK,
+            package_hub_url=settings.dbt_package_hub_url,
+            instance=instance(settings, role),
+            work_dir=settings.work_dir,
+            states=states,
+            runtime_class=settings.freshet_container_runtime,
+            strict=settings.freshet_isolation == "strict",
+            warm=settings.freshet_warm_containers,
         )
         try:
             yield backend

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_origin
@@ -21,13 +22,15 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.core import log
 from app.core.egress.addresses import configured
 from app.core.errors import ConfigurationError
 from app.notifications.channels import email
 from app.notifications.rules import SubscriptionRules
 from app.packages import private
-from app.service import config_errors
+from app.service import config_errors, deprecations
 from app.service.config_errors import EMPTY
+from app.service.deprecations import RENAMED, RenamedSetting
 from app.service.values import (
     MAX_DAYS,
     CommaSeparated,
@@ -46,11 +49,20 @@ from app.service.values import (
     is_loopback,
 )
 
+logger = log.get(__name__)
+
 MAX_MINUTES = 60 * 24 * 30
 MAX_SESSION_HOURS = 24 * 400
 """Browsers keep no cookie for longer than 400 days."""
-MAY_BE_EMPTY = {"docker_host", "docker_cert_path", "docker_tls_verify", "freshet_container_runtime"}
-"""Docker's own variables count as unset if they are empty, and so does this one of ours."""
+MAY_BE_EMPTY = {
+    "docker_host",
+    "docker_cert_path",
+    "docker_tls_verify",
+    "kubeconfig",
+    "otel_exporter_otlp_endpoint",
+    "freshet_container_runtime",
+}
+"""The variables of Docker, Kubernetes and OpenTelemetry count as unset if they are empty, and so does this one of ours."""
 
 
 class Settings(BaseSettings):
@@ -82,6 +94,10 @@ class Settings(BaseSettings):
     docker_host: str | None = None
     docker_cert_path: Path | None = None
     docker_tls_verify: str | None = None
+    freshet_runner: Literal["docker", "kubernetes"] = "docker"
+    freshet_kubernetes_namespace: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")] | None = None
+    freshet_kubernetes_image: CommaSeparated = []
+    kubeconfig: str | None = None
     dbt_docker_image: Annotated[str, Field(min_length=1)] = "dbt-runner:latest"
     dbt_docker_images: CommaSeparated = []
     dbt_work_dir: Path | None = None
@@ -93,6 +109,7 @@ class Settings(BaseSettings):
     dbt_package_hub_url: Url | None = None
     freshet_package_hosts: Hosts = []
     freshet_private_packages: Annotated[CommaSeparated, AfterValidator(private.check)] = [private.INSTALLATION]
+    otel_exporter_otlp_endpoint: Url | None = None
     freshet_log_format: Literal["auto", "json", "text"] = "auto"
     freshet_isolation: Literal["strict", "available"] = "strict"
     freshet_container_runtime: Annotated[
@@ -106,6 +123,7 @@ class Settings(BaseSettings):
     freshet_notify_hosts: Hosts = []
     freshet_stale_minutes: Annotated[float, Field(gt=0, le=MAX_MINUTES)] = 60.0
     extraction_concurrency: Annotated[int, Field(ge=1, le=256)] = Field(default_factory=lambda: os.cpu_count() or 1)
+    freshet_verify_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     freshet_running_per_installation: Annotated[int, Field(ge=1, le=256)] | None = None
 
     @field_validator("*", mode="before")
@@ -157,6 +175,22 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _kubernetes_is_complete(self) -> Self:
+        if self.freshet_runner != "kubernetes":
+            return self
+        needed = {
+            "FRESHET_KUBERNETES_NAMESPACE": self.freshet_kubernetes_namespace,
+            "FRESHET_KUBERNETES_IMAGE": self.freshet_kubernetes_image,
+        }
+        if missing := [name for name, value in needed.items() if not value]:
+            msg = f"{' and '.join(missing)} must be set: FRESHET_RUNNER is kubernetes"
+            raise ValueError(msg)
+        if self.freshet_seccomp is not None:
+            msg = "FRESHET_SECCOMP cannot be used: on Kubernetes, pods have the profile RuntimeDefault of their nodes; unset it"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
     def _client_is_complete(self) -> Self:
         if (self.github_client_id is None) != (self.github_client_secret is None):
             msg = "GITHUB_CLIENT_ID and GITHUB_CLIENT_SECRET must be set together: set both, or neither"
@@ -195,11 +229,6 @@ class Settings(BaseSettings):
     def work_dir(self) -> Path:
         """Caches and scratch files of extractions."""
         return self.dbt_work_dir or self.freshet_data_dir / "work"
-
-    @property
-    def warm_containers(self) -> int:
-        """The largest number of warm containers."""
-        return self.extraction_concurrency if self.freshet_warm_containers is None else self.freshet_warm_containers
 
     @property
     def running_per_installation(self) -> int:
@@ -261,12 +290,16 @@ class Settings(BaseSettings):
             raise ConfigurationError("reading the configuration", reason) from error
 
 
-def read() -> Settings:
-    """Read the environment. Raises ConfigurationError that names every unknown or invalid variable."""
-    complaints = config_errors.unknown(os.environ.keys(), {name.upper() for name in Settings.model_fields})
+def read(renamed: Sequence[RenamedSetting] = RENAMED) -> Settings:
+    """Read the environment, old names too, which are logged. Raises ConfigurationError that names every unknown or invalid variable."""
+    old = deprecations.resolve(os.environ, renamed)
+    known = {name.upper() for name in Settings.model_fields} | {setting.old for setting in renamed}
+    complaints = [*config_errors.unknown(os.environ.keys(), known), *old.complaints]
+    for warning in old.warnings:
+        logger.warning("a setting is deprecated", setting=warning)
     settings = None
     try:
-        settings = Settings()
+        settings = Settings(**{name.lower(): value for name, value in old.values.items()})  # type: ignore[arg-type]
     except ValidationError as error:
         complaints += [config_errors.complaint(detail) for detail in error.errors(include_url=False)]
     if settings is None or complaints:

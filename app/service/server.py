@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
 from aiohttp import web
 
-from app.core import log, metrics
+from app.core import log, metrics, traces
 from app.core.app_manifest import SETUP_PATH, Identity
 from app.core.errors import ConfigurationError, FreshetError, UnavailableError
 from app.core.interruption import heard
@@ -37,9 +39,12 @@ from app.pipeline.impacts import Impacts
 from app.pipeline.reconciler import Reconciler, RetentionPolicy
 from app.pipeline.refresh import Tools
 from app.pipeline.search_updates import SearchUpdates
+from app.pipeline.verification import Verifier
+from app.pipeline.webhooks import SignedEvent
+from app.pipeline.webhooks.batches import DeliveryBatches
 from app.pipeline.worker import Worker
 from app.runner.parse_state import ParseStates
-from app.service import app_identity, caches, components, maintenance
+from app.service import app_identity, caches, components, maintenance, open_files
 from app.service.caches import Caches
 from app.service.config import Settings
 from app.store import Store, listen, migrate, pool
@@ -67,6 +72,7 @@ Run = Callable[[Wakeup], Coroutine[None, None, None]]
 
 SETTINGS = web.AppKey("settings", Settings)
 DSN = web.AppKey("dsn", str)
+BATCHES = web.AppKey("batches", DeliveryBatches)
 STATES = web.AppKey("states", ParseStates)
 DECODERS = web.AppKey("decoders", Decoders)
 INVENTORY = web.AppKey("inventory", Inventory)
@@ -112,13 +118,20 @@ def create_app(settings: Settings) -> web.Application:
     sign_in.set_up(web_app)
     sessions.set_up(web_app)
     web_app[keys.OPEN_PAGES] = settings.pages_may_be_open
-    web_app[ENDPOINT] = WebhookEndpoint(None, partial(_receive, web_app), bodies=UnverifiedBodies(settings.work_dir))
+    web_app[ENDPOINT] = WebhookEndpoint(None, partial(_receive, web_app), read=_read_delivery, bodies=UnverifiedBodies(settings.work_dir))
     routes.add(web_app, web_app[ENDPOINT].handle)
     return web_app
 
 
 async def serve(settings: Settings) -> int:
+    """Run the service, with traces if there is a collector."""
+    async with traces.exporting(settings.otel_exporter_otlp_endpoint):
+        return await _serve(settings)
+
+
+async def _serve(settings: Settings) -> int:
     """Run the service until a signal stops it or a part of it dies. The exit status is 1 if a part died."""
+    open_files.raise_limit()
     web_app = create_app(settings)
     runner = web.AppRunner(web_app, access_log=None, shutdown_timeout=SHUTDOWN_S, handler_cancellation=False, **AIOHTTP)
     loop = asyncio.get_running_loop()
@@ -130,6 +143,9 @@ async def serve(settings: Settings) -> int:
         if not web_app[CONFIGURED].is_set():
             link = f"{settings.public_url}{SETUP_PATH}?token={web_app[keys.SETUP_ACCESS].token}"
             log.announce("no GitHub App is configured yet: open this link to create one", link)
+        # What there is now stays as long as the service: walking over it takes the event loop tenths of a second each time.
+        gc.collect()
+        gc.freeze()
         await web_app[STOP].wait()
         logger.info("stopping")
     finally:
@@ -146,11 +162,13 @@ async def _database(web_app: web.Application) -> AsyncIterator[None]:
             logger.info("database migrated", migration=name)
         store = Store(db)
         web_app[keys.STORE] = store
+        web_app[BATCHES] = DeliveryBatches(store)
         setup_pages.set_up(web_app, store)
         web_app[keys.CHECKS]["database"] = store.check
         async with listen.listening(dsn) as listener:
             web_app[keys.LISTENER] = listener
             yield
+            await web_app[BATCHES].close()
 
 
 async def _github(web_app: web.Application) -> AsyncIterator[None]:
@@ -222,7 +240,9 @@ async def _background(web_app: web.Application) -> AsyncIterator[None]:
     tools = Tools(web_app[SOURCES], installer, runner, web_app[DECODERS], web_app[FETCHER])
     places = settings.extraction_concurrency
     impacts = Impacts(store, BaseFinder(store, client))
-    worker = Worker(name, store, tools, impacts, concurrency=places, per_installation=settings.running_per_installation)
+    verifier = Verifier(store, tools, web_app[STATES], settings.freshet_verify_share)
+    limits = {"concurrency": places, "per_installation": settings.running_per_installation}
+    worker = Worker(name, store, tools, impacts, **limits, verifier=verifier)
     retention = RetentionPolicy(timedelta(days=settings.freshet_grace_days), settings.delivery_retention, settings.history_retention)
     reconciler = web_app[RECONCILER] = Reconciler(store, client, web_app[INVENTORY], web_app[CACHES], retention)
     turns = Turns()
@@ -286,19 +306,21 @@ def _end(web_app: web.Application, error: FreshetError) -> None:
     web_app[STOP].set()
 
 
-async def _receive(web_app: web.Application, delivery: Delivery) -> None:
-    """Store a delivery. One that could not be stored, or not in time, is requested from GitHub again."""
+def _read_delivery(delivery: Delivery) -> SignedEvent | None:
+    return webhooks.read(delivery.id, delivery.event, delivery.body)
+
+
+async def _receive(web_app: web.Application, event: SignedEvent | None) -> None:
+    """Store an event. One that could not be stored, or not in time, is requested from GitHub again."""
+    if event is None:
+        return
     try:
-        await _store_delivery(web_app, delivery)
+        with traces.span("delivery", delivery_id=event.delivery_id, event=event.name):
+            await web_app[BATCHES].store(replace(event, traceparent=traces.traceparent()))
     except (UnavailableError, asyncio.CancelledError):
         web_app[RECONCILER].missed_delivery()
         raise
-
-
-async def _store_delivery(web_app: web.Application, delivery: Delivery) -> None:
-    with log.bound(**{log.DELIVERY: delivery.id}):
-        await webhooks.receive(web_app[keys.STORE], delivery.id, delivery.event, delivery.body)
-    if delivery.event == "installation":
+    if event.name == "installation":
         web_app[AUTH].forget_all()
 
 

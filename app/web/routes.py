@@ -48,6 +48,8 @@ def add(web_app: web.Application, webhook: Handler) -> None:
         web.get("/operations/figures", operations_page.fragment),
         web.get("/operations/extractions", operations_page.extractions),
         web.get("/operations/deliveries", operations_page.deliveries),
+        web.get("/operations/check-runs", operations_page.check_runs),
+        web.get("/operations/sessions", operations_page.signed_in),
         web.get(assets.PATH, assets.show),
     ]
     web_app.add_routes(routes)

@@ -67,4 +67,4 @@ async def visits(browser: Browser, shown: Shown) -> AsyncIterator[Visits]:
     async with AsyncExitStack() as stack:
         visits = Visits(browser, shown.service.url, shown.seeds.github.server_url, stack)
         yield visits
-        assert visits.findings == []
+        assert visits.findings == [], "\n".join(visits.findings)

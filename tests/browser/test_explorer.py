@@ -211,6 +211,13 @@ async def test_two_commits(explorer: Explorer, seeds: Seeds) -> None:
     await expect(explorer.node("station_daily")).to_have_class(re.compile("removed"))
 
 
+async def test_descriptions_in_the_panel_have_code(explorer: Explorer) -> None:
+    await explorer.open({"node": "dim_bikes"})
+    columns = explorer.page.locator("#panel .column-list")
+    await expect(columns.locator("code").first).to_be_attached(timeout=PATIENCE_MS)
+    assert "`" not in await columns.inner_text()
+
+
 async def test_filters_by_form(explorer: Explorer) -> None:
     await explorer.open()
     page = explorer.page
@@ -275,7 +282,7 @@ async def test_what_does_not_exist_leads_to_what_does(explorer: Explorer) -> Non
     await explorer.open({"node": "@fct_rentals"}, status=400)
     assert "has the operator @" in await explorer.visit.text()
     await explorer.open({"sha": "f" * 40}, status=404)
-    assert "no lineage of" in await explorer.visit.text()
+    assert "No lineage of" in await explorer.visit.text()
 
 
 async def test_an_ended_session_is_said(explorer: Explorer, seeds: Seeds) -> None:
@@ -350,7 +357,7 @@ async def test_two_fingers_scale_the_drawing(explorer: Explorer) -> None:
 async def test_text_of_twice_the_size(visits: Visits, path: str) -> None:
     explorer = Explorer(await visits.begin(), path)
     await explorer.open({"node": FOCUS})
-    await explorer.page.evaluate("() => { document.documentElement.style.fontSize = '200%'; document.body.style.fontSize = '200%'; }")
+    await explorer.page.evaluate("() => { document.documentElement.style.fontSize = '200%'; }")
     await explorer.visit.examine("explorer-large-text")
 
 

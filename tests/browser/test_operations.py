@@ -28,7 +28,8 @@ async def test_the_service_at_a_glance(visits: Visits, look: str) -> None:
     assert "Queued" in await visit.text()
     for number, parameters in enumerate(LISTS):
         await visit.open(f"/operations/extractions?{parameters}", name=f"operations-extractions-{number}")
-    await visit.open("/operations/deliveries", name="operations-deliveries")
+    for name in ("deliveries", "check-runs", "sessions"):
+        await visit.open(f"/operations/{name}", name=f"operations-{name}")
 
 
 async def test_from_a_number_to_a_failure(visits: Visits, seeds: Seeds) -> None:
@@ -44,6 +45,15 @@ async def test_from_a_number_to_a_failure(visits: Visits, seeds: Seeds) -> None:
     assert commit in await visit.text()
     await visit.page.get_by_role("link", name="Operations", exact=True).last.click()
     await visit.shows("Read at")
+
+
+async def test_from_a_number_to_its_parts_on_the_page(visits: Visits) -> None:
+    visit = await operator(visits, "phone")
+    await visit.open("/operations")
+    for name, part in (("Warm containers", "#containers"), ("Free on the work disk", "#disk"), ("Database", "#database")):
+        figure = visit.page.locator(".figure").filter(has=visit.page.get_by_text(name, exact=True))
+        await figure.get_by_role("link").click()
+        await expect(visit.page.locator(part)).to_be_in_viewport(timeout=1000 * HANGS_S)
 
 
 async def test_figures_stay_current_and_keep_the_focus(visits: Visits, seeds: Seeds) -> None:

@@ -17,7 +17,8 @@ OVERFLOW = """() => {
   const width = document.documentElement.clientWidth;
   if (document.documentElement.scrollWidth <= width) return [];
   const isWide = (one) => Math.max(one.getBoundingClientRect().right, one.getBoundingClientRect().left + one.scrollWidth) > width + 0.5;
-  const wide = [...document.querySelectorAll("body *")].filter(isWide);
+  const scrolls = (one) => one.closest(".scroll, pre, svg");
+  const wide = [...document.querySelectorAll("body *")].filter((one) => isWide(one) && !scrolls(one));
   const innermost = wide.filter((one) => !wide.some((other) => one !== other && one.contains(other)));
   return [...innermost, document.body].slice(0, 5).map((one) => `<${one.localName}> ${one.textContent.trim().slice(0, 60)}`);
 }"""

@@ -33,7 +33,7 @@ def add_parser(commands: Commands) -> None:
     images.set_defaults(command=lambda _, settings: list_images(settings))
     subcommands = images.add_subparsers(title="commands")
     subcommands.add_parser("list", help="list each image with its dbt version, adapters and size (the default)")
-    _add_build(subcommands.add_parser("build", help="build an image from this checkout"))
+    _add_build(subcommands.add_parser("build", help="build an image"))
     check = subcommands.add_parser("check", help="parse a small project with every adapter of every image; exit status 1 if one fails")
     check.set_defaults(command=lambda _, settings: check_images(settings))
 
@@ -62,7 +62,7 @@ async def list_images(settings: Settings) -> int:
 
 
 async def build_image(settings: Settings, dbt: str | None, adapters: str | None, tag: str | None, base: str | None) -> int:
-    """Build an image from the checkout that this program runs from, and print how to use it. The exit status is 1 on failure."""
+    """Build an image from what comes with this program, and print how to use it. The exit status is 1 on failure."""
     recipe = build.recipe(build.ROOT, dbt, adapters, tag)
     console = Console()
     console.print(f"Building {recipe.tag}: dbt {recipe.dbt_version} with {', '.join(recipe.adapters)}. This takes a minute or two.")

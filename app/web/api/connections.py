@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from aiohttp import web
-from pydantic import SecretStr
 
 from app.core.errors import GoneError
 from app.core.models.connections import Connection
@@ -24,45 +23,29 @@ from app.web.api.schemas.connections import (
     ConnectRequest,
 )
 from app.web.api.schemas.extractions import ExtractionView
-from app.web.auth.sealing import Seal
+from app.web.api.visible import cursor_seal, visible_page
 from app.web.http import requests
 from app.web.http.middleware import problem_of
 from app.web.http.problems import HttpProblem
 from app.web.keys import GITHUB, PREFIX
 
-CURSOR_KEY = "cursor"
-LEAST_ASKED, MOST_ASKED = 8, 200
-"""Connections that are looked at for a page, at least and at most, where GitHub does not list what a token may read. Pages that were short
-by what it may not read would tell how much there is."""
 CONFLICT = "The project is already followed on that branch (by `connection_id`), or the repository has too many connections"
 
 
 async def list_connections(call: Call[ConnectionsQuery, None]) -> Page[ConnectionView]:
     """Connections that the caller may read, in order of their repositories' names."""
-    query, seal = call.query, Seal(SecretStr((await call.store.signing_keys.get(CURSOR_KEY)).hex()), CURSOR_KEY)
+    query, seal = call.query, await cursor_seal(call)
     after = requests.sealed_cursor(query.cursor, seal, 2)
     place = None if after is None else (after[0], requests.uuid(after[1], "cursor"))
-    seen_by = await call.caller.listed()
-    listed = seen_by is not None or call.caller.everything
-    items: list[ConnectionView] = []
-    more, asked = True, 0
-    while more and len(items) < query.limit and asked < MOST_ASKED:
-        wanted = max(query.limit - len(items), 1 if listed else LEAST_ASKED)
-        found = await call.store.connections.page(
-            owner=query.owner, repository=query.repository, q=query.q, seen_by=seen_by, after=place, limit=wanted + 1
-        )
-        more, found = len(found) > wanted, found[:wanted]
-        readable = await call.readable(connection.repository for connection in found)
-        asked += len(found)
-        for number, connection in enumerate(found, 1):
-            place = connection.repository.full_name, connection.id
-            if connection.repository.id in readable:
-                items.append(ConnectionView(**ConnectionView.fields_of(connection)))
-            if len(items) == query.limit:
-                # What follows may be others': that it is there is not told.
-                more = more or number < len(found) or not listed
-                break
-    following = requests.next_sealed_cursor(seal, *place) if more and place else None
+
+    async def load(seen_by: Sequence[int] | None, last: Connection | None, limit: int) -> list[Connection]:
+        behind = place if last is None else (last.repository.full_name, last.id)
+        filters = {"owner": query.owner, "repository": query.repository, "q": query.q}
+        return await call.store.connections.page(**filters, seen_by=seen_by, after=behind, limit=limit)
+
+    found, last = await visible_page(call, query.limit, load)
+    items = [ConnectionView(**ConnectionView.fields_of(connection)) for connection in found]
+    following = None if last is None else requests.next_sealed_cursor(seal, last.repository.full_name, last.id)
     unmatched = query.repository is not None and not items and following is None and after is None
     if unmatched:
         return ConnectionPage(items=[], next_cursor=None, notes=[f"`repository`: this token may read no connection of {query.repository}"])

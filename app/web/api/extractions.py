@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
@@ -16,6 +16,7 @@ from app.web.api.lineage import stored
 from app.web.api.operation import API, NoQuery, Operation
 from app.web.api.schemas.common import NoBody, Page, Paged
 from app.web.api.schemas.extractions import ExtractionView, ExtractRequest, History, LogQuery, LogView
+from app.web.api.visible import cursor_seal, visible_page
 from app.web.http import requests, sse
 from app.web.http.problems import HttpProblem, not_found
 from app.web.keys import GITHUB
@@ -67,10 +68,16 @@ async def list_extractions(call: Call[History, None]) -> Page[ExtractionView]:
 
 async def list_active(call: Call[Paged, None]) -> Page[ExtractionView]:
     """Queued and running extractions, oldest first."""
-    after = requests.number_cursor(call.query.cursor)
-    found = await call.store.extractions.active(after=after, seen_by=await call.caller.listed(), limit=call.query.limit + 1)
-    readable = await call.readable(one.repository for one in found[: call.query.limit])
-    return _page(found, call.query.limit, readable)
+    seal = await cursor_seal(call)
+    place = requests.sealed_cursor(call.query.cursor, seal, 1)
+    after = None if place is None else int(place[0])
+
+    async def load(seen_by: Sequence[int] | None, last: Extraction | None, limit: int) -> list[Extraction]:
+        return await call.store.extractions.active(after=after if last is None else last.number, seen_by=seen_by, limit=limit)
+
+    found, last = await visible_page(call, call.query.limit, load)
+    following = None if last is None else requests.next_sealed_cursor(seal, str(last.number))
+    return Page[ExtractionView](items=[ExtractionView.of(one) for one in found], next_cursor=following)
 
 
 async def get_extraction(call: Call[NoQuery, None]) -> ExtractionView:
@@ -126,13 +133,6 @@ async def _commit(call: Call[NoQuery, ExtractRequest], connection: Connection, n
         return None
     head = await call.request.app[GITHUB].branch_head(connection.repository, name)
     return head or (await stored(call.store, connection, name)).sha
-
-
-def _page(found: list[Extraction], limit: int, readable: set[int]) -> Page[ExtractionView]:
-    """The first `limit` of what was found, without repositories that are not `readable`."""
-    following = requests.next_cursor(str(found[limit - 1].number)) if len(found) > limit else None
-    items = [ExtractionView.of(one) for one in found[:limit] if one.repository.id in readable]
-    return Page[ExtractionView](items=items, next_cursor=following)
 
 
 OPERATIONS = (

@@ -38,7 +38,7 @@ RECENT = 5
 FEW_NODES = 500
 """Up to this many nodes are selected on the event loop, more in a thread."""
 
-LINEAGE_NOT_FOUND = "Lineage not found"
+LINEAGE_NOT_FOUND, COMMIT_AMBIGUOUS = "Lineage not found", "Commit is ambiguous"
 
 Name = TypeVar("Name", bound=str)
 Writer = Callable[[Heading, Selection], Iterator[bytes]]
@@ -194,7 +194,7 @@ async def stored(store: Store, connection: Connection, commit: str | None, field
         return found[0]
     if found:
         detail = f"`{field}`: {commit} is the beginning of several commits; give more digits."
-        raise HttpProblem(400, "Commit is ambiguous", detail, field=field, candidates=[one.sha for one in found])
+        raise HttpProblem(400, COMMIT_AMBIGUOUS, detail, field=field, candidates=[one.sha for one in found])
     detail = f"`{field}`: no lineage of {commit} is stored. It was never extracted successfully, or it was deleted because of its age."
     recent = await store.lineages.recent_commits(connection.id, RECENT)
     raise HttpProblem(404, LINEAGE_NOT_FOUND, detail, field=field, candidates=recent)

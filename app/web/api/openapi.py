@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from http import HTTPStatus
 from importlib.metadata import version
@@ -15,10 +16,11 @@ from aiohttp import web
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from app.core.errors import FreshetError
 from app.web.api.operation import Operation
 from app.web.api.schemas.common import ProblemDocument
-from app.web.http.problems import CONTENT_TYPE
-from app.web.pages import frame
+from app.web.http.problems import CONTENT_TYPE, HttpProblem
+from app.web.pages import frame, visitor
 
 Json = dict[str, Any]
 _ModelInMode = tuple[type[BaseModel], JsonSchemaMode]
@@ -90,6 +92,8 @@ class Document:
 
     async def page(self, request: web.Request) -> web.Response:
         """`GET /docs`: the same as one HTML page that loads nothing from elsewhere."""
+        with suppress(FreshetError, HttpProblem):  # the page is for everybody, and its header for who is signed in
+            await visitor.maybe(request)
         return frame.render(request, "docs.html", {"document": self.described, "type_of": _type_of, "ref_name": _ref_name})
 
 

@@ -17,6 +17,13 @@ async def admits(request: web.Request, caller: Caller) -> bool:
     return isinstance(caller, SessionCaller) and OPERATORS in request.app and await caller.is_operator(request.app[OPERATORS])
 
 
+async def knows(request: web.Request, caller: Caller) -> bool:
+    """The same as `admits`, as far as it is known or soon answered: for a link, not for a decision."""
+    if admits_by_name(request, caller):
+        return True
+    return isinstance(caller, SessionCaller) and OPERATORS in request.app and await caller.seems_operator(request.app[OPERATORS])
+
+
 def admits_by_name(request: web.Request, caller: Caller) -> bool:
     """The same without asking GitHub about teams."""
     if isinstance(caller, SessionCaller):

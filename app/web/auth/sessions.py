@@ -11,7 +11,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -35,6 +35,13 @@ RENEW_BEFORE = timedelta(minutes=5)
 """Tokens are renewed this long before they expire."""
 RECHECK_S = 5.0
 """A stream asks at most this often whether its session goes on."""
+OPERATOR_S = 2.0
+"""How long a page waits for GitHub's word on whether to link to the page of operators."""
+REVOKED = 20
+"""Tokens that are revoked on GitHub when somebody signs out everywhere, the newest; GitHub allows ten of a person."""
+REVOKING_AT_ONCE = 4
+REVOKING_S = 10.0
+"""How long somebody who signs out waits for GitHub."""
 RENEWALS_AT_ONCE = 2
 """Each holds a connection to the database while GitHub is asked."""
 COOKIE = "freshet"
@@ -44,7 +51,7 @@ ENDED = "the session has ended"
 logger = log.get(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Current:
     """A session, with its tokens in clear."""
 
@@ -78,7 +85,21 @@ class SessionCaller:
     async def is_operator(self, operators: OperatorCheck) -> bool:
         """Whether the person operates this service. Raises as `check` does."""
         await self._caller()
-        return await operators.include(self.user, self._current.tokens)
+        found = await operators.include(self.user, self._current.tokens)
+        if operators.asks and found != self._current.session.is_operator:
+            await self._keeper.note_operator(self._current, found)
+        return found
+
+    async def seems_operator(self, operators: OperatorCheck) -> bool:
+        """The same, as the session remembers it. If it does not, GitHub is asked for a short time; without an answer it is False."""
+        known = self._current.session.is_operator
+        if known is None and operators.asks:
+            known = False
+            with suppress(TimeoutError):
+                async with asyncio.timeout(OPERATOR_S):
+                    known = await operators.include(self.user, self._current.tokens)
+            await self._keeper.note_operator(self._current, known)
+        return known or False
 
     async def sign_out(self, *, everywhere: bool = False) -> None:
         """End the session, or all sessions of the person, and make the token useless."""
@@ -160,12 +181,26 @@ class SessionKeeper:
         await self._store.end(current.session.digest, current.session.version)
 
     async def end(self, current: _Current, *, everywhere: bool) -> None:
-        """End a session, or all of the same person. GitHub may be away: then its token expires by itself."""
+        """End a session, or all of the same person, and revoke their tokens. GitHub may be away: then they expire by themselves."""
         await self._store.end(current.session.digest)
-        if everywhere:
-            await self._store.end_user(current.session.user.id)
-        with suppress(DeniedSignInError, GitHubUnavailableError):
-            await self._github.revoke(current.tokens)
+        others = await self._store.take_user(current.session.user.id, REVOKED - 1) if everywhere else []
+        slots = asyncio.Semaphore(REVOKING_AT_ONCE)
+
+        async def revoke(tokens: UserTokens) -> None:
+            async with slots:
+                with suppress(DeniedSignInError, GitHubUnavailableError):
+                    await self._github.revoke(tokens)
+
+        with suppress(TimeoutError):
+            async with asyncio.timeout(REVOKING_S), asyncio.TaskGroup() as tasks:
+                for tokens in (current.tokens, *map(self._opened, others)):
+                    if tokens is not None:
+                        tasks.create_task(revoke(tokens))
+
+    async def note_operator(self, current: _Current, is_operator: bool) -> None:  # noqa: FBT001 - the value
+        """Remember in the session whether its person is an operator."""
+        current.session = replace(current.session, is_operator=is_operator)
+        await self._store.note_operator(current.session.digest, is_operator)
 
     async def _renewed(self, digest: bytes) -> _Current | None:
         """Renew once, however many requests wait. The task goes on without them: GitHub's answer must not be lost."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import socket
 from collections import defaultdict
 from collections.abc import Mapping
 from itertools import chain
 from typing import Any, cast
 
-from aiohttp import web
+from aiohttp import web, web_protocol
 from aiohttp.typedefs import Handler
 
 from app.core import log
@@ -32,9 +33,15 @@ AIOHTTP: Mapping[str, Any] = {
 """Settings of aiohttp's server."""
 STALLED_S = 30.0
 """A client that reads nothing for this long is disconnected."""
+QUEUED_REQUESTS = 2
+"""Requests of one connection that wait for the answers before theirs. aiohttp takes 32, with a header of `MAX_HEADER` each."""
+UNSENT = 128 << 10
+"""Bytes that the kernel takes for a client and has not sent: without a limit it takes 4 MiB for somebody who reads nothing."""
 MAX_CONNECTIONS = 4096
 BACKLOG = 128
 SAY_AGAIN_S = 60.0
+
+web_protocol.MAX_MSG_QUEUE_SIZE = QUEUED_REQUESTS
 
 logger = log.get(__name__)
 
@@ -65,6 +72,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the deadline of the first header."""
         self.transport = cast("asyncio.Transport", transport)
+        _limit_unsent(transport.get_extra_info("socket"))
         peer = transport.get_extra_info("peername")
         self.network = network_of(peer[0]) if isinstance(peer, tuple) else ""
         self._deadline = self._loop.call_later(self._header_s, self.abort)
@@ -154,6 +162,13 @@ class ClientConnection(asyncio.Protocol):
                 timer.cancel()
 
 
+def _limit_unsent(connection: socket.socket | None) -> None:
+    """https://docs.kernel.org/networking/ip-sysctl.html (`tcp_notsent_lowat`): it does not slow down those who read."""
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if connection is not None and option is not None:
+        connection.setsockopt(socket.IPPROTO_TCP, option, UNSENT)
+
+
 class ConnectionLimits:
     """All connections of this process."""
 
@@ -164,6 +179,11 @@ class ConnectionLimits:
         """Connections without a request by network, longest waiting first."""
         self._busy: dict[ClientConnection, None] = {}
         self._said_at = float("-inf")
+
+    @property
+    def open(self) -> int:
+        """How many connections there are."""
+        return len(self._by_transport)
 
     def add(self, connection: ClientConnection) -> None:
         """Count a new connection. If there are too many, another one is closed, or this one."""

@@ -14,7 +14,7 @@ FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Pr
 def is_tunnelled(host: str, headers: Mapping[str, str]) -> bool:
     """Whether the browser seems to use a loopback name, on this host or through an SSH tunnel.
 
-    It narrows what is allowed, and never allows by itself: whoever reaches the service can send these headers.
+    It narrows what is allowed, and never allows by itself: anybody who reaches the service can send these headers.
     """
     return _is_loopback(_hostname(host)) and not any(name in headers for name in FORWARDED)
 

@@ -41,13 +41,13 @@ class LiveState:
         """No other state follows."""
         return self.extraction is None or self.extraction.status in ENDED
 
-    def rendered(self, name: str, render: Render) -> tuple[str, str]:
-        """Return the text that `render` makes, and its id. `name` stands for `render`: each is called once.
+    def rendered(self, name: str, render: Render, gone: str = "{}") -> tuple[str, str]:
+        """Return the text that `render` makes, or `gone`, and its id. `name` stands for both: each is called once.
 
         The id is a hash of the text, so it is the same in every process and after a restart.
         """
         if name not in self._texts:
-            text = render(self.extraction) if self.extraction else "{}"
+            text = render(self.extraction) if self.extraction else gone
             self._texts[name] = text, hashlib.blake2b(text.encode(), digest_size=ID_BYTES).hexdigest()
         return self._texts[name]
 
@@ -101,6 +101,11 @@ class LiveViews:
         self._closing, self._limit = closing, streams
         self._views: dict[str, View] = {}
         self._streams = Counter[str]()
+
+    @property
+    def streams(self) -> int:
+        """How many streams are open."""
+        return self._streams.total()
 
     @contextmanager
     def counted(self, caller: str, share: float) -> Iterator[None]:

@@ -18,6 +18,8 @@ SECURITY_HEADERS = {
     "X-Frame-Options": "DENY",
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'",
 }
+LOG_IDS = web.RequestKey("log_ids", dict[str, str])
+"""What handlers note for the log line of a request."""
 RETRY_AFTER_S = 5
 STATUSES = {GoneError: 404, SuspendedError: 409, NotConfiguredError: 503}
 """HTTP statuses of errors that have none of their own."""
@@ -38,7 +40,8 @@ async def access_log(request: web.Request, handler: Handler) -> web.StreamRespon
         took_s = time.perf_counter() - began
         quiet = request.path in ("/livez", "/readyz", "/metrics")
         write = logger.debug if quiet else logger.info
-        write("request", method=request.method, path=request.path, status=status, ms=round(1000 * took_s, 1))
+        ids = request.get(LOG_IDS, {})
+        write("request", method=request.method, path=request.path, status=status, ms=round(1000 * took_s, 1), **ids)
         resource = request.match_info.route.resource
         if not stream:
             metrics.HTTP_SECONDS.labels(resource.canonical if resource else "none", f"{status // 100}xx").observe(took_s)

@@ -44,12 +44,15 @@ class Audience:
     """Whether the caller still has the right to read."""
 
 
-async def stream(request: web.Request, extraction_id: str, name: str, render: Render, audience: Audience) -> web.StreamResponse:
+async def stream(
+    request: web.Request, extraction_id: str, name: str, render: Render, audience: Audience, *, gone: str = "{}"
+) -> web.StreamResponse:
     """Stream an extraction: `event: progress` for each change, `event: end` for the last one, with data from `render`.
 
     Each event has an `id`. A client that reconnects with the newest one does not get that event again; if it was the end, the answer is
-    204, so that browsers stop reconnecting. `name` stands for `render`, which is called once for all streams of the same name. A stream is
-    closed without an end when its caller loses the right to read. Raises HttpProblem: 503 when the server stops, 429 for too many streams.
+    204, so that browsers stop reconnecting. `name` stands for `render` and `gone` (the data if the extraction was deleted): each is made
+    once for all streams of the same name. A stream is closed without an end when its caller loses the right to read. Raises
+    HttpProblem: 503 when the server stops, 429 for too many streams.
     """
     last_id, views = request.headers.get(LAST_EVENT_ID), request.app[VIEWS]
     with views.counted(audience.key, audience.share):
@@ -57,9 +60,9 @@ async def stream(request: web.Request, extraction_id: str, name: str, render: Re
             state = await view.after(None)
             if state is None:
                 raise of_status(503, "The server is stopping.", {"Retry-After": "1"})
-            if request.transport is None or (state.ended and state.rendered(name, render)[1] == last_id):
+            if request.transport is None or (state.ended and state.rendered(name, render, gone)[1] == last_id):
                 return web.Response(status=204)  # nobody is there any more, or has everything
-            return await _Stream(view, audience, lambda changed: changed.rendered(name, render)).send(request, state, last_id)
+            return await _Stream(view, audience, lambda changed: changed.rendered(name, render, gone)).send(request, state, last_id)
 
 
 class _Stream:

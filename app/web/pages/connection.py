@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from aiohttp import web
 
 from app.core.ages import lasted
 from app.core.models.extractions import Extraction
+from app.lineage.quality import DIMENSIONS, score
 from app.pipeline import triggers
 from app.reports import check_run
+from app.store.lineages import CommitQuality, LineageHead
 from app.web.api.schemas.common import Commit, Query, Text
 from app.web.http import addresses, requests
 from app.web.keys import GITHUB, SETUP, STORE
 from app.web.pages import frame, visitor
 
 ROWS = 30
-CHARTED = 60
-"""Extractions in the chart."""
+CHARTED, CHART_LEAST = 60, 20
+"""Extractions in the chart, and for how many there is always room."""
 CHART_HEIGHT, BAR, LEAST = 100, 10, 2
 """In units of the picture."""
 
@@ -52,16 +55,18 @@ async def show(request: web.Request) -> web.Response:
     )
     charted = await store.extractions.search(connection.id, statuses=None, branch=None, sha=None, before=None, limit=CHARTED)
     head = await store.lineages.head(connection.id)
+    trend = [] if head is None else await store.lineages.quality(connection.id, head.branch, CHARTED)
     context = {
         "connection": connection,
         "state": connection.state(),
         "head": head,
         "counts": (await store.connections.counts([connection.id])).get(connection.id, {}),
+        "quality": _quality(head, trend),
         "query": query,
         "extractions": found.extractions,
         "headline": check_run.headline,
         "took": _took,
-        "next": None if found.last is None else requests.next_cursor(str(found.last)),
+        "older": None if found.last is None else _older(query, requests.next_cursor(str(found.last))),
         "bars": _bars(charted.extractions),
         "bar": BAR,
         "chart_height": CHART_HEIGHT,
@@ -76,6 +81,25 @@ async def extract(request: web.Request) -> web.StreamResponse:
     connection = await visitor.connection(request, "push")
     queued = await triggers.extract_now(request.app[STORE], request.app[GITHUB], connection, None, "api")
     raise web.HTTPSeeOther(frame.url_for(request, f"/extractions/{queued.id}"))
+
+
+def _quality(head: LineageHead | None, trend: Sequence[CommitQuality]) -> dict[str, Any] | None:
+    """What was counted of the lineage, and the scores of its branch from the oldest to the newest; None if nothing was."""
+    counts = next((one.counts for one in trend if head is not None and one.sha == head.sha), {})
+    if (found := score(counts)) is None:
+        return None
+    scores = [(one, points) for one in reversed(trend) if (points := score(one.counts)) is not None]
+    bars = [
+        {"sha": one.sha, "x": place * BAR, "height": max(LEAST, points), "label": f"{one.sha[:7]}: {points:.1f}"}
+        for place, (one, points) in enumerate(scores)
+    ]
+    rows = [(DIMENSIONS[name].says, one, DIMENSIONS[name].weight) for name, one in counts.items()]
+    return {"score": found, "rows": rows, "bars": bars, "width": max(len(bars), CHART_LEAST) * BAR}
+
+
+def _older(query: HistoryQuery, cursor: str) -> str:
+    """The query string of the next part of the same history."""
+    return f"?{urlencode({**query.model_dump(exclude_none=True), 'cursor': cursor})}"
 
 
 def _took(extraction: Extraction) -> str:
@@ -102,4 +126,4 @@ def _bars(newest_first: Sequence[Extraction]) -> dict[str, Any]:
         )
         for place, (one, seconds) in enumerate(ended)
     ]
-    return {"items": bars, "width": CHARTED * BAR, "longest": lasted(longest)}
+    return {"items": bars, "width": max(len(bars), CHART_LEAST) * BAR, "longest": lasted(longest)}

@@ -19,13 +19,12 @@ from app.lineage.node_selectors import SelectorError
 from app.lineage.resource_types import ResourceType
 from app.reports.markdown import cut
 from app.web.api.layout import around_focus, drawn_for, scene_of
-from app.web.api.lineage import LINEAGE_NOT_FOUND
 from app.web.api.schemas.common import Commit, Query, Text, Whole
-from app.web.api.schemas.layouts import HOPS, MAX_EXPANSIONS, MAX_HOPS, LayoutQuery, NodeName
+from app.web.api.schemas.layouts import HOPS, MAX_EXPANSIONS, MAX_HOPS, LayoutQuery
 from app.web.http import addresses, requests
 from app.web.http.problems import HttpProblem
 from app.web.keys import STORE
-from app.web.pages import frame, visitor
+from app.web.pages import frame, missing_commit, visitor
 from app.web.pages.node_links import MAX_ID, MAX_NAME_BYTES
 
 ROWS = 100
@@ -48,7 +47,7 @@ class ExplorerQuery(Query):
     depth: Annotated[Whole | None, Field(ge=0, le=MAX_HOPS)] = None
     sha: Commit | None = None
     base: Commit | None = None
-    expand: Annotated[list[NodeName], Field(default_factory=list, max_length=MAX_EXPANSIONS)]
+    expand: Annotated[list[Text], Field(default_factory=list, max_length=MAX_EXPANSIONS)]
     resource_type: Annotated[list[ResourceType], Field(default_factory=list)]
     page: Annotated[Whole, Field(ge=1)] = 1
 
@@ -81,9 +80,7 @@ async def show(request: web.Request) -> web.Response:
             candidates = problem.more.get("candidates") or []
             named = {"connection": connection, "query": query, "problem": problem, "candidates": candidates, **_links(query)}
             return frame.render(request, "explorer_missing.html", named, status=problem.status)
-        if problem.title != LINEAGE_NOT_FOUND or query.sha or query.base:
-            raise
-        return frame.render(request, "explorer_empty.html", {"connection": connection})
+        return missing_commit.page(request, connection, problem, lambda field, sha: _links(query)["to"](**{field: sha}))
     commits = await request.app[STORE].lineages.recent_commits(connection.id, COMMITS)
     context = {"connection": connection, "query": query, "operators": operators, "commits": commits, "types": SHOWN, "hops": HOPS}
     context |= {**_links(query), **words}

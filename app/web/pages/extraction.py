@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
@@ -19,14 +20,24 @@ SHARE = 0.1
 """How much of all open streams one person can have."""
 
 
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """What a page can link to: the connection, and its lineages of the extraction's commit and of the one that it is compared with."""
+
+    connection: bool = True
+    lineage: bool = True
+    base: bool = True
+
+
 async def extraction(request: web.Request) -> web.Response:
     """The page of one extraction, live while it runs."""
     found = await visitor.extraction(request)
     connection = await request.app[STORE].connections.get(found.connection_id)
     may_push = await visitor.may_push(request, found.repository)
+    existing = await _existing(request, found, connection)
     context = {
-        **_context(found, request.app[SETUP].server_url, may_push=may_push),
-        "fragment": _fragment(request, found, may_push=may_push),
+        **_context(found, request.app[SETUP].server_url, existing, may_push=may_push),
+        "fragment": _fragment(request, found, existing, may_push=may_push),
         "stale": stale_warning(found, connection),
         "pull": found.base.pull_request if found.base else None,
     }
@@ -40,8 +51,14 @@ async def events(request: web.Request) -> web.StreamResponse:
     may_push = await caller.may("push", found.repository)
     share = 1.0 if caller.everything else SHARE
     audience = sse.Audience(caller.key, share, lambda: caller.may("read", found.repository))
-    name = "page with buttons" if may_push else "page"
-    return await sse.stream(request, found.id, name, lambda changed: _fragment(request, changed, may_push=may_push), audience)
+    # What is extracted while somebody looks is stored in that moment.
+    existing = Existing(connection=await request.app[STORE].connections.get(found.connection_id) is not None)
+    name = f"page {may_push} {existing.connection}"
+
+    def render(changed: Extraction) -> str:
+        return _fragment(request, changed, existing, may_push=may_push)
+
+    return await sse.stream(request, found.id, name, render, audience, gone=frame.fragment(request, "_extraction_deleted.html", {}))
 
 
 async def cancel(request: web.Request) -> web.StreamResponse:
@@ -66,17 +83,33 @@ def stale_warning(found: Extraction, connection: Connection | None) -> str | Non
     return f"The lineage is that of commit `{connection.lineage_sha[:7]}`; the newest commit is `{head}`. {connection.stale_reason}."
 
 
-def _fragment(request: web.Request, found: Extraction, *, may_push: bool) -> str:
-    return frame.fragment(request, "_extraction.html", _context(found, request.app[SETUP].server_url, may_push=may_push))
+async def _existing(request: web.Request, found: Extraction, connection: Connection | None) -> Existing:
+    if connection is None:
+        return Existing(connection=False, lineage=False, base=False)
+    lineages, base = request.app[STORE].lineages, _base_sha(found)
+    return Existing(
+        lineage=await lineages.head(connection.id, found.sha) is not None,
+        base=base is not None and await lineages.head(connection.id, base) is not None,
+    )
 
 
-def _context(found: Extraction, server_url: str, *, may_push: bool) -> dict[str, Any]:
+def _base_sha(found: Extraction) -> str | None:
+    base = (found.result.get("impact") or {}).get("base") or {}
+    return base.get("sha")
+
+
+def _fragment(request: web.Request, found: Extraction, existing: Existing, *, may_push: bool) -> str:
+    return frame.fragment(request, "_extraction.html", _context(found, request.app[SETUP].server_url, existing, may_push=may_push))
+
+
+def _context(found: Extraction, server_url: str, existing: Existing, *, may_push: bool) -> dict[str, Any]:
     impact = found.result.get("impact") or {}
     github = f"{server_url}/{found.repository.full_name}"
     return {
         "github": github,
-        "blob": f"{github}/blob/{found.sha}/",
-        "may_push": may_push,
+        "may_push": may_push and existing.connection,
+        "existing": existing,
+        "base_sha": _base_sha(found) if existing.base else None,
         "extraction": found,
         "headline": check_run.headline(found),
         "conclusion": check_run.conclusion_of(found),
@@ -87,6 +120,7 @@ def _context(found: Extraction, server_url: str, *, may_push: bool) -> dict[str,
         "compared": impact_base.sentence(impact, None) if impact else "",
         "compares": "totals" in impact,
         "caveat": impact_base.caveat(impact) if "totals" in impact else "",
+        "lines": {one["unique_id"]: one["line"] for one in impact.get("annotations", ()) if one.get("line")},
         "reached": reached_counts(impact) if "totals" in impact else "",
         "not_named": [*not_named(impact)] if "totals" in impact else [],
         "to_paste": placeholders.settings_snippet(found.result.get("placeholders", ())),

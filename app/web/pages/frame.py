@@ -5,6 +5,7 @@ Pages extend `base.html`; they contain no inline code, and nothing of another or
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -20,9 +21,10 @@ from app.core.plurals import count, plural
 from app.lineage.resource_types import label
 from app.reports.impact_lists import class_label
 from app.reports.markdown import plain
-from app.web.auth import operators, visits
+from app.web.auth import visits
+from app.web.auth.flows import local_path
 from app.web.auth.sessions import SESSIONS
-from app.web.http.addresses import path_of, prefers_html, url_for
+from app.web.http.addresses import path_of, prefers_html, url_for, without_prefix
 from app.web.http.problems import HttpProblem
 from app.web.keys import ERROR_PAGE, PREFIX, SETUP
 from app.web.pages import assets
@@ -46,6 +48,7 @@ POLICY = {
 }
 """https://www.w3.org/TR/CSP3/. Blobs are pictures that a script of ours has drawn."""
 OPEN = "Everybody on this host can read these pages, because sign-in is not configured: set GITHUB_CLIENT_ID and GITHUB_CLIENT_SECRET."
+_WORDS = re.compile(r"(?<=[._])(?=[^._])")
 PROGRAMS = ("/api", "/mcp")
 """Below these paths, browsers get problem documents as well."""
 
@@ -59,7 +62,8 @@ def set_up(web_app: web.Application, public_url: str = "") -> None:
     environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters |= {
         "prose": prose,
-        "quoted": lambda text: quote(plain(text)),
+        "breakable": breakable,
+        "quoted": lambda text: quote(text.encode("utf-8", "replace")),
         "counted": count,
         "kind": label,
         "ago": ago,
@@ -76,14 +80,14 @@ def set_up(web_app: web.Application, public_url: str = "") -> None:
 
 def render(request: web.Request, template: str, context: Mapping[str, Any], *, status: int = 200, form_action: str = "") -> web.Response:
     """A page. Forms lead to our own addresses, from there to GitHub if somebody has to sign in first, and to those of `form_action`."""
-    keeper = request.app.get(SESSIONS)
+    keeper, visitor = request.app.get(SESSIONS), request.get(VISITOR)
     known = {
-        "visitor": request.get(VISITOR),
+        "visitor": visitor,
         "path": path_of(request),
         "can_sign_in": can_sign_in(request),
         "has_cookie": keeper is not None and keeper.cookie in request.cookies,
         "banner": OPEN if visits.is_open(request) else "",
-        "navigation": (*NAVIGATION, *(OPERATORS_ONLY if _is_operator(request) else ())),
+        "navigation": (*NAVIGATION, *(OPERATORS_ONLY if visitor and visitor.is_operator else ())),
     }
     response = aiohttp_jinja2.render_template(template, request, {**known, **context}, status=status)
     sign_in = request.app[SETUP].server_url if known["can_sign_in"] and SETUP in request.app else ""
@@ -96,12 +100,6 @@ def render(request: web.Request, template: str, context: Mapping[str, Any], *, s
     return response
 
 
-def _is_operator(request: web.Request) -> bool:
-    """Whether the visitor is known to be one: nobody is asked for the sake of a link."""
-    found = request.get(VISITOR)
-    return found is not None and operators.admits_by_name(request, found.caller)
-
-
 def fragment(request: web.Request, template: str, context: Mapping[str, Any]) -> str:
     """A part of a page."""
     return aiohttp_jinja2.render_string(template, request, context)
@@ -112,12 +110,23 @@ def error_page(request: web.Request, problem: HttpProblem) -> web.Response | Non
     path = path_of(request)
     if not prefers_html(request) or f"{path}/".startswith(tuple(f"{one}/" for one in PROGRAMS)):
         return None
-    context = {"title": problem.title, "detail": problem.detail, "status": problem.status}
+    context = {"title": problem.title, "detail": problem.detail, "status": problem.status, "came_from": _came_from(request)}
     response = render(request, "error.html", context, status=problem.status)
     response.headers.update(problem.headers)
     if problem.status == HTTPStatus.UNAUTHORIZED:
         response.headers.popall("WWW-Authenticate", None)
     return response
+
+
+def _came_from(request: web.Request) -> str:
+    """The path of the page of ours that a request came from, such as that of a button; `/` if it did not."""
+    try:
+        referer = urlsplit(request.headers.get("Referer", ""))
+    except ValueError:
+        return "/"
+    if referer.netloc != request.host:
+        return "/"
+    return local_path(without_prefix(request, f"{referer.path}?{referer.query}" if referer.query else referer.path))
 
 
 def prose(text: str) -> Markup:
@@ -129,6 +138,15 @@ def prose(text: str) -> Markup:
     parts = plain(text).split("`")
     shown = (Markup("<code>{}</code>").format(part) if number % 2 else Markup("{}").format(part) for number, part in enumerate(parts))
     return Markup().join(shown)
+
+
+def breakable(text: str) -> Markup:
+    """A name as HTML that may continue on the next line after its words, rather than in them.
+
+    >>> str(breakable("orders.net_eur<"))
+    'orders.<wbr>net_<wbr>eur&lt;'
+    """
+    return Markup("<wbr>").join(_WORDS.split(plain(text)))
 
 
 def _without_tricks(value: object) -> object:

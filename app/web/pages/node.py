@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -22,13 +22,13 @@ from app.reports.markdown import cut
 from app.reports.markdown_html import safe_link
 from app.store.lineages import LineageHead
 from app.store.node_history import NodeHistory
-from app.web.api.lineage import LINEAGE_NOT_FOUND, TRIES, heading_of, only_node, stored
+from app.web.api.lineage import TRIES, heading_of, only_node, stored
 from app.web.api.nodes import document
 from app.web.api.schemas.nodes import NodeQuery
 from app.web.http import requests
 from app.web.http.problems import HttpProblem
 from app.web.keys import PREFIX, SETUP, STORE
-from app.web.pages import frame, node_facts, visitor
+from app.web.pages import frame, missing_commit, node_facts, visitor
 from app.web.pages.node_columns import MAX_COLUMNS, MAX_ENDS, ColumnRows
 from app.web.pages.node_links import MAX_NAME_BYTES, Calls, NodeLinks, ProjectFiles
 
@@ -84,13 +84,12 @@ async def show(request: web.Request) -> web.Response:
     try:
         found = await _find(request, connection, query.sha)
     except HttpProblem as problem:
-        if problem.title == LINEAGE_NOT_FOUND and query.sha is None:
-            return frame.render(request, "explorer_empty.html", {"connection": connection})
+        name, root = request.match_info["unique_id"], request.app.get(PREFIX, "")
         if problem.more.get("field") != "unique_id":
-            raise
-        links = NodeLinks(request.app.get(PREFIX, ""), connection.id, query.sha)
+            return missing_commit.page(request, connection, problem, lambda _, sha: NodeLinks(root, connection.id, sha).node(name))
+        links = NodeLinks(root, connection.id, query.sha)
         named = {"connection": connection, "links": links, "candidates": problem.more.get("candidates") or []}
-        return frame.render(request, "node_missing.html", {**named, "name": request.match_info["unique_id"]}, status=problem.status)
+        return frame.render(request, "node_missing.html", {**named, "name": name}, status=problem.status)
     root, setup = request.app.get(PREFIX, ""), request.app[SETUP]
     links = NodeLinks(root, connection.id, query.sha and found.head.sha)
     repository = RepositoryLinks(setup.server_url, connection.repository.full_name)
@@ -134,7 +133,7 @@ def _context(found: _Found, links: NodeLinks, repository: RepositoryLinks, publi
         "links": links,
         "commit_of": repository.commit,
         "file": files.address(node.package_name, told.get("original_file_path") or ""),
-        "permalink": f"[{_plain(versioned_name(node))}]({public_url}{links.node(node.unique_id)})",
+        "permalink": f"[{_plain(versioned_name(node))}]({public_url}{replace(links, sha=found.head.sha).node(node.unique_id)})",
         "is_current": found.connection.lineage_sha == found.head.sha,
         "description": markdown_html.render(told.get("description") or ""),
         "source_description": markdown_html.render(_text(told.get("source_description")) or ""),

@@ -14,6 +14,8 @@ from app.reports.markdown_html import safe_link
 Json = Mapping[str, Any]
 MAX_TEXT_BYTES = 2_000
 MAX_BLOCK_BYTES = 20_000
+MAX_LEVELS = 3
+"""Of objects in objects that may say nothing."""
 
 FIRST = ("owner", "contact", "type", "maturity", "url", "label", "group", "access", "version", "latest_version", "relation_name")
 """Fields that come first, in this order; the others follow as the document has them."""
@@ -89,8 +91,15 @@ def block_text(value: Any) -> str:
 
 
 def _order(document: Json) -> list[str]:
-    names = [name for name in document if name not in _ELSEWHERE and document[name] not in (None, "", [], {})]
+    names = [name for name in document if name not in _ELSEWHERE and _says_something(document[name])]
     return [*(name for name in FIRST if name in names), *(name for name in names if name not in FIRST)]
+
+
+def _says_something(value: Any, levels: int = MAX_LEVELS) -> bool:
+    """False for what is empty, and for an object of which each value is: dbt writes all fields that could be set."""
+    if isinstance(value, dict):
+        return levels == 0 or any(_says_something(one, levels - 1) for one in value.values())
+    return value not in (None, "", [])
 
 
 def _files(document: Json, address: Callable[[str, str], str | None]) -> Iterator[Fact]:

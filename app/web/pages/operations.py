@@ -5,6 +5,7 @@ Operators see the names of repositories and branches, and why extractions failed
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
@@ -16,6 +17,7 @@ from app.store.operations import COUNTED, ENDED, ListedExtraction, ListFilter
 from app.store.stats import COUNTED as QUEUE_COUNTED
 from app.web.api.schemas.common import Query, Text, Whole
 from app.web.auth import operators
+from app.web.auth.sessions import IDLE
 from app.web.http import requests
 from app.web.http.problems import not_found
 from app.web.keys import STORE
@@ -39,6 +41,18 @@ class ExtractionListQuery(Query):
     connection: Annotated[str | None, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")] = None
     installation: Annotated[Whole | None, Field(ge=0, lt=1 << 62)] = None
     page: Annotated[Whole, Field(ge=1, le=MAX_PAGE)] = 1
+
+
+class PageQuery(Query):
+    """Which page of a list."""
+
+    page: Annotated[Whole, Field(ge=1, le=COUNTED // ROWS)] = 1
+
+
+class CheckRunListQuery(PageQuery):
+    """Which check runs a list has."""
+
+    state: Literal["due", "unsent"] = "due"
 
 
 async def show(request: web.Request) -> web.Response:
@@ -66,6 +80,7 @@ async def extractions(request: web.Request) -> web.Response:
         "to": lambda **changes: to(**{**query.model_dump(), **changes}),
         "statuses": STATUSES,
         "took": _took,
+        "waited": _waited,
         "cpu": _cpu,
     }
     return frame.render(request, "operations_extractions.html", context)
@@ -76,6 +91,22 @@ async def deliveries(request: web.Request) -> web.Response:
     await _require(request)
     found = await request.app[STORE].operations.missed_deliveries(ROWS)
     return frame.render(request, "operations_deliveries.html", {"found": found, "rows": ROWS})
+
+
+async def check_runs(request: web.Request) -> web.Response:
+    """`GET /operations/check-runs`: those that are to be sent, or that could not be."""
+    await _require(request)
+    query = requests.query(request, CheckRunListQuery)
+    found = await request.app[STORE].operations.check_runs(query.state, limit=ROWS + 1, skip=(query.page - 1) * ROWS)
+    return frame.render(request, "operations_check_runs.html", {**_pages(found, query.page), "state": query.state})
+
+
+async def signed_in(request: web.Request) -> web.Response:
+    """`GET /operations/sessions`: who is signed in."""
+    await _require(request)
+    page = requests.query(request, PageQuery).page
+    found = await request.app[STORE].operations.people(IDLE, limit=ROWS + 1, skip=(page - 1) * ROWS)
+    return frame.render(request, "operations_sessions.html", _pages(found, page))
 
 
 def to(**parameters: Any) -> str:
@@ -122,6 +153,11 @@ async def _figures(request: web.Request) -> dict[str, Any]:
     }
 
 
+def _pages(found: Sequence[object], page: int) -> dict[str, Any]:
+    """What a list says; one more than its rows were asked for."""
+    return {"found": found[:ROWS], "page": page, "more": len(found) > ROWS and page < COUNTED // ROWS, "number": _number}
+
+
 def _number(value: int, most: int = 0) -> str:
     """A count that stops at `most`, if that is given."""
     return f"{value:,}{'+' if most and value >= most else ''}"
@@ -129,6 +165,10 @@ def _number(value: int, most: int = 0) -> str:
 
 def _took(one: ListedExtraction) -> str:
     return "" if one.seconds is None else lasted(one.seconds)
+
+
+def _waited(one: ListedExtraction) -> str:
+    return "" if one.started_at is None else lasted(max((one.started_at - one.created_at).total_seconds(), 0))
 
 
 def _cpu(one: ListedExtraction) -> str:

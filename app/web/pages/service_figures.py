@@ -62,6 +62,9 @@ class ProcessFigures:
     warming: int
     warm_bytes: int
     github_remaining: int | None
+    verified: int
+    """Partial parses that were compared with a full one, and proved right or wrong."""
+    wrong: int
     version: str
 
 
@@ -148,6 +151,8 @@ def _process() -> ProcessFigures:
         warming=int(_sample("freshet_warm_containers", state="warming") or 0),
         warm_bytes=int(_sample("freshet_warm_containers_memory_bytes") or 0),
         github_remaining=None if math.isnan(remaining) else int(remaining),
+        verified=int(sum(_sample("freshet_verifications_total", outcome=outcome) or 0 for outcome in ("same", "different"))),
+        wrong=int(_sample("freshet_verifications_total", outcome="different") or 0),
         version=version("freshet"),
     )
 

@@ -14,7 +14,7 @@ import orjson
 from aiohttp import web
 
 from app.core.app_health import LOCAL_NAMES
-from app.core.app_manifest import CALLBACK_PATH, SETUP_PATH, Owner, is_login, server_address
+from app.core.app_manifest import CALLBACK_PATH, SETUP_PATH, SIGN_IN_CALLBACK_PATH, Owner, is_login, server_address
 from app.core.errors import AlreadyConfiguredError, GoneError, RejectedError
 from app.store import Store
 from app.store.operations import FirstRun
@@ -46,7 +46,7 @@ async def show(request: web.Request) -> web.StreamResponse:
     if setup.configured:
         await visitor.maybe(request)
         checkup = await setup.checkup()
-        return _page(request, "setup_state.html", {"checkup": checkup, **await _progress(request, checkup.html_url)})
+        return _page(request, "setup_state.html", {**_sign_in(request), "checkup": checkup, **await _progress(request, checkup.html_url)})
     if not request.app[SETUP_ACCESS].admits(request.query.get("token", "")):
         return _guide(request)
     owner, account = _owner(request, setup), request.query.get("account")
@@ -71,6 +71,11 @@ async def steps(request: web.Request) -> web.Response:
 
 async def _progress(request: web.Request, html_url: str) -> dict[str, Any]:
     return {"first_run": await request.app[FIRST_RUN].get(), "install_url": f"{html_url}/installations/new" if html_url else ""}
+
+
+def _sign_in(request: web.Request) -> dict[str, Any]:
+    """The callback URL that the App needs. GitHub does not say which ones it has: only a sign-in that fails does."""
+    return {"sign_in_callback": request.app[SETUP].public_url + SIGN_IN_CALLBACK_PATH if visitor.can_sign_in(request) else None}
 
 
 def _guide(request: web.Request) -> web.Response:

@@ -14,9 +14,10 @@ from app.core.models.extractions import Extraction
 from app.core.models.github import Repository
 from app.web.api.call import Call
 from app.web.api.operation import NoQuery
-from app.web.auth import visits
+from app.web.auth import operators, visits
 from app.web.auth.authentication import caller_of
 from app.web.auth.flows import local_path
+from app.web.auth.sessions import SessionCaller
 from app.web.http import addresses
 from app.web.http.problems import HttpProblem
 from app.web.keys import SETUP, SIGN_IN
@@ -32,6 +33,8 @@ class Visitor:
     caller: Caller
     name: str | None
     """The login on GitHub; None for programs, and where pages are open."""
+    is_operator: bool = False
+    """Whether to link to the page of operators, which decides itself."""
 
 
 VISITOR = web.RequestKey("visitor", Visitor)
@@ -87,12 +90,13 @@ def can_sign_in(request: web.Request) -> bool:
 
 
 async def _find(request: web.Request) -> Visitor | None:
-    if "Authorization" in request.headers:
-        return Visitor(await caller_of(request), None)
-    person = await visits.signed_in(request)
-    if person is not None:
-        return Visitor(person, person.user.login)
-    return Visitor(visits.EVERYBODY, None) if visits.is_open(request) else None
+    caller: Caller | None = await caller_of(request) if "Authorization" in request.headers else await visits.signed_in(request)
+    if caller is None and visits.is_open(request):
+        caller = visits.EVERYBODY
+    if caller is None:
+        return None
+    name = caller.user.login if isinstance(caller, SessionCaller) else None
+    return Visitor(caller, name, await operators.knows(request, caller))
 
 
 def _closed(request: web.Request) -> HttpProblem:

@@ -177,7 +177,8 @@ class ExtractionView(Model):
         str,
         Field(
             description="Why it was queued: `push`, `pull_request`, `merge_group` (merge queue), `rerequested` (re-run on GitHub), `api`, "
-            "`reconcile` (found without a push), `discovery` (new project) or `base` (others are compared with its commit; no check run)"
+            "`reconcile` (found without a push), `discovery` (new project), `base` (others are compared with its commit; no check run) or "
+            "`verification` (its partial parse proved wrong)"
         ),
     ]
     attempt: Annotated[int, Field(description="Attempts so far, without those that were handed back; 0 before the first one")]
@@ -194,7 +195,9 @@ class ExtractionView(Model):
         Field(description="Values that Freshet used for undefined variables; present after a failure too"),
     ]
     cost: Annotated[CostView, Field(description="What the newest attempt used")]
-    error: Annotated[ProblemView | None, Field(description="Why it failed; null unless `status` is `failed`")]
+    error: Annotated[
+        ProblemView | None, Field(description="Why it failed; null unless `status` is `failed`, or the result of a success is missing")
+    ]
     result: Annotated[ResultView | None, Field(description="What it produced; null unless `status` is `succeeded`")]
 
     @classmethod
@@ -223,7 +226,7 @@ class ExtractionView(Model):
             placeholders=_placeholders(extraction),
             cost=CostView.of(extraction.facts),
             error=None if problem is None else ProblemView.of(problem),
-            result=ResultView(**extraction.result) if extraction.status == "succeeded" else None,
+            result=ResultView(**extraction.result) if extraction.status == "succeeded" and not problem else None,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, RootModel, StringConstraints
+from pydantic import ConfigDict, Field, RootModel
 
 from app.lineage.layout.scene import Mark
 from app.lineage.resource_types import ResourceType
@@ -14,8 +14,6 @@ from app.web.api.schemas.lineages import COMMIT, HEAD
 LayoutFormat = Literal["json", "svg"]
 MAX_HOPS = 20
 MAX_EXPANSIONS = 50
-NodeName = Annotated[Text, StringConstraints(max_length=300)]
-"""A node among others: all that a request may name fit into its line."""
 HOPS = 2
 """Each way, unless the request says otherwise."""
 ORDERS = {
@@ -116,16 +114,16 @@ class LayoutQuery(Query):
         Whole | None, Field(ge=0, le=MAX_HOPS, description=f"Only with `focus`: edges from there to show downstream; by default {HOPS}")
     ] = None
     expand: Annotated[
-        list[NodeName],
+        list[Text],
         Field(
             default_factory=list,
             max_length=MAX_EXPANSIONS,
             description="Only with `focus`: show what another node depends on directly (`+NODE`), or what depends on it (`NODE+`); "
-            "repeat it for several. Escape the plus sign as `%2B`",
+            "repeat it for several, as far as the address stays below 32 KiB. Escape the plus sign as `%2B`",
         ),
     ]
     show: Annotated[
-        list[NodeName],
+        list[Text],
         Field(
             default_factory=list,
             max_length=MAX_EXPANSIONS,

@@ -102,9 +102,18 @@ export class FocusView {
     }
     this.#near(id);
     if (!quiet) {
-      const { x, y, width, height } = this.#place(id);
-      this.view.reveal(x, y, width, height);
+      this.#reveal(id);
       this.on.select(id);
+    }
+  }
+
+  /** Move the drawing so that a node is seen, and the page, if the node has the keyboard's focus in a part that is scrolled away. */
+  #reveal(id) {
+    const { x, y, width, height } = this.#place(id);
+    this.view.reveal(x, y, width, height);
+    const focused = document.activeElement;
+    if (focused.closest(".node")?.dataset.id === id) {
+      focused.scrollIntoView({ block: "nearest", inline: "nearest" });
     }
   }
 
@@ -320,8 +329,12 @@ export class FocusView {
   #focused(event) {
     const id = event.target.closest(".node")?.dataset.id;
     // A press may be the beginning of a drag; the click says what it was.
-    if (id && id !== this.selected && !this.pressed) {
-      this.select(id);
+    if (id && !this.pressed) {
+      if (id !== this.selected) {
+        this.select(id);
+      } else {
+        this.#reveal(id);
+      }
     }
   }
 

@@ -18,6 +18,8 @@ export class View {
     // A drag that ends on a link is no click on it.
     host.addEventListener("click", (event) => this.moved && (event.preventDefault(), event.stopPropagation()), { capture: true, signal });
     host.addEventListener("dragstart", (event) => event.preventDefault(), { signal });
+    // The browser scrolls to what gets the keyboard's focus, and everything would be drawn beside its place.
+    host.addEventListener("scroll", () => host.scrollTo(0, 0), { signal });
     signal.addEventListener("abort", () => clearTimeout(this.rest));
   }
 

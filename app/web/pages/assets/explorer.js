@@ -14,8 +14,9 @@ const api = `/api/metadata/connections/${connection}`;
 const REACHED = "a, button, input, select, summary, [tabindex]";
 const LISTS = ["expand", "resource_type"];
 const NAMES = ["node", "column", "depth", "sha", "base", ...LISTS];
-const MOST_NAMED = 50; // nodes, each with at most so many characters, that a request names beside the focus
-const MOST_CHARACTERS = 300;
+const MOST_NAMED = 50; // nodes that a request names beside the focus
+const MOST_CHARACTERS = 1000; // of each, with its plus sign
+const MOST_ADDRESS = 24000; // characters of an address; the service reads 32 KiB
 
 let state = read();
 let drawing = null;
@@ -41,6 +42,11 @@ function add(name, properties = {}, ...children) {
   return made;
 }
 
+/** A sentence in which names stand between backticks. */
+function prose(text) {
+  return plain(text).split("`").map((one, index) => (index % 2 ? add("code", {}, one) : one));
+}
+
 /** What went wrong as words, with what to do about it. */
 function warning(error) {
   const text = error instanceof Problem ? error.message : "The service does not answer. Reload the page to try again.";
@@ -55,7 +61,8 @@ function tell(error) {
   }
   const focused = canvas.contains(document.activeElement) || panel.contains(document.activeElement);
   const shown = warning(error);
-  const links = (error.candidates || []).map((id) => add("li", {}, add("a", { href: nodeHref(id) }, id)));
+  const ofCommits = ["sha", "base"].includes(error.field);
+  const links = (error.candidates || []).map((id) => add("li", {}, add("a", { href: ofCommits ? hrefOf({ [error.field]: id }) : nodeHref(id) }, id)));
   drawing?.close();
   drawing = null;
   panel.hidden = true;
@@ -159,8 +166,18 @@ function expand(text) {
   } else if (text.length > MOST_CHARACTERS) {
     say("Its name is too long for that. Draw around it to see its neighbours.");
   } else {
-    go({ expand: [...new Set([...state.expand, text])].slice(-MOST_NAMED) }, { keep: true });
+    const all = fitting([...new Set([...state.expand, text])].reverse(), (some) => hrefOf({ expand: some }));
+    go({ expand: all.reverse() }, { keep: true });
   }
+}
+
+/** As many of the first names as one request can have in its address. */
+function fitting(names, addressOf) {
+  let some = names.slice(0, MOST_NAMED);
+  while (some.length > 1 && addressOf(some).length > MOST_ADDRESS) {
+    some = some.slice(0, -1);
+  }
+  return some;
 }
 
 /** A layout with texts that cannot trick readers; ids stay as they are. */
@@ -243,7 +260,7 @@ async function showPanel(id) {
       }
     } }, "Draw around it"));
   }
-  const described = node.description ? [add("p", { className: "description" }, node.description)] : [];
+  const described = node.description ? [add("p", { className: "description" }, ...prose(node.description))] : [];
   const heading = add("h2", { tabIndex: -1 }, node.name);
   const focused = panel.contains(document.activeElement) && document.activeElement;
   panel.replaceChildren(heading, ...described, add("dl", {}, ...list), actions);
@@ -259,7 +276,7 @@ async function showPanel(id) {
       const lit = view.lit?.columns.get(id)?.has(column.name) || false;
       const button = add("button", { type: "button", className: "plain column", onclick: () => follow(id, column.name) }, plain(column.name));
       button.setAttribute("aria-pressed", String(lit));
-      return add("li", {}, button, add("span", { className: "note" }, plain([column.data_type, column.description].filter(Boolean).join(" · "))));
+      return add("li", {}, button, add("span", { className: "note" }, ...prose([column.data_type, column.description].filter(Boolean).join(" · "))));
     });
     panel.querySelector(".columns")?.remove();
     panel.append(add("section", { className: "columns" }, add("h3", {}, `Columns (${found.columns.length})`), add("ul", { className: "column-list" }, ...items)));
@@ -333,11 +350,11 @@ async function light(id, name, signal) {
   signal.throwIfAborted();
   // Exposures are drawn with the nodes that they read.
   const isWhole = (one) => drawing.byId.get(one)?.more_downstream === 0;
-  const hidden = [...byNode.keys()].filter((one) => !isWhole(one) && one.length <= MOST_CHARACTERS).slice(0, MOST_NAMED);
+  const { node, depth, sha, base, resource_type, expand } = state;
+  const layoutOf = (show) => address(`${api}/layout`, { sha, base, resource_type, focus: node, upstream: depth, downstream: depth, expand, show });
+  const hidden = fitting([...byNode.keys()].filter((one) => !isWhole(one) && one.length <= MOST_CHARACTERS), layoutOf);
   if (hidden.length) {
-    const { node, depth, sha, base, resource_type, expand } = state;
-    const wanted = { focus: node, upstream: depth, downstream: depth, expand, show: hidden };
-    const layout = await json(address(`${api}/layout`, { sha, base, resource_type, ...wanted }), signal);
+    const layout = await json(layoutOf(hidden), signal);
     signal.throwIfAborted();
     drawing.show(readable(layout), { keep: true });
   }

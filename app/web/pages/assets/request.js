@@ -11,6 +11,7 @@ export class Problem extends Error {
   constructor(status, document) {
     super((document.detail || `The service answered with status ${status}.`).replace(/^`\w+`: |\s*`candidates` lists similar ones\.$/g, ""));
     this.candidates = document.candidates || [];
+    this.field = document.field;
     this.status = status;
   }
 }
