@@ -3,11 +3,11 @@
 PYTHON_IN_VENV := .venv/bin/python
 UV ?= uv
 DBT_MINOR ?= 1.11
-LOCK_FLAGS := --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate --quiet
+LOCK_FLAGS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet
 DBT_LOCK_FLAGS := --python-platform linux --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup python image images browser test quick coverage adapters fuzz unit lint demo demo-serve pictures bench accuracy compat lock lock-dbt clean
+.PHONY: help setup python image images browser promtool test quick coverage adapters test-kubernetes fuzz unit lint demo demo-serve pictures bench accuracy compat series chaos load audit sbom test-deploy lock lock-dbt clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,17 +27,28 @@ images: ## Build the runner images with older dbt versions too, for the tests
 browser: # without it, the tests say which of them did not run
 	@deploy/setup.sh browser || true
 
-test: setup images browser ## Run every check and test, with a real database and real containers (eleven minutes on two processors)
+promtool: # likewise
+	@deploy/setup.sh promtool || true
+
+test: setup images browser promtool ## Run every check and test, with a real database and real containers (a quarter of an hour on two processors)
 	$(PYTHON_IN_VENV) -m tests.run
 
-quick: python browser ## Run what needs no container: style, types, unit tests, tests with a real database (3 minutes)
+quick: python browser promtool ## Run what needs no container: style, types, unit tests, tests with a real database (3 minutes)
 	$(PYTHON_IN_VENV) -m tests.run quick
 
-coverage: setup images browser ## Run everything as "make test" does, and measure coverage against its floor
+coverage: setup images browser promtool ## Run everything as "make test" does, and measure coverage against its floor
 	$(PYTHON_IN_VENV) -m tests.run coverage
+
+test-deploy: setup ## Build the service's image, start the stack of deploy/compose, and test it and its proxies (five minutes)
+	@deploy/setup.sh compose
+	$(PYTHON_IN_VENV) -m tests.run deploy
 
 adapters: setup images ## Try every adapter of every runner image in a container of its own (two minutes)
 	ADAPTERS=all $(PYTHON_IN_VENV) -m pytest -rs tests/e2e/test_adapters.py
+
+test-kubernetes: setup ## Run the tests of every runner in a real Kubernetes, built from Debian's source the first time (as root; half an hour)
+	@deploy/test-cluster.sh build up
+	TEST_CLUSTER=.cache/kubernetes/freshet.kubeconfig $(PYTHON_IN_VENV) -m pytest -q tests/integration/test_runner_conformance.py
 
 fuzz: setup images ## Send the API generated requests, FUZZ=200 examples for each operation (ten minutes)
 	FUZZ=$(or $(FUZZ),200) $(PYTHON_IN_VENV) -m pytest tests/e2e/test_schemathesis.py
@@ -72,8 +83,21 @@ accuracy: python ## Measure column lineage and impact, and write docs/accuracy.m
 compat: setup images ## Extract public dbt projects and write docs/compatibility.md
 	$(PYTHON_IN_VENV) -m tests.compat --write
 
-lock: ## Update requirements.lock from pyproject.toml
-	$(UV) pip compile $(LOCK_FLAGS) --generate-hashes --group dev pyproject.toml -o requirements.lock
+series: setup ## Compare incremental results with full parses over 2,000 random edits (half an hour; SERIES="--dbt 11 --steps 50" for less)
+	@deploy/setup.sh engine series
+	$(PYTHON_IN_VENV) -m tests.series $(SERIES)
+
+chaos: setup ## Kill, stop, cut off and refuse in every way, and audit what is left (an hour; CHAOS="--only database-killed" for less)
+	$(PYTHON_IN_VENV) -m tests.chaos $(CHAOS)
+
+load: setup ## Count what is lost and what grows under load (fifteen minutes; LOAD="--only viewers" for less)
+	$(PYTHON_IN_VENV) -m tests.load $(LOAD)
+
+lock: ## Update requirements.lock and what the service's image is built with (deploy/*.lock) from pyproject.toml
+	$(UV) pip compile $(LOCK_FLAGS) --group dev pyproject.toml -o requirements.lock
+	$(UV) pip compile $(LOCK_FLAGS) -c requirements.lock --extra otel --extra kubernetes pyproject.toml -o deploy/service.lock
+	echo 'pip-audit<3' | $(UV) pip compile $(LOCK_FLAGS) - -o deploy/audit.lock
+	echo 'hatchling<2' | $(UV) pip compile $(LOCK_FLAGS) -c requirements.lock - -o deploy/build.lock
 
 lock-dbt: ## Update deploy/dbt/DBT_MINOR.txt, the versions in a runner image, and those of uv and sqlglot, which every image needs
 	@new=$$(mktemp) && echo 'uv<1' | $(UV) pip compile $(DBT_LOCK_FLAGS) - -o $$new >/dev/null && \
@@ -89,6 +113,13 @@ lock-dbt: ## Update deploy/dbt/DBT_MINOR.txt, the versions in a runner image, an
 	  echo '# Dockerfile.dbt installs dbt-core and the adapters that it was asked for under these constraints.'; \
 	  echo '# Made by "make lock-dbt DBT_MINOR=$(DBT_MINOR)".'; \
 	  cat $$new; } > deploy/dbt/$(DBT_MINOR).txt && rm $$new
+
+audit: python ## Look for known vulnerabilities of the locked libraries (AUDIT=deploy/dbt/1.7.txt for another lock file)
+	$(PYTHON_IN_VENV) deploy/audit.py $(AUDIT)
+
+sbom: python ## Write the bill of materials of the service (CycloneDX) to dist/freshet.cdx.json
+	@mkdir -p dist
+	$(PYTHON_IN_VENV) deploy/sbom.py dist/freshet.cdx.json
 
 clean: ## Remove everything that can be recreated, except images and .freshet
 	rm -rf .venv .cache .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -14,7 +14,8 @@ NO_ENGINE = {"DOCKER_HOST": "tcp://127.0.0.1:1"}
 PUSHES = ("test_any_project.py", "test_connections.py", "test_life.py", "test_push.py")
 """Half of the end-to-end tests, by time."""
 
-
+STACK = ("test_compose.py", "test_docker_proxy.py")
+"""Tests of the images that are deployed, which take minutes to build: `make test-deploy`."""
 GIT = ("test_github_*.py", "test_hostile_repositories.py", "test_packages*.py")
 """Half of the tests without containers, by time."""
 
@@ -58,6 +59,7 @@ def without_containers() -> list[Lane]:
         Lane("git", [*git, "-m", "not containers"], variables=NO_ENGINE),
         Lane("growth", ["tests/unit", "-m", "growth"], variables=NO_ENGINE, counted=False),
         Lane("unit", ["tests/unit", "-m", "not growth"], variables=NO_ENGINE),
+        Lane("load", ["tests/load"], variables=NO_ENGINE, counted=False),
         Lane("double", doubles, variables=NO_ENGINE),
         Lane("accuracy", ["tests/accuracy"], variables=NO_ENGINE, counted=False),
     ]
@@ -71,7 +73,15 @@ def with_containers() -> list[Lane]:
         Lane("end to end: service", [path for path in files if path not in pushes]),
         Lane("containers", ["tests/integration", "-m", "containers"]),
         Lane("end to end: pushes", pushes),
+        Lane("deployment", [path for path in _files("deploy", "test_*.py") if Path(path).name not in STACK], counted=False),
+        Lane("series", ["tests/series"]),
+        Lane("chaos", ["tests/chaos"], counted=False),
     ]
+
+
+def deployed() -> list[Lane]:
+    """Images, proxies and the stack of deploy/compose, with nothing left out."""
+    return [Lane("deployed stack", _files("deploy", "test_*.py"), counted=False)]
 
 
 def everything() -> list[Lane]:

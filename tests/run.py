@@ -1,4 +1,4 @@
-"""Run the checks: `python -m tests.run [all | quick | coverage]`. Ends with a line for each lane, and one that counts them.
+"""Run the checks: `python -m tests.run [all | quick | coverage | deploy]`. Ends with a line for each lane, and one that counts them.
 
 Lanes run side by side: many tests wait for containers and clocks, and three lanes keep two processors busy.
 """
@@ -26,12 +26,17 @@ AT_ONCE = 3
 LOOK_S = 0.2
 STOP_S = 60.0
 COUNTS = re.compile(r"\b(\d+) (passed|failed|error|skipped)")
+SUMMARY = re.compile(r"^\d+ (?:passed|failed|error|skipped).* in [\d.]+s.*$", re.MULTILINE)
+"""The last line of pytest; what processes log at their end may follow."""
 LEFT_OUT = re.compile(r"^SKIPPED \[\d+\] \S+ (.*)$", re.MULTILINE)
+STACK = "the deployed stack, with its images and proxies: `make test-deploy` runs it"
 NOT_RUN = {
     "quick": ("tests with containers and end to end: `make test` runs them", "coverage: `make coverage` measures it"),
-    "all": ("coverage: continuous integration and `make coverage` measure it",),
-    "coverage": (),
+    "all": ("coverage: `make coverage` measures it, with the same tests", STACK),
+    "coverage": (STACK,),
+    "deploy": ("everything else: `make test` runs it",),
 }
+CHOSEN = {"quick": lanes.without_containers, "deploy": lanes.deployed}
 
 
 class Running(NamedTuple):
@@ -61,7 +66,7 @@ def main(what: str = "all") -> int:
     began = time.monotonic()
     with _environment() as environment:
         done = [*_run([lanes.STYLE, lanes.FORMAT, lanes.WORKFLOWS], environment, at_once=1)]
-        done += _run(lanes.without_containers() if what == "quick" else lanes.everything(), environment, measured=measured)
+        done += _run(CHOSEN.get(what, lanes.everything)(), environment, measured=measured)
         if measured:
             done += _run([lanes.COMBINE, lanes.REPORT], environment, at_once=1)
     _tell(done, NOT_RUN[what], time.monotonic() - began)
@@ -130,8 +135,8 @@ def _tell(done: Sequence[Done], not_run: Sequence[str], seconds: float) -> None:
     total = dict.fromkeys(("passed", "failed", "error", "skipped"), 0)
     print()
     for one in done:
-        last = one.output.strip().rpartition("\n")[2] if " in " in one.output else ""
-        counted = {kind: int(count) for count, kind in COUNTS.findall(last)}
+        summaries = SUMMARY.findall(one.output)
+        counted = {kind: int(count) for count, kind in COUNTS.findall(summaries[-1] if summaries else "")}
         total = {kind: count + counted.get(kind, 0) for kind, count in total.items()}
         words = ", ".join(f"{count} {kind}" for kind, count in counted.items())
         print(f"{'FAILED' if one.failed else 'passed'}  {one.name:20} {one.seconds:5.0f} s  {words}".rstrip())

@@ -15,7 +15,8 @@ from typing import Any
 
 import aiohttp
 
-from tests.double import GitHubDouble
+from app.store import pool
+from tests.double import GitHubDouble, Repository
 from tests.patience import HANGS_S
 
 ROOT = Path(__file__).parents[1]
@@ -71,6 +72,17 @@ class Service:
             return await self.process.wait()
 
 
+async def looked_at(dsn: str, repository: Repository) -> None:
+    """Wait until the service has looked at a new repository: what comes later without a webhook, it does not see."""
+    settled = (
+        "SELECT looked_at IS NOT NULL AND look_at IS NULL AND survey_at IS NULL "
+        "FROM repositories r JOIN installations i ON i.id = r.installation_id WHERE r.id = $1"
+    )
+    async with pool.connect(dsn, size=1) as db, asyncio.timeout(HANGS_S):
+        while not await db.value(settled, repository.id):
+            await asyncio.sleep(0.05)
+
+
 def free_port() -> int:
     """Return a port that nobody listens on right now."""
     with socket.socket() as probe:
@@ -113,15 +125,22 @@ def clean_environment() -> Mapping[str, str]:
 
 @asynccontextmanager
 async def serving(
-    github: GitHubDouble, data_dir: Path, *, port: int | None = None, with_app: bool = True, with_client: bool = True, **more: str
+    github: GitHubDouble,
+    data_dir: Path,
+    *,
+    port: int | None = None,
+    with_app: bool = True,
+    with_client: bool = True,
+    module: str = "app",
+    **more: str,
 ) -> AsyncIterator[Service]:
-    """Run `python -m app serve` until this is left; it is ready when this yields."""
+    """Run `python -m app serve` until this is left; it is ready when this yields. Another `module` is one that does more before."""
     port = port or free_port()
     data_dir.mkdir(parents=True, exist_ok=True)
     log_file = data_dir / "service.log"
     with log_file.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-W", "error", "-m", "app", "serve"),
+            *(sys.executable, "-W", "error", "-m", module, "serve"),
             cwd=ROOT,
             env=environment(github, data_dir, port, with_app=with_app, with_client=with_client, **more),
             stdout=output,

@@ -15,15 +15,15 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 from app.store import embedded
 from tests.bench import generate, naive, tables
-from tests.bench.generate import EditKind, Files
+from tests.bench.changes import Changes, change, merge, with_their_own
+from tests.bench.generate import Files
 from tests.bench.tables import CASES, Pair, Stages
 from tests.double import GitHubDouble, Repository
 from tests.service import ROOT, Service, serving
@@ -65,9 +65,9 @@ class Bench:
         """Push a new repository, and change it in each way."""
         repository = await self.github.create_repository(full_name, {}, private=False)
         current, ours = dict(files), {}
-        for case in [case for case in CASES if case == "first" or (case in cases and case != "ten")]:
-            changed = current if case == "first" else generate.edit(current, cast("EditKind", case))
-            current |= changed
+        for case in [case for case in CASES if case == "first" or (case in with_their_own(cases) and case != "ten")]:
+            changed: Changes = {**current} if case == "first" else change(current, case)
+            current = merge(current, changed)
             await self.rest()
             sent_s, ended_s, stages = await self.push(repository, changed)
             ours[case] = (ended_s - sent_s, stages)
@@ -81,8 +81,8 @@ class Bench:
         await asyncio.gather(*(self.push(repository, files) for repository in repositories))
         for number in range(rounds):
             theirs = await self._scripts(same) if number % 2 == 0 else 0.0
-            changed = generate.edit(files, "sql")
-            files |= changed
+            changed = change(files, "sql")
+            files = merge(files, changed)
             ends = await asyncio.gather(*(self.push(repository, changed) for repository in repositories))
             ours = max(ended_s for _, ended_s, _ in ends) - min(sent_s for sent_s, _, _ in ends)
             self._note(TEN_MODELS, "ten", Pair(ours, theirs or await self._scripts(same), {}, {}))
@@ -103,7 +103,7 @@ class Bench:
         stages = await asyncio.to_thread(naive.run, url, self.dsn, IMAGE, self.scratch)
         return sum(stages.values()), stages
 
-    async def push(self, repository: Repository, files: Files) -> tuple[float, float, Stages]:
+    async def push(self, repository: Repository, files: Mapping[str, str | None]) -> tuple[float, float, Stages]:
         """Push; return when the webhook was sent and the check run completed (monotonic seconds), and Freshet's stages."""
         sha = await self.github.push(repository, dict(files))
         run = await self.github.wait_for_check_run(repository, sha, timeout_s=TIMEOUT_S)

@@ -172,7 +172,7 @@ async def measure(models: int, rounds: int, image_name: str, say: Callable[[str]
         docker = await stack.enter_async_context(aiodocker.Docker())
         make = await stack.enter_async_context(runners(docker, directory))
         runner = make(image=image_name, memory_bytes=MEMORY_BYTES, timeout_s=1200.0, warm=1)
-        keeping = asyncio.create_task(runner.keep_warm([(image_name, "duckdb")]))
+        keeping = asyncio.create_task(runner.keep_warm([(image_name, "duckdb", 0.0)]))
         stack.callback(keeping.cancel)
         bench = Bench(runner, next(image for image in await runner.images() if image.name == image_name))
         given = None

@@ -9,7 +9,7 @@ Proportions are those of typical public projects:
 | upstreams of a model | intermediate 1 to 3, marts 1 to 4, always of earlier models |
 | columns | 6, and 0 to 6 more; each described in YAML |
 | data tests | unique and not_null on every model, accepted_values on a third, relationships on a quarter |
-| models that call a macro | half; three macros, one of which calls a macro of a package |
+| models that call a macro | half; three macros, one of which calls a macro of a package; one of 100 calls a fourth, and uses a doc block |
 | packages | one, in the repository: `dbt deps` has something to do, without a network |
 | seeds, exposures | one for each 50, one for each 25 models, at least one |
 | schema files | one per folder, 20 models per folder |
@@ -39,8 +39,13 @@ _MACROS = {
 _PACKAGE = {
     "packages.yml": "packages:\n  - local: packages/house_rules\n",
     "packages/house_rules/dbt_project.yml": 'name: house_rules\nversion: "1.0.0"\n',
-    "packages/house_rules/macros/nothing.sql": "{% macro nothing() %}0{% endmacro %}\n",
+    "packages/house_rules/macros/nothing.sql": "{% macro nothing() %}0{# revision 0 #}{% endmacro %}\n",
 }
+_RARE = {
+    "macros/rarely.sql": "{% macro rarely(value) %}\n    {# revision 0 #}\n    {{ value }}\n{% endmacro %}\n",
+    "models/docs.md": "{% docs key %}\nThe key, revision 0.\n{% enddocs %}\n",
+}
+"""What few models use: a macro, and a doc block."""
 _PROJECT_YML = """\
 name: generated
 version: "1.0.0"
@@ -52,6 +57,7 @@ vars:
   revision: 0
 models:
   generated:
+    +meta: {revision: 0}
 """
 
 
@@ -73,6 +79,11 @@ class Model:
         return self.number // FOLDER_MODELS
 
     @property
+    def is_special(self) -> bool:
+        """Whether it is one of the few that use what few models use."""
+        return self.number % 100 == 1
+
+    @property
     def folder(self) -> str:
         return f"models/{self.layer}/group_{self.group:02d}"
 
@@ -89,7 +100,7 @@ def generate(models: int, seed: int = 0) -> Files:
     if models < 1:
         raise ValueError("a project has at least one model")
     plan = list(_plan(models, Random(seed)))  # noqa: S311 - reproducible, not secret
-    files = {"README.md": "revision 0\n", "dbt_project.yml": _PROJECT_YML + _materializations_yml(plan), **_PACKAGE}
+    files = {"README.md": "revision 0\n", "dbt_project.yml": _PROJECT_YML + _materializations_yml(plan), **_PACKAGE, **_RARE}
     for name, body in _MACROS.items():
         files[f"macros/{name}.sql"] = f"{{% macro {name}(value) %}}\n    {{# revision 0 #}}\n    {body}\n{{% endmacro %}}\n"
     for number in range(_seed_count(models)):
@@ -117,10 +128,11 @@ def edit(files: Files, kind: EditKind, n: int = 1) -> Files:
     paths = sorted(path for path in files if belongs.fullmatch(path))
     # Spread over the project: neighbours would share a folder and a layer.
     chosen = [paths[index * len(paths) // n] for index in range(n)] if n < len(paths) else paths
-    return {path: _next_revision(files[path]) for path in chosen}
+    return {path: next_revision(files[path]) for path in chosen}
 
 
-def _next_revision(text: str) -> str:
+def next_revision(text: str) -> str:
+    """A text with the next number of its revision."""
     return re.sub(r"\b(revision:? )(\d+)", lambda found: f"{found[1]}{int(found[2]) + 1}", text, count=1)
 
 
@@ -175,6 +187,8 @@ def _model_sql(model: Model) -> str:
     joined = [*others, *([model.seed] if model.seed else [])]
     lines = ["-- revision 0", "with base as (", f"    select * from {{{{ {base} }}}}", ")", "", "select"]  # noqa: S608
     lines.append(",\n".join(f"    {_expression(model, column)} as {column}" for column in model.columns))
+    if model.is_special:
+        lines[-1] += ",\n    {{ rarely('base.id') }} as rare"
     lines.append("from base")
     for index, name in enumerate(joined):
         lines.append(f"left join {{{{ ref('{name}') }}}} as other_{index} on other_{index}.id = base.id")
@@ -206,7 +220,8 @@ def _models_yml(models: list[Model]) -> str:
     for model in models:
         lines += [f"  - name: {model.name}", f"    description: Model {model.name}, revision 0", "    columns:"]
         for column in model.columns:
-            lines += [f"      - name: {column}", f"        description: The {column} of {model.name}"]
+            text = "\"{{ doc('key') }}\"" if column == "id" and model.is_special else f"The {column} of {model.name}"
+            lines += [f"      - name: {column}", f"        description: {text}"]
             lines += _tests_yml(model, column)
     return "\n".join(lines) + "\n"
 

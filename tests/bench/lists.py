@@ -1,14 +1,19 @@
-"""`python -m tests.bench.lists [--connections N]`: how long the list of repositories takes for somebody who sees N of them."""
+"""`python -m tests.bench.lists [--connections N]`: how long the list of repositories takes for somebody who sees N of them.
+
+And how long everybody else waits for the event loop meanwhile.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
+from app.core import metrics
 from app.store import Store, embedded, migrate, pool
 from tests.integration.page_world import SERVICE, running
 
@@ -39,14 +44,20 @@ async def measure(connections: int) -> None:
                 await db.execute(EXTRACTIONS)
                 await db.execute("ANALYZE")
                 browser = await world.browser()
+                gc.freeze()  # as the service does
+                watch = asyncio.create_task(metrics.watch_loop())
                 for path in PATHS:
                     times = []
+                    metrics.LONGEST_LAG.take()
                     for _ in range(TIMES):
                         began = time.perf_counter()
                         page = await browser.open(path, Authorization=f"Bearer {SERVICE}")
                         times.append(1000 * (time.perf_counter() - began))
                         assert page.status == 200, page.text
-                    print(f"{connections:,} connections, {path}: median {statistics.median(times):.0f} ms, most {max(times):.0f} ms")
+                    lag_ms = 1000 * metrics.LONGEST_LAG.take()
+                    took = f"median {statistics.median(times):.0f} ms, most {max(times):.0f} ms"
+                    print(f"{connections:,} connections, {path}: {took}; the event loop was late by at most {lag_ms:.0f} ms")
+                watch.cancel()
 
 
 def main() -> None:

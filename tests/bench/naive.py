@@ -19,6 +19,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -42,7 +43,19 @@ _PROFILE = """\
 """
 
 
-def run(url: str, dsn: str, image: str, workdir: Path) -> dict[str, float]:
+@dataclass(frozen=True)
+class Setting:
+    """What somebody who writes the script for one project writes into it."""
+
+    project_dir: str = ""
+    profiles: str | None = None
+    """The text of `profiles.yml`; None: a stub for DuckDB."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    options: Sequence[str] = ()
+    """More options of `docker run`."""
+
+
+def run(url: str, dsn: str, image: str, workdir: Path, setting: Setting | None = None) -> dict[str, float]:
     """Run it, and return the seconds of each stage: `clone`, `dbt` (the whole container), `insert` (reading the manifest, inserting rows).
 
     The tables are there: see `prepare`. Works in a directory below `workdir` that is gone afterwards. Raises RuntimeError, with the
@@ -54,11 +67,13 @@ def run(url: str, dsn: str, image: str, workdir: Path) -> dict[str, float]:
         clone = Path(scratch).resolve() / "clone"
         with _timed(seconds, "clone"):
             _command(["git", "clone", "--quiet", "--depth", "1", url, str(clone)])
-        (clone / "profiles.yml").write_text(_PROFILE.format(name=_profile_name(clone)), encoding="utf-8")
+        setting = setting or Setting()
+        project = clone / setting.project_dir
+        (project / "profiles.yml").write_text(setting.profiles or _PROFILE.format(name=_profile_name(project)), encoding="utf-8")
         with _timed(seconds, "dbt"):
-            _command(_docker_run(image, clone))
+            _command(_docker_run(image, clone, setting))
         with _timed(seconds, "insert"):
-            manifest = json.loads((clone / "target/manifest.json").read_bytes())
+            manifest = json.loads((project / "target/manifest.json").read_bytes())
             asyncio.run(_insert(dsn, url, manifest))
     return seconds
 
@@ -107,15 +122,18 @@ def _columns(node: Mapping[str, Any]) -> tuple[str | None, ...]:
     )
 
 
-def _docker_run(image: str, clone: Path) -> list[str]:
+def _docker_run(image: str, clone: Path, setting: Setting) -> list[str]:
     return [
         "docker",
         "run",
         "--rm",
         f"--user={os.getuid()}:{os.getgid()}",
         f"--volume={clone}:/clone",
-        "--workdir=/clone",
+        f"--workdir=/clone/{setting.project_dir}",
         "--env=DBT_PROFILES_DIR=.",
+        "--env=DBT_TARGET_PATH=target",
+        *(f"--env={name}={value}" for name, value in setting.environment.items()),
+        *setting.options,
         "--entrypoint=sh",
         image,
         "-c",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from app.core.errors import ColumnsError
 from app.pipeline.ports import ColumnsDelivery, DbtJob, PackageTree, Parsed, TarStream
-from app.runner.docker.backend import DockerRunner
+from app.runner.backend import ContainerRunner
 
 DOCUMENT, USAGE = "columns.jsonl", "columns.json"
 
@@ -32,16 +32,16 @@ async def keep(delivery: ColumnsDelivery, directory: Path) -> None:
 
 def watch(directory: Path) -> None:
     """Make every runner of this process keep the columns of what it parses."""
-    parse = DockerRunner.parse
+    parse = ContainerRunner.parse
 
-    async def watched(self: DockerRunner, job: DbtJob, tree: TarStream, packages: PackageTree | None) -> Parsed:
+    async def watched(self: ContainerRunner, job: DbtJob, tree: TarStream, packages: PackageTree | None) -> Parsed:
         parsed = await parse(self, replace(job, columns=True), tree, packages)
         if parsed.columns is not None:
             await keep(parsed.columns, directory)
             parsed.columns.close()
         return replace(parsed, columns=None)
 
-    DockerRunner.parse = watched  # type: ignore[method-assign]
+    ContainerRunner.parse = watched  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ class DoubleRunner:
     async def sweep(self) -> int:
         return 0
 
-    async def keep_warm(self, used: Sequence[tuple[str, str]]) -> None:
+    async def keep_warm(self, used: Sequence[tuple[str, str, float]]) -> None:
         """Keep none."""
 
     async def check(self) -> str:

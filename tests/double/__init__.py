@@ -27,7 +27,7 @@ Nothing is patched: the App under test uses :attr:`GitHubDouble.api_url` and :at
 """
 
 from tests.double.double import GitHubDouble
-from tests.double.faults import Answer, Delay, LostAnswer, Reset
+from tests.double.faults import Answer, Delay, LateAnswer, LostAnswer, Reset
 from tests.double.git import Content, Executable, Submodule, Symlink
 from tests.double.state import (
     App,
@@ -52,6 +52,7 @@ __all__ = [
     "Executable",
     "GitHubDouble",
     "Installation",
+    "LateAnswer",
     "LostAnswer",
     "PullRequest",
     "RecordedRequest",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from tests.double import check_rules, events, git, views
-from tests.double.errors import not_found
+from tests.double.errors import ApiError, not_found
 from tests.double.repos import require_commit
 from tests.double.rest import BODY, HOOKSHOT, page, require_repository, state_of
 from tests.double.state import CheckRun, Json, Repository
@@ -40,6 +40,9 @@ async def update(request: web.Request) -> web.Response:
     """https://docs.github.com/en/rest/checks/runs#update-a-check-run."""
     state, repository = state_of(request), require_repository(request, "checks", "write")
     run = _find(request, repository)
+    if run.app_id is not None:
+        reason = f"Invalid app_id `{run.app_id}` - check run can only be modified by the GitHub App that created it."
+        raise ApiError(403, reason)
     body = check_rules.check_body(request.get(BODY), run)
     was_open = run.conclusion is None
     check_rules.apply(run, body, state.now())
@@ -105,5 +108,5 @@ def _matches(request: web.Request, run: CheckRun, app_id: int) -> bool:
     return (
         query.get("check_name", run.name) == run.name
         and query.get("status", run.status) == run.status
-        and query.get("app_id", str(app_id)) == str(app_id)
+        and query.get("app_id", str(run.app_id or app_id)) == str(run.app_id or app_id)
     )

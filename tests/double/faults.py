@@ -40,7 +40,14 @@ class LostAnswer:
     """Handle the request, then reset the connection: the caller cannot know that it succeeded."""
 
 
-Response: TypeAlias = Answer | Reset | Delay | LostAnswer
+@dataclass(frozen=True)
+class LateAnswer:
+    """Handle the request at once, and answer after a delay."""
+
+    seconds: float
+
+
+Response: TypeAlias = Answer | Reset | Delay | LostAnswer | LateAnswer
 
 
 @dataclass
@@ -86,6 +93,10 @@ async def apply(response: Response, request: web.Request, handler: Handler) -> w
         case Delay(seconds):
             await asyncio.sleep(seconds)
             return await handler(request)
+        case LateAnswer(seconds):
+            answer = await handler(request)
+            await asyncio.sleep(seconds)
+            return answer
         case LostAnswer():
             await handler(request)
             return reset(request)

@@ -130,6 +130,11 @@ class Pushes(RunningServer):
         await git.run(repository.directory, "symbolic-ref", "HEAD", f"refs/heads/{branch}")
         await self._deliver_repository("edited", repository, {"default_branch": {"from": former}})
 
+    async def set_visibility(self, repository: Repository, *, private: bool) -> None:
+        """Make a repository private or public."""
+        repository.private = private
+        await self._deliver_repository("privatized" if private else "publicized", repository)
+
     async def delete_repository(self, repository: Repository) -> None:
         """Delete a repository and all references to it."""
         installed = self.state.installation_of(repository)

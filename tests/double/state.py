@@ -179,6 +179,8 @@ class CheckRun:
     annotations: list[Json] = field(default_factory=list)
     actions: list[Json] = field(default_factory=list)
     history: list[Transition] = field(default_factory=list)
+    app_id: int | None = None
+    """Of another App, which made it; None: of ours."""
 
 
 @dataclass

@@ -297,6 +297,6 @@ def check_run(state: State, run: CheckRun) -> Json:
             "annotations_url": f"{url}/annotations",
         },
         "check_suite": {"id": run.suite_id},
-        "app": integration(state),
+        "app": integration(state) | ({} if run.app_id is None else {"id": run.app_id, "slug": f"app-{run.app_id}"}),
         "pull_requests": [],
     }

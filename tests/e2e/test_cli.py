@@ -214,6 +214,9 @@ async def test_doctor_prints_a_line_for_each_check(tmp_path: Path) -> None:
         assert status == 1
         assert [name for name, (well, _) in lines.items() if well == "not ok"] == ["database", "Docker", "runner images"]
         assert "DATABASE_URL" in lines["database"][1]
+        assert lines["database"][1].endswith(" See docs/runbook.md#doctor-database")
+        assert "DOCKER_HOST" in lines["runner images"][1]
+        assert lines["runner images"][1].endswith(" See docs/runbook.md#doctor-runner-images")
 
 
 async def test_doctor_without_an_app_prints_the_setup_link(tmp_path: Path) -> None:
@@ -234,6 +237,7 @@ async def test_doctor_tells_a_wrong_id_key_and_clock_apart(tmp_path: Path) -> No
         assert (status, "PEM" in lines["GitHub App"][1]) == (1, True)
         status, lines = await doctor(github, tmp_path, GITHUB_API_URL="http://127.0.0.1:1")
         assert (status, "127.0.0.1" in lines["GitHub App"][1]) == (1, True)
+        assert "GITHUB_API_URL" in lines["GitHub App"][1]
     async with github_with_webhook(lambda: datetime.now(UTC) - timedelta(hours=1)) as github:
         status, lines = await doctor(github, tmp_path)
         assert (status, "clock" in lines["GitHub App"][1]) == (1, True)

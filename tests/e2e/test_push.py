@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import re
@@ -14,12 +13,10 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from app.store import pool
 from demo import second_push
 from tests.double import CheckRun, GitHubDouble, Repository
 from tests.html_forms import browsing
-from tests.patience import HANGS_S
-from tests.service import ROOT, TOKEN, Service, serving
+from tests.service import ROOT, TOKEN, Service, looked_at, serving
 
 PROJECT = ROOT / "demo" / "project"
 TINY = {
@@ -56,17 +53,6 @@ async def installed(github: GitHubDouble, name: str, files: dict[str, Any]) -> R
     if files:
         await github.push(repository, files, deliver=False)
     return repository
-
-
-async def looked_at(dsn: str, repository: Repository) -> None:
-    """Wait until the service has looked at a new repository: what comes later without a webhook, it does not see."""
-    settled = (
-        "SELECT looked_at IS NOT NULL AND look_at IS NULL AND survey_at IS NULL "
-        "FROM repositories r JOIN installations i ON i.id = r.installation_id WHERE r.id = $1"
-    )
-    async with pool.connect(dsn, size=1) as db, asyncio.timeout(HANGS_S):
-        while not await db.value(settled, repository.id):
-            await asyncio.sleep(0.05)
 
 
 async def pushed(github: GitHubDouble, repository: Repository, files: dict[str, Any], **more: Any) -> CheckRun:

@@ -23,7 +23,7 @@ from app.runner.docker.images import PROTOCOL, RUNNER_LABEL
 from app.runner.docker.isolation import NO_NETWORK
 from tests.engine.forks import Forks, forking
 
-PROGRAM = ["/opt/dbt/bin/python", "-I", "/opt/freshet/runner"]
+PROGRAM = ["/opt/dbt/bin/python", "-s", "/opt/freshet/runner"]
 """What an image starts that can be forked: images of tests start programs of their own."""
 KILLED = 137
 HEAD_BYTES = 1 << 16
@@ -115,16 +115,20 @@ class EngineDouble:
         await self._stack.aclose()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one request."""
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            request = await _read(reader)
-            try:
-                answer = await self._answer(request, reader, writer)
-            except PassOnError:
-                await self._pass_on(request, reader, writer)
-                return
+        """Answer one request, and hang up whatever came of it, but for the streams of a container."""
+        answer: Any = None
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError):
+                request = await _read(reader)
+                try:
+                    answer = await self._answer(request, reader, writer)
+                except PassOnError:
+                    await self._pass_on(request, reader, writer)
+                    return
+                if answer is not KEPT:
+                    _respond(writer, NO_CONTENT if answer is None else 200, answer)
+        finally:
             if answer is not KEPT:
-                _respond(writer, NO_CONTENT if answer is None else 200, answer)
                 writer.close()
 
     async def _answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Any:
@@ -254,8 +258,10 @@ def _details(container: Container) -> dict[str, Any]:
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError):
-        while data := await reader.read(1 << 16):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
+    try:
+        with suppress(ConnectionError):
+            while data := await reader.read(1 << 16):
+                writer.write(data)
+                await writer.drain()
+    finally:
+        writer.close()

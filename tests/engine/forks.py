@@ -16,6 +16,8 @@ from app.runner.job_protocol import WARM_NAME
 from app.runner.profile import stub
 
 HEAD = struct.Struct(">cI")
+READ_BYTES = 1 << 16
+RUNNER = "/opt/freshet/runner"
 PROGRAM = (Path(__file__).parent / "program.py").read_text()
 WALLS = (
     *("--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", f"--user={USER}", "--memory=2g"),
@@ -78,12 +80,13 @@ class Forks:
 
 
 @asynccontextmanager
-async def forking(image: str) -> AsyncIterator[Forks]:
-    """Yield a warm container of an image."""
-    profiles = stub(WARM_NAME, WARM_NAME, "duckdb")
-    warm = json.dumps({"adapter_type": "duckdb", "profile": WARM_NAME, "target": WARM_NAME, "profiles": profiles})
-    options = ("--rm", "--interactive", *WALLS, "--env=WARM", "--entrypoint=/opt/dbt/bin/python")
-    command = ("docker", "run", *options, image, "-I", "-c", PROGRAM)
+async def forking(image: str, adapter_type: str = "duckdb", program: Path | None = None) -> AsyncIterator[Forks]:
+    """Yield a warm container of an image; `program` is a directory with another runner program than the image's."""
+    profiles = stub(WARM_NAME, WARM_NAME, adapter_type)
+    warm = json.dumps({"adapter_type": adapter_type, "profile": WARM_NAME, "target": WARM_NAME, "profiles": profiles})
+    mounted = () if program is None else (f"--volume={program.resolve()}:{RUNNER}:ro",)
+    options = ("--rm", "--interactive", *WALLS, *mounted, "--env=WARM", "--entrypoint=/opt/dbt/bin/python")
+    command = ("docker", "run", *options, image, "-s", "-c", PROGRAM)
     process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={**os.environ, "WARM": warm})
     try:
         forks = Forks(process)
@@ -92,4 +95,8 @@ async def forking(image: str) -> AsyncIterator[Forks]:
     finally:
         assert process.stdin is not None
         process.stdin.close()
+        # Unread output would keep it from ending.
+        assert process.stdout is not None
+        while await process.stdout.read(READ_BYTES):
+            pass
         await process.wait()

@@ -15,7 +15,7 @@ import signal
 import struct
 import sys
 import traceback
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 RUNNER = "/opt/freshet/runner"
 DIRECTORIES = ("/work", "/tmp", "/dev/shm")  # noqa: S108 - the container's
@@ -51,10 +51,11 @@ class Job:
             for key, _ in self.looking.select(LOOK_S if status is None else None):
                 if key.fd == 0:
                     self._obey()
-                elif key.fd == self.stdin:
-                    self._write()
-                else:
+                elif key.data:
                     self._read(key)
+                elif key.fd == self.stdin:
+                    # Else it was closed since.
+                    self._write()
             if status is None:
                 status = self._ended()
         self.looking.close()
@@ -119,29 +120,13 @@ def main() -> None:
     results = freshet_result.claim_stdout()
     import freshet_warm  # noqa: PLC0415 - imports dbt
 
-    with _without_threads():
-        freshet_warm.warm(warm)
+    freshet_warm.warm(warm)
     send(results, b"R")
     while True:
         if receive()[0] == b"S":
             status = Job(results).run()
             _tidy()
             send(results, b"E", str(status).encode())
-
-
-@contextmanager
-def _without_threads():
-    """Keep the threads of dbt's static parser out of this process: they would be missing in its forks, which wait for them."""
-    import dbt.parser.models as models  # noqa: PLC0415, PLR0402
-
-    def refuse(_: str) -> None:
-        raise models.ExtractionError
-
-    extract, models.py_extract_from_source = models.py_extract_from_source, refuse
-    try:
-        yield
-    finally:
-        models.py_extract_from_source = extract
 
 
 def send(results, kind: bytes, data: bytes = b"") -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import aiodocker
 
 from app.pipeline.ports import Parsed
+from app.runner.backend import ContainerRunner
 from app.runner.docker.backend import DockerRunner
 from tests.integration.runner_fixtures import Make
 from tests.integration.runner_images import HEARS, build_runner
@@ -61,7 +62,7 @@ async def hostile_runner(make: Make, docker: aiodocker.Docker, **changed: Any) -
     return make(**{**settings, **changed})
 
 
-async def attack(runner: DockerRunner, code: str, **changed: Any) -> Parsed:
+async def attack(runner: ContainerRunner, code: str, **changed: Any) -> Parsed:
     """Run `code`, which may be indented, in a container."""
     [image, *_] = await runner.images()
     return await runner.parse(job(image=image, **changed), _tree(textwrap.dedent(code)), None)

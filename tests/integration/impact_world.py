@@ -32,6 +32,7 @@ from app.pipeline.decoding.inline import Inline
 from app.pipeline.impacts import Impacts
 from app.pipeline.ports import DbtJob, PackageTree, Parsed, TarStream
 from app.pipeline.refresh import Tools
+from app.pipeline.verification import Verifier
 from app.pipeline.worker import Worker
 from app.store import Store, listen
 from tests.double import CheckRun, Content, GitHubDouble, Repository, git
@@ -182,10 +183,12 @@ class ImpactWorld:
                 await asyncio.sleep(0.02)
 
     @asynccontextmanager
-    async def working(self, name: str = "w", *, impacts: bool = True) -> AsyncIterator[Worker]:
+    async def working(
+        self, name: str = "w", *, impacts: bool = True, verifier: Verifier | None = None, places: int = 2
+    ) -> AsyncIterator[Worker]:
         """Have a service work; `impacts`: also compute impacts again."""
         computing = Impacts(self.store, BaseFinder(self.store, self.client))
-        worker = Worker(name, self.store, self.tools, computing, concurrency=2)
+        worker = Worker(name, self.store, self.tools, computing, concurrency=places, verifier=verifier)
         async with listen.listening(self.dsn) as listener, AsyncExitStack() as stack:
             wakeups = {
                 channel: stack.enter_context(listener.wakeup(f"freshet_{channel}")) for channel in ("queue", "cancels", "checks", "impacts")

@@ -29,7 +29,7 @@ class Html(HTMLParser):
         self.text, self.hrefs, self.ids = "", list[str](), list[str]()
         self._open: list[tuple[str, dict[str, str | None]]] = []
         self._text = ""
-        self.feed(html)
+        self.feed(html.replace("<wbr>", ""))
         self.close()
         assert not self._open
         self.text = " ".join(self.text.split())

@@ -118,6 +118,9 @@ class Api:
     async def describe(self, repository: Repository) -> Repository:
         return replace(repository, default_branch=FOLLOWED)
 
+    async def ancestors(self, _repository: Repository, sha: str) -> list[str]:
+        return [sha]
+
     async def branch_head(self, repository: Repository, branch: str) -> Any:
         return self.github.tell(self.github.newest(repository.id, branch))
 

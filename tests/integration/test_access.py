@@ -271,6 +271,30 @@ async def test_an_outage_of_github_is_503_and_never_access(store: Store, path: s
         assert (await world.ask(token, address))[0] == 200
 
 
+@pytest.mark.parametrize("listed", [True, False])
+async def test_what_a_token_may_not_read_shortens_no_page_of_active_extractions(world: World, *, listed: bool) -> None:
+    """Else its lengths and its next pages would tell how much others have extracted."""
+    mine = [await world.create(f"octo/mine{number}") for number in range(2)]
+    theirs = [await world.create(f"octo/theirs{number}") for number in range(12)]
+    for hosted in (*theirs[:6], mine[0], *theirs[6:], mine[1]):
+        await world.store.extractions.enqueue(world.connections[hosted.full_name], "main", "1" * 40, "push")
+    token = world.github.classic_token("mona", dict.fromkeys(mine, "pull"))
+    if not listed:
+        world.github.faults.add("GET", "/user/repos", 100, Answer(403, "{}"))
+    pages: list[list[str]] = []
+    cursor = None
+    while cursor is not None or not pages:
+        status, body, _ = await world.ask(
+            token, "/api/metadata/extractions/active", params={"limit": "1", **({"cursor": cursor} if cursor else {})}
+        )
+        assert status == 200, body
+        pages.append([one["repository"] for one in body["items"]])
+        cursor = body["next_cursor"]
+    assert [page for page in pages if page] == [["octo/mine0"], ["octo/mine1"]]
+    assert pages.count([]) <= 1, "where nothing follows that the token may read, that is told on the next page alone"
+    assert (await world.ask(token, "/api/metadata/extractions/active", params={"cursor": "WyIxIl0="}))[0] == 400, "cursors are sealed"
+
+
 @pytest.mark.parametrize(("trouble", "status"), [(Answer(502), 503), (Answer(401), 401)])
 async def test_a_list_fails_when_its_items_cannot_be_checked(world: World, trouble: Answer, status: int) -> None:
     roles: dict[Hosted, Role] = {await world.create(f"octo/r{number}"): "pull" for number in range(3)}

@@ -28,7 +28,6 @@ PASSING = {
     "the engine away": errors.EngineUnavailableError(DOING, "the Docker engine does not answer"),
     "the engine's disk full": errors.EngineFullError(DOING, "the Docker engine has no space left on its disk"),
     "no runner image yet": errors.RunnerImageError(DOING, "the engine has no image 'dbt-runner:latest'"),
-    "the database away": errors.DatabaseUnavailableError(DOING, "it hung up"),
     "the disk full": errors.DiskFullError(DOING, "the disk of the work directory is full"),
     "a disk full that nobody foresaw": OSError(errno.ENOSPC, "No space left on device"),
     "a quota used up": OSError(errno.EDQUOT, "Disk quota exceeded"),

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import pytest_asyncio
+from prometheus_client import REGISTRY
 
 from app.core.models import extractions
 from app.core.models import github as jobs
+from app.core.models.origins import Origin
 from app.github.app import auth
 from app.github.app.auth import AppAuth
 from app.github.rest.checks import GitHubClient
@@ -59,8 +62,16 @@ async def queued(store: Store, github: GitHubDouble, repository: Repository) -> 
 
 
 async def finished(store: Store) -> None:
+    await end(store, await claimed(store))
+
+
+async def claimed(store: Store) -> extractions.Extraction:
     running = await store.extractions.claim("w", timedelta(minutes=1))
     assert running is not None
+    return running
+
+
+async def end(store: Store, running: extractions.Extraction) -> None:
     await store.extractions.finish(
         running.id, "w", "failed", [], problem=extractions.Problem("It broke", "Because.", path="models/a.sql", line=2)
     )
@@ -264,6 +275,39 @@ async def test_check_runs_of_inaccessible_repositories_are_abandoned_and_others_
     assert github.check_runs(repository) == []
 
 
+@pytest.mark.parametrize("how", ["removed", "uninstalled", "missing from a list"])
+async def test_the_check_run_of_a_repository_that_was_gone_and_is_back_ends(
+    dsn: str, db: Database, store: Store, github: GitHubDouble, client: GitHubClient, repository: Repository, how: str
+) -> None:
+    _, sha = await queued(store, github, repository)
+    [installation] = github.state.installations.values()
+    listed = jobs.InstallationState(installation.id, "octo", "Organization", suspended=False, repository_selection="selected")
+    async with publishing(dsn, store, client):
+        await github.wait_for_check_run(repository, sha, status="queued")
+        running = await claimed(store)
+        match how:
+            case "removed":
+                await store.installations.remove_repositories(installation.id, [repository.id])
+            case "uninstalled":
+                await github.uninstall(installation)
+                await store.installations.uninstall(installation.id)
+            case _:
+                await store.installations.sync([], datetime.now(UTC) + timedelta(minutes=1))
+        await end(store, running)
+        async with asyncio.timeout(HANGS_S):
+            while not await db.value("SELECT count(*) FROM check_runs WHERE abandoned IS NOT NULL"):
+                await asyncio.sleep(0.01)
+        if how == "uninstalled":
+            installation = await github.install("octo", [repository])
+            await store.installations.install(installation.id, "octo", "Organization", "selected")
+        if how == "missing from a list":
+            await store.installations.sync([listed], datetime.now(UTC))
+        else:
+            await store.installations.add_repository(jobs.Repository(repository.id, "octo/shop", installation.id, "main"))
+        run = await github.wait_for_check_run(repository, sha)
+    assert (run.conclusion, len(github.check_runs(repository, sha))) == ("failure", 1)
+
+
 async def test_a_result_that_arrives_during_an_update_is_sent_immediately(
     store: Store, github: GitHubDouble, repository: Repository
 ) -> None:
@@ -287,3 +331,38 @@ async def test_the_update_of_a_stopped_process_is_sent_soon_by_the_next_one(
     async with asyncio.timeout(HANGS_S), publishing(dsn, store, client):
         while not github.check_runs(repository, sha):
             await asyncio.sleep(0.05)
+
+
+async def test_the_time_of_a_delivery_is_counted_once_though_its_check_run_is_corrected_later(
+    store: Store, db: Database, github: GitHubDouble, client: GitHubClient, repository: Repository
+) -> None:
+    [installation] = github.state.installations.values()
+    ours = jobs.Repository(repository.id, repository.full_name, installation.id, "main")
+    await store.installations.update_from_push(ours)
+    connection = await store.connections.create(repository.id, "")
+    sha = await github.push(repository, {"a": "1"})
+    origin = Origin("d1", time.monotonic() - 90)
+    await store.caused_by(origin).extractions.enqueue(connection.id, "main", sha, "push")
+    names = ("freshet_delivery_to_check_run_seconds", "freshet_delivery_to_conclusion_seconds")
+
+    def counted() -> list[tuple[float, float]]:
+        labels: tuple[dict[str, str], ...] = ({}, {"conclusion": "failure"})
+        return [
+            (REGISTRY.get_sample_value(f"{name}_count", label) or 0, REGISTRY.get_sample_value(f"{name}_sum", label) or 0)
+            for name, label in zip(names, labels, strict=True)
+        ]
+
+    async def send() -> list[tuple[int, int]]:
+        before = counted()
+        await db.execute("UPDATE check_runs SET due_at = now()")
+        due = await store.check_runs.claim(leases.CHECK_RUN_LEASE)
+        assert due is not None
+        assert due.delivery_id == "d1"
+        await check_runs.publish(store, client, due, asyncio.get_running_loop().time() + HANGS_S, LinkTargets(URL))
+        return [(round(new[0] - old[0]), round((new[1] - old[1]) / 90)) for old, new in zip(before, counted(), strict=True)]
+
+    assert await send() == [(1, 1), (0, 0)], "it was created, ninety seconds after the delivery"
+    await finished(store)
+    assert await send() == [(0, 0), (1, 1)], "it has a conclusion"
+    await db.execute("UPDATE check_runs SET revision = revision + 1")
+    assert await send() == [(0, 0), (0, 0)], "it was corrected"

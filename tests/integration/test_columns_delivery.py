@@ -266,7 +266,7 @@ async def test_a_service_that_stops_says_so_to_who_waits_for_columns(make: Make,
 async def test_many_jobs_that_only_write_their_state_do_not_keep_another_from_its_columns(
     make: Make, image: RunnerImage, docker: aiodocker.Docker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.runner.docker.jobs.MAX_DRAINS", 0)
+    monkeypatch.setattr("app.runner.jobs.MAX_DRAINS", 0)
     assert await columns(await parsed(make(), image)) == {}
     await gone(docker)
 

@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from app.core import errors
 from app.core.models.extractions import Extraction
-from app.pipeline import storing
+from app.pipeline import outages
 from app.reports import check_run
 from app.store import Store
 from app.store.columns import Columns
@@ -244,7 +244,7 @@ async def test_a_newer_push_supersedes_an_attempt_that_waits_and_not_its_lineage
 
 
 async def test_a_short_outage_between_both_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storing, "STORE_RETRIES_S", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(outages, "STORE_RETRIES_S", (0.0, 0.0, 0.0))
     save, away = Columns.save, iter([True, True, False])
 
     async def sometimes(self: Columns, *args: Any) -> bool:
@@ -261,7 +261,7 @@ async def test_a_short_outage_between_both_is_waited_for(world: World, monkeypat
 
 
 async def test_after_a_long_outage_the_extraction_runs_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storing, "STORE_RETRIES_S", (0.0,))
+    monkeypatch.setattr(outages, "STORE_RETRIES_S", (0.0,))
     save, away = Columns.save, iter([True, True, False])
 
     async def sometimes(self: Columns, *args: Any) -> bool:

@@ -151,7 +151,7 @@ async def test_containers_of_earlier_runs_are_deleted(make: Make, docker: aiodoc
     assert await now.sweep() == 0
     for name in names[1:]:
         await docker.containers.container(name).show()
-        assert await lifetime.remove(docker, name)
+        await lifetime.delete(docker, name)
 
 
 async def test_a_missing_image_says_how_to_build_it(make: Make) -> None:
@@ -234,7 +234,7 @@ async def test_containers_that_an_absence_of_the_engine_cut_off_are_swept_when_i
         for task in (going_on, sweeping):
             task.cancel()
             await asyncio.wait([task])
-        assert await lifetime.remove(docker, spec.name)
+        await lifetime.delete(docker, spec.name)
 
 
 class Relay:

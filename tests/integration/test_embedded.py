@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ import pytest
 import structlog
 
 from app.core.errors import DatabaseUnavailableError, FreshetError, UnavailableError
-from app.service import server
+from app.service import components, server
 from app.service.config import Settings
 from app.store import embedded, pool, postmaster
 from tests.patience import HANGS_S
@@ -109,7 +110,15 @@ async def test_doctor_uses_the_server_of_a_running_service_which_survives_its_en
     report = (await doctor.communicate())[0].decode()
     assert f"in use by the running service (process {service.pid})" in report.splitlines()[0]
     assert report.startswith("ok: database: PostgreSQL")
+    # While the service cannot start it again, doctor says whose it is.
+    service.send_signal(signal.SIGSTOP)
     kill(tmp_path)
+    doctor = await app("doctor", asyncio.subprocess.PIPE)
+    report = (await doctor.communicate())[0].decode()
+    assert report.startswith("not ok: database: ")
+    assert f"The running service (process {service.pid}) starts it again" in report.splitlines()[0]
+    assert str(tmp_path / "postgres.log") in report.splitlines()[0]
+    service.send_signal(signal.SIGCONT)
     await until(lambda: has("is up again"))
     readiness = ""
     async with aiohttp.ClientSession() as session, asyncio.timeout(HANGS_S):
@@ -119,6 +128,16 @@ async def test_doctor_uses_the_server_of_a_running_service_which_survives_its_en
     service.terminate()
     assert await service.wait() == 0
     assert not [line for line in lines() if "exception" in line]
+
+
+async def test_a_command_beside_a_service_that_is_starting_says_so(tmp_path: Path) -> None:
+    with (tmp_path / "postgres.lock").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        settings = Settings(freshet_data_dir=tmp_path)
+        with pytest.raises(UnavailableError, match="is starting it right now") as raised:
+            async with components.connected(settings):
+                pass
+    assert "again" in raised.value.next_step
 
 
 async def test_an_absence_of_the_database_is_two_plain_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,3 +147,18 @@ async def test_a_look_that_slept_leaves_what_became_due_since(world: World) -> N
     assert again is not None
     await repositories.record_look(again, again.repository, "etag")
     assert await repositories.claim_look(leases.LOOK_LEASE) is None
+
+
+async def test_a_chore_is_done_by_one_process_at_a_time(world: World) -> None:
+    chores, db, at_once = world.store.installations, world.store._db, timedelta(0)
+    first = await chores.claim_chore("purge", at_once, leases.CHORE_LEASE)
+    assert first is not None
+    assert await chores.claim_chore("purge", at_once, leases.CHORE_LEASE) is None, "it is due, but somebody does it"
+    await db.execute("UPDATE chores SET lease_until = now() - interval '1 second'")
+    second = await chores.claim_chore("purge", at_once, leases.CHORE_LEASE)
+    assert second is not None
+    await chores.renew_chore("purge", first, at_once)
+    await chores.finish_chore("purge", first)
+    assert await chores.claim_chore("purge", at_once, leases.CHORE_LEASE) is None, "the first one slept, and has no effect"
+    await chores.finish_chore("purge", second)
+    assert await chores.claim_chore("purge", at_once, leases.CHORE_LEASE) is not None

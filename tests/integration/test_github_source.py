@@ -420,6 +420,29 @@ async def test_mirrors_can_be_removed_and_the_oldest_are_evicted(world: World) -
     assert not world.mirror(repository).exists()
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_one_installation_does_not_push_out_the_mirror_of_another(world: World, *, restarted: bool) -> None:
+    """Nor one with many repositories, each smaller than the other's only one, after the service was restarted."""
+    hosted = await world.github.create_repository("acme/quiet", {"a.bin": os.urandom(150_000)})
+    installed = await world.github.install("acme", [hosted])
+    quiet, sha = Repository(hosted.id, hosted.full_name, installed.id), await world.github.push(hosted, {"b.bin": b"1"})
+    await read(world.sources, quiet, sha)
+    for name in ("HEAD", f"refs/freshet/{sha}"):
+        os.utime(world.mirror(quiet) / name, (0, time.time() - 1000))
+    os.utime(world.mirror(quiet), (0, time.time() - 1000))
+    for number in range(5):
+        hog = await world.github.create_repository(f"octo/hog{number}", {"a.bin": os.urandom(100_000)})
+        await read(world.sources, Repository(hog.id, hog.full_name, world.installation.id), await world.github.push(hog, {"b.bin": b"1"}))
+    sources = world.sources
+    if restarted:
+        sources.close()
+        sources = GitSources(world.github.server_url, world.work_dir, world.auth.fetch_token, environ=os.environ)
+    await sources.tidy(max_bytes=450_000)
+    sources.close()
+    assert world.mirror(quiet).exists()
+    assert 1 < len([*(world.work_dir / "git").glob("*.git")]) < 6
+
+
 async def test_a_mirror_unused_for_a_month_is_removed(world: World) -> None:
     hosted, repository, sha = await world.create()
     await read(world.sources, repository, sha)

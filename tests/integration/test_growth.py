@@ -37,17 +37,19 @@ BIG = {
     "deliveries",
 }
 PAGE = 100
+ORIGIN = (["7c9e6679"], ["2 seconds"], ["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"])
+"""A delivery's id, its age and its trace."""
 QUESTIONS: dict[tuple[str, str], tuple[tuple[object, ...], int]] = {
     # What is asked, with what, and how many rows it may look at: a page with what belongs to each of its rows, or much less.
     ("extractions", "claim"): (("w", LEASE, "{}", True), 600),
     ("extractions", "renew"): (("{other}", LEASE), 20),
     ("extractions", "requeue_expired"): ((), 20),
-    ("extractions", "supersede"): ((BUSIEST, "main", "f" * 40), 20),
-    ("extractions", "enqueue"): ((BUSIEST, "main", "f" * 40, "api", False, False, False, False), 5),
+    ("extractions", "supersede"): (([BUSIEST], ["main"], ["f" * 40], [BUSIEST], ["f" * 40]), 25),
+    ("extractions", "enqueue"): (([BUSIEST], ["main"], ["f" * 40], ["api"], [False], [False], [False], [False], *ORIGIN), 5),
     ("extractions", "branch_with_head"): ((BUSIEST, "f" * 40, "main"), 5),
-    ("extractions", "active_of_commit"): ((BUSIEST, "main", "f" * 40, True, True), 5),
+    ("extractions", "active_of_commit"): (([BUSIEST], ["main"], ["f" * 40], [True], [True], *ORIGIN), 5),
     ("extractions", "trust"): ((BUSIEST,), 5),
-    ("extractions", "newest_of_branch"): ((BUSIEST, "feature/new"), 1),
+    ("extractions", "newest_of_branch"): (([BUSIEST], ["feature/new"]), 1),
     ("extractions", "fail_queued"): ((BUSIEST, None), 20),
     ("extractions", "active"): ((None, PAGE, None), 8 * PAGE),
     ("extractions", "for_connection"): ((BUSIEST, 6_000, PAGE), 8 * PAGE),
@@ -55,8 +57,7 @@ QUESTIONS: dict[tuple[str, str], tuple[tuple[object, ...], int]] = {
     ("extractions", "find_of_commit"): ((BUSIEST, None, ["failed"], None, STEP, "f" * 40), 20),
     ("extractions", "by_numbers"): ((BUSIEST, list(range(5_900, 6_000))), 8 * PAGE),
     ("extractions", "cancel"): ((BUSIEST,), 5),
-    ("extractions", "supersede_background"): ((BUSIEST, "f" * 40), 5),
-    ("extractions", "knows"): ((BUSIEST, "f" * 40), 5),
+    ("extractions", "knows"): (([BUSIEST], ["f" * 40]), 5),
     ("bases", "of_commit"): ((BUSIEST, "main", "f" * 40), 5),
     ("bases", "nearest"): ((BUSIEST, [f"{number:040x}" for number in range(100)], "{anyone}", None), 200),
     ("bases", "commit"): ((BUSIEST, "f" * 40, "{anyone}"), 10),
@@ -64,21 +65,23 @@ QUESTIONS: dict[tuple[str, str], tuple[tuple[object, ...], int]] = {
     ("bases", "claim_wait"): ((LEASE,), 5),
     ("bases", "show_again"): ((BUSIEST,), 5),
     ("logs", "get"): ((BUSIEST,), 1),
-    ("connections", "by_id"): ((BUSIEST,), 5),
+    ("connections", "some"): (([BUSIEST],), 5),
     ("connections", "page"): ((None, None, None, "owner1/repo150", BUSIEST, PAGE, None), 8 * PAGE),
-    ("connections", "for_repository"): ((1,), 10),
+    ("connections", "for_repository"): (([1],), 10),
     ("connections", "branches"): ((1,), 10),
     ("connections", "create"): ((1, "other", "dev", True), 20),
     ("extractions", "stop_connection"): ((BUSIEST,), 20),
     ("installations", "repository_by_name"): (("OWNER1/repo150",), 2),
+    ("stats", "backlog"): ((PAGE,), 2 * 1000 + 2 * PAGE),
     ("stats", "resources"): ((BUSIEST,), 3),
     ("stats", "statuses"): ((BUSIEST, PAGE), PAGE),
     ("stats", "stages"): ((BUSIEST, PAGE), PAGE),
     ("stats", "costs"): ((BUSIEST, PAGE), PAGE),
     ("stats", "freshness"): ((BUSIEST, "main", PAGE, "{7,30}", "60 s"), PAGE),
     ("lineages", "find_by_input"): ((BUSIEST, b"nothing like it", "{anyone,unknown}"), 1),
+    ("lineages", "forget_input"): ((BUSIEST, b"nothing like it"), 1),
     ("check_runs", "next_turn"): ((0,), 20),
-    ("check_runs", "claim"): ((LEASE, 0, 1, 0), 20),
+    ("check_runs", "claim"): ((LEASE, 0, 1, 0, LEASE), 20),
     ("check_runs", "seconds_until_due"): ((), PAGE),
     ("installations", "claim_look"): ((LEASE,), 5),
     ("installations", "resume_check_runs"): ((3,), 5),
@@ -139,9 +142,13 @@ async def _plan(connection: asyncpg.Connection[Any], sql: str, arguments: tuple[
     """Run a statement with the generic plan that a connection uses after a few executions, and roll it back."""
     async with _rolled_back(connection):
         await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-        await connection.execute(f"PREPARE question AS {sql}")
         values = ", ".join([await connection.fetchval("SELECT quote_nullable($1::text)", _text(value)) for value in arguments])
-        plan = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE question{f'({values})' if values else ''}")
+        await connection.execute(f"PREPARE question AS {sql}")
+        try:
+            plan = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE question{f'({values})' if values else ''}")
+        except asyncpg.PostgresError:
+            await connection.execute("ROLLBACK; DEALLOCATE question; BEGIN")
+            raise
         await connection.execute("DEALLOCATE question")
     found: dict[str, Any] = json.loads(plan)[0]["Plan"]
     return found

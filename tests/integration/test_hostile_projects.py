@@ -13,7 +13,8 @@ import pytest
 
 from app.core.errors import ContainerOutOfMemoryError, ContainerTimedOutError, DbtError, FreshetError, OutputTooBigError, RunnerImageError
 from app.pipeline.ports import Parsed
-from app.runner.docker.backend import MAX_MANIFEST, DockerRunner
+from app.runner.backend import MAX_MANIFEST
+from app.runner.docker.backend import DockerRunner
 from tests.integration.hostile_code import attack, hostile_runner
 from tests.integration.runner_fixtures import Make
 from tests.integration.runner_projects import SHOP, entry, job, shop, tree

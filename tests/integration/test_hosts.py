@@ -72,4 +72,3 @@ async def test_nothing_of_removed_repositories_stays_in_memory(tmp_path: Path) -
             await sources.remove(number)
         await sources.tidy()
         assert not sources._mirrors
-        assert not sources._owners

@@ -1,4 +1,4 @@
-"""Runner images on a real engine: found by their labels, built from a checkout, and checked with each of their adapters."""
+"""Runner images on a real engine: found by their labels, built, and checked with each of their adapters."""
 
 from __future__ import annotations
 
@@ -124,8 +124,8 @@ def test_an_image_that_cannot_be_built_is_an_error(checkout: Path, dbt: str, ada
         build.recipe(checkout, dbt, adapters, None)
 
 
-def test_building_without_a_checkout_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="only be built in a checkout of Freshet"):
+def test_building_without_the_dockerfile_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="this installation of Freshet is incomplete"):
         build.recipe(tmp_path, None, None, None)
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
+import pytest
 import pytest_asyncio
 
 from app.core.models.extractions import Problem
 from app.core.models.github import Repository
 from app.store import Store
+from app.web.pages import repositories
 from tests.html_forms import Page, forms
 from tests.integration.page_world import READ, STRANGER, WRITE, World, running
 
@@ -70,6 +74,44 @@ async def test_the_list_is_searched_filtered_and_sorted(world: World) -> None:
     assert listed(await world.open(browser, "/?page=99")) == ["alpha", "shop"]
 
 
+async def test_a_long_list_is_read_in_parts_and_ordered_in_a_thread(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(23):
+        await another(world, f"z{number:02}", head="b" * 40 if number % 2 else None)
+    monkeypatch.setattr(repositories, "PART", 5)
+    monkeypatch.setattr(repositories, "ROWS", 7)
+    page, listing = world.store.connections.page, repositories._listing
+    limits, threads = [], []
+
+    async def counted(**wanted: Any) -> Any:
+        limits.append(wanted["limit"])
+        return await page(**wanted)
+
+    def noted(*values: Any) -> Any:
+        threads.append(threading.get_ident())
+        return listing(*values)
+
+    monkeypatch.setattr(world.store.connections, "page", counted)
+    monkeypatch.setattr(repositories, "_listing", noted)
+    browser = await world.browser(READ)
+    limits.clear()
+    threads.clear()
+    first = await world.open(browser, "/?sort=state")
+    assert limits == [5] * 5, "24 connections: the last part is not full"
+    assert threading.get_ident() not in threads
+    assert "24 connections" in first.text
+    names = [name for number in range(1, 5) for name in listed(await world.open(browser, f"/?sort=state&page={number}"))]
+    late, never = (
+        [name for name in names if name[1:].isdigit() and int(name[1:]) % 2],
+        ["shop", *(f"z{number:02}" for number in range(0, 23, 2))],
+    )
+    assert (late, sorted(names)) == (sorted(late), sorted([*late, *never]))
+    assert len(names) == len({*names}) == 24
+    monkeypatch.setattr(repositories, "MOST", 12)
+    cut = await world.open(browser, "/")
+    assert "12 connections" in cut.text
+    assert "These are the first 12 by name" in cut.text
+
+
 async def test_only_who_may_push_gets_buttons_and_only_from_our_pages(world: World) -> None:
     connection, extraction = f"/connections/{world.connection_id}", world.page
     reader, pusher = await world.browser(READ), await world.browser(WRITE)
@@ -90,6 +132,17 @@ async def test_only_who_may_push_gets_buttons_and_only_from_our_pages(world: Wor
     [button] = [one for one in forms((await world.open(pusher, connection)).text) if one.method == "post"]
     queued = await pusher.submit(button.action)
     assert queued.status == 303, queued.text
+
+
+async def test_a_chart_has_room_for_twenty_extractions_or_more(world: World) -> None:
+    for number, width in ((2, 200), (21, 230)):
+        for _ in range(number):
+            claimed = await world.store.extractions.claim("w", timedelta(minutes=1))
+            assert claimed is not None
+            await world.store.extractions.finish(claimed.id, "w", "failed", [], problem=Problem("No", "."))
+            await world.store.extractions.enqueue(world.connection_id, "main", claimed.sha, "push", forced=True)
+        page = await world.open(await world.browser(READ), f"/connections/{world.connection_id}")
+        assert f'viewBox="0 0 {width} 100"' in page.text
 
 
 async def test_the_history_of_a_connection(world: World) -> None:

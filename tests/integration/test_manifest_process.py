@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import resource
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -31,6 +33,7 @@ from app.lineage.nodes import MAX_LISTED, Lineage, Node, StorableLineage
 from app.lineage.owners import CodeOwners
 from app.pipeline.decoding import pool as decoding
 from app.pipeline.decoding.pool import Decoders
+from app.pipeline.decoding.spooled import SpooledLineage
 from app.store import Store, pool
 from app.store.lineages import SavedLineage
 from tests.integration.queue_model import world
@@ -251,6 +254,33 @@ async def test_a_process_that_is_killed_is_replaced_and_what_it_did_can_be_tried
     assert (await read(decoders, odd_manifest(), tmp_path)).node_count
 
 
+async def test_a_cancelled_extraction_leaves_no_file_open(decoders: Decoders, tmp_path: Path) -> None:
+    threads = FullThreads()
+    asyncio.get_running_loop().set_default_executor(threads)
+    reading = asyncio.create_task(read(decoders, odd_manifest(), tmp_path))
+    await threads.reached.wait()
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    del reading
+    gc.collect()  # a file that nobody has closed makes a warning, which is an error
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())  # other tests have the same loop
+
+
+class FullThreads(ThreadPoolExecutor):
+    """Threads of which none is free for reading what the process wrote."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
+        self.reached = asyncio.Event()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        if SpooledLineage not in getattr(fn, "args", ()):
+            return super().submit(fn, *args, **kwargs)
+        self.reached.set()
+        return Future()
+
+
 async def test_processes_are_made_for_who_needs_one_and_end_with_the_service(tmp_path: Path) -> None:
     async with decoding.serve(tmp_path, 2) as decoders:
         await children(os.getpid(), 1)
@@ -333,3 +363,17 @@ async def test_of_many_changes_the_first_are_named_and_all_are_counted(store: St
     assert done.change is not None
     assert done.change.nodes_added == tuple(f"model.m{number:03}" for number in range(MAX_LISTED))
     assert done.change.more == {"nodes_added": 70, "edges_added": 70, "nodes_removed": 0}
+
+
+async def test_manifests_are_compared_in_the_process(decoders: Decoders, tmp_path: Path) -> None:
+    one, other = odd_manifest(), odd_manifest(child_map={"a": []})
+    first, second = await spooled(one, tmp_path), await spooled(other, tmp_path)
+    same = await decoders.differences(first, await first.finished(), LABEL, IMAGE)
+    found = await decoders.differences(first, await second.finished(), LABEL, IMAGE)
+    assert (same.count, found.named) == (0, ("child_map",))
+
+
+async def test_what_is_no_manifest_cannot_be_compared(decoders: Decoders, tmp_path: Path) -> None:
+    broken, sound = await spooled(b"{", tmp_path), await spooled(odd_manifest(), tmp_path)
+    with pytest.raises(ManifestError, match="not JSON"):
+        await decoders.differences(sound, await broken.finished(), LABEL, IMAGE)

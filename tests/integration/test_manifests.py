@@ -210,6 +210,21 @@ async def test_a_manifest_that_cannot_be_kept_does_not_fail_the_extraction(world
     assert await kept(world, sha) is None
 
 
+async def test_a_short_outage_of_the_database_costs_no_manifest(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    save, tries = Manifests.save, 0
+
+    async def interrupted(self: Manifests, extraction: Extraction, manifest: manifests.PackedManifest) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            await self._db.value("SELECT pg_terminate_backend(pg_backend_pid())")
+        await save(self, extraction, manifest)
+
+    monkeypatch.setattr(Manifests, "save", interrupted)
+    sha = await push(world, {"models/a.sql": "select 1 as id"})
+    assert (await kept(world, sha), tries) == (manifest_of(1), 2)
+
+
 async def test_keeping_a_big_manifest_delays_the_check_run_by_little(world: World, tmp_path: Path) -> None:
     await push(world, {"models/a.sql": "select 1 as id"})
     node = json.dumps({"raw_code": "select * from {{ ref('orders') }} where status = 'done'", "description": "One row for each order."})

@@ -1,4 +1,4 @@
-"""Each migration on a database with rows from the previous one."""
+"""Migrations on databases of every earlier schema, with rows from then."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import asyncpg
+import pytest
 import pytest_asyncio
 
 from app.core.models.extractions import Problem
@@ -26,6 +27,33 @@ INSERT INTO nodes (connection_id, hash, unique_id, resource_type, name, package_
 INSERT INTO lineages (connection_id, sha, branch, dbt_version, manifest_schema, node_ids)
   SELECT connection_id, 'abc', 'main', '1.11.16', 'v12', ARRAY[id] FROM nodes;
 UPDATE connections SET lineage_id = (SELECT id FROM lineages);
+"""
+
+LATER_ROWS = {
+    "0008_notifications": """
+        INSERT INTO subscriptions (connection_id, kind, address, events)
+          SELECT id, 'email', 'ann@example.com', '{failure}' FROM connections;
+        INSERT INTO told (subscription_id, connection_id, event, reason, since)
+          SELECT id, connection_id, 'failure', 'It broke', now() FROM subscriptions;""",
+    "0009_connections": "INSERT INTO keys (name, value) VALUES ('badges', 'a key')",
+    "0021_columns": "INSERT INTO node_columns (connection_id, hash, unique_id, status, content) "
+    "SELECT connection_id, hash, unique_id, 'exact', '{}' FROM nodes",
+    "0031_pull_requests": """
+        INSERT INTO pull_requests (repository_id, number, head_sha, branch, base_branch, draft, open, updated_at)
+          VALUES (7, 1, 'def', 'side', 'main', false, true, now())""",
+    "0032_manifests": "INSERT INTO manifests (connection_id, hash, size_bytes, stored_bytes, content) "
+    "SELECT id, '1', 2, 2, '{}' FROM connections",
+    "0040_sessions": """
+        INSERT INTO sessions (digest, user_id, login, tokens, expires_at)
+          VALUES (decode(repeat('0', 64), 'hex'), 1, 'octocat', 'sealed', now() + interval '1 day')""",
+}
+"""Rows of tables that a migration made."""
+SCHEMA = """
+SELECT table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable || ' ' || coalesce(column_default, '') AS fact
+  FROM information_schema.columns WHERE table_schema = 'public'
+UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'
+UNION ALL SELECT pg_get_constraintdef(oid, true) FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+UNION ALL SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
 """
 
 
@@ -150,3 +178,60 @@ async def test_sources_of_existing_lineages_are_found_by_their_tables(first_rele
         "SELECT n.unique_id, s.installation_id, s.relation FROM source_relations s JOIN nodes n ON n.id = s.node_id"
     )
     assert tuple(row) == ("source.shop.crm.orders", 3, search_key("raw.crm.orders"))
+
+
+@pytest_asyncio.fixture(params=migrate.pending())
+async def earlier(request: pytest.FixtureRequest, postgres: str) -> AsyncIterator[pool.Database]:
+    """A database with the schema of an earlier version, up to one migration, and with rows that were written to that schema."""
+    name, last = f"old_{uuid4().hex[:8]}", str(request.param)
+    connection = await asyncpg.connect(postgres)
+    await connection.execute(f"CREATE DATABASE {name}")
+    async with pool.connect(postgres.replace("/freshet?", f"/{name}?"), size=2) as db:
+        await db.execute("CREATE TABLE migrations (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())")
+        applied = [one for one in migrate.pending() if one <= last]
+        for one in applied:
+            await db.execute(migrate.pending()[one])
+            await db.execute("INSERT INTO migrations (name) VALUES ($1)", one)
+        await db.execute(ROWS)
+        for one in applied:
+            if one in LATER_ROWS:
+                await db.execute(LATER_ROWS[one])
+        yield db
+    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await connection.close()
+
+
+async def test_rows_of_every_earlier_schema_are_kept_and_usable(earlier: pool.Database, db: pool.Database) -> None:
+    before = await _counts(earlier)
+    await migrate.migrate(earlier)
+    after = await _counts(earlier)
+    assert {table: after.get(table) for table in before} == before, "no row is lost"
+    assert await _schema(earlier) == await _schema(db), "the same as a new database"
+    assert await migrate.migrate(earlier) == []
+    store = Store(earlier)
+    found = await store.connections.get("5f9f2f3e-0000-4000-8000-000000000000")
+    assert found is not None
+    assert (found.lineage_sha, found.repository.full_name) == ("abc", "octo/shop")
+    head = await store.lineages.head(found.id)
+    assert head is not None
+    assert [node.unique_id for node in await nodes_of(store, head)] == ["model.shop.a"]
+    claimed = await store.extractions.claim("w", timedelta(minutes=1))
+    assert claimed is not None
+    await store.extractions.finish(claimed.id, "w", "failed", [], problem=Problem("It broke", "Because."))
+
+
+async def _counts(db: pool.Database) -> dict[str, int]:
+    """The number of rows of each table that the tests fill."""
+    tables = {row["name"] for row in await db.rows("SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public'")}
+    filled = {"installations", "repositories", "connections", "extractions", "nodes", "lineages", "subscriptions", "told", "keys"}
+    filled |= {"node_columns", "pull_requests", "manifests", "sessions"}
+    return {table: int(await db.value(f"SELECT count(*) FROM {table}")) for table in sorted(tables & filled)}  # noqa: S608 - our own names
+
+
+async def _schema(db: pool.Database) -> list[str]:
+    return sorted(str(row["fact"]) for row in await db.rows(SCHEMA))
+
+
+def test_each_migration_has_a_number_of_its_own() -> None:
+    numbers = [name.partition("_")[0] for name in migrate.pending()]
+    assert numbers == sorted(set(numbers)), "two with one number depend on their names"

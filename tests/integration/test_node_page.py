@@ -106,7 +106,7 @@ async def test_a_model_shows_what_is_known_of_it(reader: Reader) -> None:
     assert shown.links["models/marts.yml"] == f"https://github.example.com/octo/shop/blob/{SHAS[2]}/models/marts.yml"
     assert shown.links["JSON"] == f"/api/metadata{base}/nodes/{ORDERS}"
     assert shown.links["open"] == "https://bi.example/1"
-    assert f"[orders](https://freshet.example.com{base}/nodes/{ORDERS})" in shown.text
+    assert f"[orders](https://freshet.example.com{base}/nodes/{ORDERS}?sha={SHAS[2]})" in shown.text
     assert {"column-id", "column-status"} <= {*shown.ids}
     assert len(shown.ids) == len({*shown.ids})
 
@@ -167,6 +167,18 @@ async def test_what_a_type_has_is_shown(reader: Reader) -> None:
         shown = await page(reader, name)
         for part in parts:
             assert part in shown.text, (name, part)
+
+
+async def test_what_says_nothing_is_not_shown(reader: Reader) -> None:
+    nothing = {"warn_after": {"count": None, "period": None}, "error_after": {}, "filter": None}
+    deep: dict[str, Any] = {}
+    for _ in range(200):
+        deep = {"a": deep}
+    found = build(sources={RAW: resource(RAW, source_name="erp", freshness=nothing, external=deep)})
+    await save_lineage(reader.store, reader.connection_id, SHAS[2], found)
+    shown = await page(reader, RAW)
+    assert "warn_after" not in shown.text
+    assert "external" in shown.text, "nobody looks into what is nested so deep"
 
 
 async def test_versions_packages_and_odd_names(reader: Reader) -> None:

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import re
+import time
+from collections import Counter
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from app.core import metrics
 from app.core.errors import EngineUnavailableError
 from app.core.models.extractions import Facts, Problem, Usage
 from app.store import Store
 from app.web import keys
-from tests.html_forms import Browser
+from app.web.auth import sessions
+from app.web.pages import service_figures
+from tests.html_forms import Browser, Page, browsing
 from tests.integration.page_world import READ, SERVICE, STRANGER, WRITE, World, running
 from tests.integration.test_store import LEASE
 
-PATHS = ("/operations", "/operations/figures", "/operations/extractions", "/operations/deliveries")
+LISTS = ("extractions", "deliveries", "check-runs", "sessions")
+PATHS = ("/operations", "/operations/figures", *(f"/operations/{name}" for name in LISTS))
 OPERATOR, MEMBER, INVITED = "root", "ada", "bob"
 TEAM = "octo/platform"
 FAILED = Problem("`ref()` points to a model that does not exist", "…")
@@ -77,6 +84,51 @@ async def test_who_is_in_a_team_is_asked_once_for_many_pages(world: World) -> No
     assert [one.path for one in asked] == [f"/orgs/octo/teams/platform/memberships/{MEMBER}"]
 
 
+def header(page: Page) -> str:
+    return page.text.partition("<main")[0]
+
+
+def asked(world: World) -> int:
+    return sum("/memberships/" in one.path for one in world.github.state.requests)
+
+
+async def test_members_of_a_team_find_the_link_and_github_is_asked_once_a_session(store: Store, dsn: str) -> None:
+    async with running(store, dsn, replicas=2) as world:
+        give_permission(world)
+        world.github.put_into_team(TEAM, MEMBER)
+        world.github.sign_in(MEMBER, {})
+        browser, reader = await world.browser(MEMBER), await world.browser(READ)
+        for one, expected in ((browser, True), (reader, False)):
+            assert ("Operations" in header(await world.open(one, "/"))) == expected
+        before = asked(world)
+        second = await world.stack.enter_async_context(browsing(world.replicas[1].url))
+        for path in ("/", "/search", "/docs"):
+            second.set_cookie("freshet", browser.cookies()["freshet"])
+            assert "Operations" in header(await world.open(second, path))
+        assert asked(world) == before, "the session remembers it, in all processes"
+        await world.store._db.execute("UPDATE sessions SET operator_asked_at = operator_asked_at - interval '1 hour'")
+        world.github.state.teams.clear()
+        assert "Operations" not in header(await world.open(second, "/")), "for a while"
+
+
+async def test_a_link_waits_for_github_only_a_moment(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    give_permission(world)
+    world.github.put_into_team(TEAM, MEMBER)
+    monkeypatch.setattr(sessions, "OPERATOR_S", 0.0)
+    browser = await world.browser(MEMBER)
+    assert "Operations" not in header(await world.open(browser, "/"))
+    assert "Operations" in header(await world.open(browser, "/operations")), "the page itself waits"
+    assert "Operations" in header(await world.open(browser, "/")), "and then the link is there"
+
+
+async def test_where_nobody_is_named_by_team_nothing_is_asked_or_written(world: World) -> None:
+    operators: Any = world.replicas[0].web_app[keys.OPERATORS]
+    operators._teams.clear()
+    await world.open(await world.browser(READ), "/")
+    assert asked(world) == 0
+    assert await world.store._db.value("SELECT count(operator_asked_at) FROM sessions") == 0
+
+
 async def test_where_github_does_not_say_who_is_in_a_team_nobody_is(world: World) -> None:
     world.github.put_into_team(TEAM, MEMBER)
     give_permission(world, None)
@@ -89,7 +141,9 @@ async def test_where_github_is_away_people_who_are_named_still_see_the_service(w
     world.github.put_into_team(TEAM, MEMBER)
     member, named = await world.browser(MEMBER), await world.browser(OPERATOR)
     await world.open(named, "/operations")
-    world.replicas[0].web_app[keys.OPERATORS]._api.point_at("http://127.0.0.1:1")  # type: ignore[attr-defined] # of the real one
+    operators: Any = world.replicas[0].web_app[keys.OPERATORS]
+    operators._answers.forget()
+    operators._api.point_at("http://127.0.0.1:1")
     assert await statuses(named) == {200}
     assert await statuses(member) == {404}
 
@@ -160,18 +214,27 @@ async def test_an_engine_that_is_away_is_said_and_hides_nothing_else(world: Worl
     assert "PostgreSQL" in page.text
 
 
+async def test_partial_parses_that_proved_wrong_are_counted(world: World) -> None:
+    browser = await world.browser(OPERATOR)
+    metrics.VERIFICATIONS.labels("same").inc()
+    metrics.VERIFICATIONS.labels("different").inc()
+    page = await world.open(browser, "/operations")
+    assert re.search(r"Partial parses checked.*?differed from a full parse", page.text, re.DOTALL)
+
+
 async def test_many_who_look_cost_one_reading(world: World) -> None:
     browser = await world.browser(OPERATOR)
+    began = time.monotonic()
     await world.open(browser, "/operations")
-    reads = 0
+    reads = Counter[str]()
     rows = world.store.operations._db.row
 
     async def counted(statement: str, *args: object) -> object:
-        nonlocal reads
-        reads += "extractions" in statement
+        reads[statement] += "extractions" in statement
         return await rows(statement, *args)
 
     world.store.operations._db.row = counted  # type: ignore[method-assign, assignment]
     for _ in range(5):
         await world.open(browser, "/operations/figures")
-    assert reads == 0
+    lifetimes = int((time.monotonic() - began) / service_figures.NOW_S)
+    assert max(reads.values(), default=0) <= lifetimes, "one for each lifetime, none on a machine that is quick"

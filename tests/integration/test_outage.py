@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 from urllib.parse import unquote
 
 import pytest
@@ -16,15 +16,18 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from app.core.errors import GitHubUnavailableError, UnavailableError
+from app.core.models.extractions import Problem
+from app.core.models.github import Conclusion
 from app.github.app.auth import AppAuth
 from app.github.rest.checks import GitHubClient
 from app.github.rest.http import ApiClient
 from app.github.rest.inventory import Inventory
 from app.pipeline import leases, loop, webhooks
+from app.pipeline import reconciler as reconciler_module
 from app.pipeline.reconciler import Reconciler, RetentionPolicy
 from app.store import Store, listen, pool
 from app.store.pool import Database
-from tests.double import Answer, GitHubDouble
+from tests.double import Answer, GitHubDouble, LateAnswer
 from tests.patience import HANGS_S
 
 LONG = timedelta(days=3)
@@ -148,3 +151,62 @@ async def test_a_chore_that_github_did_not_answer_is_repeated_soon(db: Database,
                 with contextlib.suppress(GitHubUnavailableError):
                     await reconciler._next_chore()
                 await asyncio.sleep(0.02)
+
+
+async def failed_head(store: Store, github: GitHubDouble, reconciler: Reconciler, conclusion: Conclusion) -> None:
+    """A repository that was looked at, whose head's extraction failed."""
+    repository = await github.create_repository("octo/shop", {"dbt_project.yml": "name: shop\n"})
+    await github.install("octo", [repository])
+    await reconciler.list_installations()
+    assert await reconciler._next_survey()
+    assert await reconciler._next_look()
+    running = await store.extractions.claim("w", LONG)
+    assert running is not None
+    problem = Problem("The engine was away", "For long.", conclusion=conclusion)
+    assert await store.extractions.finish(running.id, "w", "failed", [], problem=problem)
+    assert not await reconciler._next_look()
+
+
+@pytest.mark.parametrize(("conclusion", "again"), [("neutral", 1), ("failure", 0)])
+async def test_a_head_that_failed_because_of_freshet_is_extracted_again_although_it_is_unchanged(
+    db: Database, store: Store, conclusion: Conclusion, again: int
+) -> None:
+    async with GitHubDouble() as github, service(store, github) as reconciler:
+        await failed_head(store, github, reconciler, conclusion)
+        await db.execute("UPDATE repositories SET look_at = now()")
+        assert await reconciler._next_look()
+    assert await db.value("SELECT count(*) FROM extractions WHERE status = 'queued'") == again
+
+
+async def test_what_failed_while_an_installation_was_suspended_is_extracted_once_it_is_resumed(db: Database, store: Store) -> None:
+    async with GitHubDouble() as github, service(store, github) as reconciler:
+        await failed_head(store, github, reconciler, "neutral")
+        await db.execute("UPDATE installations SET suspended_at = now()")
+        await reconciler.list_installations()
+        assert await reconciler._next_look()
+    assert await db.value("SELECT count(*) FROM extractions WHERE status = 'queued'") == 1
+
+
+class Ahead(datetime):
+    """A clock that is eleven minutes ahead of the database's."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Self:
+        return super().now(tz) + timedelta(minutes=11)
+
+
+async def test_an_installation_that_came_during_a_list_stays_though_the_clock_is_wrong(
+    db: Database, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciler_module, "datetime", Ahead)
+    async with GitHubDouble() as github, service(store, github) as reconciler:
+        await chores_are_done(db)
+        github.faults.add("GET", "/app/installations", 9, LateAnswer(1.0))
+        requests = len(github.requests)
+        listing = asyncio.create_task(reconciler.list_installations())
+        async with asyncio.timeout(HANGS_S):
+            while not any(one.path == "/app/installations" for one in github.requests[requests:]):
+                await asyncio.sleep(0.01)
+        await store.installations.install(7, "octo", "Organization", "all")
+        await listing
+    assert await db.value("SELECT deleted_at FROM installations WHERE id = 7") is None

@@ -32,6 +32,8 @@ PAGES: dict[str, tuple[int | str, int | str, int | str, int | str]] = {
     "GET /operations/figures": (TO_SIGN_IN, 404, 404, 404),
     "GET /operations/extractions": (TO_SIGN_IN, 404, 404, 404),
     "GET /operations/deliveries": (TO_SIGN_IN, 404, 404, 404),
+    "GET /operations/check-runs": (TO_SIGN_IN, 404, 404, 404),
+    "GET /operations/sessions": (TO_SIGN_IN, 404, 404, 404),
     "GET /extractions/{id}/events": (TO_SIGN_IN, 404, 204, 204),
 }
 """Statuses, or where a redirect leads. A new page needs a line."""

@@ -146,10 +146,11 @@ async def test_one_installation_does_not_push_out_the_states_of_others(tmp_path:
     [quiet] = files(tmp_path)
     os.utime(quiet, (time.time() - 1000, time.time() - 1000))
     for number in range(20):
-        await keep(states, of(replace(MAIN, installation_id=666, connection_id=f"c{number}")), b"x" * 1000)
+        pushed = of(replace(MAIN, installation_id=666, repository_id=100 + number, connection_id=f"c{number}"))
+        await keep(states, pushed, b"x" * 1000, parse_state.KINDS[number % 2])
     assert quiet.exists()
     assert len(files(tmp_path)) == 3
-    assert await found(states, of(replace(MAIN, installation_id=666, connection_id="c19")))
+    assert await found(states, pushed, "columns")
 
 
 async def test_states_that_are_too_old_to_be_used_are_deleted(tmp_path: Path) -> None:
@@ -230,3 +231,38 @@ async def test_the_next_extraction_waits_for_a_state_that_is_being_written(tmp_p
     writer.close()
     written()
     assert await waiting == b"state"
+
+
+async def test_no_branch_of_a_connection_uses_what_was_made_of_a_distrusted_state(tmp_path: Path) -> None:
+    states = ParseStates(tmp_path)
+    other = replace(MAIN, connection_id="other")
+    for scope in (MAIN, SIDE, other):
+        await keep(states, of(scope), b"state")
+        await keep(states, of(scope), b"columns", "columns")
+    await make_older(tmp_path)
+    # This job has started with the state, and leaves its own one later.
+    started = await states.open(of(MAIN))
+    assert started is not None
+    await states.distrust(MAIN)
+    assert [await found(states, of(scope)) for scope in (MAIN, SIDE, other)] == [None, None, b"state"]
+    assert [await found(states, of(scope), "columns") for scope in (MAIN, SIDE, other)] == [None, None, b"columns"]
+    writer = states.new_writer(of(MAIN), started)
+    assert writer is not None
+    await writer.write(b"made of the distrusted one")
+    await states.save(writer)
+    writer.close()
+    started.close()
+    assert await found(states, of(MAIN)) is None
+    assert await found(ParseStates(tmp_path), of(MAIN)) is None
+    await keep(states, of(MAIN), b"of a full parse")
+    assert await found(states, of(MAIN)) == b"of a full parse"
+    await states.distrust(MAIN)
+    await states.remove(2)
+    assert files(tmp_path) == []
+
+
+async def make_older(directory: Path) -> None:
+    """As if the jobs that made the states had started ten seconds ago."""
+    for path in files(directory):
+        branch, key, since = path.name.split(".")
+        path.rename(path.with_name(f"{branch}.{key}.{int(since) - 10}"))

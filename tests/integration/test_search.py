@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -290,6 +291,29 @@ async def test_what_strangers_have_does_not_push_out_what_one_sees(store: Store,
     assert (await search(store, "ord")).cut
 
 
+async def test_what_strangers_have_is_not_said_to_be_cut(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it push out anything, for those who see more connections than are searched one by one at first."""
+    monkeypatch.setattr(searching, "MAX_WORDS", 20)
+    monkeypatch.setattr(searching, "STEPS", ((5, 5), (10, 10)))
+    monkeypatch.setattr(searching, "FEW_CONNECTIONS", 1)
+    stranger, mine, other = await follow(store, 8), await follow(store, 7), await follow(store, 6)
+    await save(store, stranger, SHAS[0], project([f"ord{letter}{other}" for letter in "abcdefgh" for other in "abcdefgh"]))
+    await save(store, mine, SHAS[0], project(["orders", "zz_orders"]))
+    await save(store, other, SHAS[0], project(["orders_old"]))
+    await catch_up(store)
+    found = await search(store, "ord", listed=[6, 7])
+    assert ([one.node.name for one in found.found], found.cut) == (["orders", "orders_old", "zz_orders"], False)
+    pages, after = [], SearchPlace()
+    for _ in range(4):
+        page = await search(store, "ord", listed=[6, 7], after=after, limit=1)
+        pages += [one.node.name for one in page.found]
+        if page.after is None:
+            break
+        after = page.after
+    assert pages == ["orders", "orders_old", "zz_orders"]
+    assert (await search(store, "ord", listed=[6, 7, 8])).cut, "of what one sees, some was not looked at"
+
+
 async def test_hostile_contents_are_found_by_their_names(store: Store) -> None:
     connection_id = await follow(store, 7)
     bodies = [
@@ -321,3 +345,17 @@ async def test_no_connection_is_searched_for_nobody(store: Store) -> None:
     assert await names(store, "orders", listed=[8, 9]) == []
     assert await names(store, "orders", connection_id=str(UUID(int=1))) == []
     assert len(await names(store, "orders", connection_id=connection_id)) == 7
+
+
+async def test_a_change_in_the_moment_when_an_update_ends_is_indexed_at_once(store: Store, db: pool.Database, dsn: str) -> None:
+    connection_id = await follow(store, 7)
+    await save(store, connection_id, SHAS[0], project(SHOP))
+    claimed = await store.search_index.claim(LEASE)
+    assert claimed is not None
+    async with pool.connect(dsn, size=1) as other, other.transaction() as tx:
+        await tx.execute("UPDATE search_updates SET due_at = now()")
+        finishing = asyncio.create_task(store.search_index.finish(claimed))
+        while not await db.value("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            await asyncio.sleep(0.01)
+    await finishing
+    assert await store.search_index.claim(LEASE) is not None

@@ -16,6 +16,8 @@ from app.store import Store
 from app.web.auth import sessions
 from app.web.auth.flows import LIFE_S, MAX_FLOWS
 from app.web.http import sse
+from app.web.http.shared_answer import SharedAnswer
+from app.web.pages import setup
 from tests.double import Answer
 from tests.html_forms import Browser
 from tests.integration.page_world import READ, STRANGER, WRITE, World, deliver_revocation, running
@@ -260,6 +262,13 @@ async def test_a_header_decides_before_a_cookie(world: World) -> None:
     assert (await browser.fetch(path, Authorization="Basic eDp5")).status == 401
 
 
+async def test_the_status_of_the_app_says_which_callback_url_sign_in_needs(world: World) -> None:
+    web_app = world.replicas[0].web_app
+    web_app._state[setup.FIRST_RUN] = SharedAnswer(world.store.operations.first_run, 0.0)
+    page = await world.open(await world.browser(), "/setup")
+    assert f"<code>{world.url}/sign-in/callback</code>" in page.text
+
+
 async def test_signing_out_ends_the_session_here_and_on_github(world: World) -> None:
     browser, elsewhere = await world.browser(READ), await world.browser(READ)
     cookie, tokens = browser.cookies()["freshet"], len(world.github.state.tokens)
@@ -278,6 +287,32 @@ async def test_signing_out_everywhere_ends_all_sessions_of_the_person_only(world
     await browser.submit("/sign-out", {"everywhere": "yes"})
     assert (await elsewhere.fetch("/api/metadata/connections")).status == 401
     assert (await other.fetch("/api/metadata/connections")).status == 200
+
+
+async def test_signing_out_everywhere_makes_all_tokens_of_the_person_useless(world: World) -> None:
+    await world.browser(WRITE)
+    others = len(world.github.state.tokens)
+    browser = await world.browser(READ)
+    for _ in range(sessions.REVOKED + 2):
+        await world.browser(READ)
+    asked = len(world.github.state.requests)
+    await browser.submit("/sign-out", {"everywhere": "yes"})
+    revoked = [one for one in world.github.state.requests[asked:] if one.method == "DELETE" and one.path.endswith("/token")]
+    assert len(revoked) == sessions.REVOKED, "the rest expire: whoever signs in a thousand times cannot make us ask a thousand times"
+    assert len(world.github.state.tokens) == others + 3
+    assert await world.sessions() == 1
+
+
+async def test_signing_out_everywhere_works_while_github_does_not(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser, elsewhere = await world.browser(READ), await world.browser(READ)
+
+    async def never(_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(sessions, "REVOKING_S", 0.1)
+    monkeypatch.setattr(world.replicas[0].user_sign_in, "revoke", never)
+    assert (await browser.submit("/sign-out", {"everywhere": "yes"})).status == 303
+    assert (await elsewhere.fetch("/api/metadata/connections")).status == 401
 
 
 async def test_a_session_ends_by_its_age_and_when_nobody_uses_it(world: World) -> None:

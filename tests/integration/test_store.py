@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from app.core.errors import DatabaseUnavailableError
+from app.core.errors import DatabaseBusyError, DatabaseUnavailableError
 from app.core.models.connections import Connection
 from app.core.models.extractions import Extraction, Problem, StageTime
 from app.core.models.github import Repository
@@ -19,6 +19,7 @@ from app.lineage.nodes import Lineage, Node
 from app.pipeline import leases
 from app.store import Store, listen, migrate, pool
 from tests.lineages import nodes_of
+from tests.patience import HANGS_S
 
 LEASE = timedelta(seconds=60)
 SHAS = [f"{number:040x}" for number in range(1, 600)]
@@ -70,10 +71,10 @@ async def test_an_extraction_that_ends_while_another_of_its_commit_is_queued_is_
     first = await store.extractions.enqueue(project.id, "main", SHAS[0], "push")
 
     class Ending(pool.Database):
-        """The first extraction ends after the first statement that returns a value."""
+        """The first extraction ends after the first statement that returns rows."""
 
-        async def value(self, statement: str, *args: object) -> Any:
-            found = await super().value(statement, *args)
+        async def rows(self, statement: str, *args: object) -> list[asyncpg.Record]:
+            found = await super().rows(statement, *args)
             await store.extractions.cancel(first)
             return found
 
@@ -357,8 +358,28 @@ async def test_a_deadlock_is_an_error_after_which_a_retry_helps(dsn: str) -> Non
 
         ends = await asyncio.gather(lock(1, 2), lock(2, 1), return_exceptions=True)
         failed = [end for end in ends if end is not None]
-        assert [type(end) for end in failed] == [DatabaseUnavailableError]
+        assert [type(end) for end in failed] == [DatabaseBusyError]
         assert "deadlock" in str(failed[0])
+
+
+async def test_a_process_that_stopped_in_a_transaction_keeps_no_lock_and_writes_nothing_later(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "SESSION", pool.SESSION.replace(f"'{pool.IDLE_TRANSACTION_S}s'", "'0.2s'"))
+    lock, late = "SELECT pg_advisory_xact_lock(1)", "INSERT INTO keys (name, value) VALUES ('late', 'x')"
+    async with pool.connect(dsn, size=1) as stopped, pool.connect(dsn, size=1) as other:
+
+        async def stop() -> None:
+            async with stopped.transaction() as tx:
+                await tx.value(lock)
+                async with asyncio.timeout(HANGS_S):
+                    await other.value(lock)
+                await tx.execute(late)
+
+        with pytest.raises(DatabaseUnavailableError):
+            await stop()
+        assert await other.value("SELECT count(*) FROM keys WHERE name = 'late'") == 0
+        assert await stopped.execute(late) == 1, "the pool replaces the connection"
 
 
 async def test_an_unavailable_database_is_a_database_unavailable_error(dsn: str) -> None:
@@ -375,3 +396,18 @@ async def test_an_unavailable_database_is_a_database_unavailable_error(dsn: str)
     with pytest.raises(DatabaseUnavailableError, match="DATABASE_URL"):
         async with pool.connect("postgresql://nobody@127.0.0.1:1/none"):
             pass
+
+
+async def test_the_images_of_the_newest_lineages_are_read_with_their_age(store: Store, db: pool.Database) -> None:
+    project = await connection(store)
+    for sha, image in zip(SHAS[:3], ("dbt-runner:1.10", "dbt-runner:latest", None), strict=True):
+        await store.extractions.enqueue(project.id, "main", sha, "push")
+        extraction = await claimed(store)
+        async with store.transaction() as tx:
+            await tx.lineages.save(extraction, lineage("model.shop.a"), sha.encode())
+            await tx.extractions.finish(extraction.id, "w1", "succeeded", [], result={"image": image} if image else {})
+    await db.execute("UPDATE lineages SET extracted_at = now() - interval '1 hour' WHERE sha = $1", SHAS[0])
+    newer, older = await store.lineages.recently_used_images()
+    assert newer[:2] == ("dbt-runner:latest", "duckdb")
+    assert older[:2] == ("dbt-runner:1.10", "duckdb")
+    assert 0 <= newer[2] < 3600 <= older[2] < 7200

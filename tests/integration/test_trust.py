@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+import zipfile
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -30,12 +31,8 @@ CLEAN = {
     "models/c.sql": "select * from {{ ref('b') }}",
     "analyses/x.sql": "select 1",
 }
-POISON = """
-{% set node = ref.manifest.nodes['model.shop.c'] %}
-{% if 'model.shop.a' not in node.depends_on.nodes %}{% do node.depends_on.nodes.append('model.shop.a') %}{% endif %}
-select 1
-"""
-"""An analysis that gives a model an edge, in dbt's memory and so in its state."""
+POISON = "select 1 -- poison"
+"""An analysis that leaves a state which makes lineages wrong."""
 RIGHT = {("model.shop.b", "model.shop.c")}
 WRONG = {*RIGHT, ("model.shop.a", "model.shop.c")}
 
@@ -439,15 +436,33 @@ async def test_a_strangers_packages_are_not_installed_as_others_are(pushes: Push
 
 @pytest.mark.containers
 async def test_a_poisoned_state_of_the_real_dbt_stays_on_its_branch(pushes: Pushes) -> None:
+    """Whoever writes a state with code of their own can put another node into it, which the next parse of that branch uses."""
     async with steps() as container:
 
         async def real(files: Mapping[str, str], state: bytes | None) -> tuple[bytes, bytes | None]:
             done = await container.parse(files, state)
             assert done.error is None
-            return done.manifest, done.state
+            assert done.state is not None
+            return done.manifest, swapped(done.state) if files["analyses/x.sql"] == POISON else done.state
 
         cast("Dbts", pushes.world.runner).run = real
         await pushes.push("main", pushes.commit({}))
-        await poison(pushes, "pr")
+        await pushes.push("pr", pushes.commit({"analyses/x.sql": POISON}))
+        clean = pushes.commit({"analyses/x.sql": "select 2"})
+        await pushes.push("pr", clean)
+        assert await pushes.edges(clean) == {("model.shop.a", "model.shop.c")}
         await pushes.push("main", pushes.commit({}))
     assert await pushes.edges() == RIGHT
+
+
+def swapped(state: bytes) -> bytes:
+    """A state in which a model refers to `a` instead of `b`."""
+    changed = BytesIO()
+    with zipfile.ZipFile(BytesIO(state)) as old, zipfile.ZipFile(changed, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            if name == "nodes.pickles":
+                at = data.index(b"\x8c\x01b", data.index(b"RefArgs"))
+                data = data[:at] + b"\x8c\x01a" + data[at + 3 :]
+            new.writestr(name, data)
+    return changed.getvalue()

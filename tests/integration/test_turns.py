@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, cast
+from uuid import UUID
 
+import asyncpg
 import pytest
 
 from app.core.models.connections import Connection
@@ -21,11 +23,13 @@ from app.pipeline.refresh import Tools
 from app.pipeline.worker import Worker
 from app.store import Store
 from app.store.check_runs import CheckRunDue, Turns
+from app.store.extractions import QueuedCommit
 from tests.integration.test_worker import Wakeup
 from tests.patience import HANGS_S
 
 LEASE = timedelta(minutes=1)
 CLAIMS = itertools.count()
+SHOWN = "SELECT k.extraction_id, e.sha FROM check_runs k JOIN extractions e ON e.id = k.extraction_id"
 SHAS = [f"{number:040x}" for number in range(1, 60)]
 
 
@@ -97,6 +101,18 @@ async def test_an_installation_gets_a_limited_number_of_places(store: Store, lim
     finally:
         working.cancel()
         await asyncio.gather(working, return_exceptions=True)
+
+
+async def test_the_extraction_of_a_removed_repository_is_cancelled_and_takes_nobodys_turn(store: Store) -> None:
+    removed, other = await connection(store, 1, 10), await connection(store, 2, 20)
+    cut_off = await queue(store, removed)
+    assert await store.extractions.claim("dies", timedelta(seconds=-1)) is not None
+    await store.installations.remove_repositories(10, [1])
+    assert await store.extractions.requeue_expired() == 1
+    await queue(store, other, branch="other")
+    assert await claimed(store) == "other"
+    assert await claimed(store) is None
+    assert await store._db.value("SELECT status FROM extractions WHERE id = $1::text::uuid", cut_off) == "cancelled"
 
 
 async def test_pushes_to_known_projects_come_before_those_that_may_have_none(store: Store) -> None:
@@ -225,6 +241,62 @@ async def test_a_check_run_that_is_held_does_not_stop_the_others(store: Store) -
     await store.check_runs.hold_installation(1, timedelta(hours=1))
     assert await repositories(store, await sent(store, 1)) == [200]
     assert await store.check_runs.claim(leases.CHECK_RUN_LEASE) is None
+
+
+async def test_a_backlog_that_is_held_is_spread_and_not_written_anew(store: Store) -> None:
+    many, few = await connection(store, 100, 1), await connection(store, 101, 1)
+    for number in range(45):
+        await queue(store, many, SHAS[number], f"b{number}")
+    await queue(store, few, SHAS[50])
+
+    async def waits() -> list[tuple[float, int, str]]:
+        """In seconds, with the repository and the transaction that wrote it; the next one first."""
+        statement = (
+            "SELECT extract(epoch FROM due_at - now())::float8 AS wait, repository_id, xmin::text FROM check_runs ORDER BY due_at, id"
+        )
+        return [(row["wait"], row["repository_id"], row["xmin"]) for row in await store._db.rows(statement)]
+
+    await store.check_runs.hold_installation(1, timedelta(seconds=2), only_new=True)
+    first = await waits()
+    assert [round(wait / 5) * 5 for wait, _, _ in first] == [0] * 20 + [15] * 20 + [30] * 6
+    assert 101 in [repository_id for _, repository_id, _ in first[:20]], "the newest of each repository come first"
+    await store.check_runs.hold_installation(1, timedelta(seconds=4), only_new=True)
+    again = await waits()
+    assert [one[2] for one in again[20:]] == [one[2] for one in first[20:]], "those that come later are left alone"
+    assert again[0][0] > first[0][0]
+
+
+async def test_check_runs_of_a_held_installation_wait_with_it_and_wake_nobody(dsn: str, store: Store) -> None:
+    held, free = await connection(store, 100, 1), await connection(store, 200, 2)
+    await store.check_runs.hold_installation(1, timedelta(hours=1), only_new=True)
+    listening = await asyncpg.connect(dsn)
+    woken: asyncio.Queue[str] = asyncio.Queue()
+    try:
+        await listening.add_listener("freshet_checks", lambda _connection, _pid, channel, _payload: woken.put_nowait(channel))
+        for number in range(3):
+            await queue(store, held, SHAS[number], f"b{number}")
+        await queue(store, free)
+        await asyncio.wait_for(woken.get(), HANGS_S)
+        assert woken.empty(), "notifications come in order, so that is the one of the other installation"
+    finally:
+        await listening.close()
+    assert await repositories(store, await sent(store, 1)) == [200]
+    assert await store.check_runs.claim(leases.CHECK_RUN_LEASE) is None
+    waits_s = await store.check_runs.seconds_until_due()
+    assert waits_s is not None
+    assert waits_s > 3000
+
+
+async def test_a_commit_of_several_branches_that_are_queued_at_once_has_one_check_run(store: Store) -> None:
+    project = await connection(store, 100, 1)
+    await queue(store, project, SHAS[1], "earlier")
+    commits = [
+        QueuedCommit(project.id, branch, sha, "push") for branch, sha in (("a", SHAS[0]), ("b", SHAS[0]), ("c", SHAS[1]), ("d", SHAS[2]))
+    ]
+    ids = await store.extractions.enqueue_all(commits)
+    shown = {row["extraction_id"]: row["sha"] for row in await store._db.rows(SHOWN)}
+    assert sorted(shown.values()) == SHAS[:3]
+    assert UUID(ids[commits[0]]) in shown, "the first one's"
 
 
 # -- one check run per connection and commit

@@ -180,9 +180,13 @@ def test_no_text_costs_more_than_its_length(text: Callable[[], bytes], paths: li
 
 
 def cost_s(content: bytes, paths: list[str]) -> float:
-    began = time.process_time()
-    owners_of(content, paths)
-    return time.process_time() - began
+    """The least of three runs: other work on the machine can only add."""
+    spent = []
+    for _ in range(3):
+        began = time.process_time()
+        owners_of(content, paths)
+        spent.append(time.process_time() - began)
+    return min(spent)
 
 
 def test_thousands_of_ordinary_patterns_are_all_applied() -> None:

@@ -45,6 +45,10 @@ def test_defaults() -> None:
         ("DBT_TIMEOUT", "-1"),
         ("EXTRACTION_CONCURRENCY", "0"),
         ("FRESHET_RUNNING_PER_INSTALLATION", "0"),
+        ("FRESHET_VERIFY_SHARE", "1.5"),
+        ("FRESHET_VERIFY_SHARE", "-0.1"),
+        ("FRESHET_VERIFY_SHARE", "nan"),
+        ("FRESHET_VERIFY_SHARE", "5 %"),
         ("FRESHET_WARM_CONTAINERS", "-1"),
         ("FRESHET_WARM_CONTAINERS", "some"),
         ("BACKEND_URL", "freshet.example"),
@@ -85,11 +89,11 @@ def test_history_is_kept_for_90_days_a_number_of_days_or_forever(environment: py
     assert periods == [timedelta(days=90), timedelta(hours=12), None]
 
 
-def test_the_number_of_warm_containers_defaults_to_the_concurrency(environment: pytest.MonkeyPatch) -> None:
+def test_the_number_of_warm_containers_follows_memory_unless_it_is_set(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("EXTRACTION_CONCURRENCY", "3")
-    assert config.read().warm_containers == 3
+    assert config.read().freshet_warm_containers is None
     environment.setenv("FRESHET_WARM_CONTAINERS", "0")
-    assert config.read().warm_containers == 0
+    assert config.read().freshet_warm_containers == 0
 
 
 def test_an_empty_webhook_secret_is_an_error(environment: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,7 @@ BAD = {
     "FRESHET_RUNNING_PER_INSTALLATION": "0",
     "FRESHET_SECCOMP": "unconfined",
     "FRESHET_STALE_MINUTES": "0",
+    "FRESHET_VERIFY_SHARE": "all",
     "FRESHET_WARM_CONTAINERS": "some",
     "GITHUB_API_URL": "ftp//x",
     "GITHUB_APP_ID": "my-app",

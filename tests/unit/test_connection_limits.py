@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ class World:
     limits: ConnectionLimits
     release: asyncio.Event = field(default_factory=asyncio.Event)
     opened: AsyncExitStack = field(default_factory=AsyncExitStack)
+    written: int = 0
+    """Bytes of long answers."""
 
     async def open(self, sent: bytes = b"") -> asyncio.StreamReader:
         """Open a connection that stays open."""
@@ -60,8 +63,12 @@ async def serving(limit: int = LIMIT, **settings: Any) -> AsyncIterator[World]:
         await world.release.wait()
         return web.Response(text="ok")
 
+    async def long(_: web.Request) -> web.Response:
+        world.written += 10_000
+        return web.Response(text="x" * 10_000)
+
     web_app = web.Application(middlewares=[world.limits.middleware, middleware.problems])
-    web_app.add_routes([web.route("*", "/", answer), web.get("/wait", wait)])
+    web_app.add_routes([web.route("*", "/", answer), web.get("/wait", wait), web.get("/long", long)])
     runner = web.AppRunner(web_app, access_log=None, shutdown_timeout=0.1, lingering_time=0.5)
     await runner.setup()
     await LimitedSite(runner, "127.0.0.1", 0, world.limits).start()
@@ -99,6 +106,32 @@ async def test_bodies_that_never_arrive_keep_nobody_out() -> None:
             await world.open(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
         await world.settle(lambda: len(world.limits._busy) >= LIMIT - 1)
         assert await world.get() == OK
+
+
+async def test_little_is_kept_for_who_never_reads() -> None:
+    """Of small answers to many requests, too, which the kernel would take by the megabyte."""
+    async with serving() as world:
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", world.port))
+            client.setblocking(False)  # noqa: FBT003 - it takes no keyword
+            client.send(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
+            await world.settle(lambda: any(one._stalled for one in world.limits._by_transport.values()))
+            assert world.written < 512 << 10
+
+
+async def test_few_requests_are_taken_from_who_never_reads() -> None:
+    """However large their headers are: nobody has to be known for them."""
+    large = b"GET /long HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: %s\r\n" % (number, b"x" * 7900) for number in range(7)) + b"\r\n"
+    async with serving() as world:
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.port, limit=1)
+        world.opened.callback(writer.transport.abort)
+        del reader
+        writer.write(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n" * 20 + large * 100)
+        await world.settle(lambda: bool(world.limits._by_transport))
+        [connection] = world.limits._by_transport.values()
+        await world.settle(lambda: connection._stalled is not None and not connection.transport.is_reading())  # type: ignore[union-attr]
+        assert len(connection._inner._messages) <= 2  # type: ignore[attr-defined]
 
 
 async def test_who_is_being_answered_is_not_cut_off() -> None:

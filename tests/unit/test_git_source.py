@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from app.core.errors import CommitGoneError, DiskFullError, FreshetError, GitHubUnavailableError, GoneError
-from app.github.git.commit_tree import header, mtime, padding, parse_listing
+from app.github.git.commit_tree import header, padding, parse_listing
 from app.github.git.process import GitError, GitTimeoutError, clean_environ, config_environ, scrub
 from app.github.git.source import credentials, error_for, failure_kind
 from app.project.checkout import Entry
@@ -21,8 +21,8 @@ OID = "1a2b3c4d" + "0" * 32
 TOKEN = "ghs_" + "x" * 36
 
 
-def archive(path: str, content: bytes, oid: str = OID) -> tarfile.TarFile:
-    data = header(path, oid, len(content)) + content + padding(len(content)) + bytes(1024)
+def archive(path: str, content: bytes) -> tarfile.TarFile:
+    data = header(path, len(content)) + content + padding(len(content)) + bytes(1024)
     assert len(data) % 512 == 0
     return tarfile.open(fileobj=io.BytesIO(data))
 
@@ -48,13 +48,6 @@ def test_a_long_path_survives_a_round_trip() -> None:
     path = "/".join(["directory-with-a-long-name"] * 30)
     with archive(path, b"x") as found:
         assert found.getnames() == ["src/" + path]
-
-
-def test_mtimes_change_with_the_content_only() -> None:
-    assert mtime("0000000" + "f" * 33) == 1_000_000_000
-    assert mtime("fffffff" + "0" * 33) == 1_000_000_000 + 0xFFFFFFF
-    with archive("a.yml", b"x") as found:
-        assert found.getmembers()[0].mtime == 1_000_000_000 + 0x1A2B3C4
 
 
 def test_a_listing_is_parsed() -> None:

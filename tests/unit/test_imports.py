@@ -52,11 +52,14 @@ PURE_FILES = (
     "app.pipeline.events.pull_requests",
     "app.pipeline.events.pushes",
     "app.pipeline.queue_rules",
+    "app.runner.kubernetes.manifests",
+    "app.runner.kubernetes.verdicts",
     "app.runner.warm_demand",
 )
 ONLY_IN = {
     "asyncpg": "app.store",
     "aiodocker": "app.runner.docker",
+    "kubernetes_asyncio": "app.runner.kubernetes",
 }
 """Drivers, and the one room that uses each."""
 

@@ -12,7 +12,7 @@ import pytest
 
 from app.core.errors import ConfigurationError
 from app.runner.docker import capabilities, isolation
-from app.runner.docker.isolation import ContainerSpec, Policy
+from app.runner.docker.isolation import DockerSpec, Policy
 from app.runner.outcome import ContainerLimits
 from app.service import config
 from tests import source
@@ -30,9 +30,9 @@ GOOD: dict[str, Any] = {
 }
 
 
-def spec(**changed: Any) -> ContainerSpec:
+def spec(**changed: Any) -> DockerSpec:
     fields: dict[str, Any] = {"name": "n", "image": "i", "image_name": "i:1", "doing": "testing", "labels": {}}
-    return ContainerSpec(**{**fields, "limits": ContainerLimits(1.5, 512 << 20, 60.0, 64), **changed})
+    return DockerSpec(**{**fields, "limits": ContainerLimits(1.5, 512 << 20, 60.0, 64), **changed})
 
 
 def test_a_container_gets_nothing_of_the_host() -> None:

@@ -35,6 +35,12 @@ def build(*nodes: dict[str, Any], parents: dict[str, list[str]] | None = None, *
 ORDERS, CUSTOMERS = "model.shop.orders", "model.shop.customers"
 
 
+def test_names_up_to_the_limit_are_read() -> None:
+    for name in ("n" * 889, "ü" * 444):
+        [node] = build(resource(f"model.shop.{name}")).nodes
+        assert node.name == name
+
+
 def test_nodes_are_all_resources_but_macros_and_edges_match_the_parent_map() -> None:
     found = build(
         resource(ORDERS, config={"materialized": "table"}),
@@ -62,6 +68,8 @@ def test_nodes_are_all_resources_but_macros_and_edges_match_the_parent_map() -> 
         (b'{"nodes": 3}', "nodes"),
         (b"\xff\xfe", "not JSON"),
         (b'{"metadata": {}, "parent_map": {}, "nodes": {"model.a.b": {"name": 3}}}', r"nodes\[...\]"),
+        (document(resource(f"model.shop.{'n' * 890}")), "…` has 901 bytes, and a name"),
+        (document(resource(f"model.shop.{'ü' * 445}")), "has 901 bytes"),
         (document(resource("model.shop.orders", config=[1])), "config` of `model.shop.orders"),
         (document(resource("model.shop.orders", raw_code=1)), "raw_code` of `model.shop.orders"),
         (document(resource("model.shop.orders", raw_code="QQQ")).replace(b"QQQ", b"\xff"), "raw_code` of `model.shop.orders"),

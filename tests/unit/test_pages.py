@@ -55,7 +55,8 @@ def templates() -> jinja2.Environment:
 
 
 def render(found: Extraction) -> str:
-    return templates().get_template("_extraction.html").render(extraction._context(found, "https://github.example", may_push=True))
+    context = extraction._context(found, "https://github.example", extraction.Existing(), may_push=True)
+    return templates().get_template("_extraction.html").render(context)
 
 
 def result(text: str) -> dict[str, object]:
@@ -124,7 +125,7 @@ def test_a_page_lists_what_breaks_what_is_reached_and_what_changed() -> None:
     text = " ".join(read.text.split())
     for part in (
         "Compared with abcdef1, the merge base with main. This branch is 3 commits behind main",
-        "What breaks kpis (model, owner finance) in t/models/marts/kpis.sql: kpis reads amount of orders, which is gone.",
+        "What breaks kpis (model, owner finance) in t/models/marts/kpis.sql, line 3: kpis reads amount of orders, which is gone.",
         "What may break weekly_kpis (exposure, owner Ann)",
         "What is reached 2 exposures, 1 metric, 3 marts, 1 test.",
         "in t/models/_exposures.yml, https://bi.example/weekly, through revenue",
@@ -133,6 +134,21 @@ def test_a_page_lists_what_breaks_what_is_reached_and_what_changed() -> None:
         assert part in text
     assert "Changes since the previous lineage" not in text
     assert "`" not in text
+
+
+def test_files_are_linked_at_the_line_and_those_of_removed_nodes_at_the_commit_before() -> None:
+    gone, base = "model.shop.gone", impact_scene.MERGE_BASE.sha
+    graph = impact_scene.graph((gone, [], {"original_file_path": "models/gone.sql"}))
+    changes = (*impact_scene.WHOLE.changes, impact_scene.change(gone, "removed"))
+    found = impact_scene.extraction(impact=replace(impact_scene.WHOLE, changes=changes), places=replace(impact_scene.PLACES, base=graph))
+    kept = found.result["impact"]
+    page = render(replace(found, result=result("shop") | {"impact": kept}))
+    assert f'href="https://github.example/octo/shop/blob/{base}/t/models/gone.sql"' in page
+    assert f"/nodes/{gone}?sha={base}" in page
+    assert page.count(f"/blob/{base}/") == 1
+    lines = {one["unique_id"]: (one["path"], one["line"]) for one in kept["annotations"]}
+    path, line = lines[impact_scene.KPIS]
+    assert f'/blob/{found.sha}/{path}#L{line}"' in page
 
 
 def test_what_breaks_in_other_projects_leads_to_them_and_hidden_ones_are_counted() -> None:

@@ -94,15 +94,11 @@ def test_a_type_of_an_earlier_release_has_a_label_and_a_shape() -> None:
 # -- files that cannot import it
 
 
-def test_the_program_in_the_image_knows_the_sections_of_the_table() -> None:
-    assert {*SECTIONS} <= {*constant("freshet_state", "REFERABLE")}
-
-
 def test_the_program_in_the_image_knows_the_types_that_have_files() -> None:
-    # A changed function is a full parse: dbt's partial parsing has known them for one version only.
+    # A function is parsed anew each time: dbt has known them for one version only.
     own = {row.name for row in RESOURCE_TYPES if row.has_own_file} - {"function"}
-    assert {*constant("freshet_changes", "ALONE")} == own | {"singular_test"}
-    assert {*constant("freshet_changes", "PATCHES")} == {plural(name) for name in own}
+    parsers = {name.removesuffix("Parser").lower() for name in constant("freshet_node_parsing", "PARSERS")}
+    assert parsers == own | {"singulartest"}
 
 
 def test_the_api_page_names_the_types_with_columns_and_those_with_openlineage_events() -> None:

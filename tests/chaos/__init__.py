@@ -1,0 +1,1 @@
+"""Faults with real processes, and what has to be true after each."""
