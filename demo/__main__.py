@@ -22,6 +22,7 @@ from app.core.interruption import InterruptedBySignal, heard, until_interrupted
 from app.core.plurals import count
 from app.lineage.graph import Graph, GraphNode
 from app.lineage.impact.model import Impact
+from app.lineage.quality import DIMENSIONS
 from app.lineage.resource_types import in_order, label
 from app.reports import impact_listing
 from app.reports.column_words import FROM
@@ -101,6 +102,7 @@ async def _walk(github: GitHubDouble, service: Service) -> bool:
     after = await service.get(f"/connections/{connection['id']}/lineage")
     _show_lineage(after)
     await _show_impact(service, connection["id"], before, after)
+    _show_quality(await service.get(f"/connections/{connection['id']}/quality"))
 
     renamed = {f"{FOLDER}/{path}": content for path, content in side_push.FILES.items()}
     third = await github.push(repository, renamed, branch=side_push.BRANCH, message=side_push.MESSAGE)
@@ -201,6 +203,19 @@ def _show_column(columns: dict[str, Any]) -> None:
     console.print(f"   {count(len(rows), 'column')} on the way decide which rows there are")
 
 
+def _show_quality(found: dict[str, Any]) -> None:
+    """The score, what it is made of, and what the push changed of it."""
+    console.print("\n   How well it is described, tested and owned: GET …/quality\n", markup=False)
+    before = f", {found['changes']['score']} before the push" if found["changes"] else ""
+    console.print(f"   [bold]{found['score']}[/bold] of 100{before}")
+    for one in found["counts"].values():
+        console.print(f"   {one['satisfied']:3} of {one['total']:3}  {one['description']}", markup=False)
+    for one in (found["changes"] or {"items": []})["items"]:
+        words = DIMENSIONS[one["dimension"]].lacks
+        sign = "one less" if one["missing"] == -1 else f"{one['missing']:+}"
+        console.print(f"   {one['unique_id']}: {sign} with {words}", markup=False)
+
+
 async def _show_impact(service: Service, connection_id: str, before: dict[str, Any], after: dict[str, Any]) -> None:
     """What the commits between two lineages do, reach and break."""
     path = f"impact?base={before['sha'][:7]}&head={after['sha'][:7]}"
@@ -229,6 +244,7 @@ async def _stay(github: GitHubDouble, service: Service) -> None:
         ("upstream of a model", "lineage?focus=%2Bfct_rentals"),
         ("one node", "nodes/fct_rentals"),
         ("what a column is made of", COLUMN_PATH),
+        ("quality", "quality"),
         ("what a branch changes", f"impact?head={side_push.BRANCH}"),
     ]
     found = await serving_demo.links(github, service, REPOSITORY, NODE, COLUMN)

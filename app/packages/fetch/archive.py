@@ -104,11 +104,11 @@ def _stubs(top: str, skipped: Sequence[str], taken: set[str]) -> list[tuple[str,
 
 def _write_text(writer: CacheWriter, name: str, text: str) -> None:
     data = text.encode()
-    tarball.write_entry(writer, name, len(data), tarball.MTIME_BASE, iter([data]))
+    tarball.write_entry(writer, name, len(data), iter([data]))
 
 
 def _copy(tree: CachedFile, name: str, writer: CacheWriter) -> None:
     with tree.open() as file:
         reader = tarball.TarReader(file, tarball.PackageLimits())
-        for path, size, modified in reader:
-            tarball.write_entry(writer, f"{name}/{path.removeprefix(tarball.ROOT)}", size, modified, reader.chunks(size))
+        for path, size in reader:
+            tarball.write_entry(writer, f"{name}/{path.removeprefix(tarball.ROOT)}", size, reader.chunks(size))

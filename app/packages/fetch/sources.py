@@ -92,7 +92,7 @@ class PackageFetcher:
                 raise UnusablePackageError(reason, "Its tag may have been moved. Request another version, or tell its maintainers.")
 
             async def fill(writer: CacheWriter) -> None:
-                await asyncio.to_thread(tarball.repack, packed, actual, writer, self._limits)
+                await asyncio.to_thread(tarball.repack, packed, writer, self._limits)
 
             return await self._cache.put(repository.installation_id, key, fill)
 
@@ -131,7 +131,7 @@ def _config_files(tree: CachedFile) -> dict[str, bytes]:
     texts: dict[str, bytes] = {}
     with tree.open() as file:
         reader = tarball.TarReader(file, tarball.PackageLimits())
-        for name, size, _ in reader:
+        for name, size in reader:
             path = name.removeprefix(tarball.ROOT)
             if path in CONFIG_FILES and size <= MAX_CONFIG_BYTES:
                 texts[path] = b"".join(reader.chunks(size))

@@ -26,7 +26,6 @@ MAX_DIGITS = 10
 MAX_DIRECTORY_CHARACTERS = 64 << 20
 """In the names of all directories of an archive: 50,000 files could each be below a thousand of their own."""
 """Of an extended header with a long name: https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html."""
-MTIME_BASE = 1_000_000_000
 _PAX, _PAX_GLOBAL, _GNU_NAME, _GNU_LINK = tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK
 _REGULAR = frozenset({tarfile.REGTYPE, tarfile.AREGTYPE})
 _EMPTY = frozenset({tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE})
@@ -91,8 +90,8 @@ class TarReader:
         self._raw = 0
         self._left = self._padding = 0
 
-    def __iter__(self) -> Iterator[tuple[str, int, int]]:
-        """Yield name, size and mtime of each file; content that `chunks` did not read is skipped. Raises ValueError: not an archive."""
+    def __iter__(self) -> Iterator[tuple[str, int]]:
+        """Yield name and size of each file; content that `chunks` did not read is skipped. Raises ValueError: not an archive."""
         path: str | None = None
         for _ in range(self._limits.entries):
             self._skip(self._left + self._padding)
@@ -106,7 +105,7 @@ class TarReader:
                 path = self._long_name(info.type) or path
                 continue
             if info.type in _REGULAR:
-                yield path or info.name, info.size, int(info.mtime)
+                yield path or info.name, info.size
             if info.type not in {_PAX_GLOBAL, _GNU_LINK}:
                 path = None
         message = f"it has more than {self._limits.entries:,} entries"
@@ -157,22 +156,22 @@ class TarReader:
         return data
 
 
-def repack(packed: BinaryIO, sha1: str, out: Writable, limits: PackageLimits = PackageLimits()) -> None:
+def repack(packed: BinaryIO, out: Writable, limits: PackageLimits = PackageLimits()) -> None:
     """Write the files of a gzipped package that dbt reads as tar entries named `src/...`, without the archive's top directory.
 
     Raises UnusablePackageError when the archive is damaged or too big.
     """
     try:
         with gzip.GzipFile(fileobj=packed) as unpacked:
-            _repack(TarReader(unpacked, limits), mtime(sha1), out, limits)
+            _repack(TarReader(unpacked, limits), out, limits)
     except _DAMAGED as error:
         raise UnusablePackageError(f"cannot be unpacked: {error or type(error).__name__}") from error
 
 
-def _repack(reader: TarReader, modified: int, out: Writable, limits: PackageLimits) -> None:
+def _repack(reader: TarReader, out: Writable, limits: PackageLimits) -> None:
     tops: set[str] = set()
     paths, total = PathSet(), 0
-    for name, size, _ in reader:
+    for name, size in reader:
         top, _, path = name.removeprefix("./").partition("/")
         if not is_clean(f"{top}/{path}"):
             continue
@@ -187,7 +186,7 @@ def _repack(reader: TarReader, modified: int, out: Writable, limits: PackageLimi
             message = f"it has more than {limits.files:,} files or {limits.total_bytes // MIB} MiB that dbt reads"
             raise ValueError(message)
         wanted = min(size, MAX_SEED_BYTES) if is_seed(path) else size
-        write_entry(out, ROOT + path, wanted, modified, reader.chunks(wanted))
+        write_entry(out, ROOT + path, wanted, reader.chunks(wanted))
 
 
 def is_read(path: str) -> bool:
@@ -200,15 +199,10 @@ def is_seed(path: str) -> bool:
     return path.lower().endswith(".csv") and "/fixtures/" not in path
 
 
-def mtime(digest: str) -> int:
-    """A time that changes with the package: dbt's partial parsing compares the mtimes of YAML files."""
-    return MTIME_BASE + int(digest[:7], 16)
-
-
-def write_entry(out: Writable, name: str, size: int, modified: int, chunks: Iterator[bytes]) -> None:
+def write_entry(out: Writable, name: str, size: int, chunks: Iterator[bytes]) -> None:
     """Write one regular file."""
     info = tarfile.TarInfo(name)
-    info.size, info.mtime, info.mode = size, modified, 0o644
+    info.size, info.mode = size, 0o644
     out.write(info.tobuf(tarfile.PAX_FORMAT))
     for chunk in chunks:
         out.write(chunk)
