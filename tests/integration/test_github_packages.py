@@ -471,7 +471,7 @@ async def test_an_unreachable_host_may_be_tried_again(world: World) -> None:
 
 
 async def test_a_repository_that_is_too_big_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.github.git.packages.WATCH_S", 0.01)
+    monkeypatch.setattr("app.github.git.mirror.WATCH_S", 0.01)
     async with make_world(tmp_path, max_bytes=1 << 20) as world:
         hosted = await world.github.create_repository("dbt-labs/big", {"a.bin": os.urandom(12 << 20)}, private=False)
         error = await failing(world, "dbt-labs/big")

@@ -12,8 +12,8 @@ import hashlib
 import os
 import shutil
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping
-from contextlib import ExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from app.core.egress.resolver import Lookup, lookup
 from app.core.errors import DiskFullError, FreshetError, GitHubUnavailableError, GoneError, TreeTooBigError, UnavailableError
 from app.core.models.github import Repository
 from app.github.git.commit_tree import CommitTree, list_entries
-from app.github.git.directories import own_directory, size_of
+from app.github.git.directories import own_directory
 from app.github.git.mirror import FETCH_S, Mirror, ref_of, tidy_all
 from app.github.git.pinned_host import pinned
 from app.github.git.process import Git, GitError, clean_environ
@@ -38,7 +38,6 @@ from app.project.checkout import Entry
 MAX_CACHE_BYTES = 5 << 30
 MAX_FETCH_BYTES = 1 << 30
 """The most that one fetch may receive."""
-WATCH_S = 1.0
 ELSEWHERE = "Set another address under `packages:` in `.github/freshet.yml`, or commit `dbt_packages/` to the repository."
 
 _log = log.get(__name__)
@@ -155,7 +154,7 @@ class GitPackages:
         return self._mirror_at(self._dir / str(installation_id) / f"{name}.git")
 
     def _mirror_at(self, path: Path) -> Mirror:
-        return self._mirrors.setdefault(path, Mirror(self._git, path))
+        return self._mirrors.setdefault(path, Mirror(self._git, path, self._max_bytes))
 
     async def _fetch(self, mirror: Mirror, remote: Remote, request: _Request) -> str:
         """Fetch the commit into the mirror; its id. Each kind of failure that can be recovered from is retried once."""
@@ -219,10 +218,13 @@ class GitPackages:
         if not mirror.has(found.sha):
 
             async def fetch(ref: str = "") -> None:
-                fetching = mirror.fetch(route.remote.url, found.sha, config, git=git, ref=ref, secrets=secrets, timeout_s=self._timeout_s)
-                await self._within_limit(fetching, mirror, request.doing)
+                await mirror.fetch(route.remote.url, found.sha, config, git=git, ref=ref, secrets=secrets, timeout_s=self._timeout_s)
 
-            await _fetch_by_sha_or_ref(fetch, found)
+            try:
+                await _fetch_by_sha_or_ref(fetch, found)
+            except TreeTooBigError as error:
+                await mirror.remove()
+                raise TreeTooBigError(request.doing, f"the repository is larger than {self._max_bytes >> 20:,} MiB") from error
         await self._verify(mirror, found, request.doing)
         return found.sha
 
@@ -233,21 +235,6 @@ class GitPackages:
         if found.sha not in ids.decode().split():
             await mirror.remove()
             raise UnavailableError(doing, f"{found.ref or found.sha} changed while it was fetched")
-
-    async def _within_limit(self, fetching: Coroutine[None, None, None], mirror: Mirror, doing: str) -> None:
-        """Run a fetch, and stop it when it receives too much: git has no such limit."""
-        before = await asyncio.to_thread(_size_of, mirror.path)
-        task = asyncio.create_task(fetching)
-        try:
-            while not (await asyncio.wait({task}, timeout=WATCH_S))[0]:
-                if await asyncio.to_thread(_size_of, mirror.path) - before > self._max_bytes:
-                    raise TreeTooBigError(doing, f"the repository is larger than {self._max_bytes >> 20} MiB")
-            await task
-        finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.wait({task})
-                await mirror.remove()
 
     async def _entries(self, mirror: Mirror, sha: str, doing: str) -> list[Entry]:
         try:
@@ -265,12 +252,6 @@ async def _fetch_by_sha_or_ref(fetch: Callable[[str], Awaitable[None]], found: R
         if not found.ref or failure_kind(error) != "commit_gone":
             raise
         await fetch(found.ref)
-
-
-def _size_of(path: Path) -> int:
-    with suppress(OSError):
-        return size_of(path)
-    return 0
 
 
 def _error_for(kind: FailureKind, remote: Remote, request: _Request, error: GitError, *, may: bool) -> FreshetError:
