@@ -26,7 +26,7 @@ SPARE = {"files": 4, "threads": 2, "tasks": 2, "children": 1, "left": 0, "contai
 """How much more of each there may be in the last quarter: idle connections to GitHub and to the database come and go."""
 NAMES = {
     "rss_kib": "memory of the service, KiB",
-    "all_rss_kib": "with its children, KiB",
+    "child_rss_kib": "memory of a child, KiB",
     "files": "open files",
     "threads": "threads",
     "tasks": "tasks",

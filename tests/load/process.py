@@ -25,8 +25,8 @@ class Reading:
 
     rss_kib: int
     """Of its first process."""
-    all_rss_kib: int
-    """With its children."""
+    child_rss_kib: int
+    """Of a child, on average: how many there are is counted by itself."""
     files: int
     """Open files of its first process, connections included."""
     threads: int
@@ -93,10 +93,9 @@ async def read(service: Service, directory: Path, *, engine: bool = False) -> Re
     """Read all; `directory` is its data directory, with the temporary files in `tmp`. Containers only with an `engine`."""
     pid, metrics = service.process.pid, await samples(service)
     below = list(children(pid))
-    own = rss_kib(pid)
     return Reading(
-        rss_kib=own,
-        all_rss_kib=own + sum(map(rss_kib, below)),
+        rss_kib=rss_kib(pid),
+        child_rss_kib=sum(map(rss_kib, below)) // max(1, len(below)),
         files=open_files(pid),
         threads=_status(pid, "Threads"),
         tasks=int(metrics["freshet_tasks"]),

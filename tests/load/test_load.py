@@ -11,7 +11,7 @@ from tests.load import flatness, viewers
 from tests.load.part import Outcome
 from tests.load.process import Reading
 
-READING = Reading(rss_kib=100_000, all_rss_kib=120_000, files=30, threads=6, tasks=29, children=1, left=3, containers=2)
+READING = Reading(rss_kib=100_000, child_rss_kib=20_000, files=30, threads=6, tasks=29, children=1, left=3, containers=2)
 """A service at rest."""
 
 
@@ -28,7 +28,7 @@ async def test_nothing_is_lost_and_nothing_grows(part: Callable[[], Awaitable[Ou
     assert outcome.rows
 
 
-@pytest.mark.parametrize("grown", ["rss_kib", "files", "threads", "tasks", "children", "left", "containers"])
+@pytest.mark.parametrize("grown", ["rss_kib", "child_rss_kib", "files", "threads", "tasks", "children", "left", "containers"])
 def test_what_grows_is_noticed(grown: str) -> None:
     """By what one extraction leaves in each of a thousand."""
     steady, growing = Outcome(), Outcome()
