@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,6 +18,7 @@ from app.core import log
 from app.runner.docker.engine import connect
 from app.store import Store, pool
 from tests import scratch
+from tests.deadline import deadline
 from tests.engine import EngineDouble
 from tests.engine.forks import Forks, forking
 from tests.integration.runner_fixtures import Make, runners
@@ -35,6 +36,24 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     for item in items:
         if {"docker", "engine", "forks"} & {*item.fixturenames}:
             item.add_marker("containers")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
+    with deadline():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    with deadline():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    with deadline():
+        return (yield)
 
 
 @pytest.fixture(scope="session", autouse=True)

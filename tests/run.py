@@ -25,6 +25,8 @@ CACHE = ROOT / ".cache"
 AT_ONCE = 3
 LOOK_S = 0.2
 STOP_S = 60.0
+SILENT_S = 600.0
+"""A lane that says nothing for so long hangs: each test has a deadline of its own."""
 COUNTS = re.compile(r"\b(\d+) (passed|failed|error|skipped)")
 SUMMARY = re.compile(r"^\d+ (?:passed|failed|error|skipped).* in [\d.]+s.*$", re.MULTILINE)
 """The last line of pytest; what processes log at their end may follow."""
@@ -80,6 +82,9 @@ def _run(waiting: Sequence[Lane], environment: dict[str, str], *, measured: bool
         while left or running:
             while left and len(running) < at_once:
                 running.append(_begin(left.pop(0), environment, measured=measured))
+            for one in running:
+                if time.time() - one.log.stat().st_mtime > SILENT_S:
+                    _give_up(one)
             ended = [one for one in running if one.process.poll() is not None]
             running = [one for one in running if one not in ended]
             yield from map(_end, ended)
@@ -99,6 +104,12 @@ def _stop(running: Sequence[Running]) -> None:
         except subprocess.TimeoutExpired:
             one.process.kill()
             one.process.wait()
+
+
+def _give_up(one: Running) -> None:
+    _stop([one])
+    with one.log.open("a") as log:
+        log.write(f"\nstopped: it said nothing for {SILENT_S:g} s\n")
 
 
 def _begin(lane: Lane, environment: dict[str, str], *, measured: bool) -> Running:
