@@ -38,7 +38,7 @@ async def struck(seed: int, strikes: int, strike: Callable[[World], Awaitable[No
         return outcome
 
 
-@fault("PostgreSQL is killed, and started again after up to 3 s", strikes=16, share=2)
+@fault("PostgreSQL is killed, and started again after up to 3 s", strikes=16, share=1)
 async def database_killed(seed: int, strikes: int) -> Outcome:
     async def strike(world: World) -> None:
         await world.database.kill()

@@ -47,7 +47,7 @@ async def points(seed: int) -> list[str]:
         return [*(point for point in found if point not in before), *(point for point in found if point in before)]
 
 
-@fault("SIGKILL after each statement, commit and request that a push needs, each followed by a start", strikes=10_000, share=2)
+@fault("SIGKILL after each statement, commit and request that a push needs, each followed by a start", strikes=10_000, share=1)
 async def killed_at_every_boundary(seed: int, strikes: int) -> Outcome:
     chosen, outcome = await points(seed), Outcome()
     if strikes < len(chosen):
@@ -74,7 +74,7 @@ async def _killed_at(world: World, point: str) -> None:
         await world.kill(armed)
 
 
-@fault("SIGKILL at random moments of 20 queued extractions, each followed by a start", strikes=100, share=5)
+@fault("SIGKILL at random moments of 20 queued extractions, each followed by a start", strikes=100, share=2)
 async def killed_at_random_moments(seed: int, strikes: int) -> Outcome:
     async def kill(world: World, service: Service) -> list[str]:
         await world.kill(service)

@@ -48,7 +48,7 @@ def heard_by(world: World, service: Service) -> None:
     world.github.app.webhook_url = f"{service.url}/api/webhooks/github"
 
 
-@fault("one of three processes is killed, and started again", strikes=24, share=3)
+@fault("one of three processes is killed, and started again", strikes=24, share=1)
 async def replica_killed(seed: int, strikes: int) -> Outcome:
     async with opened(seed, SLOW) as world:
         await installed(world, 12)
