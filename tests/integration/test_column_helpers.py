@@ -99,7 +99,9 @@ async def test_a_text_that_takes_too_long_ends_as_without_helpers(tmp_path: Path
     async with AsyncExitStack() as stack:
         documents = []
         for helpers in (0, 2):
-            made = await stack.enter_async_context(forking(RUNNER_IMAGE, program=program(tmp_path / str(helpers), helpers, stage=IMPATIENT)))
+            made = await stack.enter_async_context(
+                forking(RUNNER_IMAGE, program=program(tmp_path / str(helpers), helpers, stage=IMPATIENT))
+            )
             ended = await written(files, forks=made)
             assert (ended.announced["error"], ended.announced["alive"]) == (None, 0)
             assert "took too long: more than 1 seconds" in ended.nodes["model.loops"]["reason"]

@@ -46,9 +46,7 @@ async def start(image: str, adapter: str, packages: str = "") -> Any:
     return json.loads(said.splitlines()[-1])
 
 
-@pytest.mark.parametrize(
-    ("minor", "adapter"), [("latest", "bigquery"), ("1.7", "postgres")]
-)
+@pytest.mark.parametrize(("minor", "adapter"), [("latest", "bigquery"), ("1.7", "postgres")])
 async def test_the_schemas_of_the_image_are_those_that_dbt_makes(minor: str, adapter: str) -> None:
     found = await start(RUNNER_IMAGE.replace("latest", minor), adapter)
     assert found["differ"] == []
