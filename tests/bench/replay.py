@@ -105,7 +105,7 @@ class Replay:
         told = next(one for one in reversed(self.github.state.deliveries) if one.event == "push" and one.payload["after"] == ours)
         extraction = await self.service.get(f"/extractions/{run.external_id}")
         seconds = ended_s - told.sent_s
-        if run.conclusion != "success":
+        if extraction["status"] != "succeeded":
             return Push(sha, "failed", seconds, why=str(run.title))
         outcome = (
             "carried" if (extraction["result"] or {}).get("carried_from") else "partial" if await self._partial() > partial else "full"
