@@ -24,6 +24,7 @@ diff             the differences between two lineages
 quality          how well nodes are described, tested and owned, and the score
 node_history     what happened to one node, commit by commit
 impact/          what a change does, what it reaches, and what it breaks
+organisation/    the lineages of several projects as one graph
 layout/          where nodes are drawn
 search/          what a node is found by, and what somebody searches for
 formats/         JSON, DOT, Mermaid, GraphML, CSV, OpenLineage
