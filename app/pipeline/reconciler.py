@@ -181,6 +181,7 @@ class Reconciler:
         await self._store.deliveries.purge()
         if self._retention.history:
             await self._store.pull_requests.purge(self._retention.history)
+            await self._store.node_results.purge(self._retention.history)
         await self._store.retention.purge(self._retention.removed)
         repositories, installations = await self._store.installations.purge(self._retention.removed)
         for repository_id in repositories:

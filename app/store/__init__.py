@@ -23,6 +23,7 @@ from app.store.lineages import Lineages
 from app.store.logs import Logs
 from app.store.manifests import Manifests
 from app.store.node_history import NodeHistories
+from app.store.node_results import NodeResults
 from app.store.notifications import Notifications
 from app.store.operations import Operations
 from app.store.pool import Database, PoolUse
@@ -48,6 +49,7 @@ class Store:
         self.extractions = Extractions(db, origin)
         self.lineages = Lineages(db)
         self.node_histories = NodeHistories(db)
+        self.node_results = NodeResults(db)
         self.columns = Columns(db)
         self.lineage_cache = lineage_cache or LineageCache(db)
         self.readers = Readers(db)

@@ -31,7 +31,7 @@ TABLES: tuple[Table, ...] = ("node_columns", "nodes")
 
 PURGES = (
     *("purge_search_words", "purge_search_nodes", "purge_lineages", "purge_manifests", "purge_extractions"),
-    *("purge_nodes", "purge_node_columns"),
+    *("purge_nodes", "purge_node_columns", "purge_node_results"),
 )
 """What is deleted with a connection, in this order."""
 

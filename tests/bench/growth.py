@@ -80,6 +80,11 @@ FILL = (
        SELECT connection_id, id, id, array_to_tsvector(ARRAY['n' || name, 'corder', '=' || name || '_' || id]) FROM nodes""",
     """INSERT INTO search_words (connection_id, word, hits)
        SELECT connection_id, word, array_agg(hit ORDER BY hit) FROM search_nodes, unnest(tsvector_to_array(words)) AS word GROUP BY 1, 2""",
+    """INSERT INTO node_results (connection_id, unique_id, at, status, history)
+       SELECT connection_id, unique_id, now() - interval '60 days' * random(), 'pass',
+              ('[' || repeat('[1761984000000,"pass",0.5,0,null,null],', 19) || '[1,"pass",0.5,0,null,null]]')::jsonb FROM nodes""",
+    """INSERT INTO run_artifacts (connection_id, kind, invocation_id, generated_at)
+       SELECT id, 'run_results', 'run-' || i, now() FROM connections, generate_series(1, 20) i""",
     """INSERT INTO deliveries (id, event, received_at)
        SELECT 'd' || i, 'push', now() - interval '10 days' * i / $2 FROM generate_series(1, $2) i""",
     "SET LOCAL session_replication_role = origin",

@@ -128,6 +128,9 @@ DELETE FROM nodes WHERE id IN (SELECT id FROM nodes WHERE connection_id = $1 LIM
 -- name: purge_node_columns
 DELETE FROM node_columns WHERE id IN (SELECT id FROM node_columns WHERE connection_id = $1 LIMIT $2);
 
+-- name: purge_node_results
+DELETE FROM node_results WHERE connection_id = $1 AND unique_id IN (SELECT unique_id FROM node_results WHERE connection_id = $1 LIMIT $2);
+
 -- name: purge_connection
 DELETE FROM connections WHERE id = $1;
 

@@ -32,6 +32,7 @@ DESCRIPTION = (
 TAGS = {
     "connections": "A connection is one dbt project of one repository, followed on one branch.",
     "lineage": "A lineage is the graph of one dbt project at one commit.",
+    "results": "Results are what dbt's own runs said of nodes: tests, models and the freshness of sources.",
     "extractions": "An extraction refreshes one connection at one commit.",
     "notifications": "A notification sends email or webhooks when a lineage breaks, falls behind or recovers.",
     "service": "The service itself: GitHub's deliveries, health and metrics, for its operator.",
