@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import posixpath
 import re
 import statistics
 import sys
@@ -42,6 +43,8 @@ from tests.series.running import reason
 from tests.service import TOKEN, Service, serving
 
 EVERY = 5
+SETTINGS = ".github/freshet.yml"
+"""Says that Freshet has one project to look at, where a repository has several."""
 PARSES = re.compile(r'^freshet_parses_total\{kind="partial"\} (\S+)$', re.MULTILINE)
 
 
@@ -89,6 +92,8 @@ class Replay:
         repository = await self.github.create_repository(f"bench/{name}", {}, private=False)
         for number, sha in enumerate(project.commits(count)):
             contents = await asyncio.to_thread(project.contents, sha, before)
+            if before is None and (others := _other_projects(project, sha)):
+                contents[SETTINGS] = "projects:\n" + "".join(f"  - dir: {directory}\n    ignored: true\n" for directory in others)
             before = sha
             push = await self._push(project, repository, sha, contents, number)
             replayed.pushes.append(push)
@@ -161,6 +166,13 @@ class Replay:
             print(f"  {sha[:8]}: the script failed: {str(error)[-300:]}", flush=True)
             return None
         return sum(stages.values())
+
+
+def _other_projects(project: PublicProject, sha: str) -> list[str]:
+    """Directories of other projects of the repository, now or at this commit; the script does not look at them either."""
+    listed = "\n".join(project.read("ls-tree", "-r", "--name-only", one) for one in (sha, "HEAD")).splitlines()
+    found = {posixpath.dirname(path) or "." for path in listed if posixpath.basename(path) == "dbt_project.yml"}
+    return sorted(found - {project.project_dir or "."})
 
 
 def table(replayed: Sequence[Replayed]) -> str:
