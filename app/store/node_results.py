@@ -11,7 +11,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from app.lineage.run_results import ArtifactKind, NodeResult
+from app.lineage.run_results import VERDICTS, ArtifactKind, NodeResult, Verdict, verdict
 from app.store.pool import Database
 from app.store.sql import statements
 
@@ -83,10 +83,12 @@ class NodeResults:
         rows = await self._db.rows(SQL["of_nodes"], UUID(connection_id), [*unique_ids])
         return {row["unique_id"]: _stored(row) for row in rows}
 
-    async def page(self, connection_id: str, after: str, statuses: Collection[str] | None, limit: int) -> list[StoredResult]:
-        """The next results by unique_id, of those with one of the statuses."""
-        wanted = None if statuses is None else [*statuses]
-        return [_stored(row) for row in await self._db.rows(SQL["page"], UUID(connection_id), after, wanted, limit)]
+    async def page(self, connection_id: str, after: str, verdicts: Collection[Verdict], limit: int) -> list[StoredResult]:
+        """The next results by unique_id, of those with one of the verdicts, or of all."""
+        statuses = [status for status, meaning in VERDICTS.items() if meaning in verdicts]
+        others = [*VERDICTS] if not verdicts or verdict("") in verdicts else None
+        values = UUID(connection_id), after, statuses if verdicts else [*VERDICTS], others, limit
+        return [_stored(row) for row in await self._db.rows(SQL["page"], *values)]
 
     async def revision(self, connection_id: str) -> int | None:
         """A number that changes with every artifact that is taken; None: there is none."""

@@ -14,7 +14,8 @@ from typing import Any
 import pytest_asyncio
 
 from app.store import Store, node_results
-from app.web.api.schemas.results import ResultsTaken
+from app.web.api.schemas.common import Page
+from app.web.api.schemas.results import NodeResultView, ResultsTaken
 from app.web.http import uploads
 from tests.integration.access_world import CONNECTIONS, World, running
 from tests.integration.lineage_reader import SHAS, TOKEN, UPSTREAM, Reader, reading, save
@@ -75,9 +76,9 @@ async def test_only_who_may_push_sends_results(world: World) -> None:
     assert await ask(world.github.actions_token(shop, {"contents": "read"})) == 403, "as the workflow of a fork's pull request has"
     open_ = f"{CONNECTIONS}/{world.connections['octo/open']}/results"
     assert await ask(world.github.actions_token(shop, {"contents": "write"}), open_) == 403, "everybody may read it"
-    assert await world.store.node_results.page(world.connections["octo/shop"], "", None, 10) == []
+    assert await world.store.node_results.page(world.connections["octo/shop"], "", (), 10) == []
     assert await ask(world.github.actions_token(shop, {"contents": "write"})) == 200
-    assert [one.unique_id for one in await world.store.node_results.page(world.connections["octo/shop"], "", None, 10)] == [ORDERS]
+    assert [one.unique_id for one in await world.store.node_results.page(world.connections["octo/shop"], "", (), 10)] == [ORDERS]
 
 
 # -- what is taken
@@ -158,7 +159,7 @@ async def test_results_are_deleted_by_age_and_with_their_connection(reader: Read
     await store._db.execute("UPDATE node_results SET at = now() - interval '91 days' WHERE unique_id = $1", ORDERS)
     await store._db.execute("UPDATE run_artifacts SET sent_at = now() - interval '91 days' WHERE invocation_id = 'old'")
     await store.node_results.purge(timedelta(days=90))
-    assert [one.unique_id for one in await store.node_results.page(reader.connection_id, "", None, 10)] == [TEST]
+    assert [one.unique_id for one in await store.node_results.page(reader.connection_id, "", (), 10)] == [TEST]
     assert await store._db.value("SELECT count(*) FROM run_artifacts") == 1
     await store.connections.hide(reader.connection_id)
     await store._db.execute("UPDATE connections SET hidden_at = now() - interval '1 year'")
@@ -237,3 +238,50 @@ async def test_a_token_sends_few_bodies_at_a_time(reader: Reader) -> None:
                 refused = int(response.status == 429)
         end.set()
     await send(reader, artifact(result(ORDERS), invocation="after"))
+
+
+# -- what is read
+
+
+async def read(reader: Reader, query: str = "", *, status: int = 200) -> Any:
+    async with reader.client.get(f"{CONNECTIONS}/{reader.connection_id}/results?{query}", headers=TOKEN) as response:
+        body = await response.json(content_type=None)
+        assert response.status == status, body
+        if status == 200:
+            Page[NodeResultView].model_validate_json(await response.read())
+        return body
+
+
+async def test_results_are_listed_by_node_and_state(reader: Reader) -> None:
+    assert (await read(reader))["items"] == []
+    await send(reader, artifact(result(ORDERS), result(TEST, "fail", failures=3), result("model.utils.days", "of a later version")))
+    found = (await read(reader))["items"]
+    assert {one["unique_id"]: one["state"] for one in found} == {ORDERS: "passed", "model.utils.days": "passed", TEST: "failed"}
+    assert [one["unique_id"] for one in (await read(reader, "state=failed&state=skipped"))["items"]] == [TEST]
+    assert len((await read(reader, "state=passed"))["items"]) == 2
+    assert (await read(reader, "state=warned"))["items"] == []
+    [orders] = (await read(reader, "node=orders"))["items"]
+    assert (orders["unique_id"], orders["history"][0]["seconds"]) == (ORDERS, 1.5)
+    assert (await read(reader, "node=stg_orders"))["items"] == []
+    assert (await read(reader, "node=orderz", status=404))["candidates"]
+    assert (await read(reader, "state=broken", status=400))["field"] == "state"
+    first = await read(reader, "limit=2")
+    assert len(first["items"]) == 2
+    assert [one["unique_id"] for one in (await read(reader, f"limit=2&cursor={first['next_cursor']}"))["items"]] == [TEST]
+
+
+async def test_results_stand_at_the_node(reader: Reader) -> None:
+    async def node(known: str = "") -> tuple[int, Any, str]:
+        path = f"{CONNECTIONS}/{reader.connection_id}/nodes/orders"
+        async with reader.client.get(path, headers=TOKEN | {"If-None-Match": known}) as response:
+            body = await response.json() if response.status == 200 else None
+            return response.status, body, response.headers["ETag"]
+
+    _, found, etag = await node()
+    assert (found["last_result"], found["test_results"]) == (None, [])
+    assert (await node(etag))[0] == 304
+    await send(reader, artifact(result(ORDERS), result(TEST, "fail", message="Got 3 results")))
+    status, found, _ = await node(etag)
+    assert status == 200, "a result changes the node"
+    assert (found["last_result"]["state"], found["last_result"]["history"][0]["seconds"]) == ("passed", 1.5)
+    assert [(one["unique_id"], one["state"], one["message"]) for one in found["test_results"]] == [(TEST, "failed", "Got 3 results")]

@@ -32,9 +32,9 @@ RETURNING at = $2 AS is_last;
 SELECT unique_id, at, status, message, loaded_at, history FROM node_results WHERE connection_id = $1 AND unique_id = ANY($2::text[]);
 
 -- name: page
--- The last results after a node ($2), with one of the statuses ($3).
+-- The last results after a node ($2), with one of the statuses ($3), or one that is not among $4.
 SELECT unique_id, at, status, message, loaded_at, history FROM node_results
-WHERE connection_id = $1 AND unique_id > $2 AND ($3::text[] IS NULL OR status = ANY($3)) ORDER BY unique_id LIMIT $4;
+WHERE connection_id = $1 AND unique_id > $2 AND (status = ANY($3::text[]) OR status <> ALL($4::text[])) ORDER BY unique_id LIMIT $5;
 
 -- name: revision
 -- Changes with every artifact that is taken.

@@ -18,6 +18,7 @@ from app.store.lineages import LineageHead, StoredNode
 from app.web.api.call import Call
 from app.web.api.lineage import TRIES, is_known, only_node, stored, validators
 from app.web.api.node_columns import compiled_code, traced
+from app.web.api.node_results import results_at
 from app.web.api.operation import API, NOT_MODIFIED, Operation
 from app.web.api.schemas.nodes import NodeDocument, NodeQuery
 
@@ -30,7 +31,7 @@ async def get_node(call: Call[NodeQuery, None]) -> web.Response:
     for _ in range(TRIES):
         connection = await call.connection()
         head = await stored(call.store, connection, call.query.sha)
-        headers = validators(connection.id, head, name)
+        headers = validators(connection.id, head, name, await call.store.node_results.revision(connection.id))
         if is_known(call.request, headers["ETag"]):
             return web.Response(status=304, headers=headers)
         graph = await call.store.lineage_cache.get(head)
@@ -48,13 +49,14 @@ async def document(store: Store, connection: Connection, head: LineageHead, grap
     graphs, ready = store.lineage_cache, head.columns_state == "ready"
     columns = await graphs.columns(head) if ready else None
     code = await compiled_code(store, head, graph, number)
+    results = await results_at(store, connection, graph, number)
     found = await store.lineages.node(head, graph.nodes[number].unique_id)
     if found is None or (ready and columns is None):
         return None
 
     def collect() -> dict[str, Any]:
         known = fields(found)
-        parts = (_place(connection, head), known, code, traced(columns, number, known["columns"]), _neighbours(graph, number))
+        parts = (_place(connection, head), known, code, traced(columns, number, known["columns"]), _neighbours(graph, number), results)
         return {name: value for part in parts for name, value in part.items()}
 
     return await graphs.compute(collect)

@@ -12,10 +12,12 @@ from app.reports.redaction import redact_short
 from app.store import Store
 from app.store.node_results import ArtifactHead
 from app.web.api.call import Call
-from app.web.api.lineage import TRIES
+from app.web.api.lineage import LINEAGE_NOT_FOUND, TRIES, only_node
 from app.web.api.operation import API, NoQuery, Operation
-from app.web.api.schemas.results import ARTIFACT, ResultsTaken
+from app.web.api.schemas.common import Page
+from app.web.api.schemas.results import ARTIFACT, NodeResultView, ResultsQuery, ResultsTaken
 from app.web.http import requests
+from app.web.http.problems import HttpProblem
 from app.web.http.uploads import Uploads
 
 AHEAD = timedelta(hours=1)
@@ -81,9 +83,41 @@ def _safe(message: str | None) -> str | None:
     return message and redact_short(" ".join(message.split()), (), MESSAGE, run_results.MAX_MESSAGE)
 
 
+async def list_results(call: Call[ResultsQuery, None]) -> Page[NodeResultView]:
+    """The last results of nodes, by unique_id."""
+    connection, query = await call.connection(), call.query
+    after = requests.cursor(query.cursor, 1)
+    if query.node is None:
+        found = await call.store.node_results.page(connection.id, after[0] if after else "", query.state, query.limit)
+        more = found[-1].unique_id if len(found) == query.limit else None
+    else:
+        graph = await _graph(call.store, connection.id)
+        if graph is None:
+            raise HttpProblem(404, LINEAGE_NOT_FOUND, "No extraction of this connection has succeeded yet: see `GET …/progress`.")
+        name = graph.nodes[only_node(graph, query.node, "node")].unique_id
+        stored, more = (await call.store.node_results.of_nodes(connection.id, [name])).values(), None
+        found = [one for one in stored if not query.state or run_results.verdict(one.status) in query.state]
+    items = [NodeResultView.of(one) for one in found]
+    return Page[NodeResultView](items=items, next_cursor=None if more is None else requests.next_cursor(more))
+
+
 def operations() -> tuple[Operation, ...]:
     """Operations with their own handler."""
     return (
+        Operation(
+            method="GET",
+            path=f"{API}/connections/{{id}}/results",
+            id="list_results",
+            handler=list_results,
+            summary="List the last results of nodes in dbt's own runs, with their history",
+            tag="results",
+            query=ResultsQuery,
+            response=Page[NodeResultView],
+            problems={
+                404: "It does not exist, the token may not see it, or `node` is not in its lineage (`candidates` lists similar ones)"
+            },
+            right="read",
+        ),
         Operation(
             method="POST",
             path=f"{API}/connections/{{id}}/results",

@@ -23,6 +23,7 @@ _ELSEWHERE = frozenset(
     [
         *("connection_id", "repository", "branch", "project_dir", "sha", "head_sha", "extracted_at", "columns_state", "columns_status"),
         *("columns_reason", "columns_open", "hard_coded", "columns", "rows", "upstream", "downstream", "notes", "unique_id", "name"),
+        *("last_result", "test_results"),
         *("resource_type", "description", "source_description", "raw_code", "compiled_code", "compiled_code_reason", "language"),
         *("tags", "relation_name_source", "original_file_path", "patch_path", "package_name", "checksum"),
     ]

@@ -11,6 +11,7 @@ from app.lineage.column_graph import EdgeType
 from app.web.api.schemas.columns import COLUMN_EDGE, ORDER_ID, ColumnEnd, DownstreamEnd, TracedColumnOut
 from app.web.api.schemas.common import Commit, Query, Time
 from app.web.api.schemas.lineages import COLUMNS_STATE, COMMIT, HEAD, ORDERS, ColumnsState, ColumnTest, Node
+from app.web.api.schemas.results import LAST, NodeResultView
 
 Json = Any
 NODE_COLUMN: dict[str, Any] = {
@@ -99,6 +100,8 @@ class NodeDocument(Node):
                     "rows": [],
                     "upstream": ["model.shop.stg_orders"],
                     "downstream": ["exposure.shop.board"],
+                    "last_result": None,
+                    "test_results": [LAST],
                     "notes": [],
                 }
             ]
@@ -138,4 +141,10 @@ class NodeDocument(Node):
     rows: Annotated[list[ColumnSource], Field(description="Columns that decide which rows there are")]
     upstream: Annotated[list[str], Field(description="`unique_id`s of the nodes that it depends on")]
     downstream: Annotated[list[str], Field(description="`unique_id`s of the nodes that depend on it")]
+    last_result: Annotated[
+        NodeResultView | None, Field(description="Its newest result of dbt's own runs, whatever the commit; null: there is none")
+    ]
+    test_results: Annotated[
+        list[NodeResultView], Field(description="The results of tests on it, at most 100; those that failed or warned first")
+    ]
     notes: Annotated[list[str], Field(description="What to know about this answer, such as fields that an earlier release did not store")]
