@@ -19,10 +19,10 @@ from rich.console import Console
 from rich.tree import Tree
 
 from app.core.interruption import InterruptedBySignal, heard, until_interrupted
+from app.core.models.quality import DIMENSIONS
 from app.core.plurals import count
 from app.lineage.graph import Graph, GraphNode
 from app.lineage.impact.model import Impact
-from app.lineage.quality import DIMENSIONS
 from app.lineage.resource_types import in_order, label
 from app.reports import impact_listing
 from app.reports.column_words import FROM
@@ -211,9 +211,12 @@ def _show_quality(found: dict[str, Any]) -> None:
     for one in found["counts"].values():
         console.print(f"   {one['satisfied']:3} of {one['total']:3}  {one['description']}", markup=False)
     for one in (found["changes"] or {"items": []})["items"]:
-        words = DIMENSIONS[one["dimension"]].lacks
-        sign = "one less" if one["missing"] == -1 else f"{one['missing']:+}"
-        console.print(f"   {one['unique_id']}: {sign} with {words}", markup=False)
+        words = DIMENSIONS[one["dimension"]].lacks[abs(one["missing"]) != 1]
+        number, comparison = abs(one["missing"]), "more" if one["missing"] > 0 else "fewer"
+        console.print(f"   {one['unique_id']}: {number} {comparison} {words}", markup=False)
+    for one in found["findings"].values():
+        if one["count"]:
+            console.print(f"   {one['count']:3} {one['description']}: {one['items'][0]['subject']}", markup=False)
 
 
 async def _show_impact(service: Service, connection_id: str, before: dict[str, Any], after: dict[str, Any]) -> None:

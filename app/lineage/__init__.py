@@ -22,7 +22,7 @@ graph            a stored lineage in memory, and its filters
 node_selectors   dbt's way to name nodes: `+orders`, `tag:finance`
 diff             the differences between two lineages
 run_results      what dbt's own runs say of nodes
-quality          how well nodes are described, tested and owned, and the score
+quality/         how well nodes are described, tested and owned, and what could be built better
 node_history     what happened to one node, commit by commit
 impact/          what a change does, what it reaches, and what it breaks
 organisation/    the lineages of several projects as one graph

@@ -169,15 +169,18 @@ class ColumnGraph:
     def column(self, number: int) -> TracedColumn:
         """A column as it is shown."""
         arrays, origin = self._arrays, self._origins[number]
-        inherited = origin not in (NONE, number)
         return TracedColumn(
             name=arrays.names[number],
             data_type=arrays.types[number],
             description=arrays.descriptions.get(origin, ""),
             documented=origin == number,
-            inherited_from=self.place(origin) if inherited else None,
+            inherited_from=self.place(origin) if self.inherits(number) else None,
             in_sql=IN_SQL[arrays.in_sql[number]],
         )
+
+    def inherits(self, column: int) -> bool:
+        """Whether a column has no description of its own, and that of another one."""
+        return self._origins[column] not in (NONE, column)
 
     def place(self, column: int) -> ColumnPlace:
         """A column by names."""

@@ -23,7 +23,8 @@ from app.lineage.definitions import definition
 from app.lineage.formats import json_document
 from app.lineage.manifest import Manifest, Resource
 from app.lineage.owners import CodeOwners, Owners
-from app.lineage.quality import Counts, QualityReader, own, total
+from app.lineage.quality.counts import QualityReader
+from app.lineage.quality.tallies import QualityTally, tally
 from app.lineage.resource_types import in_order
 
 _sorted_json = json.JSONEncoder(sort_keys=True).encode
@@ -112,7 +113,7 @@ class StorableLineage(Protocol):
         """`HASH_BYTES` for each node, sorted by unique_id."""
 
     @property
-    def quality(self) -> Counts:
+    def quality(self) -> QualityTally:
         """What the project's nodes have of what they could have (`lineage.quality`)."""
 
     def counts(self) -> Mapping[str, int]:
@@ -155,12 +156,12 @@ class Lineage:
         return b"".join(node.hash for node in self.nodes)
 
     @property
-    def quality(self) -> Counts:
+    def quality(self) -> QualityTally:
         """What the project's nodes have of what they could have (`lineage.quality`)."""
         reader = QualityReader()
         for node in self.nodes:
             reader.add(node.unique_id, node.resource_type, node.package_name, node.content, node.definition, node.upstream)
-        return total(own(reader.finish(), self.project_name))
+        return tally(reader.finish(), self.project_name)
 
     def counts(self) -> dict[str, int]:
         """The number of nodes by resource type, in the order of `resource_types`, without zeros."""

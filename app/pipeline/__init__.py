@@ -13,6 +13,7 @@ storing             stores the lineage and then its columns
 bases               finds the commit that an extraction is compared with
 base_rules          which commit that is, and what stands in for it (pure)
 impacts             what a commit does, compared with its base: ends the extraction, and corrects it when a better base is there
+quality             what a commit does to the quality of its project, when its extraction ends
 search_updates      keeps search in step with the lineages
 manifests           keeps dbt's own manifests
 outages             writes over a short outage of the database

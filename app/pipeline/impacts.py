@@ -21,7 +21,7 @@ from app.core.wakeup import Wakeup
 from app.lineage.graph import Graph
 from app.lineage.impact.elsewhere import with_elsewhere
 from app.lineage.impact.model import Impact
-from app.pipeline import base_rules, bases, leases, loop, storing
+from app.pipeline import base_rules, bases, leases, loop, quality, storing
 from app.pipeline.base_rules import ChosenBase, FoundBase
 from app.pipeline.bases import BaseFinder, Finding
 from app.pipeline.progress import Progress
@@ -90,10 +90,12 @@ class Impacts:
         else:
             chosen = await bases.choose(self._store, extraction, await finding())
         impact = await self._compute(extraction, chosen, progress.result)
+        measured = None if extraction.background else await quality.measure(self._store, extraction, chosen.base)
         async with self._store.transaction() as tx:
             await _await_base(tx, extraction, chosen)
             await tx.bases.set(extraction.id, progress.claim, chosen.base)
-            await storing.end(tx, extraction, progress, {**progress.result, "impact": impact})
+            await quality.save(tx, measured)
+            await storing.end(tx, extraction, progress, {**progress.result, "impact": impact, **quality.of_result(measured)})
 
     async def run(self, wakeup: Wakeup) -> None:
         """Compute impacts again that are due, until cancelled. Any number of tasks can run this at the same time."""
@@ -144,9 +146,10 @@ class Impacts:
 
     async def _replace(self, extraction: Extraction, waiting: WaitingImpact, chosen: ChosenBase) -> None:
         impact = await self._compute(extraction, chosen, extraction.result)
-        changed = impact != extraction.result.get("impact")
+        measured = await quality.measure(self._store, extraction, chosen.base)
+        result = {**extraction.result, "impact": impact, **quality.of_result(measured)}
+        changed = result != extraction.result
         async with self._store.transaction() as tx:
-            result = {**extraction.result, "impact": impact}
             await tx.bases.replace_result(extraction, result, chosen.base, show=changed)
             await tx.bases.end_wait(waiting)
             await _await_base(tx, extraction, chosen)

@@ -73,7 +73,7 @@ def success(run: Run, lineage: StorableLineage, change: ChangeSummary | None) ->
 
 def carried_forward(result: Mapping[str, Any], sha: str, change: ChangeSummary | None) -> dict[str, Any]:
     """The result of an extraction that reused the lineage of `sha`; `result` is the one stored for `sha`."""
-    own = {key: value for key, value in result.items() if key != "impact"}  # that of the other commit
+    own = {key: value for key, value in result.items() if key not in {"impact", "quality"}}  # those of the other commit
     return {**own, "change": None if change is None else _change(change), "carried_from": sha, "usage": {}}
 
 

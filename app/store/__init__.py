@@ -28,6 +28,7 @@ from app.store.notifications import Notifications
 from app.store.operations import Operations
 from app.store.pool import Database, PoolUse
 from app.store.pull_requests import PullRequests
+from app.store.quality import Quality
 from app.store.readers import Readers
 from app.store.retention import Retention
 from app.store.search import Search
@@ -48,6 +49,7 @@ class Store:
         self.connections = Connections(db)
         self.extractions = Extractions(db, origin)
         self.lineages = Lineages(db)
+        self.quality = Quality(db)
         self.node_histories = NodeHistories(db)
         self.node_results = NodeResults(db)
         self.columns = Columns(db)

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import asyncpg
 
+from app.core.models.quality import QualitySettings
 from app.lineage.column_graph import ColumnGraph
 from app.lineage.column_merge import column_graph
 from app.lineage.diff import Diff, NodeVersion
@@ -23,7 +24,9 @@ from app.lineage.impact.compute import ImpactComputation
 from app.lineage.impact.mentions import MAX_TEXT
 from app.lineage.impact.model import Impact
 from app.lineage.impact.versions import ImpactSide, SideName
-from app.lineage.quality import NodeQuality, QualityReader
+from app.lineage.quality.counts import NodeQuality, QualityReader
+from app.lineage.quality.differences import QualityChange, changes
+from app.lineage.quality.findings import Findings, find
 from app.store import impact_reads
 from app.store.columns import Columns
 from app.store.impact_reads import ImpactReads
@@ -36,6 +39,8 @@ SQL = statements("lineage_cache")
 STEP_NODES = 2000
 """Rows converted at a time, in a few milliseconds of the event loop."""
 STEP_PAIRS = STEP_NODES // 2
+MAX_NAMED = 200
+"""Nodes that are compared with those of each test; more are not looked for, but all are read."""
 
 Key = tuple[int, datetime]
 Result = TypeVar("Result")
@@ -97,14 +102,50 @@ class LineageCache:
 
     async def quality(self, head: LineageHead) -> list[NodeQuality] | None:
         """What each node has of what it could have; None if the lineage was replaced or removed since."""
-        key, reader = (head.id, head.extracted_at), QualityReader()
         async with self._loads.turn:
-            size = await self._db.value(SQL["size"], *key)
-            for first in range(1, (size or 0) + 1, STEP_PAIRS):
-                rows = await self._db.rows(SQL["quality_nodes"], *key, first, first + STEP_PAIRS - 1)
-                await self.compute(partial(_read, reader, rows))
-            found = await self.compute(reader.finish)
+            return await self._quality(head)
+
+    async def quality_changes(self, base: LineageHead, head: LineageHead, settings: QualitySettings) -> list[QualityChange] | None:
+        """What is missing in one lineage that is not in another one; None if one of them was replaced or removed since.
+
+        Only what may differ is read, unless that is much.
+        """
+        keys = (base.id, base.extracted_at), (head.id, head.extracted_at)
+        async with self._loads.turn:
+            names = [row["name"] for row in await self._db.rows(SQL["quality_differing"], *keys[0], *keys[1])]
+            if len(names) > MAX_NAMED:
+                sides = [await self._quality(one) for one in (base, head)]
+            else:
+                sides = [await self._quality_named(one, names) for one in (base, head)]
+        before, after = sides
+        if before is None or after is None:
+            return None
+        projects = base.project_name, head.project_name
+        return await self.compute(partial(changes, before, after, projects, settings))
+
+    async def findings(self, head: LineageHead, settings: QualitySettings) -> Findings | None:
+        """What could be built better; None and errors as in `get`."""
+        columns = await self.columns(head) if head.columns_state == "ready" else None
+        graph = columns.graph if columns is not None else await self.get(head)
+        if graph is None or (columns is None and head.columns_state == "ready"):
+            return None
+        return await self.compute(partial(find, graph, head.project_name, columns, settings))
+
+    async def _quality(self, head: LineageHead) -> list[NodeQuality] | None:
+        key, reader = (head.id, head.extracted_at), QualityReader()
+        size = await self._db.value(SQL["size"], *key)
+        for first in range(1, (size or 0) + 1, STEP_PAIRS):
+            rows = await self._db.rows(SQL["quality_nodes"], *key, first, first + STEP_PAIRS - 1)
+            await self.compute(partial(_read, reader, rows))
+        found = await self.compute(reader.finish)
         return None if size is None or await self._db.value(SQL["size"], *key) is None else found
+
+    async def _quality_named(self, head: LineageHead, names: Sequence[str]) -> list[NodeQuality] | None:
+        """What these nodes have."""
+        key, reader = (head.id, head.extracted_at), QualityReader()
+        rows = await self._db.rows(SQL["quality_nodes_named"], *key, names)
+        await self.compute(partial(_read, reader, rows))
+        return None if await self._db.value(SQL["size"], *key) is None else await self.compute(reader.finish)
 
     async def _side(self, head: LineageHead, *, columns: bool) -> ImpactSide | None:
         """A lineage, with its columns if those are wanted; None if it was replaced or removed since."""

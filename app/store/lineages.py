@@ -10,17 +10,17 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-import msgspec
 import orjson
 
 from app.core.errors import UnavailableError
 from app.core.models.comparisons import Base
 from app.core.models.extractions import ANYONE, Extraction
+from app.core.models.quality import USUAL, QualitySettings
 from app.lineage.nodes import HASH_BYTES, MAX_LISTED, NODE_COLUMNS, ChangeSummary, StorableLineage
-from app.lineage.quality import DIMENSIONS, Count, Counts
 from app.store import rows
 from app.store.contents import add_missing
 from app.store.pool import Database
+from app.store.quality import quality_columns
 from app.store.sql import statements
 
 SQL = statements("lineages")
@@ -65,15 +65,6 @@ class LineageHead:
     """`pending`, `ready` or `failed`; None: nobody asked for columns. It changes after the lineage was stored."""
     columns_reason: str | None = None
     """Why they failed."""
-
-
-@dataclass(frozen=True, slots=True)
-class CommitQuality:
-    """What the nodes of a commit have of what they could have: see `lineage.quality`."""
-
-    sha: str
-    extracted_at: datetime
-    counts: Counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +114,14 @@ class Lineages:
         return SavedLineage(await self._switched(extraction, carried), change, head)
 
     async def save(
-        self, extraction: Extraction, lineage: StorableLineage, input_hash: bytes, trust: str = ANYONE, *, columns_follow: bool = False
+        self,
+        extraction: Extraction,
+        lineage: StorableLineage,
+        input_hash: bytes,
+        trust: str = ANYONE,
+        *,
+        columns_follow: bool = False,
+        quality_settings: QualitySettings = USUAL,
     ) -> SavedLineage:
         """Store the lineage of an extraction's commit, with rows for new nodes only. Call it in a transaction.
 
@@ -142,8 +140,8 @@ class Lineages:
         commit = UUID(extraction.id), extraction.sha, extraction.branch
         settled = (None, "pending") if columns_follow else (input_hash, None)
         await self._db.execute(SQL["lock_extraction"], commit[0])
-        quality = msgspec.json.encode(lineage.quality).decode()
-        lineage_id = await self._db.value(SQL["save"], key, *commit, *names, *settled, hashes, HASH_BYTES, trust, quality)
+        quality = quality_columns(lineage.quality, quality_settings)
+        lineage_id = await self._db.value(SQL["save"], key, *commit, *names, *settled, hashes, HASH_BYTES, trust, *quality)
         return SavedLineage(await self._switched(extraction, lineage_id), change, head)
 
     async def head(self, connection_id: str, sha: str | None = None) -> LineageHead | None:
@@ -175,16 +173,6 @@ class Lineages:
         """Return the definitions of nodes of a lineage by unique_id, without those that are longer than `most_bytes`."""
         rows = await self._db.rows(SQL["definitions"], head.id, head.extracted_at, list(unique_ids), most_bytes)
         return {row["unique_id"]: row["definition"] for row in rows}
-
-    async def quality(self, connection_id: str, branch: str, limit: int) -> list[CommitQuality]:
-        """Return what commits of a branch have of what they could have, newest first, as far as they were counted."""
-        rows = await self._db.rows(SQL["quality"], UUID(connection_id), branch, limit)
-        return [CommitQuality(row["sha"], row["extracted_at"], _counts(row["quality"])) for row in rows]
-
-    async def quality_of_connections(self, connection_ids: Iterable[str]) -> dict[str, Counts]:
-        """Return the same of the lineages of some connections, by their ids."""
-        found = await self._db.rows(SQL["quality_of_connections"], [UUID(one) for one in connection_ids])
-        return {str(row["id"]): _counts(row["quality"]) for row in found}
 
     async def recent_commits(self, connection_id: str, limit: int) -> list[str]:
         """Return the ids of the commits that were extracted last, newest first."""
@@ -218,12 +206,6 @@ class Lineages:
         }
         more = {kind: rows[0]["total"] - len(rows) for kind, rows in found.items()}
         return ChangeSummary(more=more, **named)
-
-
-def _counts(stored: str) -> Counts:
-    """Dimensions of other releases are left out."""
-    found = orjson.loads(stored)
-    return {name: Count(*found[name]) for name in DIMENSIONS if name in found}
 
 
 def _head(row: asyncpg.Record) -> LineageHead:

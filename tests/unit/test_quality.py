@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.lineage import quality
+from app.core.models.quality import DIMENSIONS
 from app.lineage.nodes import Lineage
-from app.lineage.quality import DIMENSIONS, Count, NodeQuality, QualityReader
+from app.lineage.quality import counts as quality
+from app.lineage.quality.counts import Count, NodeQuality, QualityReader
+from app.lineage.quality.differences import QualityChange, changes
 from tests.unit.test_column_tests import generic
 from tests.unit.test_nodes import CUSTOMERS, ORDERS, build, resource
 
@@ -44,8 +46,8 @@ def test_a_model_with_everything_has_a_hundred() -> None:
         meta={"owner": "Data"},
     )
     found = build(orders, generic("unique", ORDERS, "id"), generic("not_null", ORDERS, "id"))
-    assert {*found.quality} == {"descriptions", "column_descriptions", "tests", "keys", "owners", "contracts"}
-    assert quality.score(found.quality) == 100
+    assert {*found.quality.counts} == {"descriptions", "column_descriptions", "tests", "keys", "owners", "contracts"}
+    assert quality.score(found.quality.counts) == 100
 
 
 @pytest.mark.parametrize(
@@ -109,7 +111,7 @@ def test_a_key_is_unique_and_not_null_in_one_column() -> None:
 
 def test_nodes_of_packages_do_not_count() -> None:
     found = build(resource(ORDERS, description="Orders."), resource(PACKAGES))
-    assert found.quality["descriptions"] == (1, 1)
+    assert found.quality.counts["descriptions"] == (1, 1)
     assert PACKAGES in read(found), "they are shown all the same"
     assert [node.unique_id for node in quality.own(read(found).values(), "shop")] == [ORDERS]
 
@@ -126,17 +128,17 @@ def test_changes_say_where_more_or_less_is_missing() -> None:
     bare = {"columns": {"a": {"name": "a"}, "b": {"name": "b"}}}
     base = read(build(resource(ORDERS, **described), resource(CUSTOMERS)))
     head = read(build(resource(ORDERS, **bare), resource(CUSTOMERS, description="C.")))
-    assert quality.changes(base.values(), head.values()) == [
-        (ORDERS, "column_descriptions", 2),
-        (ORDERS, "descriptions", 1),
-        (CUSTOMERS, "descriptions", -1),
+    assert changes(base.values(), head.values(), ("shop", "shop")) == [
+        QualityChange(ORDERS, "column_descriptions", 2),
+        QualityChange(ORDERS, "descriptions", 1),
+        QualityChange(CUSTOMERS, "descriptions", -1),
     ]
-    assert quality.changes(base.values(), base.values()) == []
+    assert changes(base.values(), base.values(), ("shop", "shop")) == []
 
 
 def test_nothing_has_no_score() -> None:
     assert quality.score({}) is None
-    assert build().quality == {}
+    assert build().quality.counts == {}
 
 
 @given(st.dictionaries(st.sampled_from(list(DIMENSIONS)), st.integers(1, 50).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))))

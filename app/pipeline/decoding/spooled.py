@@ -12,7 +12,8 @@ from app.core.models.warehouse import WarehouseNames
 from app.lineage.manifest import Manifest
 from app.lineage.nodes import nodes
 from app.lineage.owners import CodeOwners
-from app.lineage.quality import Count, Dimension, QualityReader, own, total
+from app.lineage.quality.counts import QualityReader
+from app.lineage.quality.tallies import QualityTally, tally
 from app.lineage.resource_types import in_order
 from app.pipeline.decoding.spooled_rows import RowWriter, Sizes, SpooledRows
 
@@ -27,7 +28,7 @@ class Summary(msgspec.Struct, frozen=True):
     counts: dict[str, int]
     edge_count: int
     unread: dict[str, int]
-    quality: dict[Dimension, Count]
+    quality: QualityTally
 
 
 def write(of: Manifest, names: WarehouseNames, file: IO[bytes], code_owners: CodeOwners | None = None) -> Sizes:
@@ -41,7 +42,7 @@ def write(of: Manifest, names: WarehouseNames, file: IO[bytes], code_owners: Cod
         edges += len(node.upstream)
         quality.add(node.unique_id, node.resource_type, node.package_name, node.content, node.definition, node.upstream)
     about = metadata.project_name, metadata.dbt_version, metadata.adapter_type, metadata.schema
-    return rows.finish(Summary(*about, in_order(counts), edges, dict(of.unread), total(own(quality.finish(), metadata.project_name))))
+    return rows.finish(Summary(*about, in_order(counts), edges, dict(of.unread), tally(quality.finish(), metadata.project_name)))
 
 
 class SpooledLineage(SpooledRows):

@@ -14,6 +14,22 @@ SELECT n.unique_id, n.resource_type, n.package_name, convert_to(n.content::text,
 FROM lineages l, unnest(l.node_ids[$3:$4]) WITH ORDINALITY AS member (id, position) JOIN nodes n ON n.id = member.id
 WHERE l.id = $1 AND l.extracted_at = $2 ORDER BY member.position;
 
+-- name: quality_differing
+-- The unique_ids of what may have another quality in one of two lineages: nodes that differ, and what tests that differ are about.
+WITH old AS (SELECT unnest(node_ids) AS id FROM lineages WHERE id = $1 AND extracted_at = $2),
+new AS (SELECT unnest(node_ids) AS id FROM lineages WHERE id = $3 AND extracted_at = $4),
+differing AS ((TABLE old EXCEPT TABLE new) UNION ALL (TABLE new EXCEPT TABLE old))
+SELECT DISTINCT about.name FROM differing JOIN nodes n USING (id)
+CROSS JOIN LATERAL unnest(CASE WHEN n.resource_type IN ('test', 'unit_test') THEN n.upstream ELSE ARRAY[n.unique_id] END)
+  AS about (name);
+
+-- name: quality_nodes_named
+-- The nodes $3, and the tests that are about them.
+SELECT n.unique_id, n.resource_type, n.package_name, convert_to(n.content::text, 'UTF8') AS content, n.definition, n.upstream
+FROM lineages l, unnest(l.node_ids) AS member (id) JOIN nodes n ON n.id = member.id
+WHERE l.id = $1 AND l.extracted_at = $2
+  AND (n.unique_id = ANY($3::text[]) OR (n.resource_type IN ('test', 'unit_test') AND n.upstream && $3::text[]));
+
 -- name: differing_nodes
 -- The nodes that are in only one of two lineages, paired by unique_id. Collation C sorts by code point.
 WITH old AS (SELECT unnest(node_ids) AS id FROM lineages WHERE id = $1 AND extracted_at = $2),

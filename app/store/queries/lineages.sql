@@ -57,14 +57,17 @@ SELECT id FROM extractions WHERE id = $1 FOR NO KEY UPDATE;
 
 -- name: save
 INSERT INTO lineages
-  (connection_id, extraction_id, sha, branch, project_name, dbt_version, adapter_type, manifest_schema, input, columns_state, trust, quality, node_ids)
-SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $13, $14::jsonb, coalesce(array_agg(n.id ORDER BY place), '{}')
+  (connection_id, extraction_id, sha, branch, project_name, dbt_version, adapter_type, manifest_schema, input, columns_state, trust,
+   quality, quality_groups, quality_settings, node_ids)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $13, $14::jsonb, $15::jsonb, $16::jsonb, coalesce(array_agg(n.id ORDER BY place), '{}')
 FROM generate_series(0, length($11::bytea) / $12::integer - 1) AS place
 JOIN nodes n ON n.connection_id = $1 AND n.hash = substr($11::bytea, place * $12::integer + 1, $12::integer)
 ON CONFLICT (connection_id, sha) DO UPDATE
 SET extraction_id = excluded.extraction_id, project_name = excluded.project_name,
     dbt_version = excluded.dbt_version, adapter_type = excluded.adapter_type, manifest_schema = excluded.manifest_schema,
-    node_ids = excluded.node_ids, input = excluded.input, trust = excluded.trust, quality = excluded.quality, extracted_at = now(),
+    node_ids = excluded.node_ids, input = excluded.input, trust = excluded.trust, extracted_at = now(),
+    quality = excluded.quality, quality_groups = excluded.quality_groups, quality_findings = excluded.quality_findings,
+    quality_settings = excluded.quality_settings,
     column_ids = excluded.column_ids, columns_state = excluded.columns_state, columns_reason = excluded.columns_reason,
     -- The connection's lineage stays one of the followed branch, whatever other branches begin at its commit.
     branch = CASE WHEN EXISTS (
@@ -96,14 +99,16 @@ UPDATE lineages SET input = NULL WHERE connection_id = $1 AND input = $2;
 -- Copy the lineage of one commit to another commit.
 INSERT INTO lineages
   (connection_id, extraction_id, sha, branch, project_name, dbt_version, adapter_type, manifest_schema, node_ids, input, trust,
-   quality, column_ids, columns_state, columns_reason)
+   quality, quality_groups, quality_findings, quality_settings, column_ids, columns_state, columns_reason)
 SELECT connection_id, $2, $3, $4, project_name, dbt_version, adapter_type, manifest_schema, node_ids, input, trust,
-       quality, column_ids, columns_state, columns_reason
+       quality, quality_groups, quality_findings, quality_settings, column_ids, columns_state, columns_reason
 FROM lineages WHERE id = $1
 ON CONFLICT (connection_id, sha) DO UPDATE
 SET extraction_id = excluded.extraction_id, project_name = excluded.project_name,
     dbt_version = excluded.dbt_version, adapter_type = excluded.adapter_type, manifest_schema = excluded.manifest_schema,
-    node_ids = excluded.node_ids, input = excluded.input, trust = excluded.trust, quality = excluded.quality, extracted_at = now(),
+    node_ids = excluded.node_ids, input = excluded.input, trust = excluded.trust, extracted_at = now(),
+    quality = excluded.quality, quality_groups = excluded.quality_groups, quality_findings = excluded.quality_findings,
+    quality_settings = excluded.quality_settings,
     column_ids = excluded.column_ids, columns_state = excluded.columns_state, columns_reason = excluded.columns_reason,
     branch = CASE WHEN EXISTS (
       SELECT FROM connections c JOIN repositories r ON r.id = c.repository_id
@@ -157,15 +162,6 @@ WHERE l.id = $1 AND l.extracted_at = $2 AND n.unique_id = ANY($3::text[]) AND le
 
 -- name: recent_commits
 SELECT sha FROM lineages WHERE connection_id = $1 ORDER BY extracted_at DESC LIMIT $2;
-
--- name: quality
--- Of the newest $3 commits of a branch that were counted, newest first.
-SELECT sha, extracted_at, quality FROM lineages
-WHERE connection_id = $1 AND branch = $2 AND quality IS NOT NULL ORDER BY extracted_at DESC LIMIT $3;
-
--- name: quality_of_connections
-SELECT c.id, l.quality FROM connections c JOIN lineages l ON l.id = c.lineage_id
-WHERE c.id = ANY($1::uuid[]) AND l.quality IS NOT NULL;
 
 -- name: at_sha
 SELECT id, sha, branch, project_name, dbt_version, adapter_type, manifest_schema, extracted_at, columns_state, columns_reason

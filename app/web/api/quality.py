@@ -1,18 +1,24 @@
-"""The quality of a commit: read from its nodes, without keeping them."""
+"""The quality of a commit, as it is stored with its lineage; what changed since another one is read from the nodes that differ."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
+
+from aiohttp import web
 
 from app.core.errors import UnavailableError
 from app.core.models.connections import Connection
-from app.lineage import quality
-from app.lineage.quality import GroupedBy, NodeQuality
-from app.store.lineages import CommitQuality, LineageHead
+from app.core.models.quality import QualitySettings
+from app.lineage.quality import differences
+from app.lineage.quality.counts import score
+from app.lineage.quality.differences import WEIGHED
+from app.lineage.quality.tallies import QualityTally, tally
+from app.store import Store
+from app.store.lineages import LineageHead
+from app.store.quality import CommitQuality, StoredQuality
 from app.web.api.call import Call
-from app.web.api.lineage import TRIES, stored
-from app.web.api.operation import API, Operation
+from app.web.api.lineage import TRIES, is_known, stored, validators
+from app.web.api.operation import API, NOT_MODIFIED, Operation
 from app.web.api.schemas.quality import (
     CommitScore,
     GroupQuality,
@@ -21,25 +27,28 @@ from app.web.api.schemas.quality import (
     QualityQuery,
     QualityView,
     counts_view,
+    findings_view,
 )
 
 TREND = 60
 """Commits."""
-GROUPS = 100
-CHANGES = 50
+VERSION = 1
+"""Of the response. Changing it makes all that clients keep outdated."""
 
 
-async def get_quality(call: Call[QualityQuery, None]) -> QualityView:
-    """The quality of the connection's lineage, or of that of `sha`."""
+async def get_quality(call: Call[QualityQuery, None]) -> web.Response:
+    """The quality of the connection's lineage, or of that of `sha`; or 304."""
     for _ in range(TRIES):
         connection = await call.connection()
         head = await stored(call.store, connection, call.query.sha)
-        trend = await call.store.lineages.quality(connection.id, head.branch, TREND)
+        trend = await call.store.quality.trend(connection.id, head.branch, TREND)
         base = await _base(call, connection, head, trend)
-        nodes = await call.store.lineage_cache.quality(head)
-        before = None if base is None else await call.store.lineage_cache.quality(base)
-        if nodes is not None and (base is None or before is not None):
-            return await call.store.lineage_cache.compute(lambda: _view(connection, head, nodes, trend, base, before))  # noqa: B023
+        headers = validators(VERSION, connection.id, head, base, [(one.sha, one.extracted_at) for one in trend])
+        if is_known(call.request, headers["ETag"]):
+            return web.Response(status=304, headers=headers)
+        view = await _view(call.store, connection, head, trend, base)
+        if view is not None:
+            return web.Response(text=view.model_dump_json(), headers=headers, content_type="application/json")
     raise UnavailableError("reading the quality of a commit", "it keeps being extracted again", "Try again in a moment.")
 
 
@@ -52,40 +61,60 @@ async def _base(
     return None if older is None else await call.store.lineages.head(connection.id, older)
 
 
-def _view(
-    connection: Connection,
-    head: LineageHead,
-    nodes: Sequence[NodeQuality],
-    trend: Sequence[CommitQuality],
-    base: LineageHead | None,
-    before: Sequence[NodeQuality] | None,
-) -> QualityView:
-    own = quality.own(nodes, head.project_name)
-    counts = quality.total(own)
+async def _view(
+    store: Store, connection: Connection, head: LineageHead, trend: Sequence[CommitQuality], base: LineageHead | None
+) -> QualityView | None:
+    """None if a lineage was replaced or removed meanwhile."""
+    kept = await store.quality.get(head)
+    counted = None if kept is None else await _counted(store, head, kept)
+    if kept is None or counted is None:
+        return None
+    findings = kept.findings or await store.lineage_cache.findings(head, kept.settings)
+    if findings is None:
+        return None
+    changes = None
+    if base is not None and (changes := await _changes(store, base, head, kept.settings)) is None:
+        return None
+    groups = {by: [GroupQuality.of(one, kept.settings) for one in found] for by, found in counted.groups.items()}
     return QualityView(
         connection_id=connection.id,
         sha=head.sha,
         branch=head.branch,
         extracted_at=head.extracted_at,
-        score=quality.score(counts),
-        counts=counts_view(counts),
-        packages=_groups(nodes, "package"),
-        folders=_groups(own, "folder"),
-        groups=_groups(own, "group"),
-        owners=_groups(own, "owner"),
-        trend=[CommitScore(sha=one.sha, extracted_at=one.extracted_at, score=quality.score(one.counts)) for one in reversed(trend)],
-        changes=None if base is None or before is None else _changes(base, quality.own(before, base.project_name), own),
+        score=score(counted.counts, kept.settings),
+        counts=counts_view(counted.counts, kept.settings),
+        packages=groups.get("package", []),
+        folders=groups.get("folder", []),
+        groups=groups.get("group", []),
+        owners=groups.get("owner", []),
+        trend=[CommitScore(sha=one.sha, extracted_at=one.extracted_at, score=score(one.counts, kept.settings)) for one in reversed(trend)],
+        changes=changes,
+        findings=findings_view(findings),
+        relationships=findings.relationships,
+        inherited_descriptions=findings.inherited_descriptions,
     )
 
 
-def _groups(nodes: Sequence[NodeQuality], by: GroupedBy) -> list[GroupQuality]:
-    return [GroupQuality.of(name, members) for name, members in islice(quality.grouped(nodes, by).items(), GROUPS)]
+async def _counted(store: Store, head: LineageHead, kept: StoredQuality) -> QualityTally | None:
+    """What is stored. Of a commit of an earlier release, all nodes are counted now."""
+    if kept.counts is not None and kept.groups is not None:
+        return QualityTally(dict(kept.counts), kept.groups)
+    nodes = await store.lineage_cache.quality(head)
+    return None if nodes is None else await store.lineage_cache.compute(lambda: tally(nodes, head.project_name, kept.settings))
 
 
-def _changes(base: LineageHead, before: Sequence[NodeQuality], after: Sequence[NodeQuality]) -> QualityChanges:
-    found = quality.changes(before, after)
-    listed = [QualityChangeView(unique_id=one.unique_id, dimension=one.dimension, missing=one.missing) for one in found[:CHANGES]]
-    return QualityChanges(base=base.sha, score=quality.score(quality.total(before)), items=listed, more=len(found) - len(listed))
+async def _changes(store: Store, base: LineageHead, head: LineageHead, settings: QualitySettings) -> QualityChanges | None:
+    found = await store.lineage_cache.quality_changes(base, head, settings)
+    graph = await store.lineage_cache.get(head)
+    before = await store.quality.get(base)
+    if found is None or graph is None or before is None:
+        return None
+    counted = await _counted(store, base, before)
+    if counted is None:
+        return None
+    listed = (await store.lineage_cache.compute(lambda: differences.weighed(found, graph)))[:WEIGHED]
+    items = [QualityChangeView.of(one) for one in listed]
+    return QualityChanges(base=base.sha, score=score(counted.counts, settings), items=items, more=len(found) - len(items))
 
 
 OPERATIONS = (
@@ -94,10 +123,11 @@ OPERATIONS = (
         path=f"{API}/connections/{{id}}/quality",
         id="get_quality",
         handler=get_quality,
-        summary="Get the quality of a commit: descriptions, tests, keys, owners, freshness checks and contracts, a score, its trend",
+        summary="Get the quality of a commit: what is described, tested and owned, a score, its trend, and what could be built better",
         tag="lineage",
         query=QualityQuery,
         response=QualityView,
+        empty={304: NOT_MODIFIED},
         problems={404: "It does not exist, the token may not see it, or the lineage of `sha` or `base` is not stored (see `field`)"},
         right="read",
     ),

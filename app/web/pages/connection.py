@@ -11,10 +11,12 @@ from aiohttp import web
 
 from app.core.ages import lasted
 from app.core.models.extractions import Extraction
-from app.lineage.quality import DIMENSIONS, score
+from app.core.models.quality import DIMENSIONS
+from app.lineage.quality.counts import score
 from app.pipeline import triggers
 from app.reports import check_run
-from app.store.lineages import CommitQuality, LineageHead
+from app.store.lineages import LineageHead
+from app.store.quality import CommitQuality
 from app.web.api.schemas.common import Commit, Query, Text
 from app.web.http import addresses, requests
 from app.web.keys import GITHUB, SETUP, STORE
@@ -55,7 +57,7 @@ async def show(request: web.Request) -> web.Response:
     )
     charted = await store.extractions.search(connection.id, statuses=None, branch=None, sha=None, before=None, limit=CHARTED)
     head = await store.lineages.head(connection.id)
-    trend = [] if head is None else await store.lineages.quality(connection.id, head.branch, CHARTED)
+    trend = [] if head is None else await store.quality.trend(connection.id, head.branch, CHARTED)
     context = {
         "connection": connection,
         "state": connection.state(),

@@ -15,7 +15,6 @@ from aiohttp import web
 from app.core.app_manifest import SETUP_PATH
 from app.core.errors import FreshetError
 from app.core.models.connections import Connection, State
-from app.lineage.quality import score
 from app.store.connections import Connections
 from app.web.api.schemas.common import Query, Text, Whole
 from app.web.auth.visits import EVERYBODY
@@ -74,13 +73,13 @@ async def _rows(request: web.Request, query: RepositoriesQuery) -> dict[str, Any
     shown = await store.some(listing["ids"])
     readable = await call.readable(one.repository for one in shown)
     shown = [one for one in shown if one.repository.id in readable]
-    quality = await call.store.lineages.quality_of_connections(one.id for one in shown)
+    scores = await call.store.quality.scores(one.id for one in shown)
     return {
         **listing,
         "connections": shown,
         "states": {one.id: one.state() for one in shown},
         "counts": await store.counts(one.id for one in shown),
-        "scores": {id_: score(counts) for id_, counts in quality.items()},
+        "scores": scores,
         "cut": MOST if len(found) > MOST else 0,
         "asked": 0 if listed else ASKED,
         "all_states": STATES,

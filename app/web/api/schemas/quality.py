@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Annotated, Self
 
 from pydantic import Field
 
-from app.lineage.quality import DIMENSIONS, Counts, Dimension, NodeQuality, score, total
+from app.core.models.quality import DIMENSIONS, RULES, Dimension, QualitySettings, Rule
+from app.lineage.quality.counts import Counts, score
+from app.lineage.quality.differences import QualityChange
+from app.lineage.quality.findings import Findings
+from app.lineage.quality.tallies import GroupTally
 from app.web.api.schemas.common import Commit, Model, Query, Time, example
 from app.web.api.schemas.lineages import COMMIT, HEAD
 
@@ -27,7 +30,7 @@ class CountView(Model):
 
     satisfied: Annotated[int, Field(description="How many have it")]
     total: Annotated[int, Field(description="How many could")]
-    weight: Annotated[int, Field(description="Its share of the score, before what nothing was counted of is left out")]
+    weight: Annotated[float, Field(description="Its share of the score, before what nothing was counted of is left out")]
     description: Annotated[str, Field(description="What is counted")]
 
 
@@ -40,12 +43,10 @@ class GroupQuality(Model):
     counts: Annotated[dict[Dimension, tuple[int, int]], Field(description="How many have it, and how many could")]
 
     @classmethod
-    def of(cls, name: str, nodes: Iterable[NodeQuality]) -> Self:
-        """Count the nodes."""
-        found = [*nodes]
-        counts = total(found)
-        pairs: dict[Dimension, tuple[int, int]] = {name: (one.satisfied, one.total) for name, one in counts.items()}
-        return cls(name=name, nodes=len(found), score=score(counts), counts=pairs)
+    def of(cls, group: GroupTally, settings: QualitySettings) -> Self:
+        """Give it a score."""
+        pairs: dict[Dimension, tuple[int, int]] = {name: (one.satisfied, one.total) for name, one in group.counts.items()}
+        return cls(name=group.name, nodes=group.nodes, score=score(group.counts, settings), counts=pairs)
 
 
 class CommitScore(Model):
@@ -62,6 +63,12 @@ class QualityChangeView(Model):
     unique_id: Annotated[str, Field(description="dbt's id")]
     dimension: Annotated[Dimension, Field(description="What is missing")]
     missing: Annotated[int, Field(description="How many more nodes or columns lack it; negative: fewer do")]
+    exposures: Annotated[int, Field(description="How many exposures depend on the node")]
+
+    @classmethod
+    def of(cls, change: QualityChange) -> Self:
+        """The same."""
+        return cls(unique_id=change.unique_id, dimension=change.dimension, missing=change.missing, exposures=change.exposures)
 
 
 class QualityChanges(Model):
@@ -69,8 +76,24 @@ class QualityChanges(Model):
 
     base: Annotated[str, Field(description="The commit that was compared with")]
     score: Annotated[float | None, Field(description="Its score")]
-    items: Annotated[list[QualityChangeView], Field(description="At most 50, those with the most additional ones first")]
+    items: Annotated[list[QualityChangeView], Field(description="At most 50; those that exposures depend on first")]
     more: Annotated[int, Field(description="How many are not listed")]
+
+
+class FindingItemView(Model):
+    """One thing that was found."""
+
+    subject: Annotated[str, Field(description="dbt's id; of `hard_coded_references` the name of a table, of `folder_cycles` a folder")]
+    nodes: Annotated[list[str], Field(description="dbt's ids of what is involved: sources that are read, or those who read; at most 5")]
+    more: Annotated[int, Field(description="How many of these are not listed")]
+
+
+class FindingView(Model):
+    """What a rule found."""
+
+    description: Annotated[str, Field(description="What it looks for")]
+    count: Annotated[int, Field(description="How many there are")]
+    items: Annotated[list[FindingItemView], Field(description="At most 20, by `subject`")]
 
 
 class QualityView(Model):
@@ -94,9 +117,18 @@ class QualityView(Model):
         changes={
             "base": BASE,
             "score": 75.0,
-            "items": [{"unique_id": "model.shop.orders", "dimension": "descriptions", "missing": 1}],
+            "items": [{"unique_id": "model.shop.orders", "dimension": "descriptions", "missing": 1, "exposures": 2}],
             "more": 0,
         },
+        findings={
+            "source_fanout": {
+                "description": RULES["source_fanout"].many,
+                "count": 1,
+                "items": [{"subject": "source.shop.raw.orders", "nodes": ["model.shop.orders", "model.shop.stg_orders"], "more": 0}],
+            }
+        },
+        relationships=1,
+        inherited_descriptions=7,
     )
 
     connection_id: Annotated[str, Field(description="UUID of the connection")]
@@ -111,11 +143,31 @@ class QualityView(Model):
     owners: Annotated[list[GroupQuality], Field(description="By owner; the largest 100")]
     trend: Annotated[list[CommitScore], Field(description="The newest 60 counted commits of the branch, oldest first")]
     changes: Annotated[QualityChanges | None, Field(description="What changed the score; null: there is no commit to compare with")]
+    findings: Annotated[
+        dict[Rule, FindingView],
+        Field(description="What could be built better. Without what the project switched off or, until columns are known, depends on them"),
+    ]
+    relationships: Annotated[int, Field(description="Columns with a `relationships` test")]
+    inherited_descriptions: Annotated[
+        int | None, Field(description="Columns that have no description and are a copy of one that has; null: columns are not known")
+    ]
 
 
-def counts_view(counts: Counts) -> dict[Dimension, CountView]:
+def counts_view(counts: Counts, settings: QualitySettings) -> dict[Dimension, CountView]:
     """The counts with what they mean."""
     return {
-        name: CountView(satisfied=one.satisfied, total=one.total, weight=DIMENSIONS[name].weight, description=DIMENSIONS[name].says)
+        name: CountView(satisfied=one.satisfied, total=one.total, weight=settings.weight(name), description=DIMENSIONS[name].says)
         for name, one in counts.items()
+    }
+
+
+def findings_view(findings: Findings) -> dict[Rule, FindingView]:
+    """What was found, with what it means."""
+    return {
+        name: FindingView(
+            description=RULES[name].many,
+            count=one.count,
+            items=[FindingItemView(subject=item.subject, nodes=[*item.nodes], more=item.more) for item in one.items],
+        )
+        for name, one in findings.rules.items()
     }

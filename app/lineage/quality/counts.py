@@ -12,31 +12,9 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-Dimension = Literal["descriptions", "column_descriptions", "tests", "keys", "owners", "freshness", "contracts"]
+from app.core.models.quality import DIMENSIONS, USUAL, Dimension, QualitySettings
+
 GroupedBy = Literal["package", "folder", "group", "owner"]
-
-
-class DimensionRow(NamedTuple):
-    """One thing that nodes, or their columns, should have."""
-
-    weight: int
-    """Its share of the score, before dimensions without anything to count are left out."""
-    says: str
-    """For users: what is counted."""
-    lacks: str
-    """For users: what a node without it has."""
-
-
-DIMENSIONS: Mapping[Dimension, DimensionRow] = {
-    "descriptions": DimensionRow(20, "models, sources, seeds, snapshots and exposures with a description", "no description"),
-    "column_descriptions": DimensionRow(20, "columns in YAML files with a description", "columns without a description"),
-    "tests": DimensionRow(20, "models, sources, seeds and snapshots with a test", "no test"),
-    "keys": DimensionRow(15, "models and snapshots with a key that is tested to be unique and not null", "no tested key"),
-    "owners": DimensionRow(10, "models, sources, seeds, snapshots and exposures with an owner", "no owner"),
-    "freshness": DimensionRow(10, "sources with a freshness check", "no freshness check"),
-    "contracts": DimensionRow(5, "public models with an enforced contract", "no contract"),
-}
-"""What is counted, in the order in which it is shown."""
 DESCRIBED = frozenset({"model", "source", "seed", "snapshot", "exposure"})
 TESTED = frozenset({"model", "source", "seed", "snapshot"})
 WITH_KEY = frozenset({"model", "snapshot"})
@@ -153,9 +131,9 @@ class QualityReader:
         return NodeQuality(unique_id, package, posixpath.dirname(content.original_file_path), content.group, content.owner, has)
 
 
-def own(nodes: Iterable[NodeQuality], project: str | None) -> list[NodeQuality]:
-    """Those of a project, by its name. If that is unknown, all."""
-    return [node for node in nodes if project in (None, node.package)]
+def own(nodes: Iterable[NodeQuality], project: str | None, settings: QualitySettings = USUAL) -> list[NodeQuality]:
+    """Those of a project, by its name, without folders that it ignores. If the name is unknown, all packages."""
+    return [node for node in nodes if project in (None, node.package) and not settings.ignores(node.folder)]
 
 
 def total(of: Iterable[NodeQuality]) -> dict[Dimension, Count]:
@@ -168,16 +146,16 @@ def total(of: Iterable[NodeQuality]) -> dict[Dimension, Count]:
     return {dimension: found[dimension] for dimension in DIMENSIONS if dimension in found}
 
 
-def score(counts: Counts) -> float | None:
+def score(counts: Counts, settings: QualitySettings = USUAL) -> float | None:
     """From 0 to 100, with one decimal: the weighted mean of the shares. None: there is nothing to count.
 
     >>> score({"tests": Count(1, 2), "owners": Count(2, 2)})
     66.7
     """
-    weights = sum(DIMENSIONS[dimension].weight for dimension in counts)
+    weights = sum(settings.weight(dimension) for dimension in counts)
     if not weights:
         return None
-    return round(100 * sum(DIMENSIONS[dimension].weight * one.satisfied / one.total for dimension, one in counts.items()) / weights, 1)
+    return round(100 * sum(settings.weight(dimension) * one.satisfied / one.total for dimension, one in counts.items()) / weights, 1)
 
 
 def grouped(nodes: Iterable[NodeQuality], by: GroupedBy) -> dict[str, list[NodeQuality]]:
@@ -188,32 +166,6 @@ def grouped(nodes: Iterable[NodeQuality], by: GroupedBy) -> dict[str, list[NodeQ
         if name is not None:
             found[name].append(node)
     return dict(sorted(found.items(), key=lambda one: (-len(one[1]), one[0])))
-
-
-class QualityChange(NamedTuple):
-    """A node that has more, or less, of one dimension than before."""
-
-    unique_id: str
-    dimension: Dimension
-    missing: int
-    """How many more nodes or columns lack it; negative: fewer do."""
-
-
-def changes(base: Iterable[NodeQuality], head: Iterable[NodeQuality]) -> list[QualityChange]:
-    """Where something is missing that was not before, and the reverse: the most additional ones first, then by unique_id.
-
-    A node that comes or goes counts with what it lacks.
-    """
-    before, after = ({(node.unique_id, name): _missing(one) for node in side for name, one in node.counts.items()} for side in (base, head))
-    found = [
-        QualityChange(unique_id, name, after.get((unique_id, name), 0) - before.get((unique_id, name), 0))
-        for unique_id, name in before.keys() | after.keys()
-    ]
-    return sorted((one for one in found if one.missing), key=lambda one: (-one.missing, one.unique_id, one.dimension))
-
-
-def _missing(count: Count) -> int:
-    return count.total - count.satisfied
 
 
 def _one(satisfied: bool) -> Count:  # noqa: FBT001 - the name says it
