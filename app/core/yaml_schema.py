@@ -143,7 +143,7 @@ class _Reader:
             value = float("nan")
         if value is not None and not (isfinite(value) if isinstance(value, float) else abs(value) < 2**63):
             self._add(node, path, "is not a supported number. Put it in quotes.")
-        elif value not in schema.get("enum", [value]):
+        elif value not in schema.get("enum", [value]) or not _in_range(value, schema):
             self._add(node, path, schema["errorMessage"])
         return value
 
@@ -151,6 +151,10 @@ class _Reader:
         if len(self.faults) == MAX_FAULTS:
             raise _TooManyError
         self.faults.append((f"{f'`{path}`' if path else 'The file'} {message}", line_of(node.start_mark)))
+
+
+def _in_range(value: float | None, schema: Schema) -> bool:
+    return value is None or schema.get("minimum", value) <= value <= schema.get("maximum", value)
 
 
 def _kind(node: yaml.Node, *, text: bool = False) -> str | None:

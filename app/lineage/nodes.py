@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 import orjson
 
+from app.core.models.quality import USUAL, QualitySettings
 from app.core.models.warehouse import UNKNOWN, WarehouseNames
 from app.lineage import column_tests, copy_format, manifest
 from app.lineage.definitions import definition
@@ -139,6 +140,7 @@ class Lineage:
     manifest_schema: str
     nodes: tuple[Node, ...]
     unread: Mapping[str, int] = field(default_factory=dict)
+    quality_settings: QualitySettings = USUAL
 
     @property
     def edge_count(self) -> int:
@@ -161,7 +163,7 @@ class Lineage:
         reader = QualityReader()
         for node in self.nodes:
             reader.add(node.unique_id, node.resource_type, node.package_name, node.content, node.definition, node.upstream)
-        return tally(reader.finish(), self.project_name)
+        return tally(reader.finish(), self.project_name, self.quality_settings)
 
     def counts(self) -> dict[str, int]:
         """The number of nodes by resource type, in the order of `resource_types`, without zeros."""

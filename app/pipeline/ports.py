@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from app.core.models.annotations import IgnoredCheck, Placeholder
 from app.core.models.extractions import CommitFacts, Usage
 from app.core.models.github import BranchHead, FailedDelivery, InstallationState, MergeBase, Repository, RepositoryState
+from app.core.models.quality import USUAL, QualitySettings
 from app.core.models.warehouse import UNKNOWN, WarehouseNames
 from app.core.spool import FinishedSpool, Spool
 from app.lineage.column_document import StorableColumns
@@ -229,9 +230,17 @@ class Decoders(Protocol):
     """Decodes manifests and columns documents; see `decoding/`."""
 
     async def lineage(
-        self, manifest: Spool, names: WarehouseNames, label: str, image: str, code_owners: CodeOwners | None = None
+        self,
+        manifest: Spool,
+        names: WarehouseNames,
+        label: str,
+        image: str,
+        code_owners: CodeOwners | None = None,
+        quality: QualitySettings = USUAL,
     ) -> StorableLineage:
         """The lineage of a manifest; the caller closes it. `names`: of the job; `label` (commit) and `image`: for error messages.
+
+        `quality`: what counts for it.
 
         Raises ManifestError, or UnavailableError if a retry may help.
         """

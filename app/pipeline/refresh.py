@@ -8,10 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
+import msgspec
+
 from app.core.errors import BranchLeftOutError, ColumnsError, DbtError, JobError
 from app.core.models.annotations import Annotation
 from app.core.models.extractions import ContainerFacts, Stage
 from app.core.models.github import Repository
+from app.core.models.quality import USUAL, QualitySettings
 from app.core.models.warehouse import UNKNOWN
 from app.lineage.column_document import STORED
 from app.lineage.nodes import VERSION, ChangeSummary, StorableLineage
@@ -94,6 +97,7 @@ class NewLineage:
     input_hash: bytes
     parsed: Parsed
     lineage: StorableLineage
+    quality: QualitySettings = USUAL
 
     def result(self, change: ChangeSummary | None) -> dict[str, Any]:
         """The result as it is stored and shown; `change` as in `results.success`."""
@@ -170,7 +174,10 @@ async def _refresh(
     if layout.needs_packages:
         await progress.enter("installing_deps")
         packages = await tools.installer.identify(_packages(tree, commit, layout, job))
+    quality = _quality(layout)
     version = f"{VERSION} {STORED}" if job.columns else VERSION
+    if quality != USUAL:  # what is counted is stored with the lineage
+        version += f" {msgspec.json.encode(quality, order='sorted').decode()}"
     input_hash = await asyncio.to_thread(project.input_hash, layout, job.adapter_type, job.image.id, version, packages)
     if earlier := await progress.find_known_input(input_hash):
         await progress.enter("storing")
@@ -182,13 +189,13 @@ async def _refresh(
         if parsed.columns is None:
             await progress.enter("storing")
         owners = None if layout.code_owners is None else CodeOwners(layout.code_owners, layout.project_dir)
-        lineage = await tools.decoders.lineage(parsed.spool, job.names, commit.label, parsed.image, owners)
+        lineage = await tools.decoders.lineage(parsed.spool, job.names, commit.label, parsed.image, owners, quality)
     except BaseException:
         if parsed.columns is not None:
             parsed.columns.close()
         parsed.spool.close()
         raise
-    return NewLineage(layout, job, remarks, input_hash, parsed, lineage)
+    return NewLineage(layout, job, remarks, input_hash, parsed, lineage, quality)
 
 
 async def _lay_out(tree: SourceTree, commit: Commit, progress: Progress) -> ProjectLayout:
@@ -249,6 +256,11 @@ def _job(commit: Commit, layout: ProjectLayout, available: Sequence[RunnerImage]
         unhurried=commit.unhurried,
     )
     return job, choice.remarks
+
+
+def _quality(layout: ProjectLayout) -> QualitySettings:
+    policy = layout.settings.for_project(layout.project_dir).quality
+    return USUAL if policy is None else policy.within(layout.project_dir)
 
 
 async def _run_dbt(tree: SourceTree, commit: Commit, layout: ProjectLayout, job: DbtJob, tools: Tools, progress: Progress) -> Parsed:

@@ -95,7 +95,7 @@ async def _save(tx: Store, extraction: Extraction, made: NewLineage | CarriedLin
             await tx.manifests.carry(extraction, made.earlier.lineage_id)
         return carried, results.carried_forward(made.earlier.result, made.earlier.sha, carried.change)
     trust, follow = _trust(extraction, made.parsed.states_of), made.parsed.columns is not None
-    saved = await tx.lineages.save(extraction, made.lineage, made.input_hash, trust, columns_follow=follow)
+    saved = await tx.lineages.save(extraction, made.lineage, made.input_hash, trust, columns_follow=follow, quality_settings=made.quality)
     return saved, made.result(saved.change)
 
 

@@ -13,6 +13,7 @@ expressions             the few Jinja expressions that are evaluated
 repository_settings     `.github/freshet.yml`
 settings_schema         … its JSON Schema
 impact_policy           … what it says about changes that break something
+quality_settings        … what it says about quality
 adapters                every adapter that Freshet knows by name, one row each
 adapter_choice          which adapter to parse for
 adapter_evidence        signs of an adapter in a project's files

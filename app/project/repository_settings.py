@@ -11,6 +11,7 @@ from typing import Any
 
 from app.core import yaml_schema, yaml_text
 from app.project.impact_policy import ImpactPolicy
+from app.project.quality_settings import QualityPolicy
 from app.project.settings_schema import FILE
 
 PATH = ".github/freshet.yml"
@@ -41,6 +42,8 @@ class ProjectSettings:
     schema: str | None = None
     impact: ImpactPolicy | None = field(default=None, repr=False)
     """None: not set. Not in the text that becomes part of input hashes, because it decides nothing about the lineage."""
+    quality: QualityPolicy | None = field(default=None, repr=False)
+    """None: not set. Likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class RepositorySettings:
             database=own.database or base.database,
             schema=own.schema or base.schema,
             impact=own.impact or base.impact,
+            quality=own.quality or base.quality,
         )
 
     def includes_branch(self, branch: str) -> bool:
@@ -124,4 +128,5 @@ def _project(item: Mapping[str, Any]) -> ProjectSettings:
         database=item.get("database"),
         schema=item.get("schema"),
         impact=ImpactPolicy.read(item["impact"]) if "impact" in item else None,
+        quality=QualityPolicy.read(item["quality"]) if "quality" in item else None,
     )

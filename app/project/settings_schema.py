@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.core.models.quality import DIMENSIONS, RULES
+
 MAX_LISTED = 50
-"""Folders or tags of one policy: each is compared with every node that breaks."""
+"""Folders or tags of one policy: each is compared with every node that breaks, or with every node."""
+MAX_WEIGHT = 100
 
 
 def _any_case(word: str) -> str:
@@ -76,6 +79,63 @@ _IMPACT = {
     "description": "What the check run concludes if a change breaks something, and for which folders or tags. `off` hides what changes do.",
     "examples": ["fail", {"breaks": "fail", "folders": ["models/marts"], "tags": ["finance"]}],
 }
+_QUALITY = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "weights": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                name: {
+                    "type": "number",
+                    "minimum": 0,
+                    "maximum": MAX_WEIGHT,
+                    "errorMessage": f"must be from 0 to {MAX_WEIGHT}.",
+                    "title": name.replace("_", " ").capitalize(),
+                    "description": f"The weight in the score of: {row.says}. 0: it is counted, and does not matter.",
+                    "examples": [row.weight],
+                }
+                for name, row in DIMENSIONS.items()
+            },
+            "title": "Weights",
+            "description": "How much the parts of the score count. Those that are not here keep their usual weights.",
+            "examples": [{"contracts": 0, "tests": 40}],
+        },
+        "findings": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                name: {
+                    "type": "boolean",
+                    "title": name.replace("_", " ").capitalize(),
+                    "description": f"Whether to look for {row.many}.",
+                }
+                for name, row in RULES.items()
+            },
+            "title": "Findings",
+            "description": "What to look for. Rules that are not here are on.",
+            "examples": [{"unused_models": False}],
+        },
+        "ignored_folders": {
+            "type": "array",
+            "items": _FOLDER,
+            "minItems": 1,
+            "maxItems": MAX_LISTED,
+            "title": "Ignored folders",
+            "description": "Nodes in these folders are neither counted nor found. Relative to the root of the repository.",
+            "examples": [["models/legacy"]],
+        },
+        "check_runs": {
+            "type": "boolean",
+            "title": "Check runs",
+            "description": "Whether check runs have a line about quality.",
+        },
+    },
+    "title": "Quality",
+    "description": "What counts for the quality of the project.",
+    "examples": [{"weights": {"contracts": 0}, "findings": {"unused_models": False}, "ignored_folders": ["models/legacy"]}],
+}
 _PROJECT_KEYS = {
     "dbt_version": {
         **_VERSION,
@@ -139,6 +199,7 @@ _PROJECT_KEYS = {
         "examples": [{"DBT_SCHEMA": "analytics"}],
     },
     "impact": _IMPACT,
+    "quality": _QUALITY,
 }
 _PACKAGE = {
     "type": "object",

@@ -79,7 +79,9 @@ async def save_lineage(store: Store, connection_id: str, sha: str, lineage: Line
     extraction = await store.extractions.claim("w", timedelta(minutes=1))
     assert extraction is not None
     async with store.transaction() as tx:
-        await tx.lineages.save(extraction, lineage, sha.encode(), columns_follow=columns is not None)
+        await tx.lineages.save(
+            extraction, lineage, sha.encode(), columns_follow=columns is not None, quality_settings=lineage.quality_settings
+        )
         if columns is not None:
             await tx.columns.save(extraction, columns, sha.encode())
         result: dict[str, object] = {

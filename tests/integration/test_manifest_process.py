@@ -26,12 +26,14 @@ from hypothesis import strategies as st
 from app.core.errors import ManifestError, UnavailableError
 from app.core.models.extractions import Extraction
 from app.core.models.github import Repository
+from app.core.models.quality import QualitySettings
 from app.core.models.warehouse import UNKNOWN
 from app.core.spool import Spool
 from app.lineage import nodes as lineage
 from app.lineage.nodes import MAX_LISTED, Lineage, Node, StorableLineage
 from app.lineage.owners import CodeOwners
 from app.pipeline.decoding import pool as decoding
+from app.pipeline.decoding.inline import Inline
 from app.pipeline.decoding.pool import Decoders
 from app.pipeline.decoding.spooled import SpooledLineage
 from app.store import Store, pool
@@ -185,6 +187,15 @@ async def test_owners_of_files_are_applied_by_the_process(decoders: Decoders, tm
     found = await decoders.lineage(spool, UNKNOWN, LABEL, IMAGE, owners)
     assert found.hashes == told.hashes
     assert (await read(decoders, odd_manifest(), tmp_path)).hashes != told.hashes
+
+
+async def test_folders_that_the_project_ignores_are_not_counted(decoders: Decoders, tmp_path: Path) -> None:
+    spool = await spooled(odd_manifest(), tmp_path)
+    settings = QualitySettings(ignored_folders=("models",))
+    for using in (decoders, Inline()):
+        found = await using.lineage(spool, UNKNOWN, LABEL, IMAGE, None, settings)
+        assert found.quality.counts["freshness"] == (0, 1)
+        assert "keys" not in found.quality.counts, "all models are in that folder"
 
 
 async def test_one_changed_node_is_one_row_more_and_the_order_of_keys_is_no_change(

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from app.core.models.comparisons import Base
-from app.core.models.quality import USUAL
+from app.core.models.quality import USUAL, QualitySettings
 from app.lineage.nodes import Lineage
 from app.pipeline.quality import measure, save
 from app.store import Store, lineage_cache
@@ -139,6 +139,24 @@ async def test_findings_name_their_nodes_and_changes_what_hangs_on_them(reader: 
     assert "hard_coded_references" not in found["findings"], "columns are not known"
     assert (found["relationships"], found["inherited_descriptions"]) == (0, None)
     assert [(one["unique_id"], one["missing"], one["exposures"]) for one in found["changes"]["items"]] == [(ORDERS, 1, 1), (SECOND, 1, 0)]
+
+
+async def test_a_project_sets_what_counts(reader: Reader) -> None:
+    settings = QualitySettings({"descriptions": 0, "owners": 0, "tests": 50}, frozenset({"source_fanout"}), ("models/marts",))
+    await save_lineage(reader.store, reader.connection_id, SHAS[3], replace(shop(described=True), quality_settings=settings))
+    found = await quality(reader)
+    assert {name: (one["satisfied"], one["total"], one["weight"]) for name, one in found["counts"].items()} == {
+        "descriptions": (0, 4, 0),
+        "tests": (1, 3, 50),
+        "keys": (0, 2, 15),
+        "owners": (0, 4, 0),
+        "freshness": (0, 1, 10),
+    }
+    assert found["score"] == 22.2
+    assert "source_fanout" not in found["findings"]
+    assert found["findings"]["marts_or_intermediate_dependent_on_source"]["count"] == 0, "it is in a folder that is left out"
+    assert {one["name"] for one in found["folders"]} == {""}
+    assert await reader.store.quality.scores([reader.connection_id]) == {reader.connection_id: 22.2}
 
 
 async def test_only_what_may_differ_is_compared_and_that_is_enough(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from app.core.models.quality import QualitySettings
 from app.core.yaml_schema import MAX_FAULTS
 from app.project.impact_policy import EffectivePolicy, ImpactPolicy
+from app.project.quality_settings import QualityPolicy
 from app.project.repository_settings import MAX_BYTES, PackageRule, ProjectSettings, RepositorySettings, read
 
 PAGE = (Path(__file__).parents[2] / "docs/freshet-yml.md").read_text()
@@ -36,6 +38,7 @@ def test_the_example_of_the_page_is_read() -> None:
         "analytics",
         "prod",
         ImpactPolicy("fail", ("transform/models/marts",), ("finance",)),
+        QualityPolicy(QualitySettings({"contracts": 0}, frozenset({"unused_models"}), ("transform/models/legacy",))),
     )
     assert settings.complaints == ()
     assert settings.everywhere == settings.for_project("elsewhere") == everywhere
@@ -72,6 +75,31 @@ def test_a_projects_own_impact_replaces_that_of_the_top_level() -> None:
     settings = read(b"impact: {breaks: fail, tags: [x]}\nprojects: [{dir: a, impact: neutral}, {dir: b}]")
     assert settings.for_project("a").impact == ImpactPolicy("neutral")
     assert settings.for_project("b").impact == ImpactPolicy("fail", tags=("x",))
+
+
+@pytest.mark.parametrize(
+    ("project_dir", "folders"),
+    [
+        ("", ("shop/models/old", "shop", "other")),
+        ("shop", ("models/old", "")),
+        ("shop/deep", ("",)),
+        ("sho", ()),
+        ("other", ("",)),
+    ],
+)
+def test_ignored_folders_are_of_the_project_that_has_them(project_dir: str, folders: tuple[str, ...]) -> None:
+    policy = read(b"quality: {ignored_folders: [./shop/models/old/, shop, other]}").for_project(project_dir).quality
+    assert policy is not None
+    assert policy.within(project_dir).ignored_folders == folders
+
+
+def test_the_whole_repository_is_a_folder_too() -> None:
+    policy = read(b"quality: {ignored_folders: [.]}\nprojects: [{dir: a, quality: {check_runs: false}}]")
+    assert policy.everywhere.quality is not None
+    assert policy.everywhere.quality.within("a").ignores("models")
+    own = policy.for_project("a").quality
+    assert own is not None
+    assert own.within("a") == QualitySettings(check_runs=False)
 
 
 def test_what_breaks_mean_is_not_part_of_what_decides_the_lineage() -> None:
@@ -184,6 +212,13 @@ projects:
         ("impact:\n  folders: [../a]", "`impact.folders[0]` must be a folder of the repository", 2),
         ("impact: {tags: []}", "`impact.tags` is empty", 1),
         (f"impact: {{tags: {['a'] * 51}}}", "`impact.tags` has more than 50 items", 1),
+        ("quality:\n  weights: {tests: 200}", "`quality.weights.tests` must be from 0 to 100", 2),
+        ("quality:\n  weights:\n    tests: much", "`quality.weights.tests` is text, but must be a number", 3),
+        ("quality:\n  weights:\n    test: 5", "`quality.weights.test` is not a known key. Did you mean `tests`?", 3),
+        ("quality:\n  findings:\n    unused_model: no", "`quality.findings.unused_model` is not a known key. Did you mean", 3),
+        ("quality: {findings: {unused_models: 1}}", "`quality.findings.unused_models` is a number, but must be true or false", 1),
+        ("quality: {ignored_folders: [/a]}", "`quality.ignored_folders[0]` must be a folder of the repository", 1),
+        ("quality: off", "`quality` is true or false, but must be a mapping", 1),
         ("target: a\n\ntarget: b", "`target` appears twice", 3),
         ("vars:\n  a: {b: 1, b: 2}", "`vars.a.b` appears twice", 2),
         ("projects:\n- dir: a\n- dir: ./a/", "`projects[1]` has the same `dir` as an earlier item", 3),

@@ -27,6 +27,8 @@ def holds(value: Any, schema: Mapping[str, Any]) -> bool:
         return False
     if "enum" in schema and value not in schema["enum"]:
         return False
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return bool(schema.get("minimum", value) <= value <= schema.get("maximum", value))
     if isinstance(value, str):
         pattern, forbidden = schema.get("pattern", ""), schema.get("not", {}).get("pattern")
         return bool(re.search(pattern, value)) and not (forbidden and re.search(forbidden, value))
@@ -64,6 +66,17 @@ Told = {
     "impact": st.sampled_from(
         ["fail", "neutral", "off", "on", "", None, True, 1, [], {}, {"breaks": "fail"}, {"breaks": "x"}, {"breaks": False}, {"x": 1}]
         + [{key: value} for key in ("folders", "tags") for value in ([], ["a"], ["a", ".."], ["a"] * 51, ["/a"], [1], "a", None, [""])]
+    ),
+    "quality": st.sampled_from(
+        [None, "off", {}, {"weights": {"tests": 40, "keys": 0.5}}, {"weights": {"tests": -1}}, {"weights": {"tests": 101}}]
+        + [
+            {"weights": {"tests": "1"}},
+            {"weights": {"test": 1}},
+            {"findings": {"unused_models": False}},
+            {"findings": {"unused_models": 0}},
+        ]
+        + [{"ignored_folders": value} for value in ([], ["a"], ["a", ".."], ["a"] * 51, "a", None)]
+        + [{"check_runs": value} for value in (True, "no", None)]
     ),
     "nonsense": st.sampled_from([1, None]),
 }

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Collection
+from dataclasses import replace
 
+from app.core.models.quality import USUAL, QualitySettings
 from app.core.models.warehouse import WarehouseNames
 from app.core.spool import FinishedSpool, Spool
 from app.lineage import manifest_comparison, nodes
@@ -22,10 +24,17 @@ class Inline:
     """Implements `ports.Decoders` in memory, apart from the columns' rows."""
 
     async def lineage(
-        self, manifest: Spool, names: WarehouseNames, label: str, image: str, code_owners: CodeOwners | None = None
+        self,
+        manifest: Spool,
+        names: WarehouseNames,
+        label: str,
+        image: str,
+        code_owners: CodeOwners | None = None,
+        quality: QualitySettings = USUAL,
     ) -> Lineage:
         """The lineage of a manifest. Raises ManifestError."""
-        return await asyncio.to_thread(lambda: nodes.read_manifest(manifest.content(), label, image, names, code_owners))
+        found = await asyncio.to_thread(lambda: nodes.read_manifest(manifest.content(), label, image, names, code_owners))
+        return replace(found, quality_settings=quality)
 
     async def columns(
         self, document: Spool, lineage: StorableLineage, label: str, image: str, secrets: Collection[str] = ()

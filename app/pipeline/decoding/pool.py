@@ -16,13 +16,14 @@ import msgspec
 
 from app.core import log
 from app.core.errors import ColumnsError, ManifestError, UnavailableError
+from app.core.models.quality import USUAL, QualitySettings
 from app.core.models.warehouse import WarehouseNames
 from app.core.spool import FinishedSpool, Spool, disk_errors
 from app.lineage.manifest_comparison import ManifestDifferences
 from app.lineage.nodes import StorableLineage
 from app.lineage.owners import CodeOwners
 from app.pipeline.decoding.process import MAX_MESSAGE, DecodingResult, Request
-from app.pipeline.decoding.spooled import SpooledLineage
+from app.pipeline.decoding.spooled import ManifestScope, SpooledLineage
 from app.pipeline.decoding.spooled_columns import ColumnsScope, SpooledColumns
 from app.pipeline.decoding.spooled_rows import Sizes, SpooledRows
 
@@ -108,7 +109,13 @@ class Decoders:
         self._all: set[Process] = set()
 
     async def lineage(
-        self, manifest: Spool, names: WarehouseNames, label: str, image: str, code_owners: CodeOwners | None = None
+        self,
+        manifest: Spool,
+        names: WarehouseNames,
+        label: str,
+        image: str,
+        code_owners: CodeOwners | None = None,
+        quality: QualitySettings = USUAL,
     ) -> SpooledLineage:
         """The lineage of a manifest.
 
@@ -116,8 +123,7 @@ class Decoders:
         """
         request = Request(label[:1000], image[:1000], names)
         with self._file() as scope:
-            if code_owners is not None:
-                await asyncio.to_thread(_write, msgspec.json.encode(code_owners), scope)
+            await asyncio.to_thread(_write, msgspec.json.encode(ManifestScope(code_owners, quality)), scope)
             rows, answer = await self._rows(manifest, request, scope)
         if answer.sizes is not None:
             return await _read(SpooledLineage, rows, answer.sizes)

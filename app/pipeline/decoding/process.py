@@ -1,7 +1,7 @@
 """The program that decodes: `pool` starts it with a socket as its standard input; it ends when the socket is closed.
 
 A request is a message (`Request`) with three descriptors: the manifest or columns document, an empty file for the rows, and a file with the
-rest of the request as JSON: for columns a `ColumnsScope`, for a manifest `CodeOwners` or nothing; to compare it, the other manifest. The
+rest of the request as JSON: for columns a `ColumnsScope`, for a manifest a `ManifestScope`; to compare it, the other manifest. The
 answer is a `DecodingResult`.
 """
 
@@ -23,7 +23,6 @@ from app.core.models.warehouse import WarehouseNames
 from app.lineage import manifest, manifest_comparison
 from app.lineage.column_document import MalformedColumnsError, malformed_columns
 from app.lineage.manifest_comparison import ManifestDifferences
-from app.lineage.owners import CodeOwners
 from app.pipeline.decoding import spooled, spooled_columns
 from app.pipeline.decoding.spooled_rows import Sizes
 
@@ -96,8 +95,7 @@ def _answer(request: Request, descriptors: list[int]) -> DecodingResult:
 
 
 def _lineage(content: bytes | mmap, names: WarehouseNames, scope: IO[bytes], rows: IO[bytes]) -> Sizes:
-    given = _mapped(scope)
-    return spooled.write(manifest.decode(content), names, rows, msgspec.json.decode(given, type=CodeOwners) if given else None)
+    return spooled.write(manifest.decode(content), names, rows, msgspec.json.decode(_mapped(scope), type=spooled.ManifestScope))
 
 
 def _columns(content: bytes | mmap, scope: IO[bytes], rows: IO[bytes]) -> Sizes:

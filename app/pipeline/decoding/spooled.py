@@ -8,6 +8,7 @@ from typing import IO
 
 import msgspec
 
+from app.core.models.quality import USUAL, QualitySettings
 from app.core.models.warehouse import WarehouseNames
 from app.lineage.manifest import Manifest
 from app.lineage.nodes import nodes
@@ -31,18 +32,27 @@ class Summary(msgspec.Struct, frozen=True):
     quality: QualityTally
 
 
-def write(of: Manifest, names: WarehouseNames, file: IO[bytes], code_owners: CodeOwners | None = None) -> Sizes:
+class ManifestScope(msgspec.Struct, frozen=True):
+    """What else decides about the lineage of a manifest."""
+
+    code_owners: CodeOwners | None = None
+    quality: QualitySettings = USUAL
+
+
+def write(of: Manifest, names: WarehouseNames, file: IO[bytes], scope: ManifestScope = ManifestScope()) -> Sizes:  # noqa: B008 - frozen
     """Write the lineage of a manifest; `names` as for `nodes`. Raises one of `manifest.DECODE_ERRORS`."""
     rows, counts, edges = RowWriter(file), Counter[str](), 0
     metadata = of.metadata
     quality = QualityReader()
-    for node in nodes(of, names, code_owners):
+    for node in nodes(of, names, scope.code_owners):
         rows.add(node.unique_id, node.row())
         counts[node.resource_type] += 1
         edges += len(node.upstream)
         quality.add(node.unique_id, node.resource_type, node.package_name, node.content, node.definition, node.upstream)
     about = metadata.project_name, metadata.dbt_version, metadata.adapter_type, metadata.schema
-    return rows.finish(Summary(*about, in_order(counts), edges, dict(of.unread), tally(quality.finish(), metadata.project_name)))
+    return rows.finish(
+        Summary(*about, in_order(counts), edges, dict(of.unread), tally(quality.finish(), metadata.project_name, scope.quality))
+    )
 
 
 class SpooledLineage(SpooledRows):
