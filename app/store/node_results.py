@@ -90,6 +90,10 @@ class NodeResults:
         values = UUID(connection_id), after, statuses if verdicts else [*VERDICTS], others, limit
         return [_stored(row) for row in await self._db.rows(SQL["page"], *values)]
 
+    async def failed(self, connection_id: str, limit: int) -> list[tuple[str, str]]:
+        """The unique_ids and statuses of nodes whose last result failed or warned."""
+        return [(row["unique_id"], row["status"]) for row in await self._db.rows(SQL["failed"], UUID(connection_id), limit)]
+
     async def revision(self, connection_id: str) -> int | None:
         """A number that changes with every artifact that is taken; None: there is none."""
         found: int | None = await self._db.value(SQL["revision"], UUID(connection_id))

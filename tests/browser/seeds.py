@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from app.github.git.source import GitSources
 from app.github.rest.checks import GitHubClient
 from app.github.rest.http import ApiClient
 from app.github.webhook import Delivery, WebhookEndpoint
+from app.lineage.run_results import NodeResult
 from app.pipeline import webhooks
 from app.pipeline.bases import BaseFinder
 from app.pipeline.decoding.inline import Inline
@@ -28,6 +29,7 @@ from app.pipeline.impacts import Impacts
 from app.pipeline.refresh import Tools
 from app.pipeline.worker import Worker
 from app.store import Store, listen
+from app.store.node_results import ArtifactHead
 from demo import parking, second_push, side_push
 from demo.__main__ import FOLDER, PROJECT, REPOSITORY
 from tests.dbt_double import DoubleRunner
@@ -102,7 +104,26 @@ async def seed(github: GitHubDouble, store: Store, dsn: str, directory: Path) ->
         await _bikes(_Seeding(seeds))
         await _parking(_Seeding(seeds))
     await _unfinished(seeds)
+    await _results(seeds)
     return seeds
+
+
+async def _results(seeds: Seeds) -> None:
+    """Two nights of dbt: a model that became slow, a test that fails, a source that is late."""
+    connection_id, failed = seeds.connections[seeds.bikes.name], False
+    head = await seeds.store.lineages.head(connection_id)
+    graph = None if head is None else await seeds.store.lineage_cache.get(head)
+    assert graph is not None
+    for night in range(2):
+        artifact = ArtifactHead("run_results", f"night-{night}", datetime.now(UTC) - timedelta(hours=30 - 24 * night))
+        found = []
+        for node in graph.nodes:
+            status = {"source": "warn", "test": "pass" if failed else "fail"}.get(node.resource_type, "success")
+            failed = failed or node.resource_type == "test"
+            found.append(
+                NodeResult(node.unique_id, status, 0.5 + 4 * night, 3 * (status == "fail"), "OK", artifact.generated_at, 10**9, None)
+            )
+        await seeds.store.node_results.save(connection_id, artifact, found)
 
 
 async def _bikes(seeding: _Seeding) -> None:

@@ -11,11 +11,13 @@ VOID = {"meta", "link", "br", "hr", "img", "input"}
 TAGS = {
     *("html", "head", "meta", "title", "link", "script", "body", "a", "header", "nav", "main", "p", "code", "span", "button", "section"),
     *("h1", "h2", "h3", "h4", "h5", "h6", "dl", "div", "dt", "dd", "table", "thead", "tbody", "tr", "th", "td", "ul", "ol", "li"),
+    *("figure", "svg", "rect", "figcaption"),
     *("details", "summary", "pre", "time", "em", "strong", "s", "blockquote", "br", "hr", "form", "input"),
 }  # fmt: skip
 ATTRIBUTES = {
     *("lang", "charset", "name", "content", "rel", "href", "src", "type", "class", "id", "data-root", "data-kind", "data-copy"),
     *("aria-label", "aria-hidden", "aria-current", "hidden", "scope", "datetime", "tabindex", "start", "role", "open"),
+    *("viewbox", "preserveaspectratio", "x", "y", "width", "height"),
     *("action", "id", "value", "maxlength", "placeholder", "aria-keyshortcuts", "autocomplete", "spellcheck", "data-live"),
 }  # fmt: skip
 

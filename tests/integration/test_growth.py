@@ -101,6 +101,7 @@ QUESTIONS: dict[tuple[str, str], tuple[tuple[object, ...], int]] = {
     ("node_results", "save"): ((BUSIEST, "2026-11-02", ["model.p.n1"], ["pass"], ["ok"], ["now"], '{"[1,null]"}', 20), 5),
     ("node_results", "of_nodes"): ((BUSIEST, ["model.p.n1", "model.p.n2"]), 5),
     ("node_results", "page"): ((BUSIEST, "model", ["error"], ["pass"], PAGE), 60),
+    ("node_results", "failed"): ((BUSIEST, PAGE), PAGE),
     ("node_results", "revision"): ((BUSIEST,), 5),
     ("node_results", "purge"): ((AGE, PAGE), 2 * PAGE),
     ("node_results", "purge_artifacts"): ((AGE, PAGE), 2 * PAGE),

@@ -19,6 +19,7 @@ from app.web.api.schemas.results import NodeResultView, ResultsTaken
 from app.web.http import uploads
 from tests.integration.access_world import CONNECTIONS, World, running
 from tests.integration.lineage_reader import SHAS, TOKEN, UPSTREAM, Reader, reading, save
+from tests.integration.node_page import page
 from tests.unit.test_run_results import SOURCES, artifact, result
 
 ORDERS, TEST, RAW = "model.shop.orders", "test.shop.not_null", "source.shop.raw.orders"
@@ -285,3 +286,46 @@ async def test_results_stand_at_the_node(reader: Reader) -> None:
     assert status == 200, "a result changes the node"
     assert (found["last_result"]["state"], found["last_result"]["history"][0]["seconds"]) == ("passed", 1.5)
     assert [(one["unique_id"], one["state"], one["message"]) for one in found["test_results"]] == [(TEST, "failed", "Got 3 results")]
+
+
+# -- pages and drawings
+
+
+async def test_the_page_of_a_node_shows_results(reader: Reader) -> None:
+    assert "Last result" not in (await page(reader, ORDERS)).text
+    await send(reader, artifact(result(ORDERS, execution_time=2.0), invocation="before", at=at(1)))
+    now = datetime.now(UTC).isoformat()
+    model = result(
+        ORDERS, execution_time=4.0, message="SELECT <10>", adapter_response={"bytes_billed": 2_500_000_000, "slot_ms": 7_200_000}
+    )
+    await send(reader, artifact(model, result(TEST, "fail", failures=3, message="Got 3 results"), at=now))
+    await send(reader, artifact({"unique_id": RAW, "status": "error", "max_loaded_at": at(1)}, schema=SOURCES, invocation="f", at=now))
+    shown = (await page(reader, ORDERS)).text
+    for part in ("Last result passed", "dbt says success , took 4.0 s, 2.50 GB and 2.00 slot hours in the last 2 runs", "SELECT <10>"):
+        assert part in shown, (part, shown)
+    assert "2026-11-02 01:00: success in 2.0 s" in shown, "the chart"
+    assert "not_null test failed" in shown, "its tests"
+    test = (await page(reader, TEST)).text
+    assert "Last result failed" in test
+    assert "3 rows" in test
+    source = (await page(reader, RAW)).text
+    assert "Last result stale" in source
+    assert "newest row loaded" in source
+    assert "orders source stale" in (await page(reader, "model.shop.stg_orders")).text, "what it reads"
+
+
+async def test_drawings_mark_what_failed(reader: Reader) -> None:
+    async def troubles() -> dict[str, Any]:
+        async with reader.client.get(f"{CONNECTIONS}/{reader.connection_id}/layout?focus=orders", headers=TOKEN) as response:
+            return {node["unique_id"]: node["trouble"] for node in (await response.json())["nodes"] if node["trouble"]}
+
+    assert await troubles() == {}
+    late = {"unique_id": RAW, "status": "warn", "max_loaded_at": at(1)}
+    await send(reader, artifact(result(ORDERS, "error"), result(TEST, "fail"), result("model.utils.days")))
+    await send(reader, artifact(late, schema=SOURCES))
+    assert await troubles() == {ORDERS: "last run failed, 1 test failed", RAW: "late"}
+    for query in ("", "?node=orders"):
+        async with reader.client.get(f"/connections/{reader.connection_id}/lineage{query}", headers=TOKEN) as response:
+            text = await response.text()
+            assert '<span class="trouble">last run failed, 1 test failed</span>' in text
+            assert '<span class="trouble">late</span>' in text

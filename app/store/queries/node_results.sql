@@ -36,6 +36,11 @@ SELECT unique_id, at, status, message, loaded_at, history FROM node_results WHER
 SELECT unique_id, at, status, message, loaded_at, history FROM node_results
 WHERE connection_id = $1 AND unique_id > $2 AND (status = ANY($3::text[]) OR status <> ALL($4::text[])) ORDER BY unique_id LIMIT $5;
 
+-- name: failed
+-- At most $2 nodes whose last result failed or warned. The statuses are those of the index.
+SELECT unique_id, status FROM node_results
+WHERE connection_id = $1 AND status IN ('error', 'fail', 'partial success', 'runtime error', 'warn') LIMIT $2;
+
 -- name: revision
 -- Changes with every artifact that is taken.
 SELECT max(id) FROM run_artifacts WHERE connection_id = $1;

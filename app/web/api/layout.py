@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -24,6 +24,7 @@ from app.web.api.layout_cache import LAYOUTS, Drawn, OverviewBody
 from app.web.api.lineage import TRIES, heading_of, is_known, only_node, stored, validators
 from app.web.api.operation import API, NOT_MODIFIED, Operation
 from app.web.api.schemas.layouts import HOPS, LayoutDocument, LayoutQuery
+from app.web.api.troubles import troubles
 from app.web.http import requests
 from app.web.http.negotiation import accepts_encoding
 from app.web.http.streaming import FairWriter
@@ -52,12 +53,13 @@ class LayoutHandler:
             connection = await call.connection()
             drawn = await drawn_for(call, connection)
             heading = _heading(connection, drawn)
-            headers = {**validators(VERSION, heading, drawn.key, call.query.model_dump(), packed), "Vary": "Accept-Encoding"}
+            of_results = await call.store.node_results.revision(connection.id)
+            headers = {**validators(VERSION, heading, drawn.key, call.query.model_dump(), packed, of_results), "Vary": "Accept-Encoding"}
             if is_known(call.request, headers["ETag"]):
                 return web.Response(status=304, headers=headers)
             headers |= SVG_HEADERS if call.query.format == "svg" else {"Content-Type": "application/json"}
             if call.query.focus is not None:
-                body = await self._neighbourhood(call, drawn, heading)
+                body = await self._neighbourhood(call, connection, drawn, heading)
             elif packed:
                 body, headers["Content-Encoding"] = await self._overview(call, drawn, heading, OverviewBody.packed), "gzip"
             else:
@@ -73,15 +75,16 @@ class LayoutHandler:
         found = await call.request.app[LAYOUTS].overview(graphs, drawn)
         return None if found is None else await graphs.compute(partial(write, found, heading))
 
-    async def _neighbourhood(self, call: Call[LayoutQuery, None], drawn: Drawn, heading: bytes) -> bytes | None:
+    async def _neighbourhood(self, call: Call[LayoutQuery, None], connection: Connection, drawn: Drawn, heading: bytes) -> bytes | None:
         found = await _focused(call, drawn)
         if found is None:
             return None
         scene, focused = found
         choose, compute = partial(_around, scene, focused, call.query), call.store.lineage_cache.compute
+        wrong = await troubles(call.store, connection.id, scene.graph)
         # Names are looked for among all nodes.
         shown = await (compute(choose) if call.query.expand or call.query.show else self._writer.take(choose))
-        write = partial(_picture if call.query.format == "svg" else _body, heading, scene, focused.position, shown)
+        write = partial(_picture if call.query.format == "svg" else _body, heading, scene, focused.position, shown, wrong)
         return await (self._writer.take(write) if len(shown.nodes) <= FEW_NODES else compute(write))
 
 
@@ -93,13 +96,14 @@ async def scene_of(call: Call[LayoutQuery, None], drawn: Drawn) -> Scene:
     return scene
 
 
-async def around_focus(call: Call[LayoutQuery, None], drawn: Drawn) -> dict[str, Any]:
+async def around_focus(call: Call[LayoutQuery, None], connection: Connection, drawn: Drawn) -> dict[str, Any]:
     """The layout around the focus of a call. Raises UnavailableError as `scene_of` does, and HttpProblem with candidates."""
     found = await _focused(call, drawn)
     if found is None:
         raise _replaced()
     scene, focused = found
-    return await call.store.lineage_cache.compute(lambda: _fields(scene, focused.position, _around(scene, focused, call.query)))
+    wrong = await troubles(call.store, connection.id, scene.graph)
+    return await call.store.lineage_cache.compute(lambda: _fields(scene, focused.position, _around(scene, focused, call.query), wrong))
 
 
 def _replaced() -> UnavailableError:
@@ -187,16 +191,18 @@ def _around(scene: Scene, focused: Expansion, query: LayoutQuery) -> Neighbourho
     return around(scene, [focused, *(_expansion(scene, text) for text in query.expand)], also)
 
 
-def _body(heading: bytes, scene: Scene, position: int, shown: Neighbourhood) -> bytes:
-    return heading[:-1] + b"," + orjson.dumps(_fields(scene, position, shown))[1:]
+def _body(heading: bytes, scene: Scene, position: int, shown: Neighbourhood, wrong: Mapping[str, str]) -> bytes:
+    return heading[:-1] + b"," + orjson.dumps(_fields(scene, position, shown, wrong))[1:]
 
 
-def _picture(heading: bytes, scene: Scene, position: int, shown: Neighbourhood) -> bytes:
-    return svg({**orjson.loads(heading), **_fields(scene, position, shown)})
+def _picture(heading: bytes, scene: Scene, position: int, shown: Neighbourhood, wrong: Mapping[str, str]) -> bytes:
+    return svg({**orjson.loads(heading), **_fields(scene, position, shown, wrong)})
 
 
-def _fields(scene: Scene, position: int, shown: Neighbourhood) -> dict[str, Any]:
-    return {"focus": scene.graph.nodes[position].unique_id, **neighbourhood(shown)}
+def _fields(scene: Scene, position: int, shown: Neighbourhood, wrong: Mapping[str, str]) -> dict[str, Any]:
+    found = neighbourhood(shown)
+    nodes = [{**node, "trouble": wrong.get(node["unique_id"])} for node in found["nodes"]]
+    return {"focus": scene.graph.nodes[position].unique_id, **found, "nodes": nodes}
 
 
 def _expansion(scene: Scene, text: str) -> Expansion:

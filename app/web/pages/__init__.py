@@ -10,6 +10,7 @@ node             the page of a node
 node_facts       … what its type has, in words and as JSON
 node_columns     … its columns
 node_links       … addresses
+node_results     … what dbt's own runs said of it
 missing_commit   … and the explorer, where a commit has no lineage
 sign_in          signing in with GitHub, and out
 search           `/search`, and the field in every header

@@ -21,6 +21,7 @@ from app.reports.markdown import cut
 from app.web.api.layout import around_focus, drawn_for, scene_of
 from app.web.api.schemas.common import Commit, Query, Text, Whole
 from app.web.api.schemas.layouts import HOPS, MAX_EXPANSIONS, MAX_HOPS, LayoutQuery
+from app.web.api.troubles import troubles
 from app.web.http import addresses, requests
 from app.web.http.problems import HttpProblem
 from app.web.keys import STORE
@@ -106,8 +107,9 @@ async def _words(request: web.Request, connection: Connection, query: ExplorerQu
     head = {"head": drawn.head, "base": drawn.base}
     if query.node is None:
         scene = await scene_of(call, drawn)
-        return {**head, **await call.store.lineage_cache.compute(lambda: _table(scene, query.page))}
-    found = await around_focus(call, drawn)
+        wrong = await troubles(call.store, connection.id, scene.graph)
+        return {**head, **await call.store.lineage_cache.compute(lambda: _table(scene, query.page, wrong))}
+    found = await around_focus(call, connection, drawn)
     return {**head, **_tree(found, found["focus"])}
 
 
@@ -119,7 +121,7 @@ def _has_operators(node: str | None) -> bool:
         return False
 
 
-def _table(scene: Scene, page: int) -> dict[str, Any]:
+def _table(scene: Scene, page: int, wrong: Mapping[str, str]) -> dict[str, Any]:
     """A page of all nodes, by folder and name."""
     groups = scene.groups()
     folders = sorted(set(groups))
@@ -139,6 +141,7 @@ def _table(scene: Scene, page: int) -> dict[str, Any]:
             "upstream": len(scene.parents[number]),
             "downstream": len(scene.children[number]),
             "change": scene.mark(number),
+            "trouble": wrong.get(scene.node(number).unique_id),
         }
         for number in chosen[(page - 1) * ROWS : page * ROWS]
     ]

@@ -22,20 +22,23 @@ from app.reports.markdown import cut
 from app.reports.markdown_html import safe_link
 from app.store.lineages import LineageHead
 from app.store.node_history import NodeHistory
+from app.store.node_results import StoredResult
 from app.web.api.lineage import TRIES, heading_of, only_node, stored
 from app.web.api.nodes import document
 from app.web.api.schemas.nodes import NodeQuery
 from app.web.http import requests
 from app.web.http.problems import HttpProblem
 from app.web.keys import PREFIX, SETUP, STORE
-from app.web.pages import frame, missing_commit, node_facts, visitor
+from app.web.pages import frame, missing_commit, node_facts, node_results, visitor
 from app.web.pages.node_columns import MAX_COLUMNS, MAX_ENDS, ColumnRows
 from app.web.pages.node_links import MAX_NAME_BYTES, Calls, NodeLinks, ProjectFiles
+from app.web.pages.node_results import ResultMark
 
 PATH = "/connections/{id}/nodes/{unique_id:.+}"
 TESTS = ("test", "unit_test")
 MAX_LISTED = 100
 """Neighbours in one direction, tests, and exposures."""
+READ_RESULTS = 1_000
 MAX_DRAWN = 60
 """Nodes of a Mermaid flowchart."""
 
@@ -49,6 +52,8 @@ class NodeLink:
     package: str | None
     """If it is not that of the page's node."""
     address: str
+    result: ResultMark | None = None
+    """The last one, if it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,8 @@ class _Found:
     position: int
     document: Mapping[str, Any]
     history: NodeHistory
+    results: Mapping[str, StoredResult]
+    """Of the node and its neighbours."""
 
     @property
     def node(self) -> GraphNode:
@@ -109,7 +116,9 @@ async def _find(request: web.Request, connection: Connection, sha: str | None) -
         if found is not None:
             branch = connection.followed_branch or head.branch
             history = await store.node_histories.read(connection.id, branch, graph.nodes[position].unique_id, head.sha)
-            return _Found(connection, head, graph, position, found, history)
+            around = [graph.nodes[one].unique_id for one in (position, *graph.children(position), *graph.parents[position])]
+            results = await store.node_results.of_nodes(connection.id, around[:READ_RESULTS])
+            return _Found(connection, head, graph, position, found, history, results)
     raise UnavailableError("reading a node", "the commit keeps being extracted again", "Try again in a moment.")
 
 
@@ -123,7 +132,7 @@ def _context(found: _Found, links: NodeLinks, repository: RepositoryLinks, publi
     downstream = [one for one in children if one.resource_type not in TESTS]
     upstream = [graph.nodes[one] for one in graph.parents[found.position]]
     exposures = _exposures(found)
-    lister = partial(_listed, node, links)
+    lister = partial(_listed, node, links, node_results.marks(found.results.values()))
     return {
         "connection": found.connection,
         "head": found.head,
@@ -137,6 +146,7 @@ def _context(found: _Found, links: NodeLinks, repository: RepositoryLinks, publi
         "is_current": found.connection.lineage_sha == found.head.sha,
         "description": markdown_html.render(told.get("description") or ""),
         "source_description": markdown_html.render(_text(told.get("source_description")) or ""),
+        "result": node_results.shown(found.results.get(node.unique_id)),
         "facts": node_facts.facts(told, files.address, links.node),
         "blocks": node_facts.blocks(told),
         "columns": columns.rows(told["columns"]),
@@ -167,7 +177,7 @@ def _code(told: Mapping[str, Any], link: Link) -> dict[str, Any]:
     }
 
 
-def _listed(node: GraphNode, links: NodeLinks, others: Iterable[GraphNode]) -> list[NodeLink]:
+def _listed(node: GraphNode, links: NodeLinks, marks: Mapping[str, ResultMark], others: Iterable[GraphNode]) -> list[NodeLink]:
     chosen = sorted(others, key=lambda one: (one.resource_type, one.name, one.unique_id))[:MAX_LISTED]
     return [
         NodeLink(
@@ -175,6 +185,7 @@ def _listed(node: GraphNode, links: NodeLinks, others: Iterable[GraphNode]) -> l
             one.resource_type,
             None if one.package_name == node.package_name else cut(one.package_name, MAX_NAME_BYTES),
             links.node(one.unique_id),
+            marks.get(one.unique_id),
         )
         for one in chosen
     ]

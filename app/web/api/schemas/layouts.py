@@ -30,6 +30,7 @@ ORDERS = {
     "tests": 1,
     "columns": 1,
     "change": None,
+    "trouble": "1 test failed",
     "x": 280,
     "y": 0,
     "width": 200,
@@ -51,6 +52,7 @@ STG_ORDERS = {
     "tags": [],
     "tests": 0,
     "columns": 0,
+    "trouble": None,
     "x": 0,
     "layer": 0,
     "more_downstream": 0,
@@ -154,6 +156,10 @@ class LayoutNode(Model):
     tests: Annotated[int, Field(description="Number of its tests and unit tests")]
     columns: Annotated[int, Field(description="Number of columns that YAML files name")]
     change: Annotated[Mark | None, Field(description="What happened to it since `base`; null: nothing, or there is no `base`")]
+    trouble: Annotated[
+        str | None,
+        Field(description="What failed or warned last in dbt's own runs, of the node or its tests, in a few words; null: nothing known"),
+    ]
     x: Annotated[int, Field(description="Left side")]
     y: Annotated[int, Field(description="Top")]
     width: Annotated[int, Field(description="Width")]

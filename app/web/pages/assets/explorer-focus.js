@@ -183,13 +183,14 @@ export class FocusView {
   #node(node) {
     const id = node.unique_id;
     const { x, y, width, height, rows } = this.#place(id);
-    const facts = [node.materialized, node.tests && `${node.tests} ${node.tests === 1 ? "test" : "tests"}`, node.owner].filter(Boolean);
+    const facts = [node.trouble, node.materialized, node.tests && `${node.tests} ${node.tests === 1 ? "test" : "tests"}`, node.owner].filter(Boolean);
     const kind = node.resource_type.replace("_", " ");
     const mark = { added: "+", removed: "\u2212", changed: "~" }[node.change];
     const spoken = [
       node.name,
       kind,
       node.change,
+      node.trouble,
       node.materialized,
       id === this.layout.focus && "in the middle",
       `${this.#beside(id, "downstream", "upstream").length + node.more_upstream} upstream`,
@@ -204,7 +205,7 @@ export class FocusView {
     );
     link.setAttribute("aria-label", spoken.filter(Boolean).join(", "));
     const box = element("div", {
-      className: ["node", id === this.layout.focus && "focus", node.change].filter(Boolean).join(" "),
+      className: ["node", id === this.layout.focus && "focus", node.change, node.trouble && "troubled"].filter(Boolean).join(" "),
       dataset: { id, kind: node.resource_type },
       style: { left: `${x}px`, top: `${y}px`, width: `${width}px`, height: `${height}px` },
     });
