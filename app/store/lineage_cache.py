@@ -6,7 +6,7 @@ A cached lineage never becomes outdated: its id and the time of its extraction i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
@@ -44,6 +44,7 @@ MAX_NAMED = 200
 
 Key = tuple[int, datetime]
 Result = TypeVar("Result")
+Composed = TypeVar("Composed", bound=Graph)
 
 
 class LineageCache:
@@ -59,6 +60,15 @@ class LineageCache:
         """Return a lineage; None if it was replaced or removed since. Raises UnavailableError if memory is not available in time."""
         key = head.id, head.extracted_at
         found: Graph | None = await self._loads.get(key, partial(self._load, key))
+        return found
+
+    async def composed(self, key: Hashable, compose: Callable[[], Composed]) -> Composed:
+        """Return what is made of lineages, by everything that it depends on. Raises as `get` does."""
+
+        async def load() -> Composed:
+            return await self.compute(compose)
+
+        found: Composed = await self._loads.get(("composed", key), load)
         return found
 
     async def columns(self, head: LineageHead) -> ColumnGraph | None:

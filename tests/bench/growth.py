@@ -75,6 +75,10 @@ FILL = (
     """INSERT INTO source_relations (connection_id, node_id, installation_id, relation)
        SELECT n.connection_id, n.id, r.installation_id, relation_key('db.prod.t' || hashint8(n.id) % 5000)
        FROM nodes n JOIN connections c ON c.id = n.connection_id JOIN repositories r ON r.id = c.repository_id""",
+    # Each makes thirty of twenty thousand.
+    """INSERT INTO made_tables (connection_id, node_id, installation_id, node, relation)
+       SELECT n.connection_id, n.id, r.installation_id, node_key(n.unique_id), relation_key('db.prod.t' || hashint8(n.id) % 20000)
+       FROM nodes n JOIN connections c ON c.id = n.connection_id JOIN repositories r ON r.id = c.repository_id""",
     # Each connection has a word that all have, and one of its own, for each node.
     """INSERT INTO search_nodes (connection_id, node_id, hit, words)
        SELECT connection_id, id, id, array_to_tsvector(ARRAY['n' || name, 'corder', '=' || name || '_' || id]) FROM nodes""",

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -126,6 +127,7 @@ async def running(store: Store, *, with_client: bool = True, per_minute: int = 0
         web_app[keys.STORE] = store
         web_app[keys.GITHUB] = GitHubClient(api, AppAuth(github.app.id, github.app.private_key_pem, api))
         web_app[keys.CALLERS] = EitherCallers(ServiceCallers(ServiceTokens([SERVICE])), viewers)
+        web_app[keys.SETUP] = SimpleNamespace(server_url="https://github.example")
         rate_limits.set_up(web_app, rate_limits.RateLimiter(per_minute, clock=now))
         routes.add(web_app, _no_delivery)
         async with TestClient(TestServer(web_app)) as client:

@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from app.lineage.impact.tables import search_key
+from app.lineage.organisation.join_rules import node_key
 from app.store import retention
 from app.store.extractions import STEP
 from app.store.sql import statements
@@ -29,6 +30,7 @@ BIG = {
     "source_relations",
     "node_results",
     "run_artifacts",
+    "made_tables",
     "extractions",
     "check_runs",
     "logs",
@@ -92,6 +94,11 @@ QUESTIONS: dict[tuple[str, str], tuple[tuple[object, ...], int]] = {
     ("readers", "owner"): ((BUSIEST, "f" * 40), 5),
     ("readers", "connections"): ((BUSIEST, 1, [search_key("db.prod.t1")], 1, 20, True), PAGE),
     ("foreign_reads", "sources"): ((BUSIEST, [search_key("db.prod.t1")], 20, 1000), 10),
+    ("organisations", "page"): ((None, "owner1/", "owner10", 20), 3 * 300),
+    ("organisations", "some"): ((None, [BUSIEST]), 10),
+    ("organisations", "made"): ((None, 1, [search_key("db.prod.t1")], PAGE), 3 * PAGE),
+    ("organisations", "read"): ((None, 1, [search_key("db.prod.t1")], PAGE), 3 * PAGE),
+    ("organisations", "nodes"): ((None, 1, [node_key("model.p.n1")], PAGE), 9 * PAGE),
     ("search", "count_all"): ((["n"], ["o"], PAGE), PAGE),
     ("search", "count_of"): ((["n"], ["o"], PAGE, [BUSIEST]), 40),
     ("search", "find_of"): ((["corder"], ["corders"], "'corder'", -1, 20, [BUSIEST], PAGE, PAGE, PAGE), 100),

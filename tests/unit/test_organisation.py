@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import orjson
 import pytest
 
 from app.lineage.graph import GraphFilter
 from app.lineage.organisation.composing import OrganisationGraph
 from app.lineage.organisation.join_rules import Made, Owned
-from app.lineage.organisation.joining import MAX_ALIKE, Join, OtherCandidates, join
+from app.lineage.organisation.joining import MAX_ALIKE, OtherCandidates, join
+from app.lineage.organisation.joins import Join
 from app.lineage.organisation.projects import JoinedProject, JoinFacts
 from app.lineage.organisation.walking import Walk
 from tests.unit.organisations import generated, project
@@ -70,7 +73,8 @@ def test_other_names_and_unknown_ones_are_not_joined(relation: str | None) -> No
 
 def test_what_makes_no_table_is_not_joined() -> None:
     assert join([bi(), shop(materialized="ephemeral")]).found == []
-    assert join([bi(), shop(original_file_path="")]).found == []
+    foreign = shop(original_file_path="", repository="acme/loom")
+    assert join([bi(), JoinedProject(replace(foreign.key, name="loom"), foreign.graph)]).found == []
 
 
 def test_a_table_that_two_projects_make_is_of_none_for_certain() -> None:

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from app.lineage.formats.heading import Heading
+from app.lineage.formats.heading import AnyHeading, title
 from app.lineage.formats.labels import labels
 from app.lineage.graph import Selection
 from app.lineage.resource_types import BY_NAME, drawn_as, in_order
 from app.lineage.resource_types import label as type_label
 
 
-def render(heading: Heading, selection: Selection) -> Iterator[bytes]:
+def render(heading: AnyHeading, selection: Selection) -> Iterator[bytes]:
     """A digraph."""
-    yield f"digraph {_quoted(heading.project_name or heading.repository)} {{\n  rankdir=LR;\n".encode()
+    yield f"digraph {_quoted(title(heading))} {{\n  rankdir=LR;\n".encode()
     yield b"  node [shape=box style=filled fillcolor=white];\n" + _legend(selection)
     for _, node, label in labels(selection):
         kind = drawn_as(node.resource_type)

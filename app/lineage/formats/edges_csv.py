@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from app.lineage.formats.heading import Heading
+from app.lineage.formats.heading import AnyHeading
 from app.lineage.graph import Selection
 
 FORMULAS = tuple("=+-@\t\r\n\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}")
 
 
-def render(_heading: Heading, selection: Selection) -> Iterator[bytes]:
+def render(_heading: AnyHeading, selection: Selection) -> Iterator[bytes]:
     """A header, then one line per edge."""
     yield b'"upstream","downstream"\r\n'
     for upstream, downstream in selection.pairs():

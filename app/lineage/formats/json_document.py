@@ -14,7 +14,7 @@ from app.core.models.warehouse import WarehouseNames
 from app.lineage import column_tests, relations
 from app.lineage.column_tests import ColumnTest
 from app.lineage.formats.chunks import separated
-from app.lineage.formats.heading import Heading
+from app.lineage.formats.heading import AnyHeading
 from app.lineage.graph import Selection
 from app.lineage.manifest import Resource
 from app.lineage.owners import Owners
@@ -25,7 +25,7 @@ MAX_META_BYTES = 16 << 10
 """Of `meta` as JSON: a project may inherit the same one in every node."""
 
 
-def render(heading: Heading, selection: Selection) -> Iterator[bytes]:
+def render(heading: AnyHeading, selection: Selection) -> Iterator[bytes]:
     """The document."""
     above = orjson.dumps(heading, option=orjson.OPT_UTC_Z)
     yield above[:-1] + b',"nodes":['

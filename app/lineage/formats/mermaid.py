@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from app.lineage.formats.heading import Heading
+from app.lineage.formats.heading import AnyHeading
 from app.lineage.formats.labels import labels
 from app.lineage.graph import Selection
 from app.lineage.resource_types import Shape, drawn_as
@@ -29,7 +29,7 @@ BOX = ('["', '"]')
 _SPECIAL = re.compile(r"[^\w ]")
 
 
-def render(_heading: Heading, selection: Selection) -> Iterator[bytes]:
+def render(_heading: AnyHeading, selection: Selection) -> Iterator[bytes]:
     """A flowchart from left to right."""
     yield b"flowchart LR\n"
     for number, node, label in labels(selection):

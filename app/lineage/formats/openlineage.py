@@ -14,8 +14,9 @@ A dataset's namespace is set by the caller. The default is the scheme that OpenL
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 from urllib.parse import quote
 from uuid import NAMESPACE_URL, uuid5
@@ -80,6 +81,13 @@ def render(heading: Heading, selection: Selection, links: OpenLineageLinks, colu
     yield b"]"
 
 
+def render_several(parts: Iterable[tuple[Heading, Selection, OpenLineageLinks]]) -> Iterator[bytes]:
+    """The same of several lineages, without columns."""
+    yield b"["
+    yield from separated(chain.from_iterable(_EventBuilder(*part, None).events() for part in parts), EVENTS_PER_CHUNK)
+    yield b"]"
+
+
 class _Column(msgspec.Struct, gc=False):
     name: str
     data_type: str | None = None
@@ -95,6 +103,7 @@ class _Content(msgspec.Struct, gc=False):
 
 
 class _Table(msgspec.Struct, gc=False):
+    original_file_path: str | None = None
     relation_name: str | None = None
     relation_name_source: str | None = None
     materialized: str | None = None
@@ -119,7 +128,9 @@ class _EventBuilder:
 
     def events(self) -> Iterator[bytes]:
         for number, node in self._selection.numbered():
-            if node.resource_type in JOBS and self._table(number):
+            table = self._table(number) if node.resource_type in JOBS else None
+            # A node without a file is another project's, which builds it.
+            if table and (table.original_file_path != "" or node.package_name == self._heading.project_name):
                 yield orjson.dumps(self._build(number, node))
 
     def _build(self, number: int, node: GraphNode) -> Json:

@@ -8,7 +8,8 @@ from collections.abc import Collection, Sequence
 import orjson
 
 from app.lineage.graph import Graph, GraphNode
-from app.lineage.organisation.joining import Join, Joins
+from app.lineage.organisation.joining import Joins
+from app.lineage.organisation.joins import Join
 from app.lineage.organisation.projects import JoinedProject, ProjectKey
 
 
@@ -21,6 +22,8 @@ class OrganisationGraph(Graph):
         self.projects = projects
         self.joins, self.merged, self.left_out = joins.found, joins.merged, joins.left_out
         super().__init__(*_composed(projects, included, joins))
+        # They stay in memory with it.
+        self.nbytes += sum(one.graph.nbytes for one in projects)
 
     def find(self, focus: str) -> list[int]:
         """Also by dbt's unique_id, which nodes of several projects can have."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from app.core.plurals import count
 from app.lineage.graph import GraphNode
 from app.lineage.impact.losses import MAKERS, NO_TABLE
-from app.lineage.impact.tables import FILES, names_one_table, same_warehouse
+from app.lineage.impact.tables import FILES, KEY_BYTES, names_one_table, same_warehouse
+from app.lineage.organisation.joins import JoinReason
 from app.lineage.organisation.projects import JoinFacts, facts
 
-JoinReason = Literal["relation", "package", "reference"]
-"""`relation`: a source is the table that a node makes. `package`: a node of a package is one of the project that the package is.
-`reference`: a node that dbt knows by name alone is one of the project that it is said to be of."""
 MAX_CANDIDATES = 10
 """Nodes that may be meant by one: more are counted."""
 
@@ -40,12 +39,17 @@ class Verdict(NamedTuple):
     detail: str
 
 
-def made_table(node: GraphNode) -> str | None:
+def made_table(node: GraphNode, *, is_own: bool) -> str | None:
     """The table that a node makes itself; None if there is none, or if its name is not known."""
     if node.resource_type not in MAKERS:
         return None
     found = facts(node)
-    return None if found.materialized == NO_TABLE or found.is_external else found.relation_name
+    return None if found.materialized == NO_TABLE or (found.is_external and not is_own) else found.relation_name
+
+
+def node_key(unique_id: str) -> bytes:
+    """What a node is found by: the same as `node_key` in PostgreSQL."""
+    return hashlib.sha256(unique_id.encode()).digest()[:KEY_BYTES]
 
 
 def is_table(source: str, adapter_type: str | None, made: Made) -> bool:

@@ -9,24 +9,12 @@ from dataclasses import dataclass, field
 from app.lineage.graph import GraphNode
 from app.lineage.impact.tables import search_key
 from app.lineage.organisation import join_rules, projects
-from app.lineage.organisation.join_rules import MAX_CANDIDATES, JoinReason, Made, Owned
+from app.lineage.organisation.join_rules import MAX_CANDIDATES, Made, Owned
+from app.lineage.organisation.joins import Join
 from app.lineage.organisation.projects import JoinedProject
 
 MAX_ALIKE = 20
 """Nodes whose tables have almost the same name that are compared with a source: strangers may have any number of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Join:
-    """Two nodes of different projects, by id. `detail` says why it is certain or not, as a clause."""
-
-    upstream: str
-    downstream: str
-    reason: JoinReason
-    certain: bool
-    detail: str
-    merged: bool = False
-    """Whether both are one node, which has the id `upstream`."""
 
 
 @dataclass(slots=True)
@@ -94,7 +82,7 @@ class _Joining:
         found: dict[bytes, list[Made]] = defaultdict(list)
         for project, numbers in self._parts:
             for node in map(project.graph.nodes.__getitem__, numbers):
-                if name := join_rules.made_table(node):
+                if name := join_rules.made_table(node, is_own=project.is_own(node)):
                     found[search_key(name)].append(Made(project.key.id_of(node.unique_id), name, project.key.adapter_type))
         for made in self._others.made:
             found[search_key(made.name)].append(made)

@@ -60,7 +60,7 @@ class JoinFacts(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def is_external(self) -> bool:
-        """Whether dbt knows it by name alone, because it is of a project that is not installed: it has no file then."""
+        """Whether dbt knows a node of another project by name alone, because that is not installed: it has no file then."""
         return not self.original_file_path
 
 

@@ -139,7 +139,7 @@ def _texts(
         return columns_csv.render(chosen)
     if name == "json":
         return columns_json.render(_above(connection, head), chosen)
-    links = links_of(call.request, connection, call.query.namespace, call.query.job_namespace)
+    links = links_of(call.request, connection.repository, call.query.namespace, call.query.job_namespace)
     # Datasets are also named where only a column of theirs is chosen, so events need no more than the chosen nodes.
     return openlineage.render(heading_of(connection, head), Selection(graph, chosen.nodes if chosen else ()), links, chosen)
 

@@ -12,10 +12,11 @@ from aiohttp import web
 
 from app.core.errors import UnavailableError
 from app.core.models.connections import Connection
+from app.core.models.github import Repository
 from app.lineage import node_selectors
 from app.lineage.formats import dot, edges_csv, graphml, json_document, mermaid, openlineage
 from app.lineage.formats.chunks import pieces
-from app.lineage.formats.heading import Heading
+from app.lineage.formats.heading import AnyHeading, Heading
 from app.lineage.formats.openlineage import OpenLineageLinks
 from app.lineage.graph import Graph, GraphFilter, Selection
 from app.lineage.node_selectors import NodeReference, SelectorError
@@ -23,7 +24,7 @@ from app.store import Store
 from app.store.lineages import LineageHead
 from app.web.api.call import Call
 from app.web.api.operation import API, NOT_MODIFIED, Operation
-from app.web.api.schemas.lineages import FormatName, LineageDocument, LineageQuery
+from app.web.api.schemas.lineages import FormatName, LineageDocument, LineagePart, LineageQuery
 from app.web.http import requests
 from app.web.http.negotiation import preferred
 from app.web.http.problems import HttpProblem
@@ -52,7 +53,7 @@ class Format:
     parameters: str
     """Appended to the media type in `Content-Type`."""
     description: str
-    write: Writer | None = None
+    write: Callable[[AnyHeading, Selection], Iterator[bytes]] | None = None
     """None: `_writer` makes it, because it needs links."""
 
 
@@ -75,7 +76,7 @@ class LineageHandler:
 
     async def show(self, call: Call[LineageQuery, None]) -> web.StreamResponse:
         """The lineage of the connection or of `sha`, or 304."""
-        selected, name = part(call.query), format_of(call)
+        selected, name = part(call.query), format_of(call.request, call.query)
         graphs = call.store.lineage_cache
         for _ in range(TRIES):
             connection = await call.connection()
@@ -94,7 +95,7 @@ class LineageHandler:
         raise UnavailableError("reading the lineage", "the commit keeps being extracted again", "Try again in a moment.")
 
 
-def part(query: LineageQuery) -> GraphFilter:
+def part(query: LineagePart) -> GraphFilter:
     """The requested part. Raises HttpProblem 400 that names the parameter."""
     for name, value in (("direction", query.direction), ("depth", query.depth)):
         if query.focus is None and value is not None:
@@ -109,10 +110,10 @@ def part(query: LineageQuery) -> GraphFilter:
     )
 
 
-def format_of(call: Call[LineageQuery, None]) -> FormatName:
+def format_of(request: web.Request, query: LineagePart) -> FormatName:
     """The requested format. Raises HttpProblem: 406 for an unknown one, 400 for a parameter that does not apply to it."""
-    name = call.query.format or negotiated(call.request, MEDIA_TYPES)
-    for field, value in (("namespace", call.query.namespace), ("job_namespace", call.query.job_namespace)):
+    name = query.format or negotiated(request, MEDIA_TYPES)
+    for field, value in (("namespace", query.namespace), ("job_namespace", query.job_namespace)):
         if value is not None and name != "openlineage":
             raise requests.invalid(field, f"applies to the format `openlineage` only, and this is `{name}`")
     return name
@@ -216,13 +217,13 @@ async def _writer(call: Call[LineageQuery, None], connection: Connection, head: 
     if write is not None:
         return write
     columns = await call.store.lineage_cache.columns(head) if head.columns_state == "ready" else None
-    links = links_of(call.request, connection, call.query.namespace, call.query.job_namespace)
+    links = links_of(call.request, connection.repository, call.query.namespace, call.query.job_namespace)
     return partial(openlineage.render, links=links, columns=columns.between(chosen.numbers) if columns else None)
 
 
-def links_of(request: web.Request, connection: Connection, warehouse: str | None, jobs: str | None) -> OpenLineageLinks:
+def links_of(request: web.Request, of: Repository, warehouse: str | None, jobs: str | None) -> OpenLineageLinks:
     """What OpenLineage's events point to, with the namespaces that the caller gave."""
-    repository = f"{request.app[SETUP].server_url}/{connection.repository.full_name}"
+    repository = f"{request.app[SETUP].server_url}/{of.full_name}"
     return OpenLineageLinks(repository, warehouse, jobs or openlineage.JOB_NAMESPACE)
 
 

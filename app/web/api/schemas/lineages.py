@@ -74,10 +74,9 @@ ORDERS: dict[str, Any] = {
 EDGE = {"upstream": "model.shop.stg_orders", "downstream": "model.shop.orders"}
 
 
-class LineageQuery(Query):
-    """Which part of the lineage, and in which format. A node has to match all filters."""
+class LineagePart(Query):
+    """Which part of a lineage, and in which format. A node has to match all filters."""
 
-    sha: Annotated[Commit | None, Field(description=f"Lineage of this commit: {COMMIT}; by default the connection's lineage")] = None
     focus: Annotated[
         Text | None,
         Field(
@@ -105,6 +104,12 @@ class LineageQuery(Query):
     job_namespace: Annotated[JobNamespace | None, Field(description="Only with `openlineage`: the namespace of jobs; by default `dbt`")] = (
         None
     )
+
+
+class LineageQuery(LineagePart):
+    """Which lineage of a connection, which part of it, and in which format."""
+
+    sha: Annotated[Commit | None, Field(description=f"Lineage of this commit: {COMMIT}; by default the connection's lineage")] = None
 
 
 class ColumnTest(Model):
