@@ -15,6 +15,7 @@ impact_base             … with which commit it was compared
 impact_lists            … as lists
 impact_listing          … as lines on a console
 github_links            addresses on GitHub
+quality_line            what a commit does to quality
 column_lineage          the part of results and of a summary about columns
 column_listing          columns on a console, node by node
 column_tree             … one column with what it is made of

@@ -12,7 +12,7 @@ from app.core.models.annotations import Annotation
 from app.core.models.extractions import STAGES, Extraction, Problem, Stage, StageTime
 from app.core.plurals import count, plural
 from app.lineage.resource_types import label
-from app.reports import column_lineage, impact_annotations, impact_blocks, placeholders
+from app.reports import column_lineage, impact_annotations, impact_blocks, placeholders, quality_line
 from app.reports.github_links import RepositoryLinks
 from app.reports.impact_lists import Where
 from app.reports.markdown import code, fenced, folded, location, prose, table
@@ -107,6 +107,7 @@ def is_shortened(output: str) -> bool:
 def _success(extraction: Extraction, page: str, server_url: str) -> Iterator[str]:
     result = extraction.result
     yield from _what_changed(extraction, page, server_url)
+    yield quality_line.line(extraction)
     yield _list_remarks(remarks(extraction))
     yield "### How Freshet read the project"
     where = f" in {code(result['project_dir'])}" if result["project_dir"] else ""

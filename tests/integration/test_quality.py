@@ -17,6 +17,7 @@ from app.lineage.nodes import Lineage
 from app.pipeline.quality import measure, save
 from app.store import Store, lineage_cache
 from app.web.api.schemas.quality import QualityView
+from tests.integration.impact_world import make_world
 from tests.integration.lineage_reader import SHAS, TOKEN, Reader, reading, save_lineage
 from tests.integration.page_world import READ, World, running
 from tests.unit.test_column_tests import generic
@@ -213,6 +214,31 @@ async def test_a_commit_of_an_earlier_release_is_counted_when_it_is_asked_for(re
     found = await quality(reader)
     assert found["score"] == 47.1
     assert (found["trend"], found["changes"]) == ([], None)
+
+
+async def test_a_push_says_what_it_changes_unless_its_settings_do_not_want_that(store: Store, dsn: str, tmp_path: Path) -> None:
+    async with make_world(store, dsn, tmp_path) as world, world.working():
+        first = await world.push({"models/b.sql": "select 2 as id"})
+        await world.ended(first)
+        assert "Quality" not in ((await world.shown(first)).summary or ""), "a project that has nothing of it, and nothing changed"
+        side = await world.push({"models/marts/stg_s.sql": "select 3 as id"}, "side")
+        run = await world.shown(
+            side, "Quality 0: 1 more undocumented node, 1 more node without a test, 1 more node without a tested key, and "
+        )
+        assert run.conclusion == "success"
+        [connection] = await store.connections.for_repository(world.repository.id)
+        quiet = await world.push({".github/freshet.yml": "quality: {check_runs: false, weights: {keys: 0}}"}, "side")
+        assert "carried_from" not in (await world.ended(quiet)).result, "what counts is another input"
+        assert "Quality" not in ((await world.shown(quiet)).summary or "")
+        again = await world.push({"README.md": "Read me"}, "side")
+        assert (await world.ended(again)).result["carried_from"] == quiet
+        head = await store.lineages.head(connection.id, again)
+        assert head is not None
+        kept = await store.quality.get(head)
+    assert kept is not None
+    assert kept.settings == QualitySettings({"keys": 0}, check_runs=False)
+    assert kept.findings is not None
+    assert [item.subject for item in kept.findings.rules["model_directories"].items] == ["model.shop.stg_s"]
 
 
 async def test_pages_show_the_score(world: World) -> None:

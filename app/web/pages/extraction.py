@@ -10,7 +10,7 @@ from aiohttp import web
 from app.core.models.connections import Connection
 from app.core.models.extractions import ENDED, Extraction
 from app.pipeline import triggers
-from app.reports import check_run, column_lineage, impact_base, placeholders, summary
+from app.reports import check_run, column_lineage, impact_base, placeholders, quality_line, summary
 from app.reports.impact_lists import not_named, reached_counts
 from app.web.http import sse
 from app.web.keys import SETUP, STORE
@@ -115,6 +115,7 @@ def _context(found: Extraction, server_url: str, existing: Existing, *, may_push
         "conclusion": check_run.conclusion_of(found),
         "stages": summary.stage_rows(found),
         "remarks": summary.remarks(found),
+        "quality_line": quality_line.line(found),
         "columns_line": column_lineage.line(found.result),
         "impact": impact,
         "compared": impact_base.sentence(impact, None) if impact else "",
