@@ -27,6 +27,7 @@ from app.pipeline.bases import BaseFinder, Finding
 from app.pipeline.progress import Progress
 from app.project.impact_policy import EffectivePolicy, ImpactPolicy
 from app.reports import impact as report
+from app.reports import stale_sources
 from app.reports.impact_places import Places
 from app.store import Store
 from app.store.bases import WaitingImpact
@@ -189,7 +190,10 @@ class Impacts:
             impact = await self._impact(extraction, base, head)
             places = None if impact is None else await self._places(impact, base, head, result)
             if impact is not None and places is not None:
-                return await cache.compute(partial(report.stored, impact, chosen.base, places, policy, reason=chosen.reason))
+                failed = await self._store.node_results.stale_sources(extraction.connection_id)
+                read = await cache.compute(partial(stale_sources.read_by, impact.changes, places.head, failed))
+                found = await cache.compute(partial(report.stored, impact, chosen.base, places, policy, reason=chosen.reason))
+                return {**found, **stale_sources.stored(read, failed)}
         return report.failed("One of the lineages was replaced while they were compared.", chosen.base, EffectivePolicy(own))
 
     async def _impact(self, extraction: Extraction, base: LineageHead, head: LineageHead) -> Impact | None:

@@ -32,6 +32,7 @@ advice                  what to do about an error, from what the commit has
 similar_names           the name that somebody may have meant
 locations               files and lines in dbt's output, and its explanation
 command_line            the same texts on the command line
+stale_sources           sources that a change reads, and whose freshness failed
 result_words            words for the results of dbt's own runs
 redaction               removes secrets from logs
 markdown                Markdown in which untrusted text has no effect

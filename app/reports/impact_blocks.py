@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from app.project.repository_settings import PATH
-from app.reports import impact_base, impact_picture
+from app.reports import impact_base, impact_picture, stale_sources
 from app.reports.impact_lists import ReportedNodes, Stored, Where, breaks, changed, reached
 
 
@@ -16,6 +16,7 @@ def blocks(found: Stored, where: Where) -> Iterator[str]:
         nodes = ReportedNodes(found, where)
         yield impact_base.caveat(found)
         yield _outcome(found, where)
+        yield stale_sources.sentence(found)
         yield from breaks(found, nodes)
         yield from reached(found, nodes)
         yield from changed(found, nodes)

@@ -22,6 +22,8 @@ ARTIFACTS = 200
 """Artifacts of a connection that are remembered. If an older one is sent again, its results are in the histories, or too old for them."""
 ROWS_AT_ONCE = 5_000
 """Results that one statement writes."""
+TODAY = timedelta(days=1)
+MAX_STALE = 1000
 PURGED_AT_ONCE = 1000
 
 
@@ -93,6 +95,11 @@ class NodeResults:
     async def failed(self, connection_id: str, limit: int) -> list[tuple[str, str]]:
         """The unique_ids and statuses of nodes whose last result failed or warned."""
         return [(row["unique_id"], row["status"]) for row in await self._db.rows(SQL["failed"], UUID(connection_id), limit)]
+
+    async def stale_sources(self, connection_id: str) -> dict[str, datetime]:
+        """The sources whose freshness failed within the last day, by unique_id, and when."""
+        rows = await self._db.rows(SQL["stale_sources"], UUID(connection_id), TODAY, MAX_STALE)
+        return {row["unique_id"]: row["at"] for row in rows}
 
     async def revision(self, connection_id: str) -> int | None:
         """A number that changes with every artifact that is taken; None: there is none."""

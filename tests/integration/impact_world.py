@@ -44,7 +44,10 @@ BROKEN = "dbt says no"
 
 
 class SqlRunner(Runner):
-    """A dbt that makes a model of each file in `models/`; `{{ ref('a') }}` is an edge. A file that says `BROKEN` is an error."""
+    """A dbt that makes a model of each file in `models/`; `{{ ref('a') }}` and `{{ source('raw', 'a') }}` are edges.
+
+    A file that says `BROKEN` is an error.
+    """
 
     def __init__(self, work_dir: Path) -> None:
         super().__init__(self._never)
@@ -85,10 +88,14 @@ def _unpacked(archive: bytes) -> dict[str, str]:
 
 
 def _manifest(files: Mapping[str, str]) -> bytes:
-    nodes = {}
+    nodes, sources = {}, {}
     for path, text in sorted(files.items()):
         name = Path(path).stem
         upstream = [f"model.shop.{one}" for one in re.findall(r"ref\('(\w+)'\)", text)]
+        for table in re.findall(r"source\('raw', '(\w+)'\)", text):
+            upstream.append(f"source.shop.raw.{table}")
+            plain = {"resource_type": "source", "name": table, "source_name": "raw", "package_name": "shop", "config": {}}
+            sources[upstream[-1]] = {"unique_id": upstream[-1], **plain, "relation_name": f'"db"."raw"."{table}"'}
         nodes[f"model.shop.{name}"] = {
             "unique_id": f"model.shop.{name}",
             "resource_type": "model",
@@ -102,7 +109,7 @@ def _manifest(files: Mapping[str, str]) -> bytes:
         }
     about = {"dbt_schema_version": "https://schemas.getdbt.com/dbt/manifest/v12.json", "dbt_version": "1.11.16", "project_name": "shop"}
     parents = {unique_id: node["depends_on"]["nodes"] for unique_id, node in nodes.items()}  # type: ignore[index]
-    return json.dumps({"metadata": {**about, "adapter_type": "duckdb"}, "nodes": nodes, "parent_map": parents}).encode()
+    return json.dumps({"metadata": {**about, "adapter_type": "duckdb"}, "nodes": nodes, "sources": sources, "parent_map": parents}).encode()
 
 
 @dataclass

@@ -109,6 +109,7 @@ QUESTIONS: dict[tuple[str, str], tuple[tuple[object, ...], int]] = {
     ("node_results", "of_nodes"): ((BUSIEST, ["model.p.n1", "model.p.n2"]), 5),
     ("node_results", "page"): ((BUSIEST, "model", ["error"], ["pass"], PAGE), 60),
     ("node_results", "failed"): ((BUSIEST, PAGE), PAGE),
+    ("node_results", "stale_sources"): ((BUSIEST, AGE, PAGE), PAGE),
     ("node_results", "revision"): ((BUSIEST,), 5),
     ("node_results", "purge"): ((AGE, PAGE), 2 * PAGE),
     ("node_results", "purge_artifacts"): ((AGE, PAGE), 2 * PAGE),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import pytest_asyncio
 
 from app.core.errors import DatabaseUnavailableError
 from app.core.models.github import Repository
+from app.lineage.run_results import NodeResult
 from app.pipeline import worker
 from app.store import Store
 from app.store.lineage_cache import LineageCache
+from app.store.node_results import ArtifactHead
 from tests.integration.impact_world import ImpactWorld, changed, make_world
 from tests.integration.readers_world import Readers, reading
 from tests.patience import HANGS_S
@@ -214,3 +217,16 @@ async def test_a_check_run_names_what_breaks_in_public_repositories_and_counts_t
     for text in (shown, str(ended.result)):
         assert "secret" not in text
         assert "payroll" not in text
+
+
+async def test_a_check_run_says_that_a_change_reads_a_stale_source(world: ImpactWorld) -> None:
+    raw = "select * from {{ source('raw', 'orders') }}"
+    async with world.working():
+        await world.ended(await world.push({"models/c.sql": raw, "models/d.sql": "select 1 as id"}))
+        connection_id, now = await world.connection_id(), datetime.now(UTC)
+        late = NodeResult("source.shop.raw.orders", "error", 0.1, None, None, now, None, None)
+        assert await world.store.node_results.save(connection_id, ArtifactHead("sources", "f", now), [late]) == 1
+        run = await world.shown(await world.push({"models/c.sql": f"{raw} where id > 1"}), "whose freshness check failed: `raw.orders` (")
+        other = await world.shown(await world.push({"models/d.sql": "select 2 as id"}), "### What changed")
+    assert "freshness" not in (other.summary or "")
+    assert run.conclusion == "success", "it is no fault of the change"

@@ -41,6 +41,12 @@ WHERE connection_id = $1 AND unique_id > $2 AND (status = ANY($3::text[]) OR sta
 SELECT unique_id, status FROM node_results
 WHERE connection_id = $1 AND status IN ('error', 'fail', 'partial success', 'runtime error', 'warn') LIMIT $2;
 
+-- name: stale_sources
+-- At most $3 sources whose freshness failed within $2. The statuses are those of the index.
+SELECT unique_id, at FROM node_results
+WHERE connection_id = $1 AND status IN ('error', 'fail', 'partial success', 'runtime error', 'warn') AND status <> 'warn'
+  AND unique_id LIKE 'source.%' AND at > now() - $2::interval LIMIT $3;
+
 -- name: revision
 -- Changes with every artifact that is taken.
 SELECT max(id) FROM run_artifacts WHERE connection_id = $1;

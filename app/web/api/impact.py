@@ -13,6 +13,7 @@ from app.core.models.connections import Connection
 from app.lineage.formats.chunks import PIECE_BYTES
 from app.lineage.impact.elsewhere import with_elsewhere
 from app.lineage.impact.model import Impact
+from app.reports import stale_sources
 from app.store import Store
 from app.store.lineages import LineageHead
 from app.web.api.call import Call
@@ -39,12 +40,13 @@ class ImpactHandler:
             found = await graphs.impact(base, head)
             if found is not None:
                 found = await _with_elsewhere(call, connection, base, head, found)
+                late = await _stale_sources(call, connection, head, found)
                 # What breaks elsewhere follows from other lineages and from the caller's rights, too.
                 foreign = [one for one in found.breaks if one.connection_id], found.counts.get("elsewhere")
-                headers = {**validators(connection.id, base, head, foreign), "Content-Type": "application/json"}
+                headers = {**validators(connection.id, base, head, foreign, late), "Content-Type": "application/json"}
                 if is_known(call.request, headers["ETag"]):
                     return web.Response(status=304, headers=headers)
-                body = await graphs.compute(partial(_body, connection.id, base, head, found))
+                body = await graphs.compute(partial(_body, connection.id, base, head, found, late))
                 pieces = (body[start : start + PIECE_BYTES] for start in range(0, len(body), PIECE_BYTES))
                 return await self._writer.send(call.request, headers, pieces)
         raise UnavailableError("comparing two commits", "one of them keeps being extracted again", "Try again in a moment.")
@@ -67,7 +69,16 @@ async def _compared_with(store: Store, connection: Connection, head: LineageHead
     return base.sha
 
 
-def _body(connection_id: str, base: LineageHead, head: LineageHead, found: Impact) -> bytes:
+async def _stale_sources(call: Call[ImpactQuery, None], connection: Connection, head: LineageHead, found: Impact) -> list[str]:
+    """Sources that the changes read, and whose freshness failed within the last day."""
+    failed = await call.store.node_results.stale_sources(connection.id)
+    graph = await call.store.lineage_cache.get(head) if failed else None
+    if graph is None:
+        return []
+    return await call.store.lineage_cache.compute(partial(stale_sources.read_by, found.changes, graph, failed))
+
+
+def _body(connection_id: str, base: LineageHead, head: LineageHead, found: Impact, late: list[str]) -> bytes:
     return msgspec.json.encode(
         {
             "base": _side_json(base),
@@ -79,6 +90,7 @@ def _body(connection_id: str, base: LineageHead, head: LineageHead, found: Impac
             "connection_id": connection_id,
             "left_out": {name: found.left_out.get(name, 0) for name in LeftOut.model_fields},
             "without_columns": found.without_columns,
+            "stale_sources": late,
         }
     )
 

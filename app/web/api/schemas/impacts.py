@@ -146,6 +146,7 @@ class ImpactDocument(Model):
         connection_id="0b6f1c1e-4f0e-4a8e-9d7b-2f1f0f6f5a11",
         left_out={"changes": 0, "reached": 0, "breaks": 0, "definitions": 0},
         without_columns=[],
+        stale_sources=["source.shop.raw.orders"],
     )
 
     base: Annotated[ComparedSide, Field(description="What is compared with")]
@@ -170,4 +171,8 @@ class ImpactDocument(Model):
     without_columns: Annotated[
         list[Literal["base", "head"]],
         Field(description="Sides whose columns are not known. If there is one, everything is known by model only, and nothing is certain"),
+    ]
+    stale_sources: Annotated[
+        list[str],
+        Field(description="Sources that changed nodes read, and whose freshness failed in dbt's own runs within the last day"),
     ]
