@@ -20,6 +20,7 @@ column_selectors  what `--select` means where columns are shown
 copy_format      rows in PostgreSQL's binary COPY format
 graph            a stored lineage in memory, and its filters
 node_selectors   dbt's way to name nodes: `+orders`, `tag:finance`
+nearest          the nodes around a focus by distance, and the shortest ways between two
 diff             the differences between two lineages
 run_results      what dbt's own runs say of nodes
 quality/         how well nodes are described, tested and owned, and what could be built better

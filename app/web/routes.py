@@ -11,6 +11,7 @@ from app.web.api.operation import route
 from app.web.api.operations import operations
 from app.web.auth import rate_limits
 from app.web.keys import PREFIX
+from app.web.mcp import endpoint as mcp
 from app.web.pages import assets, connection, explorer, extraction, node, repositories, search, setup, sign_in
 from app.web.pages import operations as operations_page
 
@@ -27,6 +28,8 @@ def add(web_app: web.Application, webhook: Handler) -> None:
         *(route(operation) for operation in all_operations),
         web.get("/openapi.json", document.show),
         web.get("/docs", document.page),
+        web.post(mcp.PATH, mcp.handle),
+        web.get(mcp.METADATA, mcp.metadata),
         web.get("/", repositories.show),
         web.get("/sign-in", sign_in.start),
         web.get("/sign-in/callback", sign_in.callback),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -106,7 +106,9 @@ class World:
 
 
 @asynccontextmanager
-async def running(store: Store, *, with_client: bool = True, per_minute: int = 0) -> AsyncIterator[World]:
+async def running(
+    store: Store, *, with_client: bool = True, per_minute: int = 0, prepare: Callable[[web.Application], None] = lambda _: None
+) -> AsyncIterator[World]:
     """Serve the API beside a GitHub on which the App is installed on the account `octo`."""
     clock = [1000.0]
 
@@ -129,6 +131,7 @@ async def running(store: Store, *, with_client: bool = True, per_minute: int = 0
         web_app[keys.CALLERS] = EitherCallers(ServiceCallers(ServiceTokens([SERVICE])), viewers)
         web_app[keys.SETUP] = SimpleNamespace(server_url="https://github.example")
         rate_limits.set_up(web_app, rate_limits.RateLimiter(per_minute, clock=now))
+        prepare(web_app)
         routes.add(web_app, _no_delivery)
         async with TestClient(TestServer(web_app)) as client:
             yield World(github, store, viewers, client, clock, installed.id, (api, git))

@@ -37,7 +37,17 @@ PAGES: dict[str, tuple[int | str, int | str, int | str, int | str]] = {
     "GET /extractions/{id}/events": (TO_SIGN_IN, 404, 204, 204),
 }
 """Statuses, or where a redirect leads. A new page needs a line."""
-NOT_PAGES = ("/api/", "/livez", "/readyz", "/metrics", "/freshet.schema.json", "/setup", "/connections/{id}/badge.svg", "/mcp")
+NOT_PAGES = (
+    "/api/",
+    "/livez",
+    "/readyz",
+    "/metrics",
+    "/freshet.schema.json",
+    "/setup",
+    "/connections/{id}/badge.svg",
+    "/mcp",
+    "/.well-known/",
+)
 """Of programs, and of tests of their own."""
 
 

@@ -18,7 +18,15 @@ from tests.lanes import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 VARIABLE = re.compile(r"\{\w+\}")
-NO_PAGES = {"/openapi.json", "/extractions/{id}/events", assets.PATH, "/sign-in", "/sign-in/callback", "/setup/steps"}
+NO_PAGES = {
+    "/.well-known/oauth-protected-resource/mcp",
+    "/openapi.json",
+    "/extractions/{id}/events",
+    assets.PATH,
+    "/sign-in",
+    "/sign-in/callback",
+    "/setup/steps",
+}
 """Paths beside the API that have no page of their own."""
 PINNED = re.compile(r"^\s*(?:- )?uses: [\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+(\.\d+)*$")
 

@@ -10,16 +10,26 @@ from aiohttp import web
 
 from app.core.errors import UnavailableError
 from app.core.models.connections import Connection
-from app.lineage import column_reach, node_selectors
+from app.lineage import column_reach
 from app.lineage.column_graph import ColumnGraph, ColumnSelection
 from app.lineage.column_reach import find_columns, similar_columns
 from app.lineage.formats import columns_csv, columns_json, openlineage
 from app.lineage.formats.chunks import pieces
 from app.lineage.graph import Graph, Selection
-from app.lineage.node_selectors import NodeReference, SelectorError
 from app.store.lineages import LineageHead
 from app.web.api.call import Call
-from app.web.api.lineage import CANDIDATES, TRIES, find_node, heading_of, is_known, links_of, negotiated, stored, validators
+from app.web.api.lineage import (
+    CANDIDATES,
+    TRIES,
+    find_node,
+    heading_of,
+    is_known,
+    links_of,
+    negotiated,
+    reference_of,
+    stored,
+    validators,
+)
 from app.web.api.operation import API, NOT_MODIFIED, Operation
 from app.web.api.schemas.columns import ColumnsDocumentOut, ColumnsFormat, ColumnsQuery
 from app.web.http import requests
@@ -85,7 +95,7 @@ def select(graph: Graph, columns: ColumnGraph | None, query: ColumnsQuery) -> Co
     """Select the part of the columns; None if there are none. Raises HttpProblem with candidates if `node` or `column` is not there."""
     if query.node is None:
         return columns.whole() if columns else None
-    reference = _reference(graph, query)
+    reference = reference_of(graph, query.node, "node", alone=query.depth is None and query.direction is None)
     found = find_node(graph, reference.node, "node")
     if columns is None:
         return None
@@ -93,18 +103,6 @@ def select(graph: Graph, columns: ColumnGraph | None, query: ColumnsQuery) -> Co
     if reference.has_operators:
         return column_reach.reach(columns, found, start, reference)
     return column_reach.around(columns, found, start, query.direction or "both", query.depth)
-
-
-def _reference(graph: Graph, query: ColumnsQuery) -> NodeReference:
-    name = query.node or ""
-    try:
-        # In a query, a plus sign that is not escaped is a space.
-        reference = NodeReference(name) if graph.find(name) else node_selectors.parse(name.replace(" ", "+"))
-    except SelectorError as error:
-        raise requests.invalid("node", error.reason) from error
-    if reference.has_operators and (query.depth is not None or query.direction is not None):
-        raise requests.invalid("node", "has graph operators, so `direction` and `depth` have no meaning: leave them out")
-    return reference
 
 
 def _columns(columns: ColumnGraph, positions: Sequence[int], name: str) -> list[int]:

@@ -35,11 +35,9 @@ class ImpactHandler:
         graphs = call.store.lineage_cache
         for _ in range(TRIES):
             connection = await call.connection()
-            head = await stored(call.store, connection, call.query.head, "head")
-            base = await stored(call.store, connection, call.query.base or await _compared_with(call.store, connection, head), "base")
-            found = await graphs.impact(base, head)
+            base, head = await sides(call.store, connection, call.query)
+            found = await between(call, connection, base, head)
             if found is not None:
-                found = await _with_elsewhere(call, connection, base, head, found)
                 late = await _stale_sources(call, connection, head, found)
                 # What breaks elsewhere follows from other lineages and from the caller's rights, too.
                 foreign = [one for one in found.breaks if one.connection_id], found.counts.get("elsewhere")
@@ -52,10 +50,20 @@ class ImpactHandler:
         raise UnavailableError("comparing two commits", "one of them keeps being extracted again", "Try again in a moment.")
 
 
-async def _with_elsewhere(
-    call: Call[ImpactQuery, None], connection: Connection, base: LineageHead, head: LineageHead, found: Impact
-) -> Impact:
-    """Add what breaks in other connections of the owner, with the names of those that the caller may read."""
+async def sides(store: Store, connection: Connection, query: ImpactQuery) -> tuple[LineageHead, LineageHead]:
+    """What is compared: base and head. Raises HttpProblem 404, or 400 if there is no default for `base`."""
+    head = await stored(store, connection, query.head, "head")
+    return await stored(store, connection, query.base or await _compared_with(store, connection, head), "base"), head
+
+
+async def between(call: Call[Any, Any], connection: Connection, base: LineageHead, head: LineageHead) -> Impact | None:
+    """What the changes do, also in other connections of the owner, with the names of those that the caller may read.
+
+    None if one of the lineages was replaced or removed since.
+    """
+    found = await call.store.lineage_cache.impact(base, head)
+    if found is None:
+        return None
     elsewhere = await call.store.readers.elsewhere(connection.id, base, head, found.changes)
     readable = await call.readable(elsewhere.repositories) if elsewhere.projects else ()
     return with_elsewhere(found, elsewhere, readable)

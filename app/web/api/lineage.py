@@ -130,19 +130,26 @@ def negotiated(request: web.Request, media_types: Mapping[str, Name]) -> Name:
 
 def select(graph: Graph, selected: GraphFilter) -> Selection:
     """Select the part of a graph. Raises HttpProblem with candidates unless `focus` is exactly one node, or the versions of one model."""
-    if selected.focus is None:
-        return graph.select(selected)
+    return graph.select(selected, None if selected.focus is None else focused(graph, selected, selected.focus)[1])
+
+
+def focused(graph: Graph, selected: GraphFilter, focus: str) -> tuple[list[int], set[int]]:
+    """The positions of a focus, and of all that the filter, or graph operators in `focus`, lead to from there. Raises HttpProblem."""
+    reference = reference_of(graph, focus, "focus", alone=selected.depth is None and selected.direction == "both")
+    found = find_node(graph, reference.node, "focus")
+    return found, node_selectors.reach(graph, found, reference) if reference.has_operators else graph.around(found, selected)
+
+
+def reference_of(graph: Graph, name: str, field: str, *, alone: bool) -> NodeReference:
+    """A node with graph operators, unless a node has them in its name. Raises HttpProblem 400; `alone`: without direction and depth."""
     try:
         # In a query, a plus sign that is not escaped is a space.
-        reference = NodeReference(selected.focus) if graph.find(selected.focus) else node_selectors.parse(selected.focus.replace(" ", "+"))
+        reference = NodeReference(name) if graph.find(name) else node_selectors.parse(name.replace(" ", "+"))
     except SelectorError as error:
-        raise requests.invalid("focus", error.reason) from error
-    found = find_node(graph, reference.node, "focus")
-    if not reference.has_operators:
-        return graph.select(selected, graph.around(found, selected))
-    if selected.depth is not None or selected.direction != "both":
-        raise requests.invalid("focus", "has graph operators, so `direction` and `depth` have no meaning: leave them out")
-    return graph.select(selected, node_selectors.reach(graph, found, reference))
+        raise requests.invalid(field, error.reason) from error
+    if reference.has_operators and not alone:
+        raise requests.invalid(field, "has graph operators, so `direction` and `depth` have no meaning: leave them out")
+    return reference
 
 
 def unmatched(graph: Graph, selected: GraphFilter, selection: Selection) -> tuple[str, ...]:

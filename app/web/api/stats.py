@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from app.core.models.connections import Connection
 from app.pipeline.branch_heads import ObservedHead
@@ -22,13 +23,17 @@ async def get_stats(call: Call[StatsQuery, None]) -> StatsView:
 
 async def get_freshness(call: Call[NoQuery, None]) -> FreshnessView:
     """How far a connection is behind GitHub, and how often it met the objective."""
-    connection = await call.connection()
+    return await freshness_of(call, await call.connection())
+
+
+async def freshness_of(call: Call[Any, Any], connection: Connection) -> FreshnessView:
+    """The same of a connection that the caller may read."""
     head, branch, objective_s = await _head(call, connection), connection.followed_branch, call.request.app[OBJECTIVE_S]
     answers = await call.store.statistics.freshness(connection.id, branch or "", DAYS, timedelta(seconds=objective_s))
     return freshness(connection, head, answers, objective_s, datetime.now(UTC))
 
 
-async def _head(call: Call[NoQuery, None], connection: Connection) -> ObservedHead | None:
+async def _head(call: Call[Any, Any], connection: Connection) -> ObservedHead | None:
     """Ask GitHub for the head. If no push reported it, the repository is checked soon, as if its push had just arrived."""
     if connection.followed_branch is None:
         return None

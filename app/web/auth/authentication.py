@@ -37,6 +37,14 @@ async def caller_of(request: web.Request, *, service: bool = False) -> Caller:
     visitor = None if "Authorization" in request.headers else await _visitor(request)
     if visitor is not None:
         return visitor if not service else _refuse_others()
+    caller = await token_caller(request)
+    if service and not caller.everything:
+        _refuse_others()
+    return caller
+
+
+async def token_caller(request: web.Request) -> Caller:
+    """Authenticate a request by its token alone: neither sessions nor open pages count. Raises HttpProblem: 401, 429."""
     limit, address = request.app[rate_limits.LIMITS], rate_limits.address_of(request)
     token = _bearer(request)
     if token is None:
@@ -59,10 +67,13 @@ async def caller_of(request: web.Request, *, service: bool = False) -> Caller:
         raise unknown_token()
     if unknown:
         limit.give_back(address)
-    limit.count(request, caller.key, times=rate_limits.SERVICE_TIMES if caller.everything else 1)
-    if service and not caller.everything:
-        _refuse_others()
+    count(request, caller)
     return caller
+
+
+def count(request: web.Request, caller: Caller) -> None:
+    """Count something that the caller of a token asks for. Raises HttpProblem 429."""
+    request.app[rate_limits.LIMITS].count(request, caller.key, times=rate_limits.SERVICE_TIMES if caller.everything else 1)
 
 
 async def _visitor(request: web.Request) -> Caller | None:

@@ -32,10 +32,15 @@ def query(request: web.Request, model: type[Model]) -> Model:
         if name not in repeated and len(given) > 1:
             raise invalid(name[:MAX_ECHO], "must not be repeated")
         values[name] = given if name in repeated else given[0]
+    return validated(values, model, "query")
+
+
+def validated(values: object, model: type[Model], whole: str) -> Model:
+    """Make a model of values that came as a `whole`, such as "query". Raises HttpProblem 400 that names the parameter."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise _refusal(error, "query", model) from error
+        raise _refusal(error, whole, model) from error
 
 
 def cursor(value: str | None, parts: int) -> list[str] | None:
@@ -84,17 +89,22 @@ def next_sealed_cursor(seal: Seal, *parts: str) -> str:
 
 async def body(request: web.Request, model: type[Model]) -> Model:
     """Parse a JSON body; an empty one counts as `{}`. Raises HttpProblem: 400 that names the field, 408 or 413."""
-    try:
-        async with asyncio.timeout(BODY_S):
-            content = await request.read()
-    except TimeoutError as error:
-        raise HttpProblem(408, "Request body too slow", f"`body`: must arrive within {BODY_S:g} s", field="body") from error
-    except web.HTTPRequestEntityTooLarge as error:
-        raise HttpProblem(413, "Request body too big", f"`body`: {error.text}", field="body") from error
+    content = await raw_body(request)
     try:
         return model.model_validate_json(content or b"{}")
     except ValidationError as error:
         raise _refusal(error, "body", model) from error
+
+
+async def raw_body(request: web.Request) -> bytes:
+    """The body as it came. Raises HttpProblem: 408 or 413."""
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await request.read()
+    except TimeoutError as error:
+        raise HttpProblem(408, "Request body too slow", f"`body`: must arrive within {BODY_S:g} s", field="body") from error
+    except web.HTTPRequestEntityTooLarge as error:
+        raise HttpProblem(413, "Request body too big", f"`body`: {error.text}", field="body") from error
 
 
 def invalid(field: str, what: str) -> HttpProblem:
@@ -121,10 +131,10 @@ def path_id(request: web.Request, what: str) -> str:
 def _refusal(error: ValidationError, whole: str, model: type[BaseModel]) -> HttpProblem:
     """The first error as a problem; `whole` is its field when it concerns no single field."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    place = first["loc"][:1] if whole == "query" else first["loc"]
+    place = first["loc"] if whole == "body" else first["loc"][:1]
     field = ".".join(str(part) for part in place)[:MAX_ECHO] or whole
     if first["type"] == "extra_forbidden":
-        return invalid(field, f"unknown {'parameter' if whole == 'query' else 'field'}; {_known(model.model_fields)}")
+        return invalid(field, f"unknown {'field' if whole == 'body' else 'parameter'}; {_known(model.model_fields)}")
     message = first["msg"].removeprefix("Value error, ").replace("Input should", "must").replace("must be a valid", "must be a")
     return invalid(field, f"{message[0].lower()}{message[1:]}")
 
