@@ -365,3 +365,14 @@ def forget(explorer: Explorer, what: str) -> None:
     """Answers with an error status that a test is about."""
     findings = explorer.visit.watch.findings
     findings[:] = [one for one in findings if not (one.startswith("status: 4") and what in one)]
+
+
+async def test_projects_beside_this_one_are_in_the_panel(explorer: Explorer) -> None:
+    far = {"connection_id": "c2", "repository": "acme/bi", "unique_id": "source.bi.raw.rentals", "name": "rentals", "certain": False}
+    await explorer.page.route("**/joins", lambda route: route.fulfill(json={"made_by": [], "read_by": [far], "projects": 1, "cut": False}))
+    await explorer.open({"node": FOCUS})
+    joins = explorer.page.locator("#panel .joins")
+    await expect(joins).to_contain_text("Read by 1 project", timeout=PATIENCE_MS)
+    await expect(joins).to_contain_text("rentals in acme/bi, perhaps")
+    link = await joins.locator("a").get_attribute("href")
+    assert link == "/connections/c2/lineage?node=source.bi.raw.rentals"

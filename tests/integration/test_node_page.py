@@ -11,12 +11,13 @@ from urllib.parse import unquote
 import pytest
 import pytest_asyncio
 
+from app.core.models.github import Repository
 from app.lineage.nodes import Lineage
 from app.lineage.resource_types import RESOURCE_TYPES
 from app.store import Store
 from app.web.pages import node, node_columns
 from tests.integration.columns_world import storable
-from tests.integration.lineage_reader import SHAS, TOKEN, Reader, reading, save_lineage
+from tests.integration.lineage_reader import SHAS, TOKEN, Reader, reading, save, save_lineage
 from tests.integration.node_page import page
 from tests.unit.test_nodes import CUSTOMERS, ORDERS, build, resource
 
@@ -244,3 +245,18 @@ async def test_a_node_of_an_earlier_release_has_a_page(reader: Reader) -> None:
     await reader.store._db.execute("UPDATE nodes SET content = $1::text::json WHERE unique_id = 'model.shop.orders'", old)
     shown = await page(reader, "model.shop.orders")
     assert "An earlier release of Freshet stored this node" in shown.text
+
+
+async def test_projects_that_read_a_table_or_make_it_are_linked(reader: Reader) -> None:
+    source = "source.bi.raw.orders"
+    await reader.store.installations.update_from_push(Repository(8, "octo/bi", 3, "main"))
+    bi = await reader.store.connections.create(8, "")
+    await save(reader.store, bi.id, SHAS[2], {source: []})
+    made = await page(reader, ORDERS)
+    assert "Read by 1 project" in made.text
+    assert f"/connections/{bi.id}/nodes/{source}" in made.hrefs
+    assert "perhaps: the names are the same, but databases of duckdb are files" in made.text
+    other = Reader(reader.client, reader.store, bi.id)
+    read = await page(other, source)
+    assert "Made by orders model in octo/shop" in read.text
+    assert f"/connections/{reader.connection_id}/nodes/{ORDERS}" in read.hrefs

@@ -245,3 +245,23 @@ async def test_a_node_that_several_projects_have_is_ambiguous(octo: Octo) -> Non
     await octo.add("copy", project("shop"))
     status, body, _ = await octo.world.ask(SERVICE, f"{GRAPH}&focus={ORDERS}")
     assert (status, body["candidates"]) == (400, [f"octo/copy:{ORDERS}", SHOP])
+
+
+async def test_the_joins_of_a_node_are_those_that_the_caller_may_see(octo: Octo) -> None:
+    await octo.add("secret", project("payroll", reads=TABLE, packages=[ORDERS]))
+    shop, bi = octo.connections.shop, octo.connections.others["octo/bi"]
+
+    async def joins(connection_id: str, node: str, token: str) -> tuple[list[tuple[str, str, bool]], ...]:
+        status, body, _ = await octo.world.ask(token, f"{access_world.CONNECTIONS}/{connection_id}/nodes/{node}/joins")
+        assert status == 200, body
+        assert body["projects"] == len({one["repository"] for one in body["read_by"]})
+        return tuple([(one["repository"], one["reason"], one["certain"]) for one in body[name]] for name in ("made_by", "read_by"))
+
+    member, stranger = octo.token("lisa", "shop", "bi", "secret"), octo.token("mona", "shop", "bi")
+    both = [("octo/bi", "relation", True), ("octo/secret", "package", True), ("octo/secret", "relation", True)]
+    assert await joins(shop, ORDERS, member) == ([], both)
+    assert await joins(shop, ORDERS, stranger) == ([], both[:1])
+    assert await joins(octo.connections.others["octo/secret"], ORDERS, member) == ([("octo/shop", "package", True)], [])
+    assert await joins(bi, SOURCE.partition(":")[2], stranger) == ([("octo/shop", "relation", True)], [])
+    assert await joins(bi, SOURCE.partition(":")[2], octo.token("ben", "bi")) == ([], [])
+    assert (await octo.world.ask(octo.token("eve", "bi"), f"{access_world.CONNECTIONS}/{shop}/nodes/{ORDERS}/joins"))[0] == 404

@@ -147,8 +147,8 @@ class OrganisationReader:
                     tables.setdefault(owner, set()).add(name)
                 elif node.resource_type in MAKERS and not project.is_own(node):
                     nodes.setdefault(owner, set()).add(node.unique_id)
-        makers = [one for owner, names in tables.items() for one in await self._makers(owner, names)]
-        same = [one for owner, names in nodes.items() for one in await self._same(owner, names)]
+        makers = [one for owner, names in tables.items() for one in await self.makers(owner, names)]
+        same = [one for owner, names in nodes.items() for one in await self.same(owner, names)]
         owned: dict[str, list[Owned]] = {}
         for one in same:
             if one.is_own:
@@ -180,10 +180,10 @@ class OrganisationReader:
             if node.resource_type in MAKERS and not (upstream and project.is_own(node)):
                 copies.add(node.unique_id)
         names = {name for found in tables.values() for name, _ in found}
-        for one in await (self._makers(owner, names) if upstream else self._readers(owner, names)):
+        for one in await (self.makers(owner, names) if upstream else self.readers(owner, names)):
             if one.facts.relation_name and _is_one_of(one, tables.get(search_key(one.facts.relation_name), ())):
                 await self._enter(walk, one, at_once=False)
-        same = [one for one in await self._same(owner, copies) if one.is_own or not upstream]
+        same = [one for one in await self.same(owner, copies) if one.is_own or not upstream]
         found = [(one.project.connection_id, await self._enter(walk, one, at_once=True)) for one in same]
         return [(connection_id, position) for connection_id, position in found if position is not None]
 
@@ -193,15 +193,18 @@ class OrganisationReader:
         position = None if graph is None else graph.position(node.unique_id)
         return None if position is None or not walk.enter(node.project.connection_id, [position], at_once=at_once) else position
 
-    async def _makers(self, owner: int, tables: Collection[str]) -> list[FarNode]:
+    async def makers(self, owner: int, tables: Collection[str]) -> list[FarNode]:
+        """Nodes that may make tables."""
         return [
             one for one in await self._far(self._call.store.organisations.makers, owner, tables) if one.is_own or not one.facts.is_external
         ]
 
-    async def _readers(self, owner: int, tables: Collection[str]) -> list[FarNode]:
+    async def readers(self, owner: int, tables: Collection[str]) -> list[FarNode]:
+        """Sources that may be tables."""
         return await self._far(self._call.store.organisations.readers, owner, tables)
 
-    async def _same(self, owner: int, unique_ids: Collection[str]) -> list[FarNode]:
+    async def same(self, owner: int, unique_ids: Collection[str]) -> list[FarNode]:
+        """Nodes with these unique_ids."""
         return await self._far(self._call.store.organisations.same, owner, unique_ids)
 
     async def _far(self, look: Look, owner: int, names: Collection[str]) -> list[FarNode]:

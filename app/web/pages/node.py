@@ -24,8 +24,11 @@ from app.store.lineages import LineageHead
 from app.store.node_history import NodeHistory
 from app.store.node_results import StoredResult
 from app.web.api.lineage import TRIES, heading_of, only_node, stored
+from app.web.api.node_joins import joins_of
 from app.web.api.nodes import document
+from app.web.api.operation import NoQuery
 from app.web.api.schemas.nodes import NodeQuery
+from app.web.api.schemas.organisations import NodeJoins
 from app.web.http import requests
 from app.web.http.problems import HttpProblem
 from app.web.keys import PREFIX, SETUP, STORE
@@ -78,6 +81,7 @@ class _Found:
     document: Mapping[str, Any]
     history: NodeHistory
     results: Mapping[str, StoredResult]
+    joins: NodeJoins | None
     """Of the node and its neighbours."""
 
     @property
@@ -118,7 +122,10 @@ async def _find(request: web.Request, connection: Connection, sha: str | None) -
             history = await store.node_histories.read(connection.id, branch, graph.nodes[position].unique_id, head.sha)
             around = [graph.nodes[one].unique_id for one in (position, *graph.children(position), *graph.parents[position])]
             results = await store.node_results.of_nodes(connection.id, around[:READ_RESULTS])
-            return _Found(connection, head, graph, position, found, history, results)
+            joins = None
+            if connection.lineage_sha == head.sha:
+                joins = await joins_of(await visitor.call(request, NoQuery()), connection, head, graph, position)
+            return _Found(connection, head, graph, position, found, history, results, joins)
     raise UnavailableError("reading a node", "the commit keeps being extracted again", "Try again in a moment.")
 
 
@@ -165,6 +172,8 @@ def _context(found: _Found, links: NodeLinks, repository: RepositoryLinks, publi
         "events": found.history.events,
         "since": found.history.since,
         "mermaid": _mermaid(found),
+        "joins": found.joins,
+        "far": lambda one: NodeLinks(links.root, one.connection_id, None).node(one.unique_id),
     }
 
 

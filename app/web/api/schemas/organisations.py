@@ -56,6 +56,12 @@ JOIN: dict[str, Any] = {
     "merged": False,
 }
 
+FAR: dict[str, Any] = {
+    **{name: SHOP[name] for name in ("connection_id", "repository", "project_dir")},
+    **{name: ORDERS[name] for name in ("unique_id", "resource_type", "name")},
+    **{name: JOIN[name] for name in ("reason", "certain", "detail")},
+}
+
 
 class GraphQuery(LineagePart):
     """Whose graph, which part of it, and in which format. `focus` also takes the `id` of a node."""
@@ -154,3 +160,32 @@ class OrganisationDocument(Model):
     notes: Annotated[list[str], Field(description="What to know about this answer, such as a filter that matches nothing")]
     nodes: Annotated[list[OrganisationNode], Field(description="Selected nodes, by project")]
     edges: Annotated[list[OrganisationEdge], Field(description="Edges between these nodes")]
+
+
+class FarJoin(Model):
+    """A node of another project that a node is joined with."""
+
+    model_config = example(**FAR)
+
+    connection_id: Annotated[str, Field(description="UUID of its project's connection")]
+    repository: Annotated[str, Field(description="`owner/name` on GitHub")]
+    project_dir: Annotated[str | None, Field(description="Directory of the project, empty for the repository's root")]
+    unique_id: Annotated[str, Field(description="dbt's id of the node in its project")]
+    resource_type: Annotated[str, Field(description="dbt's resource type")]
+    name: Annotated[str, Field(description="dbt's name of the node")]
+    reason: Annotated[JoinReason, Field(description="Why they are joined, as in the graph of the owner")]
+    certain: Annotated[bool, Field(description="False: another node may be meant, or another table of this name")]
+    detail: Annotated[str, Field(description="Why it is certain or not, as a clause")]
+
+
+class NodeJoins(Model):
+    """What a node is joined with in other projects that the token may read."""
+
+    model_config = example(made_by=[FAR], read_by=[], projects=0, cut=False)
+
+    made_by: Annotated[list[FarJoin], Field(description="Nodes that make the table of a source, or are the node of a package; at most 100")]
+    read_by: Annotated[
+        list[FarJoin], Field(description="Sources that are its table, and the node itself in projects that install it; at most 100")
+    ]
+    projects: Annotated[int, Field(description="Projects in `read_by`, also in what is left out")]
+    cut: Annotated[bool, Field(description="True: there are more")]

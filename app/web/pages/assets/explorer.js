@@ -14,6 +14,7 @@ const api = `/api/metadata/connections/${connection}`;
 const REACHED = "a, button, input, select, summary, [tabindex]";
 const LISTS = ["expand", "resource_type"];
 const NAMES = ["node", "column", "depth", "sha", "base", ...LISTS];
+const JOINED = ["source", "model", "seed", "snapshot"];
 const MOST_NAMED = 50; // nodes that a request names beside the focus
 const MOST_CHARACTERS = 1000; // of each, with its plus sign
 const MOST_ADDRESS = 24000; // characters of an address; the service reads 32 KiB
@@ -267,6 +268,9 @@ async function showPanel(id) {
   if (focused) {
     heading.focus({ preventScroll: true });
   }
+  if (JOINED.includes(node.resource_type) && node.change !== "removed" && !state.sha) {
+    showJoins(id, () => drawing === view && view.selected === id && actions.isConnected && actions);
+  }
   const found = await columnsOf(id).catch(tellColumns);
   if (!found || drawing !== view || view.selected !== id) {
     return;
@@ -286,6 +290,24 @@ async function showPanel(id) {
   }
   if (found.status !== "exact" && found.reason) {
     panel.append(add("p", { className: "note" }, plain(found.reason)));
+  }
+}
+
+/** Which projects make what a node reads, and read what it makes. */
+async function showJoins(id, place) {
+  const found = await json(address(`${api}/nodes/${encodeURIComponent(id)}/joins`), running.signal).catch(() => null);
+  const before = found && place();
+  if (!before) {
+    return;
+  }
+  const read = `Read by ${found.projects} ${found.projects === 1 ? "project" : "projects"}`;
+  for (const [title, joins] of [["Made by", found.made_by], [read, found.read_by]]) {
+    if (joins.length) {
+      const items = joins.map((one) => add("li", {},
+        add("a", { href: address(`/connections/${one.connection_id}/lineage`, { node: one.unique_id }) }, plain(one.name)),
+        ` in ${plain(one.repository)}`, ...(one.certain ? [] : [", perhaps"])));
+      before.after(add("section", { className: "joins" }, add("h3", {}, title), add("ul", {}, ...items)));
+    }
   }
 }
 
