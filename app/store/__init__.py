@@ -15,6 +15,7 @@ from app.store.bases import Bases
 from app.store.check_runs import CheckRuns
 from app.store.columns import Columns
 from app.store.connections import Connections
+from app.store.costs import Costs
 from app.store.deliveries import Deliveries
 from app.store.extractions import Extractions
 from app.store.installations import Installations
@@ -69,6 +70,7 @@ class Store:
         self.logs = Logs(db)
         self.statistics = Statistics(db)
         self.operations = Operations(db)
+        self.costs = Costs(db)
         self.signing_keys = SigningKeys(db)
         self.sessions = Sessions(db)
 

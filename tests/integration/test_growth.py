@@ -103,6 +103,8 @@ QUESTIONS: dict[tuple[str, str], tuple[tuple[object, ...], int]] = {
     ("search", "count_of"): ((["n"], ["o"], PAGE, [BUSIEST]), 40),
     ("search", "find_of"): ((["corder"], ["corders"], "'corder'", -1, 20, [BUSIEST], PAGE, PAGE, PAGE), 100),
     ("search_index", "claim"): ((LEASE,), 5),
+    ("costs", "of_connection"): ((BUSIEST, 24), 24),
+    ("costs", "models"): ((BUSIEST, PAGE), 60),
     ("node_results", "note_artifact"): ((BUSIEST, "run_results", "run-2", "2026-11-02"), 5),
     ("node_results", "forget_artifacts"): ((BUSIEST, 10), 60),
     ("node_results", "save"): ((BUSIEST, "2026-11-02", ["model.p.n1"], ["pass"], ["ok"], ["now"], '{"[1,null]"}', 20), 5),

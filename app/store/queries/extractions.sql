@@ -173,12 +173,20 @@ UPDATE extractions SET stage = $3, stages = $4, facts = $5, result = coalesce($6
 WHERE id = $1 AND worker = $2 AND status = 'running';
 
 -- name: finish
-UPDATE extractions
-SET status = $3, stage = NULL, stages = $4, problem = $5, result = $6, facts = $7, finished_at = now(), worker = NULL, lease_until = NULL,
-    tries = try_ended(tries, jsonb_build_object('outcome', $3::text, 'stage', CASE WHEN $3 <> 'succeeded' THEN stage END,
-                                                'title', $5::json->>'title', 'message', $5::json->>'message'))
-WHERE id = $1 AND worker = $2 AND status = 'running'
-RETURNING (tries->-1->>'number')::integer AS try;
+WITH ended AS (
+  UPDATE extractions
+  SET status = $3, stage = NULL, stages = $4, problem = $5, result = $6, facts = $7, finished_at = now(), worker = NULL, lease_until = NULL,
+      tries = try_ended(tries, jsonb_build_object('outcome', $3::text, 'stage', CASE WHEN $3 <> 'succeeded' THEN stage END,
+                                                  'title', $5::json->>'title', 'message', $5::json->>'message'))
+  WHERE id = $1 AND worker = $2 AND status = 'running'
+  RETURNING connection_id, finished_at, tries, (facts->'usage'->>'cpu_seconds')::float8 AS spent
+), counted AS (
+  INSERT INTO extraction_costs AS c (connection_id, month, extractions, cpu_seconds)
+  SELECT connection_id, date_trunc('month', finished_at AT TIME ZONE 'UTC')::date, 1, spent FROM ended WHERE spent IS NOT NULL
+  ON CONFLICT (connection_id, month)
+  DO UPDATE SET extractions = c.extractions + excluded.extractions, cpu_seconds = c.cpu_seconds + excluded.cpu_seconds
+)
+SELECT (tries->-1->>'number')::integer AS try FROM ended;
 
 -- name: cancel
 -- The worker loses its claim, and is notified by a trigger.

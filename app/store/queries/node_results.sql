@@ -11,8 +11,9 @@ DELETE FROM run_artifacts WHERE connection_id = $1
 -- name: save
 -- Results of one artifact, written at $2, each of another node. An older one than the last goes into the history alone, which keeps the
 -- newest $8. `is_last`: it is the last one now.
-INSERT INTO node_results AS r (connection_id, unique_id, at, status, message, loaded_at, history)
-SELECT $1, n.unique_id, $2, n.status, n.message, n.loaded_at, jsonb_build_array(n.entry)
+INSERT INTO node_results AS r (connection_id, unique_id, at, status, message, loaded_at, history, seconds, bytes, slot_ms)
+SELECT $1, n.unique_id, $2, n.status, n.message, n.loaded_at, jsonb_build_array(n.entry),
+       (n.entry->>2)::float8, (n.entry->>4)::float8, (n.entry->>5)::float8
 FROM unnest($3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::jsonb[]) AS n (unique_id, status, message, loaded_at, entry)
 ORDER BY n.unique_id
 ON CONFLICT (connection_id, unique_id) DO UPDATE SET
@@ -20,8 +21,10 @@ ON CONFLICT (connection_id, unique_id) DO UPDATE SET
   status = CASE WHEN excluded.at >= r.at THEN excluded.status ELSE r.status END,
   message = CASE WHEN excluded.at >= r.at THEN excluded.message ELSE r.message END,
   loaded_at = CASE WHEN excluded.at >= r.at THEN excluded.loaded_at ELSE r.loaded_at END,
-  history = (
-    SELECT jsonb_agg(newest.one ORDER BY newest.at DESC) FROM (
+  (history, seconds, bytes, slot_ms) = (
+    SELECT jsonb_agg(newest.one ORDER BY newest.at DESC), sum((newest.one->>2)::float8), sum((newest.one->>4)::float8),
+           sum((newest.one->>5)::float8)
+    FROM (
       SELECT DISTINCT ON ((h.one->0)::bigint) (h.one->0)::bigint AS at, h.one
       FROM jsonb_array_elements(excluded.history || r.history) WITH ORDINALITY h (one, place)
       ORDER BY (h.one->0)::bigint DESC, h.place LIMIT $8

@@ -8,6 +8,7 @@ from app.web.api import (
     badge,
     columns,
     connections,
+    costs,
     diff,
     extractions,
     impact,
@@ -47,5 +48,6 @@ def operations(webhook: Handler) -> tuple[Operation, ...]:
         *extractions.OPERATIONS,
         *notifications.OPERATIONS,
         *stats.OPERATIONS,
+        *costs.OPERATIONS,
         *badge.OPERATIONS,
     )

@@ -23,6 +23,8 @@ from app.web.keys import GITHUB, SETUP, STORE
 from app.web.pages import frame, visitor
 
 ROWS = 30
+MONTHS, MODELS = 6, 10
+"""Whose costs are shown."""
 CHARTED, CHART_LEAST = 60, 20
 """Extractions in the chart, and for how many there is always room."""
 CHART_HEIGHT, BAR, LEAST = 100, 10, 2
@@ -64,6 +66,9 @@ async def show(request: web.Request) -> web.Response:
         "head": head,
         "counts": (await store.connections.counts([connection.id])).get(connection.id, {}),
         "quality": _quality(head, trend),
+        "months": await store.costs.of_connection(connection.id, MONTHS),
+        "models": await store.costs.models(connection.id, MODELS),
+        "lasted": lasted,
         "query": query,
         "extractions": found.extractions,
         "headline": check_run.headline,

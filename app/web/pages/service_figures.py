@@ -22,6 +22,7 @@ from app.core.errors import FreshetError
 from app.pipeline.ports import Runner
 from app.project.runner_images import RunnerImage
 from app.store import Store
+from app.store.costs import OwnerCost
 from app.store.operations import (
     DatabaseFigures,
     DeliveryFigures,
@@ -84,6 +85,8 @@ class ServiceFigures:
     backlog: Backlog
     running: Sequence[ListedExtraction]
     ended: EndedFigures
+    owners: Sequence[OwnerCost]
+    """Who cost most this month."""
     deliveries: DeliveryFigures
     sessions: SessionFigures
     database: DatabaseFigures
@@ -101,6 +104,7 @@ class FigureSource:
         self._backlog = SharedAnswer(store.statistics.backlog, NOW_S)
         self._running = SharedAnswer(lambda: reads.extractions(ListFilter("running"), limit=SHOWN), NOW_S)
         self._ended = SharedAnswer(reads.ended, WEEK_S)
+        self._owners = SharedAnswer(lambda: store.costs.owners(datetime.now(UTC).date().replace(day=1), None, SHOWN), SLOW_S)
         self._deliveries = SharedAnswer(reads.deliveries, WEEK_S)
         self._sessions = SharedAnswer(lambda: reads.sessions(IDLE), WEEK_S)
         self._database = SharedAnswer(reads.database, SLOW_S)
@@ -114,6 +118,7 @@ class FigureSource:
             backlog=await self._backlog.get(),
             running=await self._running.get(),
             ended=await self._ended.get(),
+            owners=await self._owners.get(),
             deliveries=await self._deliveries.get(),
             sessions=await self._sessions.get(),
             database=await self._database.get(),
