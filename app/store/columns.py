@@ -5,6 +5,7 @@ A lineage that waits for them is `pending` until `save`, `fail` or the end of it
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -20,6 +21,9 @@ from app.store.sql import statements
 SQL = statements("columns")
 STEP_NODES = 1000
 """Rows read at a time, in a few milliseconds of the event loop."""
+
+MAX_CODE_BYTES = 128 << 10
+"""Of the compiled code of one node, where that of many is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,11 @@ class Columns:
         """Return the columns of one node and its compiled code (in UTF-8; None if there is none); None if they are not stored."""
         row = await self._db.row(SQL["one"], lineage_id, unique_id)
         return None if row is None else (_stored(row), row["compiled_code"])
+
+    async def compiled(self, lineage_id: int, unique_ids: Collection[str]) -> dict[str, str]:
+        """Return the compiled code of nodes, where it is surely what dbt would run and has at most `MAX_CODE_BYTES`."""
+        rows = await self._db.rows(SQL["compiled"], lineage_id, unique_ids, MAX_CODE_BYTES)
+        return {row["unique_id"]: row["compiled_code"].decode() for row in rows}
 
 
 def _stored(row: asyncpg.Record) -> StoredColumns:

@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from app.store import Store
+from app.store.columns import MAX_CODE_BYTES
 from app.web.api.schemas.columns import ColumnsDocumentOut
 from app.web.api.schemas.nodes import NodeDocument
 from tests.integration.columns_world import storable
@@ -160,12 +161,33 @@ async def test_the_edges_as_csv_and_in_openlineage(reader: Reader) -> None:
     for query, accept in (("format=openlineage", "*/*"), ("", "application/vnd.openlineage+json")):
         media_type, body = await text(reader, query, Accept=accept)
         assert media_type == "application/vnd.openlineage+json"
-        facets = {one["name"]: one["facets"] for event in json.loads(body) for one in event["outputs"]}
+        facets = {one["name"]: one["facets"] for event in json.loads(body) for one in event.get("outputs", [])}
         inputs = facets["db.prod.orders"]["columnLineage"]["fields"]["order_id"]["inputFields"]
         assert [(one["name"], one["field"]) for one in inputs] == [("db.prod.stg_orders", "id")]
     lineage = reader.path.replace("/columns", "/lineage")
     async with reader.client.get(f"{lineage}?format=openlineage&focus=orders&depth=1", headers=TOKEN) as response:
         assert "columnLineage" in await response.text(), "the lineage's events have it too"
+
+
+async def test_openlineage_has_the_sql_that_dbt_would_run_and_no_other(reader: Reader) -> None:
+    long = f"select id from stg_orders -- {'x' * MAX_CODE_BYTES}"  # noqa: S608 - never run
+    codes = {
+        "whole": (STG, {"compiled_code": "select id from raw.orders"}),
+        "long": (STG, {"compiled_code": long}),
+        "with a placeholder": (STG, {"compiled_code": "select id from freshetunknown_database.raw.orders"}),
+        "as parsed": (STG, {"rendered": "without_execute"}),
+        "invented": (STG, {"status": "approximate", "reason": REASON}),
+    }
+    base = {"status": "exact", "columns": [["id", None]], "edges": [], "rendered": "full", "compiled_code": "select 1 as id"}
+    for name, (unique_id, own) in codes.items():
+        await save_shop(reader, SHAS[3], ({"unique_id": unique_id, **base, **own},))
+        lineage = reader.path.replace("/columns", "/lineage")
+        for path in (reader.path, lineage):
+            async with reader.client.get(f"{path}?format=openlineage", headers=TOKEN) as response:
+                jobs = {event["job"]["name"]: event["job"]["facets"] for event in await response.json(content_type=None) if "job" in event}
+            sql = jobs["db.prod.shop.stg_orders"].get("sql", {})
+            assert sql.get("query") == (own["compiled_code"] if name == "whole" else None), (name, path)
+            assert "sql" not in jobs.get("db.prod.shop.orders", {})
 
 
 async def test_while_columns_are_pending_or_failed_the_answer_says_so(reader: Reader) -> None:

@@ -90,18 +90,24 @@ async def test_openlineage_names_its_producer_and_namespaces(reader: Reader) -> 
     await save_shop(reader)
     _, headers, body = await read(reader, "format=openlineage")
     assert headers["Content-Type"] == "application/vnd.openlineage+json"
-    found = {event["job"]["name"]: event for event in json.loads(body)}
+    found = {event["job"]["name"]: event for event in json.loads(body) if "job" in event}
     assert found.keys() == {"db.main.shop.orders", "db.main.shop.customers"}
+    assert [event["dataset"]["name"] for event in json.loads(body) if "dataset" in event] == ["raw.orders"]
     event = found["db.main.shop.orders"]
     assert event["producer"] == "pkg:generic/freshet"
     assert event["job"]["namespace"] == "dbt"
     assert [one["name"] for one in event["inputs"]] == ["db.main.customers", "raw.orders"]
+    assert not {"run", "eventType"} & event.keys()
     _, _, part = await read(reader, f"format=openlineage&focus={ORDERS}&depth=0")
     [alone] = json.loads(part)
-    _, _, known = await read(reader, "format=openlineage&namespace=duckdb://shop.db&job_namespace=nightly")
-    assert {told["job"]["namespace"] for told in json.loads(known)} == {"nightly"}
-    assert {one["namespace"] for told in json.loads(known) for one in told["outputs"]} == {"duckdb://shop.db"}
-    assert (alone["inputs"], alone["run"]["runId"]) == ([], event["run"]["runId"])
+    assert (alone["job"]["name"], alone["inputs"]) == ("db.main.shop.orders", [])
+    _, _, known = await read(
+        reader, "format=openlineage&namespace=duckdb://shop.db&job_namespace=nightly&job_names=build&dataset_names=dbt"
+    )
+    events = [one for one in json.loads(known) if "job" in one]
+    assert {one["job"]["namespace"] for one in events} == {"nightly"}
+    assert {one["job"]["name"] for one in events} == {"db.main.shop.orders.build.run", "db.main.shop.customers.build.run"}
+    assert {one["namespace"] for told in events for one in told["outputs"]} == {"duckdb://shop.db"}
 
 
 @pytest.mark.parametrize(

@@ -233,12 +233,22 @@ async def test_every_format_of_a_lineage(octo: Octo, name: str, text: str) -> No
     assert text in (await octo.text(f"&format={name}"))[0]
 
 
-async def test_openlineage_joins_by_the_names_of_tables(octo: Octo) -> None:
-    events = await octo.ask("&format=openlineage")
-    by_job = {one["job"]["name"]: one for one in events}
+async def test_openlineage_joins_by_the_names_of_tables_and_describes_each_once(octo: Octo) -> None:
+    await octo.add("app", project("app", reads='"db"."prod"."ORDERS"', packages=[ORDERS]))
+    events = await octo.ask("&format=openlineage&namespace=postgres://db:5432")
+    assert not [one for one in events if "run" in one]
+    jobs = [one for one in events if "job" in one]
+    by_job = {one["job"]["name"]: one for one in jobs}
+    assert len(by_job) == len(jobs)
+    assert "db.app.shop.orders" in by_job, "who installs a package builds its tables"
     [output] = by_job["db.prod.shop.orders"]["outputs"]
     [read] = by_job["db.bi.bi.revenue"]["inputs"]
-    assert (output["namespace"], output["name"]) == (read["namespace"], read["name"]) == ("postgres", "db.prod.orders")
+    assert (output["namespace"], output["name"]) == (read["namespace"], read["name"]) == ("postgres://db:5432", "db.prod.orders")
+    told = [one["name"] for event in jobs for one in event["outputs"]] + [one["dataset"]["name"] for one in events if "dataset" in one]
+    assert sorted(told) == sorted(set(told))
+    assert [one["dataset"]["name"] for one in events if "dataset" in one] == ["db.prod.ORDERS"], "a table in other case is another one"
+    other = await octo.ask("&format=openlineage&namespace=snowflake://acme-prod")
+    assert {one["namespace"] for event in other for one in event.get("outputs", [])} == {"postgres"}, "not a Snowflake's"
 
 
 async def test_a_node_that_several_projects_have_is_ambiguous(octo: Octo) -> None:

@@ -35,10 +35,9 @@ def outputs(columns: ColumnGraph, part: ColumnSelection | None = None) -> dict[s
     chosen = part or columns.whole()
     selection = Selection(columns.graph, range(len(columns.graph.nodes)) if part is None else part.nodes)
     events = json.loads(b"".join(openlineage.render(HEADING, selection, LINKS, chosen)))
-    for event in events:
-        for one in event["inputs"]:
-            assert "columnLineage" not in one["facets"]
-    return {one["name"]: one["facets"] for event in events for one in event["outputs"]}
+    told = [one for event in events for one in [*event.get("outputs", []), *filter(None, [event.get("dataset")])]]
+    assert all("facets" not in one for event in events for one in event.get("inputs", []))
+    return {one["name"]: one["facets"] for one in told}
 
 
 def typed(raw: dict[str, Any]) -> Any:
@@ -81,9 +80,9 @@ def test_the_facet_has_the_columns_and_what_decides_on_rows_and_matches_the_publ
     )
     facet = found["db.main.orders"]["columnLineage"]
     assert facet["_schemaURL"] == "https://openlineage.io/spec/facets/1-2-0/ColumnLineageDatasetFacet.json#/$defs/ColumnLineageDatasetFacet"
-    uncertain = source("raw.orders", "id", ("DIRECT", "AGGREGATION"), ("INDIRECT", "WINDOW"))
+    uncertain = source("RAW.ORDERS", "id", ("DIRECT", "AGGREGATION"), ("INDIRECT", "WINDOW"))
     uncertain["transformations"][1]["description"] = "not certain"
-    assert facet["fields"] == {"id": {"inputFields": [source("raw.orders", "id", IDENTITY)]}, "n": {"inputFields": [uncertain]}}
+    assert facet["fields"] == {"id": {"inputFields": [source("RAW.ORDERS", "id", IDENTITY)]}, "n": {"inputFields": [uncertain]}}
     assert facet["dataset"] == [source("db.main.stg_orders", "x", ("INDIRECT", "JOIN"), FILTER)]
     assert typed(facet) == facet
     assert "columnLineage" not in found["db.main.stg_orders"], "nothing is known to lead to it"
@@ -119,14 +118,14 @@ def ephemeral(*edges: Any, mine: Any) -> dict[str, Any]:
 )
 def test_columns_of_ephemeral_models_are_passed_through(near: str, far: str, both: tuple[str, str]) -> None:
     facet = ephemeral((RAW, "a", "x", far, True), (RAW, "b", None, "FILTER", True), mine=(BASE, "x", "y", near, True))
-    assert facet["fields"] == {"y": {"inputFields": [source("raw.orders", "a", both)]}}
-    assert facet["dataset"] == [source("raw.orders", "b", FILTER)], "its rows are the rows of its readers"
+    assert facet["fields"] == {"y": {"inputFields": [source("RAW.ORDERS", "a", both)]}}
+    assert facet["dataset"] == [source("RAW.ORDERS", "b", FILTER)], "its rows are the rows of its readers"
     assert typed(facet) == facet
 
 
 def test_rows_that_depend_on_a_column_of_an_ephemeral_model_depend_on_what_it_is_made_of() -> None:
     facet = ephemeral((RAW, "a", "x", "AGGREGATION", True), mine=(BASE, "x", None, "FILTER", True))
-    assert (facet["fields"], facet["dataset"]) == ({}, [source("raw.orders", "a", FILTER)])
+    assert (facet["fields"], facet["dataset"]) == ({}, [source("RAW.ORDERS", "a", FILTER)])
 
 
 def test_what_is_no_dataset_of_the_export_is_left_out() -> None:

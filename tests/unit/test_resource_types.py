@@ -101,10 +101,9 @@ def test_the_program_in_the_image_knows_the_types_that_have_files() -> None:
     assert parsers == own | {"singulartest"}
 
 
-def test_the_api_page_names_the_types_with_columns_and_those_with_openlineage_events() -> None:
-    page = (ROOT / "docs/api.md").read_text()
-    columns = re.search(r"^(.*) have `columns`", page, re.MULTILINE)
-    events = re.search(r"^One event for each (.*) that is a table or a view", page, re.MULTILINE)
+def test_the_pages_name_the_types_with_columns_and_those_with_openlineage_events() -> None:
+    columns = re.search(r"^(.*) have `columns`", (ROOT / "docs/api.md").read_text(), re.MULTILINE)
+    events = re.search(r"^One `JobEvent` for each (.*) that is a table or a view", (ROOT / "docs/openlineage.md").read_text(), re.MULTILINE)
     assert columns
     assert events
     assert words(columns[1]) == {plural(name) for name in RELATIONS}

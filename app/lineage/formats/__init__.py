@@ -10,4 +10,5 @@ chunks              groups output into chunks of similar size
 json_document, dot, mermaid, graphml, edges_csv, openlineage    the formats
 columns_json, columns_csv                                       formats of columns
 column_facets       columns in OpenLineage's events
+openlineage_names   how these events name datasets and jobs
 """

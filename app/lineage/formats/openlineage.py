@@ -1,25 +1,19 @@
 """OpenLineage events, version 2-0-2, with the facets in `FACETS`: https://openlineage.io/docs/spec/object-model.
 
-One RunEvent for each model, seed and snapshot that is a table or a view, with its input datasets and its output dataset. Nodes without a
-table (ephemeral models) are passed through. The event says COMPLETE about dbt's parse, not about a run of the model: DataHub accepts
-RunEvents only, and only with an outcome.
+A JobEvent for each model, seed and snapshot that is a table or a view, with its input datasets and its output dataset, then a DatasetEvent
+for each other dataset. No run: dbt's parse is none of a model, and a run that never happened would be in the catalog's history.
 
-Jobs and datasets are named as OpenLineage's own integration for dbt names them, so that catalogs join the two. Names that are unknown are
-left out: a job's name is then shorter, and a dataset without a known name is not in the event.
-
-A dataset's namespace is set by the caller. The default is the scheme that OpenLineage has for the warehouse
-(https://openlineage.io/docs/spec/naming): hosts and accounts are unknown here. BigQuery's namespace is no more than that.
+What is known of a dataset is said once, where it is an output or in its own event; inputs are only named. Nodes without a table (ephemeral
+models) are passed through. A dataset without a known name is not in the events, and the job that makes it has no output.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 from urllib.parse import quote
-from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 import orjson
@@ -29,62 +23,61 @@ from app.lineage.column_graph import ColumnSelection, TracedColumn
 from app.lineage.formats.chunks import separated
 from app.lineage.formats.column_facets import ColumnFacets
 from app.lineage.formats.heading import Heading
-from app.lineage.formats.relation_names import parts_of, unquoted
+from app.lineage.formats.openlineage_names import OpenLineageNames
 from app.lineage.graph import GraphNode, Selection
+from app.lineage.owners import named
 from app.lineage.resource_types import RELATIONS, RESOURCE_TYPES
 
 SPEC = "https://openlineage.io/spec"
-EVENT = f"{SPEC}/2-0-2/OpenLineage.json#/$defs/RunEvent"
+JOB_EVENT, DATASET_EVENT = (f"{SPEC}/2-0-2/OpenLineage.json#/$defs/{name}" for name in ("JobEvent", "DatasetEvent"))
 FACETS = {
     "schema": "1-2-0/SchemaDatasetFacet",
     "documentation": "1-1-0/DocumentationDatasetFacet",
     "dataSource": "1-0-1/DatasourceDatasetFacet",
     "columnLineage": "1-2-0/ColumnLineageDatasetFacet",
+    "ownership": "1-0-1/OwnershipDatasetFacet",
     "job_documentation": "1-1-0/DocumentationJobFacet",
+    "job_ownership": "1-0-1/OwnershipJobFacet",
     "jobType": "2-0-4/JobTypeJobFacet",
     "sourceCodeLocation": "1-1-0/SourceCodeLocationJobFacet",
-    "processing_engine": "1-1-1/ProcessingEngineRunFacet",
+    "sql": "1-1-0/SQLJobFacet",
 }
 PRODUCER = "pkg:generic/freshet"
 """This software, wherever it runs: https://github.com/package-url/purl-spec."""
-JOB_NAMESPACE = "dbt"
-"""The default of OpenLineage's integration for dbt."""
-SCHEMES = {"athena": "awsathena", "fabric": "fabric-warehouse", "sqlserver": "mssql"}
-"""OpenLineage's schemes for warehouses, where they are not the adapter's name."""
-AFTER_NAME = {"snapshot": ".snapshot"}
 JOBS = {row.name: row.openlineage_job for row in RESOURCE_TYPES if row.openlineage_job}
 MAX_PASSED_THROUGH = 1000
 """Nodes without a table that are passed through to find the inputs of one node."""
 EVENTS_PER_CHUNK = 4
 """Events are long."""
-MAX_CACHED_DATASETS = 256
-"""Datasets cached as JSON: consecutive events often have the same inputs."""
+MAX_CACHED_DATASETS = 1024
+"""Names of datasets cached as JSON: consecutive events often have the same inputs."""
 
 Json = dict[str, Any]
+Dataset = tuple[str, str]
+"""Namespace and name."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenLineageLinks:
-    """The base URL of the repository, and namespaces."""
+    """The base URL of the repository, and how things are named."""
 
     repository: str
-    warehouse: str | None = None
-    """The namespace of the datasets, if the caller knows it."""
-    jobs: str = JOB_NAMESPACE
-    """The namespace of the jobs."""
+    names: OpenLineageNames = field(default_factory=OpenLineageNames)
+
+
+@dataclass(slots=True)
+class OpenLineageKnown:
+    """What is in the events already, of several projects. Each job is there once, and of each dataset all that is known."""
+
+    jobs: set[str] = field(default_factory=set)
+    datasets: set[Dataset] = field(default_factory=set)
 
 
 def render(heading: Heading, selection: Selection, links: OpenLineageLinks, columns: ColumnSelection | None = None) -> Iterator[bytes]:
     """A JSON array of self-contained events, as `POST …/lineage/batch` accepts it; `columns` of the same graph, if they are known."""
+    events = OpenLineageEvents(heading, selection, links, columns)
     yield b"["
-    yield from separated(_EventBuilder(heading, selection, links, columns).events(), EVENTS_PER_CHUNK)
-    yield b"]"
-
-
-def render_several(parts: Iterable[tuple[Heading, Selection, OpenLineageLinks]]) -> Iterator[bytes]:
-    """The same of several lineages, without columns."""
-    yield b"["
-    yield from separated(chain.from_iterable(_EventBuilder(*part, None).events() for part in parts), EVENTS_PER_CHUNK)
+    yield from separated(chain((events.job_event(one) for one, _ in events.jobs()), events.dataset_events()), EVENTS_PER_CHUNK)
     yield b"]"
 
 
@@ -94,11 +87,17 @@ class _Column(msgspec.Struct, gc=False):
     description: str = ""
 
 
+class _Meta(msgspec.Struct, gc=False):
+    owner: Any = None
+
+
 class _Content(msgspec.Struct, gc=False):
     original_file_path: str = ""
     relation_name: str | None = None
     materialized: str | None = None
     description: str = ""
+    owner: str | None = None
+    meta: _Meta | None = None
     columns: list[_Column] = []
 
 
@@ -109,55 +108,66 @@ class _Table(msgspec.Struct, gc=False):
     materialized: str | None = None
 
 
-class _EventBuilder:
-    """Builds the events of one selection."""
+class OpenLineageEvents:
+    """The events of one selection; `known` is what other events say, and gets what these say."""
 
-    def __init__(self, heading: Heading, selection: Selection, links: OpenLineageLinks, columns: ColumnSelection | None) -> None:
+    def __init__(
+        self,
+        heading: Heading,
+        selection: Selection,
+        links: OpenLineageLinks,
+        columns: ColumnSelection | None,
+        known: OpenLineageKnown | None = None,
+    ) -> None:
         self._heading, self._selection, self._links = heading, selection, links
         self._columns = columns.columns if columns else None
         self._facets = ColumnFacets(columns, self._dataset_name, lambda number: not self._table(number)) if columns else None
-        self._namespace = links.warehouse or _scheme(heading.adapter_type or "")
-        self._event = {
-            "eventTime": orjson.loads(orjson.dumps(heading.extracted_at, option=orjson.OPT_UTC_Z)),
-            "producer": PRODUCER,
-            "schemaURL": EVENT,
-            "eventType": "COMPLETE",
-        }
+        self._namespace = links.names.namespace(heading.adapter_type)
+        self._event = {"eventTime": orjson.loads(orjson.dumps(heading.extracted_at, option=orjson.OPT_UTC_Z)), "producer": PRODUCER}
+        self._known = known or OpenLineageKnown()
         self._tables: dict[int, _Table | None] = {}
-        self._datasets: LRUCache[int, orjson.Fragment] = LRUCache(MAX_CACHED_DATASETS)
+        self._named: LRUCache[int, orjson.Fragment] = LRUCache(MAX_CACHED_DATASETS)
 
-    def events(self) -> Iterator[bytes]:
+    def jobs(self, *, own: bool | None = None) -> Iterator[tuple[int, GraphNode]]:
+        """The nodes that are jobs, with their positions; `own`: only the project's own, or only those of packages."""
         for number, node in self._selection.numbered():
-            table = self._table(number) if node.resource_type in JOBS else None
-            # A node without a file is another project's, which builds it.
-            if table and (table.original_file_path != "" or node.package_name == self._heading.project_name):
-                yield orjson.dumps(self._build(number, node))
+            if node.resource_type not in JOBS or own not in (None, node.package_name == self._heading.project_name):
+                continue
+            if self._is_built(number, node) and (name := self._job_name(number)) not in self._known.jobs:
+                self._known.jobs.add(name)
+                yield number, node
 
-    def _build(self, number: int, node: GraphNode) -> Json:
-        heading = self._heading
-        run = f"{heading.connection_id}/{heading.sha}/{self._event['eventTime']}/{node.unique_id}"
-        return {
+    def job_event(self, number: int, sql: str | None = None) -> bytes:
+        """The event of a job; `sql`: what it runs, if that is known."""
+        facets = self._job_facets(self._selection.node(number), sql)
+        event = {
             **self._event,
-            "run": {
-                "runId": str(uuid5(NAMESPACE_URL, run)),
-                "facets": {"processing_engine": self._facet("processing_engine", version=heading.dbt_version, name="dbt")},
-            },
-            "job": {
-                "namespace": self._links.jobs,
-                "name": _job_name(node, self._table(number)),
-                "facets": self._job_facets(node),
-            },
-            "inputs": [self._dataset(one) for one in self._inputs(number) if self._is_named(one)],
-            "outputs": [self._output(number)] if self._is_named(number) else [],
+            "schemaURL": JOB_EVENT,
+            "job": {"namespace": self._links.names.jobs, "name": self._job_name(number), "facets": facets},
+            "inputs": [self._input(one) for one in self._inputs(number)],
+            "outputs": [self._output(number)] if self._dataset_name(number) else [],
         }
+        return orjson.dumps(event)
 
-    def _job_facets(self, node: GraphNode) -> Json:
+    def dataset_events(self) -> Iterator[bytes]:
+        """The events of the datasets that nothing here makes, such as sources. Call it after `job_event`."""
+        for number, node in self._selection.numbered():
+            name = self._dataset_name(number) if node.resource_type not in JOBS else None
+            if name is not None and name not in self._known.datasets:
+                yield orjson.dumps({**self._event, "schemaURL": DATASET_EVENT, "dataset": self._dataset(number, name)})
+
+    def _job_facets(self, node: GraphNode, sql: str | None) -> Json:
         content = msgspec.json.decode(node.content, type=_Content)
         facets = {"jobType": self._facet("jobType", processingType="BATCH", integration="DBT", jobType=JOBS[node.resource_type])}
         if content.description:
             facets["documentation"] = self._facet("job_documentation", description=content.description)
+        if owners := _owners(content):
+            facets["ownership"] = self._facet("job_ownership", owners=owners)
         if content.original_file_path and node.package_name == self._heading.project_name:
             facets["sourceCodeLocation"] = self._location(content.original_file_path)
+        if sql:
+            dialect = {"dialect": self._heading.adapter_type.lower()} if self._heading.adapter_type else {}
+            facets["sql"] = self._facet("sql", query=sql, **dialect)
         return facets
 
     def _location(self, file_path: str) -> Json:
@@ -169,14 +179,18 @@ class _EventBuilder:
         return self._facet("sourceCodeLocation", **fields)
 
     def _inputs(self, number: int) -> list[int]:
-        """The nearest tables and views upstream of a node."""
+        """The nearest tables and views upstream of a node that have a known name, each once."""
         found, seen, pending = list[int](), {number}, [number]
         while pending and len(seen) - len(found) <= MAX_PASSED_THROUGH:
             for parent in self._selection.parents(pending.pop()):
                 if parent not in seen:
                     seen.add(parent)
                     (found if self._table(parent) else pending).append(parent)
-        return sorted(found)
+        by_name: dict[Dataset, int] = {}
+        for one in sorted(found):
+            if name := self._dataset_name(one):
+                by_name.setdefault(name, one)
+        return list(by_name.values())
 
     def _table(self, number: int) -> _Table | None:
         """The table or view of a node; None if it has none."""
@@ -187,37 +201,49 @@ class _EventBuilder:
             self._tables[number] = table if exists and (table.relation_name or table.relation_name_source) else None
         return self._tables[number]
 
-    def _is_named(self, number: int) -> bool:
+    def _job_name(self, number: int) -> str:
         table = self._table(number)
-        return table is not None and bool(table.relation_name)
+        return self._links.names.job(self._selection.node(number), table.relation_name if table else None)
 
-    def _dataset_name(self, number: int) -> tuple[str, str] | None:
+    def _is_built(self, number: int, node: GraphNode) -> bool:
+        table = self._table(number)
+        # A node without a file is another project's, which builds it.
+        return table is not None and (table.original_file_path != "" or node.package_name == self._heading.project_name)
+
+    def _dataset_name(self, number: int) -> Dataset | None:
         """Namespace and name; None if it is not in the export."""
         table = self._table(number) if self._selection.has(number) else None
-        return (self._namespace, unquoted(table.relation_name)) if table and table.relation_name else None
+        if table is None or not table.relation_name:
+            return None
+        node = self._selection.node(number)
+        return self._namespace, self._links.names.dataset(node, table.relation_name, self._heading.adapter_type)
 
-    def _output(self, number: int) -> Json | orjson.Fragment:
+    def _input(self, number: int) -> orjson.Fragment:
+        if number not in self._named:
+            self._named[number] = orjson.Fragment(orjson.dumps(_identifier(self._dataset_name(number))))
+        return self._named[number]
+
+    def _output(self, number: int) -> Json:
+        name = self._dataset_name(number)
+        found = _identifier(name) if name is None or name in self._known.datasets else self._dataset(number, name)
         fields = self._facets.fields(number) if self._facets else None
-        if fields is None:
-            return self._dataset(number)
-        found = self._dataset_json(number)
-        return {**found, "facets": {**found["facets"], "columnLineage": self._facet("columnLineage", **fields)}}
+        if fields is not None:
+            found["facets"] = {**found.get("facets", {}), "columnLineage": self._facet("columnLineage", **fields)}
+        return found
 
-    def _dataset(self, number: int) -> orjson.Fragment:
-        if number not in self._datasets:
-            self._datasets[number] = orjson.Fragment(orjson.dumps(self._dataset_json(number)))
-        return self._datasets[number]
-
-    def _dataset_json(self, number: int) -> Json:
+    def _dataset(self, number: int, name: Dataset) -> Json:
+        """All that is known of it."""
+        self._known.datasets.add(name)
         content = msgspec.json.decode(self._selection.node(number).content, type=_Content)
-        namespace = self._namespace
-        uri = {"uri": namespace} if ":" in namespace else {}
-        facets = {"dataSource": self._facet("dataSource", name=namespace, **uri)}
+        uri = {"uri": name[0]} if ":" in name[0] else {}
+        facets = {"dataSource": self._facet("dataSource", name=name[0], **uri)}
         if content.description:
             facets["documentation"] = self._facet("documentation", description=content.description)
+        if owners := _owners(content):
+            facets["ownership"] = self._facet("ownership", owners=owners)
         if fields := [_field(column) for column in self._columns_of(number) or content.columns]:
             facets["schema"] = self._facet("schema", fields=fields)
-        return {"namespace": namespace, "name": unquoted(content.relation_name or ""), "facets": facets}
+        return {**_identifier(name), "facets": facets}
 
     def _columns_of(self, number: int) -> list[TracedColumn]:
         """Also those that only the SQL names; empty if the columns are not known."""
@@ -234,13 +260,15 @@ def _field(column: _Column | TracedColumn) -> Json:
     return {"name": column.name, **{name: value for name, value in optional.items() if value}}
 
 
-def _job_name(node: GraphNode, table: _Table | None) -> str:
-    """`database.schema.project.model`, without a database and a schema that are unknown."""
-    parts = parts_of(table.relation_name or "")[:-1] if table else []
-    return ".".join([*parts, node.unique_id.removeprefix(f"{node.resource_type}.")]) + AFTER_NAME.get(node.resource_type, "")
+def _owners(content: _Content) -> list[Json]:
+    """Those of a list in `meta.owner`, or of CODEOWNERS, one by one."""
+    listed = content.meta.owner if content.meta else None
+    if isinstance(listed, list):
+        names = [found for one in listed if (found := named(one))]
+    else:
+        names = (content.owner or "").split(", ") if (content.owner or "").startswith("@") else [content.owner or ""]
+    return [{"name": name} for name in names if name]
 
 
-def _scheme(adapter_type: str) -> str:
-    """The scheme of a warehouse: https://www.rfc-editor.org/rfc/rfc3986#section-3.1."""
-    scheme = re.sub(r"[^a-z0-9+.-]", "-", adapter_type.lower())
-    return SCHEMES.get(scheme, scheme) if scheme[:1].isalpha() else "unknown"
+def _identifier(name: Dataset | None) -> Json:
+    return {"namespace": name[0], "name": name[1]} if name else {}

@@ -11,6 +11,18 @@ FROM lineages l
 JOIN node_columns n ON n.connection_id = l.connection_id AND left(n.unique_id, 200) = left($2, 200) AND n.unique_id = $2
 WHERE l.id = $1 AND n.id = ANY(l.column_ids);
 
+-- name: compiled
+-- The compiled code of some nodes ($2), of at most $3 bytes. Not where anything is left out of it, or may be other than what dbt would run.
+WITH member AS MATERIALIZED (SELECT unnest(column_ids) AS id FROM lineages WHERE id = $1)
+SELECT n.unique_id, n.compiled_code
+FROM lineages l
+CROSS JOIN unnest($2::text[]) AS wanted (unique_id)
+JOIN node_columns n ON n.connection_id = l.connection_id AND left(n.unique_id, 200) = left(wanted.unique_id, 200)
+  AND n.unique_id = wanted.unique_id
+CROSS JOIN LATERAL (SELECT convert_from(n.content, 'UTF8')::jsonb AS content) AS said
+WHERE l.id = $1 AND n.id IN (SELECT id FROM member) AND octet_length(n.compiled_code) <= $3
+  AND n.status = 'exact' AND said.content ->> 'compiled_reason' IS NULL AND coalesce(said.content ->> 'rendered', 'full') = 'full';
+
 -- name: lock_connection
 -- Extractions of one connection store their columns one after the other, and nothing is deleted meanwhile.
 SELECT id FROM connections WHERE id = $1 FOR UPDATE;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from aiohttp import web
 
@@ -13,10 +13,11 @@ from app.core.models.connections import Connection
 from app.lineage import column_reach
 from app.lineage.column_graph import ColumnGraph, ColumnSelection
 from app.lineage.column_reach import find_columns, similar_columns
-from app.lineage.formats import columns_csv, columns_json, openlineage
+from app.lineage.formats import columns_csv, columns_json
 from app.lineage.formats.chunks import pieces
 from app.lineage.graph import Graph, Selection
 from app.store.lineages import LineageHead
+from app.web.api import openlineage
 from app.web.api.call import Call
 from app.web.api.lineage import (
     CANDIDATES,
@@ -24,17 +25,17 @@ from app.web.api.lineage import (
     find_node,
     heading_of,
     is_known,
-    links_of,
     negotiated,
     reference_of,
     stored,
     validators,
 )
+from app.web.api.openlineage import OpenLineagePart
 from app.web.api.operation import API, NOT_MODIFIED, Operation
 from app.web.api.schemas.columns import ColumnsDocumentOut, ColumnsFormat, ColumnsQuery
 from app.web.http import requests
 from app.web.http.problems import HttpProblem
-from app.web.http.streaming import FairWriter
+from app.web.http.streaming import FairWriter, send_pieces
 
 MEDIA_TYPES: dict[str, ColumnsFormat] = {
     "application/json": "json",
@@ -71,7 +72,13 @@ class ColumnsHandler:
                 continue
             chosen = await graphs.compute(partial(select, graph, columns, call.query))
             headers["Content-Type"] = CONTENT_TYPES[name]
-            return await self._writer.send(call.request, headers, pieces(_texts(call, connection, head, graph, chosen, name)))
+            if name != "openlineage":
+                return await self._writer.send(call.request, headers, pieces(_texts(connection, head, chosen, name)))
+            links = openlineage.links_of(call.request, connection.repository, openlineage.names_of(call.query))
+            # Datasets are also named where only a column of theirs is chosen, so events need no more than the chosen nodes.
+            selection = Selection(graph, chosen.nodes if chosen else ())
+            parts = [OpenLineagePart(head, heading_of(connection, head), selection, links, chosen)]
+            return await send_pieces(call.request, headers, openlineage.pieces(call.store, self._writer, parts))
         raise UnavailableError("reading columns", "the commit keeps being extracted again", "Try again in a moment.")
 
 
@@ -85,9 +92,7 @@ def check(query: ColumnsQuery) -> None:
 def format_of(call: Call[ColumnsQuery, None]) -> ColumnsFormat:
     """The requested format. Raises HttpProblem: 406 for an unknown one, 400 for a parameter that does not apply to it."""
     name = call.query.format or negotiated(call.request, MEDIA_TYPES)
-    for field, value in (("namespace", call.query.namespace), ("job_namespace", call.query.job_namespace)):
-        if value is not None and name != "openlineage":
-            raise requests.invalid(field, f"applies to the format `openlineage` only, and this is `{name}`")
+    openlineage.check(call.query, name)
     return name
 
 
@@ -125,21 +130,8 @@ def _not_found(columns: ColumnGraph, positions: Sequence[int], similar: Sequence
     return detail + (" `candidates` lists similar ones." if similar else "")
 
 
-def _texts(
-    call: Call[ColumnsQuery, None],
-    connection: Connection,
-    head: LineageHead,
-    graph: Graph,
-    chosen: ColumnSelection | None,
-    name: ColumnsFormat,
-) -> Iterator[bytes]:
-    if name == "csv":
-        return columns_csv.render(chosen)
-    if name == "json":
-        return columns_json.render(_above(connection, head), chosen)
-    links = links_of(call.request, connection.repository, call.query.namespace, call.query.job_namespace)
-    # Datasets are also named where only a column of theirs is chosen, so events need no more than the chosen nodes.
-    return openlineage.render(heading_of(connection, head), Selection(graph, chosen.nodes if chosen else ()), links, chosen)
+def _texts(connection: Connection, head: LineageHead, chosen: ColumnSelection | None, name: Literal["csv", "json"]) -> Iterator[bytes]:
+    return columns_csv.render(chosen) if name == "csv" else columns_json.render(_above(connection, head), chosen)
 
 
 def _above(connection: Connection, head: LineageHead) -> dict[str, Any]:

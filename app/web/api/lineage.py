@@ -12,24 +12,23 @@ from aiohttp import web
 
 from app.core.errors import UnavailableError
 from app.core.models.connections import Connection
-from app.core.models.github import Repository
 from app.lineage import node_selectors
-from app.lineage.formats import dot, edges_csv, graphml, json_document, mermaid, openlineage
+from app.lineage.formats import dot, edges_csv, graphml, json_document, mermaid
 from app.lineage.formats.chunks import pieces
 from app.lineage.formats.heading import AnyHeading, Heading
-from app.lineage.formats.openlineage import OpenLineageLinks
 from app.lineage.graph import Graph, GraphFilter, Selection
 from app.lineage.node_selectors import NodeReference, SelectorError
 from app.store import Store
 from app.store.lineages import LineageHead
+from app.web.api import openlineage
 from app.web.api.call import Call
+from app.web.api.openlineage import OpenLineagePart
 from app.web.api.operation import API, NOT_MODIFIED, Operation
 from app.web.api.schemas.lineages import FormatName, LineageDocument, LineagePart, LineageQuery
 from app.web.http import requests
 from app.web.http.negotiation import preferred
 from app.web.http.problems import HttpProblem
-from app.web.http.streaming import FairWriter
-from app.web.keys import SETUP
+from app.web.http.streaming import FairWriter, send_pieces
 
 TRIES = 3
 """Times that a lineage is looked up; a new extraction can replace it between two steps."""
@@ -54,7 +53,7 @@ class Format:
     """Appended to the media type in `Content-Type`."""
     description: str
     write: Callable[[AnyHeading, Selection], Iterator[bytes]] | None = None
-    """None: `_writer` makes it, because it needs links."""
+    """None: `web.api.openlineage` writes it, because it needs more."""
 
 
 FORMATS: dict[FormatName, Format] = {
@@ -81,7 +80,7 @@ class LineageHandler:
         for _ in range(TRIES):
             connection = await call.connection()
             head = await stored(call.store, connection, call.query.sha)
-            headers = {**validators(connection, head, selected, name, call.query.namespace, call.query.job_namespace), "Vary": "Accept"}
+            headers = {**validators(connection, head, selected, name, openlineage.names_of(call.query)), "Vary": "Accept"}
             if is_known(call.request, headers["ETag"]):
                 return web.Response(status=304, headers=headers)
             graph = await graphs.get(head)
@@ -90,8 +89,14 @@ class LineageHandler:
                 selection = await graphs.compute(partial(select, graph, selected)) if few is None else few
                 headers["Content-Type"] = FORMATS[name].media_type + FORMATS[name].parameters
                 heading = replace(heading_of(connection, head), notes=unmatched(graph, selected, selection))
-                texts = (await _writer(call, connection, head, name, selection))(heading, selection)
-                return await self._writer.send(call.request, headers, pieces(texts))
+                write = FORMATS[name].write
+                if write is not None:
+                    return await self._writer.send(call.request, headers, pieces(write(heading, selection)))
+                columns = await graphs.columns(head) if head.columns_state == "ready" else None
+                traced = columns.between(selection.numbers) if columns else None
+                links = openlineage.links_of(call.request, connection.repository, openlineage.names_of(call.query))
+                parts = [OpenLineagePart(head, heading, selection, links, traced)]
+                return await send_pieces(call.request, headers, openlineage.pieces(call.store, self._writer, parts))
         raise UnavailableError("reading the lineage", "the commit keeps being extracted again", "Try again in a moment.")
 
 
@@ -113,9 +118,7 @@ def part(query: LineagePart) -> GraphFilter:
 def format_of(request: web.Request, query: LineagePart) -> FormatName:
     """The requested format. Raises HttpProblem: 406 for an unknown one, 400 for a parameter that does not apply to it."""
     name = query.format or negotiated(request, MEDIA_TYPES)
-    for field, value in (("namespace", query.namespace), ("job_namespace", query.job_namespace)):
-        if value is not None and name != "openlineage":
-            raise requests.invalid(field, f"applies to the format `openlineage` only, and this is `{name}`")
+    openlineage.check(query, name)
     return name
 
 
@@ -217,21 +220,6 @@ def validators(*of: object) -> dict[str, str]:
 def is_known(request: web.Request, etag: str) -> bool:
     """Whether the request's `If-None-Match` contains the ETag."""
     return any(f'"{known.value}"' == etag or known.value == "*" for known in request.if_none_match or ())
-
-
-async def _writer(call: Call[LineageQuery, None], connection: Connection, head: LineageHead, name: FormatName, chosen: Selection) -> Writer:
-    write = FORMATS[name].write
-    if write is not None:
-        return write
-    columns = await call.store.lineage_cache.columns(head) if head.columns_state == "ready" else None
-    links = links_of(call.request, connection.repository, call.query.namespace, call.query.job_namespace)
-    return partial(openlineage.render, links=links, columns=columns.between(chosen.numbers) if columns else None)
-
-
-def links_of(request: web.Request, of: Repository, warehouse: str | None, jobs: str | None) -> OpenLineageLinks:
-    """What OpenLineage's events point to, with the namespaces that the caller gave."""
-    repository = f"{request.app[SETUP].server_url}/{of.full_name}"
-    return OpenLineageLinks(repository, warehouse, jobs or openlineage.JOB_NAMESPACE)
 
 
 def heading_of(connection: Connection, head: LineageHead) -> Heading:

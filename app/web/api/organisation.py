@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,7 +10,6 @@ from aiohttp import web
 
 from app.core.errors import UnavailableError
 from app.lineage import node_selectors
-from app.lineage.formats import openlineage
 from app.lineage.formats.chunks import pieces
 from app.lineage.formats.heading import Heading, LeftOutOfGraph, OrganisationHeading, ProjectHeading
 from app.lineage.graph import GraphFilter, Selection
@@ -20,9 +19,10 @@ from app.lineage.organisation.composing import OrganisationGraph
 from app.lineage.organisation.joining import OtherCandidates
 from app.lineage.organisation.walking import Walk
 from app.store.organisations import ProjectHead
-from app.web.api import lineage
+from app.web.api import lineage, openlineage
 from app.web.api.call import Call
 from app.web.api.lineage import FORMATS, TRIES, is_known, unmatched, validators
+from app.web.api.openlineage import OpenLineagePart
 from app.web.api.operation import API, NOT_MODIFIED, Operation
 from app.web.api.organisation_focus import FocusFinder
 from app.web.api.organisation_reading import LineageReplacedError, OrganisationReader, ReadProjects, listed_repositories
@@ -30,7 +30,7 @@ from app.web.api.schemas.lineages import FormatName
 from app.web.api.schemas.organisations import GraphQuery, OrganisationDocument
 from app.web.http import requests
 from app.web.http.problems import HttpProblem
-from app.web.http.streaming import FairWriter
+from app.web.http.streaming import FairWriter, send_pieces
 
 GraphCall = Call[GraphQuery, None]
 
@@ -114,11 +114,10 @@ class GraphHandler:
         form = FORMATS[answer.name]
         headers["Content-Type"] = form.media_type + form.parameters
         if form.write is None:
-            texts = _events(call, answer)
-        else:
-            heading = await call.store.lineage_cache.compute(partial(_heading, call.query.owner, answer))
-            texts = form.write(heading, answer.selection)
-        return await self._writer.send(call.request, headers, pieces(texts))
+            parts = await call.store.lineage_cache.compute(partial(_parts, call, answer))
+            return await send_pieces(call.request, headers, openlineage.pieces(call.store, self._writer, parts))
+        heading = await call.store.lineage_cache.compute(partial(_heading, call.query.owner, answer))
+        return await self._writer.send(call.request, headers, pieces(form.write(heading, answer.selection)))
 
 
 def _walks(reference: NodeReference, selected: GraphFilter, start: dict[str, list[int]]) -> list[Walk]:
@@ -164,14 +163,14 @@ def _project(one: ProjectHead) -> ProjectHeading:
     )
 
 
-def _events(call: GraphCall, answer: _Answer) -> Iterator[bytes]:
-    """OpenLineage: each project has its events, of packages too, because it builds their tables itself."""
-    parts = []
-    for head, project in zip(answer.read.chosen, answer.read.joined, strict=True):
-        links = lineage.links_of(call.request, head.repository, call.query.namespace, call.query.job_namespace)
+def _parts(call: GraphCall, answer: _Answer) -> list[OpenLineagePart]:
+    """For OpenLineage: each project has its events, of packages too, because it builds their tables itself."""
+    parts, names = [], openlineage.names_of(call.query, several=True)
+    for one, project in zip(answer.read.chosen, answer.read.joined, strict=True):
+        links = openlineage.links_of(call.request, one.repository, names)
         chosen = [number for number, position in answer.graph.places_of(project) if answer.selection.has(position)]
-        parts.append((_heading_of(head), Selection(project.graph, chosen), links))
-    return openlineage.render_several(parts)
+        parts.append(OpenLineagePart(one.head, _heading_of(one), Selection(project.graph, chosen), links))
+    return parts
 
 
 def _heading_of(one: ProjectHead) -> Heading:

@@ -9,8 +9,9 @@ from pydantic import Field
 from app.lineage.column_document import ColumnStatus, Subtype
 from app.lineage.column_graph import EdgeType
 from app.lineage.graph import Direction
-from app.web.api.schemas.common import Commit, Model, Query, Text, Time, Whole, example
-from app.web.api.schemas.lineages import COLUMNS_STATE, COMMIT, HEAD, MAX_DEPTH, ColumnsState, JobNamespace, Namespace
+from app.web.api.schemas.common import Commit, Model, Text, Time, Whole, example
+from app.web.api.schemas.lineages import COLUMNS_STATE, COMMIT, HEAD, MAX_DEPTH, ColumnsState
+from app.web.api.schemas.openlineage import OpenLineageQuery
 
 ColumnsFormat = Literal["json", "csv", "openlineage"]
 
@@ -40,7 +41,7 @@ COLUMN_EDGE: dict[str, Any] = {
 }
 
 
-class ColumnsQuery(Query):
+class ColumnsQuery(OpenLineageQuery):
     """Which columns, and in which format. Without `node` all of them."""
 
     sha: Annotated[Commit | None, Field(description=f"Columns of this commit: {COMMIT}; by default of the connection's lineage")] = None
@@ -59,10 +60,6 @@ class ColumnsQuery(Query):
         Whole | None, Field(ge=0, le=MAX_DEPTH, description="Maximum number of nodes away from `node`; by default no limit")
     ] = None
     format: Annotated[ColumnsFormat | None, Field(description="Format of the response, regardless of `Accept`; by default `json`")] = None
-    namespace: Annotated[Namespace | None, Field(description="Only with `openlineage`: the namespace of datasets, as for a lineage")] = None
-    job_namespace: Annotated[JobNamespace | None, Field(description="Only with `openlineage`: the namespace of jobs; by default `dbt`")] = (
-        None
-    )
 
 
 class ColumnEnd(Model):

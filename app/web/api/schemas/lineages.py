@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from app.core.models.connections import State
 from app.lineage.graph import Direction
 from app.lineage.relations import RelationNameSource
 from app.lineage.resource_types import ResourceType
-from app.web.api.schemas.common import Commit, Model, Query, Text, Time, Whole, example
+from app.web.api.schemas.common import Commit, Model, Text, Time, Whole, example
+from app.web.api.schemas.openlineage import OpenLineageQuery
 
 FormatName = Literal["json", "dot", "mermaid", "graphml", "csv", "openlineage"]
-Namespace = Annotated[str, StringConstraints(max_length=200, pattern="^[A-Za-z][A-Za-z0-9+.-]*(:[A-Za-z0-9:;=/_.@+-]*)?$")]
-"""A data source, `scheme:[//authority]`, in the characters that Marquez accepts: https://openlineage.io/docs/spec/naming."""
-JobNamespace = Annotated[str, StringConstraints(max_length=200, pattern="^[A-Za-z0-9:;=/_.@+-]+$")]
-"""As in `OPENLINEAGE_NAMESPACE` of OpenLineage's integration for dbt, in the characters that Marquez accepts."""
 COMMIT = "a full id, at least 7 digits of one, or a branch"
 MAX_DEPTH = 999_999
 ColumnsState = Literal["pending", "ready", "failed"]
@@ -74,7 +71,7 @@ ORDERS: dict[str, Any] = {
 EDGE = {"upstream": "model.shop.stg_orders", "downstream": "model.shop.orders"}
 
 
-class LineagePart(Query):
+class LineagePart(OpenLineageQuery):
     """Which part of a lineage, and in which format. A node has to match all filters."""
 
     focus: Annotated[
@@ -94,16 +91,6 @@ class LineagePart(Query):
     package: Annotated[Text | None, Field(description="Only nodes of this dbt package")] = None
     tag: Annotated[Text | None, Field(description="Only nodes with this tag")] = None
     format: Annotated[FormatName | None, Field(description="Format of the response, regardless of `Accept`; by default `json`")] = None
-    namespace: Annotated[
-        Namespace | None,
-        Field(
-            description="Only with `openlineage`: the namespace of datasets, such as `snowflake://acme-prod`; by default the scheme of the "
-            "warehouse, such as `snowflake`"
-        ),
-    ] = None
-    job_namespace: Annotated[JobNamespace | None, Field(description="Only with `openlineage`: the namespace of jobs; by default `dbt`")] = (
-        None
-    )
 
 
 class LineageQuery(LineagePart):
