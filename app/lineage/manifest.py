@@ -44,6 +44,7 @@ _META = msgspec.json.Decoder(dict[str, Any] | None)
 _TEXT = msgspec.json.Decoder(str | None)
 _NOTHING = msgspec.Raw(b"{}")
 _NULL = msgspec.Raw(b"null")
+NO_CODE = (_NULL, msgspec.Raw(b'""'))
 
 
 class TestArguments(msgspec.Struct, frozen=True, gc=False):
@@ -156,6 +157,18 @@ class Manifest:
     groups: Mapping[str, Group] = field(default_factory=dict)
     unread: Mapping[str, int] = field(default_factory=dict)
     """The number of resources of types that are not in the table of resource types, by type."""
+
+    def external(self) -> frozenset[str]:
+        """The unique_ids of public models of other projects, which dbt knows without a file: its `is_external_node`."""
+        return frozenset(
+            unique_id
+            for unique_id, resource in self.resources.items()
+            if resource.access == "public"
+            and not resource.original_file_path
+            and resource.raw_code in NO_CODE
+            and resource.resource_type == "model"
+            and resource.package_name != self.metadata.project_name
+        )
 
 
 _Document = msgspec.defstruct(

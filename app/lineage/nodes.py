@@ -64,6 +64,11 @@ class Node:
     """The rest of what dbt says of it, as a JSON object (`definitions`); None if unknown."""
 
     @property
+    def is_external(self) -> bool:
+        """Whether it is a model of another project, which this one reads."""
+        return json_document.is_external(self.content)
+
+    @property
     def hash(self) -> bytes:
         """`HASH_BYTES` bytes that identify the whole node."""
         digest = hashlib.blake2b(self.content, digest_size=HASH_BYTES)
@@ -117,8 +122,12 @@ class StorableLineage(Protocol):
     def quality(self) -> QualityTally:
         """What the project's nodes have of what they could have (`lineage.quality`)."""
 
+    @property
+    def external(self) -> frozenset[str]:
+        """The unique_ids of external nodes."""
+
     def counts(self) -> Mapping[str, int]:
-        """The number of nodes by resource type, in the order of `resource_types`, without zeros."""
+        """The number of nodes by resource type, in the order of `resource_types`, without zeros and without external ones."""
 
     def rows(self, places: Iterable[int], before: bytes) -> Iterator[bytes]:
         """The rows (`Node.row`) at these positions, each prefixed with `before`, in chunks. Iterate in a thread."""
@@ -165,9 +174,14 @@ class Lineage:
             reader.add(node.unique_id, node.resource_type, node.package_name, node.content, node.definition, node.upstream)
         return tally(reader.finish(), self.project_name, self.quality_settings)
 
+    @property
+    def external(self) -> frozenset[str]:
+        """The unique_ids of external nodes."""
+        return frozenset(node.unique_id for node in self.nodes if node.is_external)
+
     def counts(self) -> dict[str, int]:
-        """The number of nodes by resource type, in the order of `resource_types`, without zeros."""
-        return in_order(Counter(node.resource_type for node in self.nodes))
+        """The number of nodes by resource type, in the order of `resource_types`, without zeros and without external ones."""
+        return in_order(Counter(node.resource_type for node in self.nodes if not node.is_external))
 
     def rows(self, places: Iterable[int], before: bytes) -> Iterator[bytes]:
         """The rows at these positions, each prefixed with `before`, in chunks."""
@@ -216,12 +230,20 @@ def build(source: Manifest, names: WarehouseNames = UNKNOWN, code_owners: CodeOw
 
 
 def nodes(source: Manifest, names: WarehouseNames = UNKNOWN, code_owners: CodeOwners | None = None) -> Iterator[Node]:
-    """The nodes sorted by unique_id. Their edges are exactly those of dbt's `parent_map`; `names` are those that dbt was given."""
+    """The nodes sorted by unique_id. Their edges are exactly those of dbt's `parent_map`; `names` are those that dbt was given.
+
+    External nodes on which nothing depends are left out: dbt may know more of them than the project reads.
+    """
     configs, tests, owners = _Configs(), column_tests.by_node(source), Owners(source, code_owners)
+    external = source.external()
+    unread = external.difference(*source.parent_map.values()) if external else external
     for unique_id, resource in sorted(source.resources.items()):
+        if unique_id in unread:
+            continue
         upstream = sorted({parent for parent in source.parent_map.get(unique_id, ()) if parent in source.resources})
         config = configs.get(resource)
         content = json_document.node(unique_id, resource, names, owners, config.materialized, tests.get(unique_id, ()))
+        content = json_document.external(content) if unique_id in external else content
         yield _node(unique_id, resource, content, tuple(upstream), config, source.definitions.get(unique_id))
 
 

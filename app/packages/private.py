@@ -27,6 +27,13 @@ class PrivatePackages:
             return True
         return any("/" in rule and fnmatchcase(full_name.lower(), rule.lower()) for rule in self.rules)
 
+    def allows_models(self, requester: Repository, other: Repository) -> bool:
+        """Whether lineages of `requester` may have public models of `other`, of the same installation.
+
+        Otherwise `ref()` would tell anybody who can push, or open a pull request, which models a private repository has.
+        """
+        return other.id == requester.id or not other.private or self.allows(requester, other.full_name)
+
     def scope(self, requester: Repository) -> str:
         """Equal for requesters that may use the same packages of an installation."""
         return f"{' '.join(self.rules)} {'private' if requester.private else 'public'}"

@@ -17,6 +17,7 @@ quality             what a commit does to the quality of its project, when its e
 search_updates      keeps search in step with the lineages
 manifests           keeps dbt's own manifests
 outages             writes over a short outage of the database
+other_projects      looks up the other projects that a commit names
 progress            what a running extraction records
 decoding/           reads manifests in separate processes
 check_runs          updates check runs on GitHub until they match the extractions

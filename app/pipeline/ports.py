@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from app.core.models.annotations import IgnoredCheck, Placeholder
 from app.core.models.extractions import CommitFacts, Usage
 from app.core.models.github import BranchHead, FailedDelivery, InstallationState, MergeBase, Repository, RepositoryState
+from app.core.models.other_projects import OtherProject, PublicModel
 from app.core.models.quality import USUAL, QualitySettings
 from app.core.models.warehouse import UNKNOWN, WarehouseNames
 from app.core.spool import FinishedSpool, Spool
@@ -63,6 +64,16 @@ class Sources(Protocol):
         """Fetch exactly `sha`; by `ref`, which led to it, if the server does not send it by its id.
 
         Raises GoneError, CommitGoneError or GitHubUnavailableError.
+        """
+
+
+class ProjectFinder(Protocol):
+    """The other projects of an installation, by the names that dependencies have for them."""
+
+    async def find(self, names: Sequence[str], asking: Repository, project_dir: str) -> tuple[OtherProject, ...]:
+        """What is known of each, as far as the repository may use it; in the order of the names. `project_dir`: of the project itself.
+
+        Raises UnavailableError.
         """
 
 
@@ -125,6 +136,8 @@ class DbtJob:
     """Called with dbt's log so far, now and then while dbt runs. It must not raise."""
     any_version: bool = False
     """Whether somebody chose the version of dbt, whatever the project requires."""
+    external_nodes: tuple[PublicModel, ...] = ()
+    """Models of other projects that `ref()` may name."""
     unhurried: bool = False
     """Nobody waits for it: it leaves warm containers and processor time to others."""
 

@@ -19,7 +19,19 @@ from app.core.models.warehouse import UNKNOWN
 from app.lineage.column_document import STORED
 from app.lineage.nodes import VERSION, ChangeSummary, StorableLineage
 from app.lineage.owners import CodeOwners
-from app.pipeline.ports import DbtJob, Decoders, Installer, PackageRequest, PackageTree, Parsed, Runner, Sources, SourceTree, StateScope
+from app.pipeline.ports import (
+    DbtJob,
+    Decoders,
+    Installer,
+    PackageRequest,
+    PackageTree,
+    Parsed,
+    ProjectFinder,
+    Runner,
+    Sources,
+    SourceTree,
+    StateScope,
+)
 from app.project import checkout, discovery, repository_settings, runner_images
 from app.project import layout as project
 from app.project.adapters import names_alike
@@ -144,6 +156,8 @@ class Tools:
     decoders: Decoders
     fetcher: Installer | None = None
     """For what strangers wrote: it installs packages from public hosts alone, and runs nothing."""
+    projects: ProjectFinder | None = None
+    """None: there is no installation with other projects."""
 
     def for_strangers(self) -> Tools:
         """The tools for what strangers wrote."""
@@ -158,6 +172,10 @@ async def refresh(commit: Commit, tools: Tools, progress: Progress) -> NewLineag
             progress.record(commit=await tree.commit_facts())
             layout = await _lay_out(tree, commit, progress)
             progress.annotate([*results.settings_warnings(layout.settings), *results.unread_warnings(layout)])
+            if layout.other_projects and tools.projects is not None:
+                names = [one.name for one in layout.other_projects]
+                found = await tools.projects.find(names, commit.repository, layout.project_dir)
+                layout = replace(layout, other_projects=found)
             return await _refresh(tree, commit, layout, tools, progress)
         finally:
             # In big repositories, files are only fetched when they are read.
@@ -253,6 +271,7 @@ def _job(commit: Commit, layout: ProjectLayout, available: Sequence[RunnerImage]
         environment=settings.environment,
         state=commit.state,
         columns=commit.columns,
+        external_nodes=tuple(model for one in layout.other_projects for model in one.models),
         unhurried=commit.unhurried,
     )
     return job, choice.remarks

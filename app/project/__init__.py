@@ -20,5 +20,6 @@ adapter_evidence        signs of an adapter in a project's files
 warehouse_names         the database and the schema in a profile
 dbt_version             which dbt version a project asks for
 package_files           which packages a project asks for
+other_projects          which other projects it names, to refer to their models
 runner_images           which runner image fits
 """

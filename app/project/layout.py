@@ -11,6 +11,7 @@ import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from app.core.models.other_projects import OtherProject
 from app.core.yaml_text import join, listed, literal, mapping
 from app.project import adapter_evidence, dbt_version, package_files, repository_settings
 from app.project.adapter_choice import AdapterChoice, infer, is_settled
@@ -20,6 +21,7 @@ from app.project.committed_packages import find_installed
 from app.project.directory_names import is_installed
 from app.project.discovery import DiscoveredProjects
 from app.project.expressions import Values, resolved
+from app.project.other_projects import named_projects
 from app.project.package_files import PACKAGE_FILES, PACKAGE_TEXTS, invalid_yaml, local_directories, package_roots
 from app.project.read_files import Member, read_paths
 from app.project.repository_settings import RepositorySettings
@@ -76,6 +78,8 @@ class ProjectLayout:
     """Configuration files that are not valid YAML: dbt fails on them without naming them."""
     code_owners: bytes | None = None
     """The repository's CODEOWNERS."""
+    other_projects: tuple[OtherProject, ...] = ()
+    """Those that it names, to refer to their models."""
 
 
 def config_entries(entries: Sequence[Entry]) -> list[Entry]:
@@ -144,6 +148,7 @@ def lay_out(
         long_seeds=read.long_seeds(members),
         unreadable=tuple(invalid_yaml(project_dir, texts, (PROJECT_FILE, *PACKAGE_FILES))),
         code_owners=next((texts[path] for path in CODE_OWNERS if path in texts), None),
+        other_projects=tuple(map(OtherProject, named_projects(project_dir, texts))),
     )
 
 
@@ -169,6 +174,10 @@ def input_hash(layout: ProjectLayout, *more: str) -> bytes:
         digest.update(f"{path}\0{len(content)}\0".encode(errors="surrogateescape") + content)
     if layout.code_owners is not None:
         digest.update(b"CODEOWNERS\0" + hashlib.blake2b(layout.code_owners).digest())
+    for other in layout.other_projects:
+        # What is not known of a project has no effect.
+        if other.models or other.state == "ambiguous":
+            digest.update(f"{other!r}\0".encode())
     for member in layout.members:
         digest.update(f"{member.path}\0{member.oid}\0".encode("utf-8", "surrogateescape"))
     return digest.digest()

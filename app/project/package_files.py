@@ -9,9 +9,12 @@ from typing import Any
 from app.core.yaml_text import UNREADABLE, is_below, join, listed, literal, load, mapping
 
 PROJECT_FILE = "dbt_project.yml"
-PACKAGE_FILES = ("packages.yml", "dependencies.yml")
+DEPENDENCIES_FILE = "dependencies.yml"
+PACKAGE_FILES = ("packages.yml", DEPENDENCIES_FILE)
 LOCK_FILE = "package-lock.yml"
-PACKAGE_TEXTS = (PROJECT_FILE, *PACKAGE_FILES, LOCK_FILE)
+LOOM_FILE = "dbt_loom.config.yml"
+"""Of the plugin dbt-loom: where it finds the manifests of other projects."""
+PACKAGE_TEXTS = (PROJECT_FILE, *PACKAGE_FILES, LOCK_FILE, LOOM_FILE)
 
 Texts = Mapping[str, bytes]
 

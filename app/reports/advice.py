@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 import yaml
 
-from app.core.yaml_text import NotYamlError, compose, listed, mapping
+from app.core.models.other_projects import OtherProject
+from app.core.yaml_text import NotYamlError, compose
 from app.project.layout import ProjectLayout
 from app.project.package_files import PACKAGE_FILES
 from app.reports.dbt_error_catalogue import BY_CODE
@@ -20,9 +21,18 @@ from app.reports.similar_names import most_similar
 
 MODEL_ENDINGS = (".sql", ".py", ".csv")
 MAX_NAMES = 20_000
-MAX_PROJECTS = 100
 MAX_SEARCHES = 10
 """Names for which a similar one is looked for, in one output."""
+
+_OTHERWISE = "Or list that project in `packages.yml`, or a package that has a model of that name: the lineage needs nothing else of it."
+_WITHOUT_LINEAGE = {
+    "not_asked": "dbt-core does not resolve references to other projects such as {0}. Freshet's GitHub App does, from the lineage of that "
+    "project; the command line has no other lineages.",
+    "unknown": "dbt-core does not resolve references to other projects such as {0}. Freshet does, from their newest lineages, but has no "
+    "lineage of {0} that this repository may use. Install the GitHub App on the repository of {0}, in the same account, and re-run this "
+    "check when its lineage is there. If that repository is private, the operator decides by `FRESHET_PRIVATE_PACKAGES` who may use it.",
+}
+"""By the state of the project, whose name goes into the text."""
 
 _MISSING = re.compile(
     r"depends on an? \w+ named '(?P<name>[^'\n]{1,200})' (?:with version '(?P<version>[^'\n]{1,100})' )?"
@@ -44,7 +54,7 @@ class Advisor:
 
     def __init__(self, layout: ProjectLayout) -> None:
         self._layout = layout
-        self._projects = _other_projects(layout)
+        self._projects = {one.name: one for one in layout.other_projects}
         self._broken_list = _broken_package_list(layout)
         self._names = frozenset(_model_names(layout))
         self._similar: dict[str, str | None] = {}
@@ -61,7 +71,7 @@ class Advisor:
     def _about_reference(self, known: ErrorClass, missing: re.Match[str]) -> ErrorClass:
         name, package, version = missing["name"], missing["package"], missing["version"]
         if package in self._projects:
-            return replace(BY_CODE["other_project"], next_step=f"{_listed_in(package)} {BY_CODE['other_project'].next_step}")
+            return replace(BY_CODE["other_project"], next_step=_about_other(self._projects[package], name, version))
         if package and package != self._layout.project_name:
             return replace(known, next_step=_about_package(package, name))
         if version is not None and self._has_versions(name):
@@ -71,8 +81,8 @@ class Advisor:
         if similar:
             return replace(known, next_step=f"Did you mean {code(similar)}? {known.next_step}")
         if self._projects:
-            listed_projects = ", ".join(code(project) for project in self._projects[:5])
-            step = f"{known.next_step} Models of {listed_projects} (`projects:` in `dependencies.yml`) are not available to dbt-core."
+            others = ", ".join(code(project) for project in [*self._projects][:5])
+            step = f"{known.next_step} A model of another project ({others}) needs its project's name: `ref('project', 'model')`."
             return replace(known, next_step=step)
         return known
 
@@ -87,8 +97,25 @@ class Advisor:
         return self._similar[name]
 
 
-def _listed_in(project: str) -> str:
-    return f"{code(project)} is listed under `projects:` in `dependencies.yml`."
+def _about_other(project: OtherProject, name: str, version: str | None) -> str:
+    """What to do about a model of another project. It tells nothing of that project but public models that the repository may use."""
+    named, model = code(project.name), code(name)
+    versions = [str(one.version) for one in project.models if one.name == name]
+    if versions and version is not None and version not in versions:
+        return f"{named} has no public version {code(version)} of {model}. Correct `v=` in `ref()`, or make that version public."
+    if versions:
+        return (
+            f"{named} has a public model {model}, but dbt did not find it. If it has versions, name one: `ref('project', 'model', v=1)`. "
+            "dbt 1.6 is the first version that can refer to models of other projects."
+        )
+    if project.state == "available":
+        return (
+            f"The newest lineage of {named} has no public model {model}. Correct the names in `ref()`; or set `access: public` for the "
+            f"model in {named}, and re-run this check when that commit has its lineage."
+        )
+    if project.state == "ambiguous":
+        return f"Several projects that this repository may use have the name {named}: give each a name of its own. {_OTHERWISE}"
+    return f"{_WITHOUT_LINEAGE[project.state].format(named)} {_OTHERWISE}"
 
 
 def _about_package(package: str, name: str) -> str:
@@ -96,14 +123,6 @@ def _about_package(package: str, name: str) -> str:
         f"{code(package)} is no installed package that has a model {code(name)}. Correct the names in `ref()`, or list the package in "
         "`packages.yml`. If it is another project of yours, dbt-core needs it as a package too."
     )
-
-
-def _other_projects(layout: ProjectLayout) -> tuple[str, ...]:
-    """The names under `projects:` in the project's `dependencies.yml`."""
-    text = layout.package_texts.get(posixpath.join(layout.project_dir, "dependencies.yml"))
-    items = listed(mapping(text).get("projects"))[:MAX_PROJECTS]
-    names = (item.get("name") if isinstance(item, dict) else item for item in items)
-    return tuple(name for name in names if isinstance(name, str))
 
 
 def _broken_package_list(layout: ProjectLayout) -> tuple[str, int | None, str] | None:

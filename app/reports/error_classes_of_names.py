@@ -22,8 +22,7 @@ NAMES: tuple[ErrorClass, ...] = (
         "other_project",
         r"(?!)",  # the same wording as the next one: `advice` decides
         "ref() points to another dbt project",
-        "dbt-core does not resolve references to other projects. Install that project as a package, or add a package that has a model "
-        "of that name: the lineage needs nothing else of it.",
+        "Install the GitHub App on the repository of that project, and make the model public there. Or list the project in `packages.yml`.",
     ),
     row(
         "missing_function",

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 
+from app.core.models.other_projects import OtherProject
+from app.core.plurals import count
+from app.lineage.nodes import StorableLineage
 from app.project.adapters import BY_TYPE
 from app.project.layout import ProjectLayout
 from app.project.repository_settings import PATH
@@ -14,14 +18,16 @@ MAX_LISTED = 10
 """Directories that one note lists; the rest is counted."""
 
 
-def notes(layout: ProjectLayout, adapter_type: str, dbt_version: str, image: str, unknown_types: Mapping[str, int]) -> list[str]:
-    """Full sentences; names are in backticks. They are stored with the result. `unknown_types`: `StorableLineage.unread`."""
+def notes(layout: ProjectLayout, adapter_type: str, image: str, lineage: StorableLineage) -> list[str]:
+    """Full sentences; names are in backticks. They are stored with the result."""
+    dbt_version, unknown_types = lineage.dbt_version, lineage.unread
     found = [
         f"Parsed for {adapter_type} with target {code(layout.adapter.target)}: {layout.adapter.evidence}.",
         f"Used dbt {dbt_version} from image {code(image)}: {_requirement(layout.dbt)}.",
     ]
     if names := _names(layout):
         found.append(names)
+    found += _other_projects(layout.other_projects, lineage.external)
     if unknown_types:
         listed = _listed([f"{number:,} of the type {code(name)}" for name, number in unknown_types.items()])
         found.append(f"Not in the lineage, because this version of Freshet does not know them: resources of dbt's manifest ({listed}).")
@@ -62,6 +68,19 @@ def _names(layout: ProjectLayout) -> str:
         f"The target's {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not known: no profile in the repository says so. "
         f"Tables whose names depend on that have no `relation_name`. Set {keys} in {code(PATH)} to give them one."
     )
+
+
+def _other_projects(named: Sequence[OtherProject], external: Collection[str]) -> Iterator[str]:
+    """How many models of other projects the lineage has, and why it has none of a project that is known."""
+    projects = Counter(unique_id.split(".")[1] for unique_id in external)
+    if projects:
+        listed = _listed([f"{count(number, 'model')} of {code(project)}" for project, number in sorted(projects.items())])
+        yield f"Read from other projects: {listed}. They are external nodes: what they are made of is in the lineage of their project."
+    for one in named:
+        if one.state == "ambiguous":
+            yield f"Several projects have the name {code(one.name)}, so models of none of them were used."
+        if one.is_cut:
+            yield f"{code(one.name)} has too many public models: the first {len(one.models):,} can be referred to."
 
 
 def _requirement(version: RequestedVersion) -> str:

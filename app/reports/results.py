@@ -63,7 +63,7 @@ def success(run: Run, lineage: StorableLineage, change: ChangeSummary | None) ->
         "nodes": lineage.node_count,
         "edges": lineage.edge_count,
         "change": None if change is None else _change(change),
-        "notes": notes(layout, run.adapter_type, lineage.dbt_version, run.image, lineage.unread),
+        "notes": notes(layout, run.adapter_type, run.image, lineage),
         "placeholders": [asdict(placeholder) for placeholder in run.placeholders],
         "remarks": [asdict(_in_repository(remark, layout)) for remark in (*settings_warnings(layout.settings), *run.remarks)],
         "usage": dict(run.usage),

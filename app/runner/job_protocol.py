@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
@@ -237,6 +237,7 @@ def job_line(command: Command, job: DbtJob) -> bytes:
         "keep_state": job.state is not None,
         "columns": command == "parse" and job.columns and job.image.gives_columns,
         "any_version": job.any_version,
+        "external_nodes": [asdict(model) for model in job.external_nodes],
     }
     return _as_line(text)
 

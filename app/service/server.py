@@ -36,6 +36,7 @@ from app.pipeline.check_runs import LinkTargets
 from app.pipeline.decoding import pool as decoding
 from app.pipeline.decoding.pool import Decoders
 from app.pipeline.impacts import Impacts
+from app.pipeline.other_projects import InstallationProjects
 from app.pipeline.reconciler import Reconciler, RetentionPolicy
 from app.pipeline.refresh import Tools
 from app.pipeline.search_updates import SearchUpdates
@@ -237,7 +238,8 @@ async def _background(web_app: web.Application) -> AsyncIterator[None]:
     name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     runner = web_app[keys.RUNNER]
     installer = runner if settings.dbt_deps_network else web_app[INSTALLER]
-    tools = Tools(web_app[SOURCES], installer, runner, web_app[DECODERS], web_app[FETCHER])
+    projects = InstallationProjects(store, settings.private_packages)
+    tools = Tools(web_app[SOURCES], installer, runner, web_app[DECODERS], web_app[FETCHER], projects)
     places = settings.extraction_concurrency
     impacts = Impacts(store, BaseFinder(store, client))
     verifier = Verifier(store, tools, web_app[STATES], settings.freshet_verify_share)

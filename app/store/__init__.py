@@ -28,6 +28,7 @@ from app.store.node_results import NodeResults
 from app.store.notifications import Notifications
 from app.store.operations import Operations
 from app.store.organisations import Organisations
+from app.store.other_projects import OtherProjects
 from app.store.pool import Database, PoolUse
 from app.store.pull_requests import PullRequests
 from app.store.quality import Quality
@@ -58,6 +59,7 @@ class Store:
         self.lineage_cache = lineage_cache or LineageCache(db)
         self.readers = Readers(db)
         self.organisations = Organisations(db)
+        self.other_projects = OtherProjects(db)
         self.bases = Bases(db)
         self.manifests = Manifests(db)
         self.search = Search(db)

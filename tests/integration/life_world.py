@@ -129,6 +129,8 @@ class World:
     """A scripted `ports.Installer`, for projects with packages."""
     fetcher: Any = None
     """Another one, for commits of strangers."""
+    projects: Any = None
+    """A `ports.ProjectFinder`, for projects that read others."""
 
     async def queued(self, sha: str | None = None, branch: str = "main") -> str:
         return await self.store.extractions.enqueue(self.connection_id, branch, sha or self.sha, "push", forced=True)
@@ -162,7 +164,7 @@ class World:
     @asynccontextmanager
     async def working(self, name: str = "w") -> AsyncIterator[Worker]:
         """Have a worker work, and stop it as a service does."""
-        tools = Tools(self.git, self.installer, self.runner, Inline(), self.fetcher)
+        tools = Tools(self.git, self.installer, self.runner, Inline(), self.fetcher, self.projects)
         worker = Worker(name, self.store, tools, Impacts(self.store, BaseFinder(self.store)), concurrency=2)
         async with listen.listening(self.dsn) as listener:
             with listener.wakeup("freshet_queue") as wakeup, listener.wakeup("freshet_cancels") as cancels:

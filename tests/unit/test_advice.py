@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from app.core.models.other_projects import OtherProject, ProjectState, PublicModel
+from app.project.other_projects import named_projects
 from app.project.read_files import Member
 from app.reports.locations import Explanation, explain
 from app.reports.similar_names import MAX_COMPARED, MAX_LENGTH, most_similar
@@ -19,8 +21,9 @@ def missing(reference: str) -> str:
     return f"Compilation Error\n  Model 'model.shop.orders' (models/orders.sql) depends on a node named {reference} which was not found"
 
 
-def explained(output: str, names: tuple[str, ...] = ("stg_orders",), **texts: Any) -> Explanation:
-    more: dict[str, Any] = {"package_texts": {f"t/{name}.yml": text for name, text in texts.items()}}
+def explained(output: str, names: tuple[str, ...] = ("stg_orders",), others: tuple[OtherProject, ...] = (), **texts: Any) -> Explanation:
+    files = {f"t/{name}.yml": text for name, text in texts.items()}
+    more: dict[str, Any] = {"package_texts": files, "other_projects": others or tuple(map(OtherProject, named_projects("t", files)))}
     members = (Member("t/models/orders.sql", "0", 1), *(Member(f"t/models/{name}.sql", "0", 1) for name in names))
     return explain(output, layout(members=members, **more))
 
@@ -29,9 +32,40 @@ def test_a_reference_to_another_project_is_explained_as_one() -> None:
     for reference in ("'orders' in package or project 'platform'", "'orders' with version '2' in package or project 'platform'"):
         found = explained(missing(reference), dependencies=MESH)
         assert found.title == "ref() points to another dbt project"
-        assert found.next_step.startswith("`platform` is listed under `projects:` in `dependencies.yml`. dbt-core does not resolve")
+        assert found.next_step.startswith(
+            "dbt-core does not resolve references to other projects such as `platform`. Freshet's GitHub App does"
+        )
+        assert "Or list that project in `packages.yml`" in found.next_step
         assert found.place == ("t/models/orders.sql", None)
         assert found.annotations[0].title == found.title
+
+
+@pytest.mark.parametrize(
+    ("state", "models", "says"),
+    [
+        (
+            "unknown",
+            (),
+            "has no lineage of `platform` that this repository may use. Install the GitHub App on the repository of `platform`",
+        ),
+        ("ambiguous", (), "Several projects that this repository may use have the name `platform`"),
+        (
+            "available",
+            (),
+            "The newest lineage of `platform` has no public model `orders`. Correct the names in `ref()`; or set `access: public`",
+        ),
+        ("available", (PublicModel("platform", "orders", 1, 1),), "`platform` has no public version `2` of `orders`"),
+        (
+            "available",
+            (PublicModel("platform", "orders", 2, 2),),
+            "dbt 1.6 is the first version that can refer to models of other projects",
+        ),
+    ],
+)
+def test_why_a_model_of_another_project_is_missing(state: ProjectState, models: tuple[PublicModel, ...], says: str) -> None:
+    others = (OtherProject("platform", state, models),)
+    found = explained(missing("'orders' with version '2' in package or project 'platform'"), others=others)
+    assert (found.title, says in found.next_step) == ("ref() points to another dbt project", True)
 
 
 def test_a_reference_to_something_that_is_not_installed_says_so() -> None:
@@ -40,7 +74,7 @@ def test_a_reference_to_something_that_is_not_installed_says_so() -> None:
 
 
 def test_without_a_package_the_other_projects_are_named() -> None:
-    assert "Models of `platform`, `crm`" in explained(missing("'customers'"), dependencies=MESH).next_step
+    assert "A model of another project (`platform`, `crm`) needs" in explained(missing("'customers'"), dependencies=MESH).next_step
     assert "platform" not in explained(missing("'stg_order'"), dependencies=MESH).next_step
 
 

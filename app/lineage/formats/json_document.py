@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -21,6 +21,9 @@ from app.lineage.owners import Owners
 from app.lineage.relations import readable
 from app.lineage.resource_types import RELATIONS
 
+EXTERNAL = "external_node"
+"""The last key of an external node, which other nodes do not have."""
+_EXTERNAL_END = f',"{EXTERNAL}":true}}'
 MAX_META_BYTES = 16 << 10
 """Of `meta` as JSON: a project may inherit the same one in every node."""
 
@@ -62,6 +65,16 @@ def node(
         "label": relations.known(resource.label),
         "columns": _columns(resource, tests),
     }
+
+
+def external(node: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON object of an external node."""
+    return {**node, EXTERNAL: True}
+
+
+def is_external(content: bytes | str) -> bool:
+    """Whether the stored object of a node is of an external one. It is asked of every node, so the object is not decoded."""
+    return content.endswith(_EXTERNAL_END) if isinstance(content, str) else content.endswith(_EXTERNAL_END.encode())
 
 
 def _columns(resource: Resource, tests: Sequence[ColumnTest]) -> list[dict[str, Any]]:

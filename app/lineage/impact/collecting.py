@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from app.lineage.column_digests import compare
+from app.lineage.formats.json_document import is_external
 from app.lineage.impact.breaks_contracts import access_breaks, contract_breaks
 from app.lineage.impact.breaks_tables import GoneTable
 from app.lineage.impact.building_changes import building_changes
@@ -79,6 +80,9 @@ class Collector:
     def add(self, pairs: Iterable[ImpactPair]) -> None:
         """Add nodes that differ in their row, their definition or their columns."""
         for pair in pairs:
+            if any(side is not None and is_external(side.content) for side in (pair.base, pair.head)):
+                # What changes there is the doing of its own project.
+                continue
             if pair.base is not None and pair.head is not None:
                 self._compare(pair)
             elif pair.base is not None:

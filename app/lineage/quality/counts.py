@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from app.core.models.quality import DIMENSIONS, USUAL, Dimension, QualitySettings
+from app.lineage.formats.json_document import is_external
 
 GroupedBy = Literal["package", "folder", "group", "owner"]
 DESCRIBED = frozenset({"model", "source", "seed", "snapshot", "exposure"})
@@ -95,7 +96,7 @@ class QualityReader:
         """Read a node as it is stored (`lineage.nodes.Node`). What an earlier release stored in another way counts as missing."""
         if resource_type in {"test", "unit_test"}:
             self._add_test(_known(definition), upstream)
-        elif resource_type in DESCRIBED:
+        elif resource_type in DESCRIBED and not is_external(content):
             needs_definition = resource_type in {"source", "model"}
             own = _known(definition if needs_definition else None)
             try:

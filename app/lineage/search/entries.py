@@ -60,6 +60,7 @@ class SearchedNode(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     owner: str | None = None
     label: str | None = None
+    external_node: bool = False
     columns: tuple[SearchedColumn, ...] = ()
 
 
@@ -98,6 +99,9 @@ def traced_names(content: bytes | None) -> list[str]:
 
 def entry(node: SearchedNode, node_id: int, traced: Iterable[str] = ()) -> SearchEntry:
     """The entry of a node; `traced`: columns that no YAML file needs to name."""
+    if node.external_node:
+        # It is found where it is defined.
+        return SearchEntry(_rank(node) << ID_BITS | node_id, ())
     key = key_of(node.name)
     columns = dict.fromkeys(islice((*(column.name for column in node.columns), *traced), MAX_NAMES))
     name = _words([node.name, node.label or ""], NAME)

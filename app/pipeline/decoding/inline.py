@@ -40,7 +40,7 @@ class Inline:
         self, document: Spool, lineage: StorableLineage, label: str, image: str, secrets: Collection[str] = ()
     ) -> SpooledColumns:
         """The columns of a lineage's nodes. Raises ColumnsError."""
-        scope = ColumnsScope(frozenset(lineage.unique_ids()), frozenset(secrets))
+        scope = ColumnsScope(lineage.unique_ids(), lineage.external, frozenset(secrets))
         try:
             return await asyncio.to_thread(_columns, document, scope)
         except MalformedColumnsError as error:

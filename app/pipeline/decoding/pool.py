@@ -263,7 +263,7 @@ async def _read(kind: Callable[[IO[bytes], Sizes], Rows], rows: IO[bytes], sizes
 
 
 def _write_scope(lineage: StorableLineage, secrets: Collection[str], file: IO[bytes]) -> None:
-    _write(msgspec.json.encode(ColumnsScope(frozenset(lineage.unique_ids()), frozenset(secrets))), file)
+    _write(msgspec.json.encode(ColumnsScope(lineage.unique_ids(), lineage.external, frozenset(secrets))), file)
 
 
 def _write(content: bytes, file: IO[bytes]) -> None:

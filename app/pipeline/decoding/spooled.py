@@ -30,6 +30,7 @@ class Summary(msgspec.Struct, frozen=True):
     edge_count: int
     unread: dict[str, int]
     quality: QualityTally
+    external: frozenset[str]
 
 
 class ManifestScope(msgspec.Struct, frozen=True):
@@ -41,18 +42,20 @@ class ManifestScope(msgspec.Struct, frozen=True):
 
 def write(of: Manifest, names: WarehouseNames, file: IO[bytes], scope: ManifestScope = ManifestScope()) -> Sizes:  # noqa: B008 - frozen
     """Write the lineage of a manifest; `names` as for `nodes`. Raises one of `manifest.DECODE_ERRORS`."""
-    rows, counts, edges = RowWriter(file), Counter[str](), 0
+    rows, counts, external, edges = RowWriter(file), Counter[str](), set[str](), 0
     metadata = of.metadata
     quality = QualityReader()
     for node in nodes(of, names, scope.code_owners):
         rows.add(node.unique_id, node.row())
-        counts[node.resource_type] += 1
+        if node.is_external:
+            external.add(node.unique_id)
+        else:
+            counts[node.resource_type] += 1
         edges += len(node.upstream)
         quality.add(node.unique_id, node.resource_type, node.package_name, node.content, node.definition, node.upstream)
     about = metadata.project_name, metadata.dbt_version, metadata.adapter_type, metadata.schema
-    return rows.finish(
-        Summary(*about, in_order(counts), edges, dict(of.unread), tally(quality.finish(), metadata.project_name, scope.quality))
-    )
+    counted = tally(quality.finish(), metadata.project_name, scope.quality)
+    return rows.finish(Summary(*about, in_order(counts), edges, dict(of.unread), counted, frozenset(external)))
 
 
 class SpooledLineage(SpooledRows):
@@ -68,6 +71,7 @@ class SpooledLineage(SpooledRows):
         self.edge_count = self._summary.edge_count
         self.unread = self._summary.unread
         self.quality = self._summary.quality
+        self.external = self._summary.external
 
     def counts(self) -> Mapping[str, int]:
         """The number of nodes by resource type."""

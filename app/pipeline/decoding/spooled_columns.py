@@ -32,6 +32,8 @@ class ColumnsScope(msgspec.Struct, frozen=True):
 
     known: frozenset[str]
     """The unique_ids of the lineage."""
+    external: frozenset[str] = frozenset()
+    """Those of external nodes, which count nowhere."""
     secrets: frozenset[str] = frozenset()
     """Values to mask: see `redaction.secret_values`."""
 
@@ -42,8 +44,9 @@ def write(document: bytes | mmap, scope: ColumnsScope, file: IO[bytes]) -> Sizes
     counts, edges, reused = Counter[str](dict.fromkeys(get_args(ColumnStatus), 0)), 0, 0
     for node in nodes_of(document, scope.known, DocumentRedaction(scope.secrets)):
         rows.add(node.unique_id, node.row())
-        overview.add(node.unique_id, node.status, node.content)
-        counts[node.status] += node.unique_id.startswith(COUNTED)
+        if node.unique_id not in scope.external:
+            overview.add(node.unique_id, node.status, node.content)
+            counts[node.status] += node.unique_id.startswith(COUNTED)
         edges += node.edge_count
         reused += node.reused
     return rows.finish(ColumnsSummary(head.dialect, head.engine, dict(counts), edges, reused, overview.finish()))

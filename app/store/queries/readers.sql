@@ -18,7 +18,8 @@ FROM (
   UNION ALL
   SELECT id, true, false FROM (TABLE new EXCEPT TABLE old) AS come
 ) side JOIN nodes n USING (id)
-WHERE n.resource_type = ANY($5::text[])
+-- Other projects make the tables of external nodes.
+WHERE n.resource_type = ANY($5::text[]) AND n.content ->> 'external_node' IS NULL
 UNION ALL
 SELECT true, true, n.unique_id, n.content ->> 'relation_name', n.content ->> 'materialized'
 FROM both_sides JOIN nodes n USING (id)

@@ -160,6 +160,10 @@ class Node(Model):
     url: Annotated[Any, Field(description="Address of an exposure; null for others")] = None
     label: Annotated[Any, Field(description="Label of an exposure, a metric and so on; null for others")] = None
     columns: Annotated[list[Column], Field(description="Columns named in YAML files, then those that only a test names")]
+    external_node: Annotated[
+        bool,
+        Field(description="True for a model of another project, which this one reads: only its name, version and table are known here"),
+    ] = False
 
 
 class Edge(Model):
