@@ -28,7 +28,7 @@ from app.reports import impact_listing
 from app.reports.column_words import FROM
 from app.reports.impact_places import Places
 from app.service.commands.extract_columns import print_lines
-from demo import second_push, side_push
+from demo import nightly, second_push, side_push
 from demo import serving as serving_demo
 from tests.double import CheckRun, GitHubDouble, Repository
 from tests.service import Service, serving
@@ -110,6 +110,7 @@ async def _walk(github: GitHubDouble, service: Service) -> bool:
     if not _succeeded(await _follow(github, repository, third)):
         return False
     await _show_impact(service, connection["id"], after, await service.get(f"/connections/{connection['id']}/lineage", sha=third))
+    await _show_results(service, connection["id"], after)
     if github.violations:
         console.print("Requests that violate GitHub's schema:", *github.violations, sep="\n  ", style="red")
     return not github.violations
@@ -228,6 +229,15 @@ async def _show_impact(service: Service, connection_id: str, before: dict[str, A
     print_lines(console, impact_listing.lines(found, before["sha"], places))
 
 
+async def _show_results(service: Service, connection_id: str, lineage: dict[str, Any]) -> None:
+    """What a night of dbt's own runs said."""
+    _say("5. The job that runs dbt at night sends its run_results.json: POST …/results")
+    sent = await service.post(f"/connections/{connection_id}/results", nightly.artifact(lineage), status=200)
+    console.print(f"   {sent['taken']} of {count(sent['results'], 'result')} taken")
+    for one in (await service.get(f"/connections/{connection_id}/results", state="failed"))["items"]:
+        console.print(f"   {one['unique_id']}: {one['status']}: {one['message']}", markup=False)
+
+
 def _graph(lineage: dict[str, Any]) -> Graph:
     nodes = [
         GraphNode(node["unique_id"], node["resource_type"], node["name"], node["package_name"], msgspec.json.encode(node))
@@ -248,6 +258,7 @@ async def _stay(github: GitHubDouble, service: Service) -> None:
         ("one node", "nodes/fct_rentals"),
         ("what a column is made of", COLUMN_PATH),
         ("quality", "quality"),
+        ("tests that failed", "results?state=failed"),
         ("what a branch changes", f"impact?head={side_push.BRANCH}"),
     ]
     found = await serving_demo.links(github, service, REPOSITORY, NODE, COLUMN)

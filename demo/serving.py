@@ -36,7 +36,7 @@ async def second_repository(github: GitHubDouble, console: Console, follow: Foll
     first = await github.push(repository, parking.FILES, message=parking.MESSAGE, deliver=False)
     [installation] = github.state.installations.values()
     await github.add_repositories(installation, [repository])
-    console.print(f"\n[bold]5. Adding {parking.REPOSITORY} to the installation, and pushing what dbt cannot parse[/bold]")
+    console.print(f"\n[bold]6. Adding {parking.REPOSITORY} to the installation, and pushing what dbt cannot parse[/bold]")
     works = (await follow(github, repository, first)).conclusion == "success"
     broken = await github.push(repository, parking.BROKEN, message=parking.BROKEN_MESSAGE)
     return works and (await follow(github, repository, broken)).conclusion == "failure"
@@ -67,7 +67,7 @@ async def links(github: GitHubDouble, service: Service, repository: str, node: s
 def show_links(console: Console, found: list[tuple[str, str]], api: str, paths: list[tuple[str, str]]) -> None:
     """Print the links, and requests for the terminal."""
     width = max(len(name) for name, _ in found)
-    console.print(f"\n[bold]6. Running until Ctrl-C: open {found[0][1]}[/bold]")
+    console.print(f"\n[bold]7. Running until Ctrl-C: open {found[0][1]}[/bold]")
     console.print(f"   Each link leads through sign-in: you are “{PERSON}” on the stand-in for GitHub, which sends you back at once.\n")
     for name, address in found:
         console.print(f"   {name:{width}}  {address}", markup=False)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import socket
 
 import pytest
 
+from app.lineage.run_results import decode
+from demo import nightly
 from demo.serving import require_port
 from tests.service import free_port
 
@@ -21,3 +24,9 @@ def test_a_port_that_is_taken_is_named_with_what_to_do() -> None:
 
 def test_a_port_that_is_free_is_fine() -> None:
     require_port(free_port())
+
+
+def test_the_results_of_a_night_are_an_artifact() -> None:
+    names = ("exposure.b.board", "model.b.trips", "test.b.not_null_trips_id.1", "test.b.unique_trips_id.2")
+    found = decode(json.dumps(nightly.artifact({"nodes": [{"unique_id": name} for name in names]})).encode())
+    assert [one.status for one in found.results.values()] == ["success", "fail", "pass"]
