@@ -1,4 +1,4 @@
-"""The command line: `freshet serve | extract | migrate | doctor | images`, each command with its own parser."""
+"""The command line: `freshet serve | extract | migrate | doctor | images | mcp`, each command with its own parser."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from app.core import log
 from app.core.errors import FreshetError
 from app.core.interruption import InterruptedBySignal, until_interrupted
 from app.service import components, config
-from app.service.commands import doctor, extract, images, migrate, serve
+from app.service.commands import doctor, extract, images, mcp, migrate, serve
 
-COMMANDS = (serve, extract, migrate, doctor, images)
+COMMANDS = (serve, extract, migrate, doctor, images, mcp)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -26,7 +26,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         settings = config.read()
         if settings.freshet_log_format != "auto":
             log.configure(pretty=settings.freshet_log_format == "text")
-        components.make_directories(settings)
+        if not getattr(options, "without_directories", False):
+            components.make_directories(settings)
         return asyncio.run(until_interrupted(command(options, settings)))
     except FreshetError as error:
         print(f"freshet: {error.user_text}", file=sys.stderr)

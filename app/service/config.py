@@ -90,6 +90,8 @@ class Settings(BaseSettings):
     freshet_operators: OperatorNames = []
     freshet_api_tokens: Tokens = []
     freshet_api_tokens_file: Path | None = None
+    freshet_mcp_url: PublicUrl | None = None
+    freshet_mcp_token: SecretStr | None = None
     freshet_api_rate_limit: Annotated[int, Field(ge=0, le=1_000_000)] = 600
     docker_host: str | None = None
     docker_cert_path: Path | None = None

@@ -45,6 +45,8 @@ EXPECTED: Mapping[str, tuple[str, str]] = {
     "FRESHET_LOG_FORMAT": ("auto, json or text", "json"),
     "FRESHET_MAIL_DOMAINS": ("comma-separated domains, or *", "example.com,example.org"),
     "FRESHET_MAIL_FROM": ("an email address", "Freshet <freshet@example.com>"),
+    "FRESHET_MCP_TOKEN": ("a GitHub token, or a service token", "TOKEN"),
+    "FRESHET_MCP_URL": ("the URL of a running service", "https://freshet.example.com"),
     "FRESHET_NOTIFY_HOSTS": ("comma-separated hosts, with or without a port", "chat.example.com,hooks.example.com:8443"),
     "FRESHET_OPERATORS": ("comma-separated logins on GitHub, and teams as org/team", "octocat,octo-org/data-platform"),
     "FRESHET_PACKAGE_HOSTS": ("comma-separated hosts, with or without a port", "gitlab.example.com,git.example.com:8443"),
@@ -72,7 +74,15 @@ EXPECTED: Mapping[str, tuple[str, str]] = {
 }
 """What a value is, and an example. Secrets are words in capitals here, so that nobody copies one."""
 SECRET = frozenset(
-    {"DATABASE_URL", "FRESHET_API_TOKENS", "FRESHET_SMTP_URL", "GITHUB_CLIENT_SECRET", "GITHUB_PRIVATE_KEY", "GITHUB_WEBHOOK_SECRET"}
+    {
+        "DATABASE_URL",
+        "FRESHET_API_TOKENS",
+        "FRESHET_MCP_TOKEN",
+        "FRESHET_SMTP_URL",
+        "GITHUB_CLIENT_SECRET",
+        "GITHUB_PRIVATE_KEY",
+        "GITHUB_WEBHOOK_SECRET",
+    }
 )
 """Their values are never shown."""
 OTHER_NAMES = {

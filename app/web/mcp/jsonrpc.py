@@ -21,7 +21,7 @@ VERSIONS = (*STATELESS, *INITIALIZED)
 BATCHED = "2025-03-26"
 """The revision whose clients may send several messages at once, and what a request without a version is taken for."""
 META = "io.modelcontextprotocol/"
-PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS = -32700, -32600, -32601, -32602
+PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL_ERROR = -32700, -32600, -32601, -32602, -32603
 HEADER_MISMATCH, UNSUPPORTED_VERSION = -32020, -32022
 NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 """The parameter that the header `Mcp-Name` repeats, by method."""
@@ -93,6 +93,16 @@ def message_of(content: object, headers: Mapping[str, str]) -> RpcMessage:
     return RpcMessage(id_of(content), content["method"], params, era)
 
 
+def headers_of(content: object, agreed: str | None) -> dict[str, str]:
+    """What a client sends beside a message; `agreed`: the revision that `initialize` led to, if it did."""
+    if not isinstance(content, dict) or era_of(content, None) == "initialized":
+        return {} if agreed is None else {"MCP-Protocol-Version": agreed}
+    method, params = content.get("method"), content["params"]
+    name = params.get(NAMED.get(str(method), ""))
+    found = {"MCP-Protocol-Version": params["_meta"][f"{META}protocolVersion"], "Mcp-Method": method, "Mcp-Name": name}
+    return {header: _encoded(value) for header, value in found.items() if isinstance(value, str)}
+
+
 def may_be_batch(version: str | None) -> bool:
     """Whether a client of this revision may send a list of messages."""
     return version in {None, BATCHED}
@@ -133,6 +143,14 @@ def _meta(content: Json) -> Json:
     params = content.get("params")
     meta = params.get("_meta") if isinstance(params, dict) else None
     return meta if isinstance(meta, dict) else {}
+
+
+def _encoded(value: str) -> str:
+    """A header's value, in Base64 if it could not stand there."""
+    begin, end = SENTINEL
+    if value.isascii() and value.isprintable() and value == value.strip() and not value.startswith(begin):
+        return value
+    return f"{begin}{base64.b64encode(value.encode()).decode()}{end}"
 
 
 def _decoded(value: str | None) -> str | None:
