@@ -28,7 +28,7 @@ from app.reports import impact_listing
 from app.reports.column_words import FROM
 from app.reports.impact_places import Places
 from app.service.commands.extract_columns import print_lines
-from demo import nightly, second_push, side_push
+from demo import agent, nightly, second_push, side_push
 from demo import serving as serving_demo
 from tests.double import CheckRun, GitHubDouble, Repository
 from tests.service import Service, serving
@@ -103,6 +103,7 @@ async def _walk(github: GitHubDouble, service: Service) -> bool:
     _show_lineage(after)
     await _show_impact(service, connection["id"], before, after)
     _show_quality(await service.get(f"/connections/{connection['id']}/quality"))
+    await agent.ask(service, console, REPOSITORY)
 
     renamed = {f"{FOLDER}/{path}": content for path, content in side_push.FILES.items()}
     third = await github.push(repository, renamed, branch=side_push.BRANCH, message=side_push.MESSAGE)
