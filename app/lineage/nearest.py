@@ -26,9 +26,9 @@ def by_distance(graph: Graph, start: Collection[int], around: Collection[int]) -
     What lies neither upstream nor downstream, as parents of children do, comes by its distance in any direction.
     """
     within = {*around}
-    found = _distances(lambda one: (*graph.parents[one], *graph.children(one)), start, within)
-    for neighbours in (graph.children, graph.parents.__getitem__):
-        found |= _distances(neighbours, start, within)
+    found = _distances(graph.parents.__getitem__, start, within) | _distances(graph.children, start, within)
+    if len(found) < len(within):
+        found = _distances(lambda one: (*graph.parents[one], *graph.children(one)), start, within) | found
     return sorted(found.items(), key=lambda one: (one[1], one[0]))
 
 

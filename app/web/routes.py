@@ -6,6 +6,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from app.web.api import openapi
+from app.web.api.comparisons import COMPARISONS, Comparisons
 from app.web.api.layout_cache import LAYOUTS, LayoutCache
 from app.web.api.operation import route
 from app.web.api.operations import operations
@@ -21,6 +22,7 @@ def add(web_app: web.Application, webhook: Handler) -> None:
     if rate_limits.LIMITS not in web_app:
         rate_limits.set_up(web_app, rate_limits.RateLimiter(0))
     web_app[LAYOUTS] = LayoutCache()
+    web_app[COMPARISONS] = Comparisons()
     all_operations = operations(webhook)
     prefix = web_app.get(PREFIX, "")
     document = openapi.Document(all_operations, prefix)

@@ -13,6 +13,7 @@ from app.lineage.diff import Diff
 from app.lineage.formats.chunks import parts
 from app.store.lineages import LineageHead
 from app.web.api.call import Call
+from app.web.api.comparisons import COMPARISONS
 from app.web.api.lineage import TRIES, is_known, stored, validators
 from app.web.api.operation import API, NOT_MODIFIED, Operation
 from app.web.api.schemas.diffs import DiffDocument, DiffQuery
@@ -35,7 +36,7 @@ class DiffHandler:
             headers = {**validators(connection.id, base, head), "Content-Type": "application/json"}
             if is_known(call.request, headers["ETag"]):
                 return web.Response(status=304, headers=headers)
-            found = await graphs.diff(base, head)
+            found = await call.request.app[COMPARISONS].diff(graphs, base, head)
             if found is not None:
                 body = await graphs.compute(partial(_body, connection.id, base, head, found))
                 return await self._writer.send(call.request, headers, parts(body))

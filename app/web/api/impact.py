@@ -17,6 +17,7 @@ from app.reports import stale_sources
 from app.store import Store
 from app.store.lineages import LineageHead
 from app.web.api.call import Call
+from app.web.api.comparisons import COMPARISONS
 from app.web.api.lineage import TRIES, is_known, stored, validators
 from app.web.api.operation import API, NOT_MODIFIED, Operation
 from app.web.api.schemas.impacts import ImpactDocument, ImpactQuery, LeftOut
@@ -38,7 +39,7 @@ class ImpactHandler:
             base, head = await sides(call.store, connection, call.query)
             found = await between(call, connection, base, head)
             if found is not None:
-                late = await _stale_sources(call, connection, head, found)
+                late = await late_sources(call, connection, head, found)
                 # What breaks elsewhere follows from other lineages and from the caller's rights, too.
                 foreign = [one for one in found.breaks if one.connection_id], found.counts.get("elsewhere")
                 headers = {**validators(connection.id, base, head, foreign, late), "Content-Type": "application/json"}
@@ -61,7 +62,7 @@ async def between(call: Call[Any, Any], connection: Connection, base: LineageHea
 
     None if one of the lineages was replaced or removed since.
     """
-    found = await call.store.lineage_cache.impact(base, head)
+    found = await call.request.app[COMPARISONS].impact(call.store.lineage_cache, base, head)
     if found is None:
         return None
     elsewhere = await call.store.readers.elsewhere(connection.id, base, head, found.changes)
@@ -77,7 +78,7 @@ async def _compared_with(store: Store, connection: Connection, head: LineageHead
     return base.sha
 
 
-async def _stale_sources(call: Call[ImpactQuery, None], connection: Connection, head: LineageHead, found: Impact) -> list[str]:
+async def late_sources(call: Call[Any, Any], connection: Connection, head: LineageHead, found: Impact) -> list[str]:
     """Sources that the changes read, and whose freshness failed within the last day."""
     failed = await call.store.node_results.stale_sources(connection.id)
     graph = await call.store.lineage_cache.get(head) if failed else None

@@ -15,7 +15,7 @@ from app.store.lineages import LineageHead
 from app.web.api.call import Call
 from app.web.api.lineage import TRIES, heading_of
 from app.web.http import requests
-from app.web.mcp.budget import HEADING, SHORTENED, Item, cost, cut, encoded, shortened
+from app.web.mcp.budget import HEADING, SHORTENED, Item, cut, encoded, shortened
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -120,8 +120,8 @@ def without_nothing(fields: Mapping[str, Any]) -> Json:
 
 def _compose(call: Call[Any, None], make: Callable[[], Contents], begin: int, fixed: Json) -> bytes:
     made = make()
-    heading, cuts = shortened(made.heading, HEADING)
-    page = cut(made.items, made.total, begin=begin, most=made.most, used=cost(heading))
+    heading, used, cuts = shortened(made.heading, HEADING)
+    page = cut(made.items, made.total, begin=begin, most=made.most, used=used)
     cuts += page.left.get(SHORTENED, 0)
     unlisted = page.next is None and any(kind != SHORTENED for kind in page.left)
     following = None if page.next is None else requests.next_cursor(_digest(call), str(page.next), *made.shas)

@@ -74,14 +74,15 @@ def cost(value: Any) -> int:
     return tokens(encoded(value)) + 1
 
 
-def shortened(value: Any, most: int) -> tuple[Any, int]:
-    """A value within a number of tokens, and how many texts and lists in it had to be cut. Keys of the value itself always stay."""
+def shortened(value: Any, most: int) -> tuple[Any, int, int]:
+    """A value within a number of tokens, that number, and how many texts and lists in it had to be cut. Its own keys always stay."""
     for limits in SIZES:
         cuts = Counter[str]()
         found = {name: _cut(one, limits, cuts) for name, one in value.items()} if isinstance(value, dict) else _cut(value, limits, cuts)
-        if cost(found) <= most:
+        used = cost(found)
+        if used <= most:
             break
-    return found, cuts.total()
+    return found, used, cuts.total()
 
 
 def cut(
@@ -96,8 +97,8 @@ def cut(
     iterator = iter(items)
     left.subtract(one.kind for one in islice(iterator, begin))
     for number, (name, kind, make) in enumerate(iterator, begin):
-        value, shorter = shortened(make(), ITEM)
-        used += cost(value)
+        value, tokens_of_it, shorter = shortened(make(), ITEM)
+        used += tokens_of_it
         place = page.lists.setdefault(name, [])
         if used > PAGE or len(place) >= (most or {}).get(name, len(place) + 1):
             page.next = number

@@ -13,6 +13,7 @@ from app.lineage.impact.model import Impact
 from app.store.lineages import LineageHead
 from app.web.api import impact as impact_api
 from app.web.api.call import Call
+from app.web.api.comparisons import COMPARISONS
 from app.web.api.lineage import stored
 from app.web.api.schemas.impacts import ImpactQuery
 from app.web.mcp import projects
@@ -32,17 +33,17 @@ async def get_impact(call: Call[ImpactInput, None]) -> bytes:
     place = place_of(call, commits=2)
     base_sha, head_sha = place.shas or (call.query.base, call.query.head)
 
-    async def attempt() -> tuple[Connection, LineageHead, LineageHead, Impact] | None:
+    async def attempt() -> tuple[Connection, LineageHead, LineageHead, Impact, list[str]] | None:
         connection = await projects.connection_of(call)
         base, head = await impact_api.sides(call.store, connection, ImpactQuery(base=base_sha, head=head_sha))
         found = await impact_api.between(call, connection, base, head)
-        return None if found is None else (connection, base, head, found)
+        return None if found is None else (connection, base, head, found, await impact_api.late_sources(call, connection, head, found))
 
-    connection, base, head, found = await retried("comparing two commits", attempt)
+    connection, base, head, found, late = await retried("comparing two commits", attempt)
 
     def make() -> Contents:
         heading = {**about(connection, head), "base": compared(base), "counts": _counts(found.counts)}
-        heading |= without_nothing({"without_columns": list(found.without_columns)})
+        heading |= without_nothing({"without_columns": list(found.without_columns), "stale_sources": late})
         rows: dict[str, Sequence[Any]] = {name: getattr(found, name) for name in LISTS}
         items = (Item(name, kind, lambda one=one: _fact(one)) for name, kind in LISTS.items() for one in rows[name])  # type: ignore[misc]
         total = {kind: len(rows[name]) + found.left_out.get(name, 0) for name, kind in LISTS.items()}
@@ -61,7 +62,7 @@ async def diff_commits(call: Call[DiffInput, None]) -> bytes:
         connection = await projects.connection_of(call)
         base = await stored(call.store, connection, base_sha, "base")
         head = await stored(call.store, connection, head_sha, "head")
-        found = await call.store.lineage_cache.diff(base, head)
+        found = await call.request.app[COMPARISONS].diff(call.store.lineage_cache, base, head)
         return None if found is None else (connection, base, head, found)
 
     connection, base, head, found = await retried("comparing two commits", attempt)

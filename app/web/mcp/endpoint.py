@@ -142,7 +142,7 @@ async def _call(request: web.Request, caller: Caller, params: Json) -> Json:
         problem = error if isinstance(error, HttpProblem) else problem_of(error)
         if problem.status in {401, 429}:
             raise _challenged(request, problem) from error
-        text, _ = shortened({"error": problem.title, "detail": problem.detail, **problem.more}, ITEM)
+        text, *_ = shortened({"error": problem.title, "detail": problem.detail, **problem.more}, ITEM)
         return {"content": [{"type": "text", "text": encoded(text).decode()}], "isError": True}
     return {"content": [{"type": "text", "text": answer.decode()}], "structuredContent": orjson.Fragment(answer), "isError": False}
 

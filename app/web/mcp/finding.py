@@ -19,6 +19,8 @@ from app.web.mcp.inputs import FreshnessInput, SearchInput
 
 RESULT = ("connection_id", "unique_id", "resource_type", "column", "description", "owner", "original_file_path", "matched")
 PROJECTS = 50
+SPARE = 100
+"""Tokens of a page that its heading may have."""
 MORE = "`next_cursor` is the place where these results end: send it as `cursor` for the next ones."
 SOME = "So much begins with these words that some of it was not looked at: add letters or words."
 
@@ -27,7 +29,7 @@ async def search_nodes(call: Call[SearchInput, None]) -> bytes:
     """Nodes and columns by words. A page that would be too long is asked for again with fewer results."""
     connection = await projects.connection_of(call) if call.query.connection is not None else None
     found, by_id = await _search(call, connection, call.query.limit)
-    page = cut(_results(found, by_id), {"result": len(found.items)})
+    page = cut(_results(found, by_id), {}, used=SPARE)
     if page.next is not None:
         found, by_id = await _search(call, connection, max(1, len(page.lists["results"])))
     notes = [*([MORE] if found.next_cursor else []), *([SOME] if found.cut else [])]
@@ -74,7 +76,7 @@ async def _projects(call: Call[FreshnessInput, None]) -> bytes:
         page = await projects.listed(call, ConnectionsQuery(limit=limit, cursor=call.query.cursor))
         views = [one.model_dump() for one in page.items]
         items = [Item("connections", "connection", lambda one=one: _view(one)) for one in views]  # type: ignore[misc]
-        fits = len(cut(items, {}).lists.get("connections", []))
+        fits = len(cut(items, {}, used=SPARE).lists.get("connections", []))
         if fits == len(items):
             break
         limit = max(1, fits)

@@ -44,6 +44,7 @@ ELSEWHERE = (
         "rows",
         "notes",
         "docs_blocks",
+        "last_result",
         "patch_path",
         "language",
         "label",
@@ -62,7 +63,7 @@ async def get_node(call: Call[NodeInput, None]) -> bytes:
         return (about(connection, head), head, found) if found else None
 
     heading, head, node = await retried("reading a node", attempt)
-    heading |= without_nothing({name: node.get(name) for name in BASICS})
+    heading |= without_nothing({name: node.get(name) for name in (*BASICS, "last_result")})
     include = call.query.include
     if "compiled_code" in include:
         heading |= without_nothing({"compiled_code_reason": node["compiled_code_reason"]})
@@ -125,8 +126,9 @@ async def get_column_lineage(call: Call[ColumnLineageInput, None]) -> bytes:
     def make() -> Contents:
         start, _ = focused(graph, GraphFilter(depth=0), query.node)
         chosen = columns_api.select(graph, columns, wanted)
-        items = list(_columns(graph, start, chosen)) if chosen else []
-        total = Counter(one.kind for one in items)
+        items = _columns(graph, start, chosen) if chosen else ()
+        total = Counter(graph.nodes[position].resource_type for position in chosen.nodes) if chosen else Counter[str]()
+        total["column_edge"] = len(chosen.edges) if chosen else 0
         most, shas = {"edges": query.limit}, (head.sha,)
         return Contents(heading=heading, lists=("nodes", "edges"), items=items, total=total, most=most, shas=shas)
 

@@ -10,7 +10,6 @@ from app.core.models.connections import State
 from app.lineage.column_document import ColumnStatus, Subtype
 from app.lineage.diff import Change
 from app.lineage.impact.model import BreakKind, ChangeClass, Route
-from app.lineage.resource_types import ResourceType
 from app.web.api.schemas.common import Model
 from app.web.api.schemas.lineages import ColumnsState
 from app.web.api.schemas.stats import ExtractedView, HeadView, ObjectiveView
@@ -52,7 +51,7 @@ class FoundResult(Model):
 
     connection_id: str
     unique_id: str
-    resource_type: ResourceType
+    resource_type: str
     column: str | None = None
     description: str | None = None
     owner: str | None = None
@@ -81,7 +80,7 @@ class NodeAnswer(ProjectAnswer):
     """One node."""
 
     unique_id: str
-    resource_type: ResourceType
+    resource_type: str
     name: str
     package_name: str
     original_file_path: str | None = None
@@ -97,6 +96,7 @@ class NodeAnswer(ProjectAnswer):
     columns_status: ColumnStatus | None = None
     columns_reason: str | None = None
     compiled_code_reason: str | None = None
+    last_result: Annotated[dict[str, Any] | None, Field(description="Of dbt's own last run of it, if the project sends results")] = None
     upstream: Annotated[list[str], Field(description="What it depends on, one edge away")]
     downstream: Annotated[list[str], Field(description="What depends on it, one edge away")]
     columns: list[ColumnFacts]
@@ -109,7 +109,7 @@ class LineageNode(Model):
     """A node of a lineage."""
 
     unique_id: str
-    resource_type: ResourceType
+    resource_type: str
     distance: Annotated[int, Field(description="Edges from the focus")]
     materialized: str | None = None
     description: str | None = None
@@ -190,7 +190,7 @@ class ReachedFacts(Model):
     """A node that depends on a change."""
 
     unique_id: str
-    resource_type: ResourceType
+    resource_type: str
     distance: int
     by: Route
     owner: str | None = None
@@ -219,6 +219,7 @@ class ImpactAnswer(ProjectAnswer):
     without_columns: Annotated[list[Literal["base", "head"]] | None, Field(description="Sides known by model only: nothing is certain")] = (
         None
     )
+    stale_sources: Annotated[list[str] | None, Field(description="Sources that the changes read, and whose freshness failed today")] = None
     breaks: list[BreakFacts]
     changes: list[ChangeFacts]
     reached: list[ReachedFacts]
