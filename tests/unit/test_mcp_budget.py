@@ -22,7 +22,7 @@ FEW = settings(max_examples=40, deadline=None, phases=[Phase.generate])
 
 
 def test_tokens_are_counted_high() -> None:
-    assert tokens(b"select customer id from orders") == 15
+    assert tokens(b"select customer id from orders") == 16
     assert tokens(b'{"a":1}') == 7
     assert tokens("日本".encode()) == 6
 

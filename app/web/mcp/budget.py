@@ -18,7 +18,7 @@ MAX_TOKENS = 20_000
 """Of an answer, counted by `tokens`."""
 PAGE, HEADING, ITEM = 17_000, 6_000, 4_000
 """Tokens of a page, of its heading, and of one item. The rest is for what says what is left out."""
-CHEAP = b"abcdefghijklmnopqrstuvwxyz "
+CHEAP = b"aeioutnsrlhdcmy "
 SHORTENED = "shortened"
 """What texts and lists are counted as that were cut in an item."""
 MOST_KINDS = 50
@@ -57,9 +57,10 @@ class CutPage:
 
 
 def tokens(text: bytes) -> int:
-    """An upper estimate of what models count for UTF-8: a token for two lower-case letters or spaces, and for any other byte.
+    """An upper estimate of what models count for UTF-8: a token for two common letters or spaces, and for any other byte.
 
-    Tokenizers put three to four characters of such text into one. Only what is made up to be expensive comes near to this.
+    Three tokenizers (o200k, cl100k, Claude's) count 0.35 to 0.6 times as much for SQL, JSON, names and English, and at most 1.08 times as
+    much for random letters, which is the worst.
     """
     return (len(text) + len(text.translate(None, CHEAP)) + 1) // 2
 

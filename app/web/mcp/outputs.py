@@ -12,7 +12,6 @@ from app.lineage.diff import Change
 from app.lineage.impact.model import BreakKind, ChangeClass, Route
 from app.web.api.schemas.common import Model
 from app.web.api.schemas.lineages import ColumnsState
-from app.web.api.schemas.stats import ExtractedView, HeadView, ObjectiveView
 
 
 class CutAnswer(Model):
@@ -255,10 +254,10 @@ class FreshnessAnswer(CutAnswer):
     """The projects, or how far one is behind GitHub."""
 
     connections: list[ProjectState]
-    head: HeadView | None = None
-    extracted: ExtractedView | None = None
+    head: Annotated[dict[str, Any] | None, Field(description="The newest commit on GitHub")] = None
+    extracted: Annotated[dict[str, Any] | None, Field(description="The commit of the lineage")] = None
     current: bool | None = None
     stale_reason: str | None = None
     lag_seconds: float | None = None
     objective_seconds: float | None = None
-    objectives: list[ObjectiveView] | None = None
+    objectives: Annotated[list[dict[str, Any]] | None, Field(description="As in the API")] = None
