@@ -14,6 +14,7 @@ import freshet_install_path
 import freshet_node_files
 import freshet_node_parsing
 import freshet_node_record
+import freshet_node_reports
 import freshet_node_stages
 import freshet_placeholders
 import freshet_shortcuts
@@ -74,7 +75,9 @@ class ParseAttempt:
 
     def _note(self, event: EventMsg) -> None:
         level = event.info.level
-        if level not in QUIET:
+        if event.info.name == freshet_node_reports.OF_MACROS:
+            freshet_node_record.logged(event.data.msg)
+        elif level not in QUIET:
             # The next parse would not report it if the node came from the state.
             freshet_node_record.spoil()
         if level == "warn":

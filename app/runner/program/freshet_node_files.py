@@ -53,7 +53,7 @@ def _parse_file(inner: Callable) -> Callable:
             with freshet_node_record.recording() as record:
                 inner(parser, block, *args, **more)
             data = freshet_node_pickles.pickled([parser.manifest.macros[unique_id] for unique_id in file.macros])
-            if record.certain and data is not None:
+            if record.certain and not record.logged and data is not None:
                 PARSE.memory.keep_file(key, record.warnings, data)
 
     parse_file.freshet = True
@@ -107,7 +107,7 @@ def _yaml(inner: Callable) -> Callable:
         with freshet_node_record.recording() as record:
             contents = inner(source_file, *args, **more)
         data = freshet_node_pickles.pickled(contents)
-        if record.certain and data is not None:
+        if record.certain and not record.logged and data is not None:
             PARSE.memory.keep_file(key, record.warnings, data)
         return contents
 

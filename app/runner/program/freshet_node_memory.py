@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from freshet_node_inputs import Inputs
     from freshet_placeholders import Placeholders
 
-FORMAT = 6
+FORMAT = 7
 ABOUT, NODES, LENGTHS, PICKLES = "about.json", "nodes.json", "lengths.json", "nodes.pickles"
 MAX_BYTES = 1 << 29
 OFTEN, SELDOM = 200_000, 1_000_000
@@ -58,6 +58,7 @@ class ParsedNode(NamedTuple):
     environment: dict
     asked: list
     warnings: list
+    logged: list
     pickled: bytes
 
 

@@ -263,6 +263,8 @@ def _found(wanted: freshet_node_memory.Wanted) -> Any:
         PARSE.placeholders.ask_again(asked)
     for name, arguments in found.warnings:
         deprecations.warn(name, **arguments)
+    for text in found.logged:
+        freshet_node_reports.log_again(text)
     return node
 
 
@@ -289,6 +291,7 @@ def _keep(wanted: freshet_node_memory.Wanted, node: Any, record: freshet_node_re
         environment={name: inputs.environment(name) for name in record.environment},
         asked=record.asked,
         warnings=record.warnings,
+        logged=record.logged,
         pickled=data,
     )
     keep = inputs.certain(texts, macros) and PARSE.placeholders.can_be_kept()

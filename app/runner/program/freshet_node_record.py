@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_WARNINGS = 50
+MAX_LOGGED = 10_000
+"""Characters that a node's macros may log."""
 
 
 class Asked(NamedTuple):
@@ -38,6 +40,8 @@ class Recorder:
         self.asked = []  # type: list[Asked]
         self.warnings = []  # type: list[tuple]
         """Deprecations that were reported: their names and arguments."""
+        self.logged = []  # type: list[str]
+        """What macros have written to the log."""
         self.certain = True
         """Whether all that decides about the node is recorded."""
 
@@ -119,6 +123,14 @@ def warning(name: object, arguments: dict) -> None:
         plain = isinstance(name, str) and all(value is None or isinstance(value, (str, int, bool)) for value in arguments.values())
         recorder.certain = recorder.certain and plain and len(recorder.warnings) < MAX_WARNINGS
         recorder.warnings.append((name, arguments))
+
+
+def logged(text: str) -> None:
+    """A macro writes to the log."""
+    recorder = _current[0]
+    if recorder is not None:
+        recorder.logged.append(text)
+        recorder.certain = recorder.certain and sum(map(len, recorder.logged)) <= MAX_LOGGED
 
 
 def _named(kind: str, name: object) -> None:

@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+OF_MACROS = "JinjaLogInfo"
+"""dbt's event for what macros write to the log: https://docs.getdbt.com/reference/dbt-jinja-functions/log."""
+
+
+def log_again(text: str) -> None:
+    """Write to the log what a macro has written when the node was parsed."""
+    contexts.fire_event(contexts.JinjaLogInfo(msg=text, node_info=contexts.get_node_info()))
+
+
 def install() -> bool:
     """Replace dbt's functions. False if dbt is not as expected: then nothing is replaced."""
     expected = (
@@ -22,6 +31,7 @@ def install() -> bool:
         (deprecations, "warn"),
         (contexts.Var, "has_var"),
         (BaseDatabaseWrapper, "_get_search_packages"),
+        *((contexts, name) for name in ("fire_event", OF_MACROS, "get_node_info")),
     )
     if not all(hasattr(owner, name) for owner, name in expected) or not freshet_node_attributes.install():
         return False

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 OF_ONE_RUN = re.compile(
-    r"\b(?:run_started_at|invocation_id|invocation_args_dict|thread_id|dbt_metadata_envs|selected_resources|utcnow|now|today|random|lipsum)\b"
+    r"\b(?:run_started_at|invocation_id|invocation_args_dict|thread_id|dbt_metadata_envs|selected_resources|random|lipsum)\b"
 )
-"""Names in Jinja whose values differ from run to run."""
+"""Names in Jinja whose values differ from run to run. The clock is an attribute: `freshet_node_attributes` notices who reads it."""
 ANY_NAME = re.compile(
     r"(?<![\"'])\bcontext\b(?![\"'])(?!\s*\[\s*(?:\"(?!context|render)[^\"\\]*\"|'(?!context|render)[^'\\]*')\s*\])"
     r"(?!\s*\.\s*(?!context\b|copy\b|get\b|items\b|keys\b|pop|render\b|setdefault\b|update\b|values\b)\w)"

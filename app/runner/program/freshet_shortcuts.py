@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import copy
 import importlib
+import sys
 from contextlib import suppress
 from typing import Any
 
+import freshet_descriptions
 import freshet_manifest_json
 import freshet_node_record
 import freshet_schema
@@ -32,10 +34,11 @@ build_flat_graph = getattr(Manifest, "build_flat_graph", None)
 def install() -> None:
     """Apply all replacements."""
     _validate_quickly()
-    _render_few_descriptions()
+    freshet_descriptions.install()
     _build_contexts_quickly()
     _name_relations_late()
     _merge_flat_mappings()
+    _flag_quickly()
     freshet_manifest_json.install()
     # Not needed: the graph for `dbt run`, measurements, dbt's own state, and a second manifest for the semantic layer.
     unneeded = (
@@ -92,48 +95,6 @@ def _validate_quickly() -> None:
 
     validate.freshet = True
     mixin.validate = classmethod(validate)
-
-
-def _render_few_descriptions() -> None:
-    """Make no context for descriptions that have no Jinja, which are nearly all."""
-    functions = [getattr(parser, name, None) for name in OF_DESCRIPTIONS]
-    known = all(
-        hasattr(function, "__code__") and set(function.__code__.co_names) <= OF_DESCRIPTIONS[function.__name__] for function in functions
-    )
-    inner = getattr(parser, "generate_runtime_docs_context", None)
-    if not known or inner is None or getattr(inner, "freshet", False):
-        return
-
-    def context(config: object, target: object, *more: object) -> dict:
-        return inner(config, target, *more) if _may_have_template(target) else {}
-
-    context.freshet = True
-    parser.generate_runtime_docs_context = context
-    find = getattr(parser, "_get_doc_blocks", None)
-    if find is not None:
-        parser._get_doc_blocks = lambda text, *more: find(text, *more) if not isinstance(text, str) or "{" in text else []  # noqa: SLF001 - dbt's
-
-
-OF_DESCRIPTIONS = {
-    "_process_docs_for_node": {"_get_doc_blocks", "description", "package_name", "doc_blocks", "get_rendered", "columns", "items"},
-    "_process_docs_for_source": {
-        *("_get_doc_blocks", "description", "package_name", "doc_blocks", "get_rendered", "columns", "values", "source_description"),
-    },
-    "_process_docs_for_macro": {"get_rendered", "description", "arguments"},
-}
-"""dbt's functions that render descriptions, and all that they use."""
-
-
-def _may_have_template(target: object) -> bool:
-    columns, arguments = getattr(target, "columns", None), getattr(target, "arguments", None)
-    if isinstance(columns, dict):
-        parts = list(columns.values())
-    elif isinstance(arguments, list):
-        parts = arguments
-    else:
-        return True
-    texts = [getattr(part, "description", None) for part in (target, *parts)] + [getattr(target, "source_description", None)]
-    return any(text is not None and (not isinstance(text, str) or "{" in text) for text in texts)
 
 
 def _build_contexts_quickly() -> None:
@@ -215,6 +176,29 @@ def _merge_flat_mappings() -> None:
         return merged
 
     relation.deep_merge = deep_merge
+
+
+def _flag_quickly() -> None:
+    """Tell an adapter's flags which module defines them without reading the source of every function on the stack."""
+    try:
+        module = importlib.import_module("dbt_common.behavior_flags")
+        flag = module.BehaviorFlagRendered
+        names = flag._default_source.__code__.co_names  # noqa: SLF001 - dbt's
+    except (ImportError, AttributeError):
+        return
+    if not set(names) <= {"inspect", "stack", "getmodule", "__name__"}:
+        return
+
+    def source() -> str:
+        frame = sys._getframe(1)  # noqa: SLF001 - Python's own `inspect` does the same
+        while frame is not None:
+            name = frame.f_globals.get("__name__")
+            if name in sys.modules and name != module.__name__:
+                return name
+            frame = frame.f_back
+        return "Unknown"
+
+    flag._default_source = staticmethod(source)  # noqa: SLF001
 
 
 class PlainTexts(dict):
