@@ -39,6 +39,7 @@ def install() -> None:
     _name_relations_late()
     _merge_flat_mappings()
     _flag_quickly()
+    _copy_few_disabled()
     freshet_manifest_json.install()
     # Not needed: the graph for `dbt run`, measurements, dbt's own state, and a second manifest for the semantic layer.
     unneeded = (
@@ -199,6 +200,28 @@ def _flag_quickly() -> None:
         return "Unknown"
 
     flag._default_source = staticmethod(source)  # noqa: SLF001
+
+
+OF_DISABLED = {
+    *("manifest", "nodes", "values", "config", "enabled", "append", "unique_id", "add_disabled_nofile", "pop", "deepcopy", "disabled"),
+    *("enumerate", "add_node_nofile", "rebuild_ref_lookup"),
+}
+"""What dbt uses to separate disabled nodes."""
+
+
+def _copy_few_disabled() -> None:
+    """Copy disabled nodes only where a copy becomes one of the others."""
+    loader = parser.ManifestLoader
+    using = [name for name, member in vars(loader).items() if "deepcopy" in getattr(getattr(member, "__code__", None), "co_names", ())]
+    if using != ["cleanup_disabled"] or not set(loader.cleanup_disabled.__code__.co_names) <= OF_DISABLED:
+        return
+
+    def deepcopy(value: Any) -> Any:
+        if type(value) is dict and not any(node.config.enabled for nodes in value.values() for node in nodes):
+            return {key: list(nodes) for key, nodes in value.items()}
+        return copy.deepcopy(value)
+
+    parser.deepcopy = deepcopy
 
 
 class PlainTexts(dict):
