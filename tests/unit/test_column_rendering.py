@@ -13,8 +13,8 @@ from tests.unit.columns.engine import engine
 from tests.unit.test_runner_placeholders import load
 
 order, notes, judgement = (load(f"freshet_{name}") for name in ("column_order", "render_notes", "column_judgement"))
-listing = load("freshet_render_listing")
 catalog, records, evidence = (load(f"freshet_column_{name}") for name in ("catalog", "records", "evidence"))
+listing = load("freshet_render_listing")
 
 INTERNAL = ("dbt", "dbt_duckdb")
 
@@ -213,11 +213,30 @@ TABLES = [listing.Listed("LAKE", "events", name, "external") for name in ("page_
 ]
 
 
+def listed(sql: str, dialect: str, tables: Any) -> Any:
+    found = listing.rows(sql, dialect, tables)
+    return None if found is None else listing.distinct(found)
+
+
+def test_a_list_of_tables_is_without_the_node_that_asks_and_tells_when_it_is_another_one() -> None:
+    nodes = {one.unique_id: one for one in (node("model.p.a"), node("model.p.b"), node("model.p.c"))}
+    nodes["model.p.c"].config.materialized = "ephemeral"
+    sql = "select table_name from information_schema.tables where table_name like '%'"
+    lists = listing.Lists(nodes, "duckdb")
+    assert [row["table_name"] for row in lists.rows("model.p.x", sql)] == ["a", "b"]
+    assert [row["table_name"] for row in lists.rows("model.p.a", sql)] == ["b"]
+    assert lists.rows("model.p.a", "select 1") is None
+    before = listing.digest(lists.rows("model.p.a", sql))
+    assert listing.digest(listing.Lists(dict(reversed(nodes.items())), "duckdb").rows("model.p.a", sql)) == before
+    nodes["model.p.d"] = node("model.p.d")
+    assert listing.digest(listing.Lists(nodes, "duckdb").rows("model.p.a", sql)) != before
+
+
 @pytest.mark.parametrize("dialect", ["duckdb", "snowflake", "bigquery", "redshift", "tsql", "athena"])
 def test_a_list_of_tables_has_those_of_the_project_that_the_query_names(dialect: str) -> None:
     def names(condition: str) -> list[str]:
         sql = "select distinct table_schema, table_name as n from information_schema.tables where "
-        return [row["n"] for row in listing.rows(sql + condition, dialect, TABLES)]
+        return [row["n"] for row in listed(sql + condition, dialect, TABLES)]
 
     assert names("table_schema like 'EVENTS' and table_name like '%' and table_name not like 'other%'") == ["page_view", "click"]
     assert names("lower(table_schema) = 'events' and not (table_name in ('click', 'other'))") == ["page_view"]
@@ -230,14 +249,14 @@ def test_a_list_of_tables_says_what_they_are_as_dbt_does() -> None:
     sql = """
         select table_schema as "s", case table_type when 'BASE TABLE' then 'table' end as "table_type"
         from lake.information_schema.tables"""
-    assert listing.rows(sql, "snowflake", TABLES) == [{"s": "events", "table_type": "external"}, {"s": "main", "table_type": "table"}]
-    assert listing.rows("select table_name from sea.information_schema.tables", "snowflake", TABLES) == []
+    assert listed(sql, "snowflake", TABLES) == [{"s": "events", "table_type": "external"}, {"s": "main", "table_type": "table"}]
+    assert listed("select table_name from sea.information_schema.tables", "snowflake", TABLES) == []
     sql = "select table_name from `lake`.`events`.INFORMATION_SCHEMA.TABLES where table_name = 'click'"
-    assert listing.rows(sql, "bigquery", TABLES) == [{"table_name": "click"}]
-    found = listing.rows("select schema_name from `lake`.INFORMATION_SCHEMA.SCHEMATA", "bigquery", TABLES)
+    assert listed(sql, "bigquery", TABLES) == [{"table_name": "click"}]
+    found = listed("select schema_name from `lake`.INFORMATION_SCHEMA.SCHEMATA", "bigquery", TABLES)
     assert found == [{"schema_name": "events"}, {"schema_name": "main"}]
     both = "select table_name from main.information_schema.tables union all select table_name from lake.information_schema.tables"
-    assert len(listing.rows(both, "snowflake", iter(TABLES))) == len(TABLES)
+    assert len(listed(both, "snowflake", iter(TABLES))) == len(TABLES)
 
 
 @pytest.mark.parametrize(
@@ -249,7 +268,7 @@ def test_a_list_of_tables_says_what_they_are_as_dbt_does() -> None:
     ],
 )
 def test_other_queries_list_no_tables(sql: str) -> None:
-    assert listing.rows(sql, "duckdb", TABLES) is None
+    assert listed(sql, "duckdb", TABLES) is None
 
 
 def test_a_node_s_doubts_are_decided_by_what_other_nodes_show_and_by_its_own_references_first() -> None:

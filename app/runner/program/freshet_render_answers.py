@@ -23,7 +23,7 @@ from freshet_column_catalog import identifier, is_ephemeral
 from sqlglot import exp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from freshet_column_catalog import Catalog
 
@@ -64,6 +64,7 @@ class Answers:
         self._adapter = None  # type: Any
         self.notes = freshet_render_notes.Notes("", internal)
         self._own = ""
+        self._lists = freshet_render_listing.Lists(nodes, dialect)
 
     def begin(self, unique_id: str, package: str) -> freshet_render_notes.Notes:
         """Take notes for a node."""
@@ -86,6 +87,8 @@ class Answers:
         kind, *names = question
         if kind == "table":
             return self._catalog.digest(names[0])
+        if kind == "listed":
+            return freshet_render_listing.digest(self._lists.rows(*names))
         found = (self._ephemeral(names[-1]) or self._catalog.find(tuple(names))) if names else None
         return (found or "") if kind == "relation" else self._state(found)
 
@@ -150,19 +153,12 @@ class Answers:
         notes, who = self.notes, self.notes.caller()
         looked = lambda: notes.invent("reads rows from the warehouse", who)  # noqa: E731
         names = [column.name for column in columns]
-        listed = freshet_render_listing.rows(str(sql), self.dialect, self._listed())
+        listed = self._lists.rows(self._own, str(sql))
         if listed is not None:
             notes.invent("lists tables of the warehouse, of which only those of the project are known", who)
-            notes.graph = True
+            notes.ask("listed", (self._own, str(sql)), freshet_render_listing.digest(listed))
             return self._response, freshet_render_tables.table(names, listed)
         return self._response, freshet_render_tables.WatchedTable(names, looked, (lambda: None) if complete else looked)
-
-    def _listed(self) -> Iterator[freshet_render_listing.Listed]:
-        """The relations of the project, but for the node itself; in an order that does not depend on that of files."""
-        for unique_id, node in sorted(self._nodes.items()):
-            if unique_id != self._own and not is_ephemeral(node):
-                kind = "external" if unique_id.startswith("source.") else "table"
-                yield freshet_render_listing.Listed(node.database or "", node.schema or "", identifier(node), kind)
 
     def _columns(self, adapter: Any, relation: Any = None, *_arguments: Any, **_more: Any) -> list:
         names = _names(relation)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlglot
+from freshet_column_catalog import identifier, is_ephemeral
 from sqlglot import exp
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ class Listed(NamedTuple):
     name: str
     kind: str
     """`table`, `view` or `external`."""
+    unique_id: str = ""
 
     def column(self, name: str) -> str | None:
         """The value of a column of `information_schema`; None if it is not known without a warehouse."""
@@ -29,12 +33,56 @@ class Listed(NamedTuple):
 
 
 COLUMNS = {"table_catalog": "database", "catalog_name": "database", "table_schema": "schema", "schema_name": "schema", "table_name": "name"}
+MAX_LISTS = 200
+"""Queries whose rows are remembered."""
 KIND = "table_type"
 """Macros make dbt's word of the warehouse's."""
 
 
-def rows(sql: str, dialect: str, tables: Iterable[Listed]) -> list[dict[str, str | None]] | None:
-    """The rows by column, each once; None if the query lists no tables. What it asks beyond names counts as true."""
+class Lists:
+    """The tables of one project, and what queries list of them."""
+
+    def __init__(self, nodes: dict, dialect: str) -> None:
+        """`nodes`: by unique_id, all that are relations."""
+        self._nodes, self._dialect = nodes, dialect
+        self._tables = None  # type: list[Listed] | None
+        self._found = {}  # type: dict[str, list | None]
+
+    def rows(self, own: str, sql: str) -> list | None:
+        """The rows of a query, without the node that asks, each once; None if it lists no tables."""
+        if sql not in self._found:
+            if len(self._found) >= MAX_LISTS:
+                self._found.clear()
+            self._found[sql] = rows(sql, self._dialect, self._all())
+        found = self._found[sql]
+        return None if found is None else distinct(found, own)
+
+    def _all(self) -> list:
+        """In an order that does not depend on that of files."""
+        if self._tables is None:
+            named = [(unique_id, node) for unique_id, node in sorted(self._nodes.items()) if not is_ephemeral(node)]
+            self._tables = [
+                Listed(node.database or "", node.schema or "", identifier(node), _kind(unique_id), unique_id) for unique_id, node in named
+            ]
+        return self._tables
+
+
+def digest(listed: list | None) -> str:
+    """A short text about rows."""
+    return hashlib.blake2b(repr(listed).encode("utf-8", "surrogatepass"), digest_size=9).hexdigest()
+
+
+def distinct(found: list[tuple[str, dict[str, str | None]]], own: str | None = None) -> list[dict[str, str | None]]:
+    """The rows of all tables but `own`, each once."""
+    return [dict(row) for row in dict.fromkeys(tuple(row.items()) for unique_id, row in found if unique_id != own)]
+
+
+def _kind(unique_id: str) -> str:
+    return "external" if unique_id.startswith("source.") else "table"
+
+
+def rows(sql: str, dialect: str, tables: Iterable[Listed]) -> list[tuple[str, dict[str, str | None]]] | None:
+    """The rows by column, each with the table's unique_id; None if the query lists no tables. What it asks beyond names counts as true."""
     if LISTS.search(sql) is None:
         return None
     try:
@@ -43,8 +91,8 @@ def rows(sql: str, dialect: str, tables: Iterable[Listed]) -> list[dict[str, str
         return None
     lists = [(select, names) for select in selects if (names := _qualifiers(select, dialect)) is not None]
     known = list(tables) if lists else []
-    found = [_row(select, table) for select, names in lists for table in known if _is_meant(select, names, table, dialect)]
-    return [dict(row) for row in dict.fromkeys(tuple(row.items()) for row in found)] if lists else None
+    found = [(table, select) for select, names in lists for table in known if _is_meant(select, names, table, dialect)]
+    return [(table.unique_id, _row(select, table)) for table, select in found] if lists else None
 
 
 def _qualifiers(select: exp.Select, dialect: str) -> list[str] | None:
@@ -122,9 +170,13 @@ def _like(node: Any, table: Listed) -> bool | None:
     value, pattern = _text(node.this, table), _text(node.expression, table)
     if value is None or pattern is None:
         return None
+    return (_compiled(pattern).fullmatch(value) is not None) is not bool(node.args.get("negate"))
+
+
+@functools.lru_cache(maxsize=200)
+def _compiled(pattern: str) -> re.Pattern[str]:
     parts = {"%": ".*", "_": "."}
-    found = re.fullmatch("".join(parts.get(letter, re.escape(letter)) for letter in pattern), value, re.DOTALL) is not None
-    return found is not bool(node.args.get("negate"))
+    return re.compile("".join(parts.get(letter, re.escape(letter)) for letter in pattern), re.DOTALL)
 
 
 RULES = {

@@ -15,7 +15,7 @@ class Notes:
         self.macros = set()  # type: set[str]
         """unique_ids of all macros that were called, at any depth."""
         self.asked = {}  # type: dict[tuple, str]
-        """(`columns` or `relation` or `table`, *names) → a short text about the answer."""
+        """(`columns`, `relation`, `table` or `listed`, *names) → a short text about the answer."""
         self.reasons = []  # type: list[str]
         """What was invented, in sentences."""
         self.types = set()  # type: set[str]
