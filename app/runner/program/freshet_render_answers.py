@@ -19,7 +19,6 @@ import freshet_render_variables
 from dbt.adapters.base.connections import BaseConnectionManager
 from dbt.clients import jinja as dbt_jinja
 from dbt.context.providers import RuntimeDatabaseWrapper
-from freshet_column_catalog import identifier, is_ephemeral
 from sqlglot import exp
 
 if TYPE_CHECKING:
