@@ -75,7 +75,19 @@ OF_A_RUN = (
     "context['run_started' ~ '_at'].microsecond",
     "modules.datetime.datetime['no' ~ 'w']().microsecond",
     "render('{{ run_' ~ 'started_at.microsecond }}')",
+    "modules.datetime.datetime.now().microsecond",
+    "(modules.datetime.datetime | attr('today'))().microsecond",
+    "([modules.datetime.datetime] | map(attribute='utcnow') | first)().microsecond",
+    "modules.datetime.datetime.now(modules.pytz.utc).microsecond",
+    "clock() | trim",
 )
+OF_THE_CLOCK = """
+models:
+- name: plain
+  columns:
+  - name: id
+    data_tests: [{not_null: {config: {where: "id > {{ modules.datetime.datetime.now().microsecond }}"}}}, unique]
+"""
 
 
 async def check(runner: Steps, files: Files, state: bytes | None) -> set[str]:
@@ -107,10 +119,13 @@ async def test_what_a_template_changes_for_all_nodes_is_seen_by_all() -> None:
 
 async def test_what_differs_between_runs_is_parsed_each_time() -> None:
     project = PROJECT | {f"models/run_{number}.sql": named(expression) for number, expression in enumerate(OF_A_RUN)}
+    project["macros/clock.sql"] = "{% macro clock(now=true) %}{{ modules.datetime.datetime.now().microsecond if now }}{% endmacro %}"
+    project |= {"models/schema.yml": OF_THE_CLOCK, "models/no_clock.sql": named("clock(false) | trim")}
     async with steps() as runner:
         start = await runner.parse(project)
         assert start.error is None, start.error
-        assert {*(await runner.parse(project, start.state)).nodes} == {f"run_{number}" for number in range(len(OF_A_RUN))}
+        again = {*(await runner.parse(project, start.state)).nodes}
+        assert again == {*(f"run_{number}" for number in range(len(OF_A_RUN))), "not_null_plain_id"}
 
 
 async def test_the_limit_of_placeholders_is_that_of_a_full_parse() -> None:

@@ -50,6 +50,13 @@ MODELS = r"""models:
   config: &config {tags: [x], meta: {a: {b: c}}}
 - name: more
   config: *config
+  description: "{{ doc('about') }}{{ doc( \"about\" ) }}: {{doc('about')}} }}."
+  columns:
+  - {name: a, description: "{{ doc('about') }}\n"}
+  - {name: b, description: "-\r\n{{ doc('about') }}"}
+  - {name: c, description: "  {{- doc('about') -}}  {{ doc('shop', 'about') }}"}
+  - {name: d, description: "{{ doc('about') | upper }} {# {{ doc('about') }} #}"}
+  - {name: e, description: "\n{{ doc('about') }}\n{{ doc('about') ~ 1 }}"}
 """
 SOURCES = """sources:
 - name: raw
@@ -79,6 +86,7 @@ PROJECT = {
     "models/orders.sql": "select {{ cents('id') }} as id from {{ source('raw', 'orders') }}",
     "models/money.sql": "select * from {{ ref('orders') }}",
     "models/more.sql": "select * from {{ ref('money') }}",
+    "models/off.sql": "{{ config(enabled=false) }} select 1 as id",
     "seeds/countries.csv": "id\n1\n",
 }
 
@@ -94,6 +102,7 @@ async def test_entries_are_rendered_as_by_dbt() -> None:
             assert {name: found.get(name) for name in SECTIONS} == {name: theirs.get(name) for name in SECTIONS}
     assert parsed.partial
     orders = theirs["nodes"]["model.shop.orders"]
+    assert theirs["nodes"]["model.shop.more"]["description"].count("About 1") == 3
     assert orders["config"]["tags"] == ["nightly", "plain", "1", "a }} b", "line"], "else there is little to compare"
 
 

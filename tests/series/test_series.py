@@ -10,7 +10,7 @@ import pytest
 
 from tests.series.__main__ import open_pair
 from tests.series.comparing import differences, shown
-from tests.series.containers import PROGRAM
+from tests.series.containers import PROGRAM, packed, serving
 from tests.series.edits import KINDS, edit
 from tests.series.project import Project
 from tests.series.running import Difference, Files, generated_job, series
@@ -46,6 +46,20 @@ async def test_what_differs_is_noticed() -> None:
         assert not failed.ok
         assert differences(full, failed)
         assert differences(failed, replace(failed, result=None))
+
+
+async def test_what_macros_log_is_logged_again_by_nodes_of_the_state() -> None:
+    says = "{% macro says() %}{% for n in range(2) %}{% do log(n ~ ' of ' ~ model.name, info=true) %}{% endfor %}{% endmacro %}"
+    files = {"dbt_project.yml": "name: shop\nversion: '1.0'\nprofile: shop\n", "macros/says.sql": says}
+    files |= {f"models/{name}.sql": "{{ says() }}select 1 as id" for name in ("first", "second")}
+    async with AsyncExitStack() as stack:
+        container = await stack.enter_async_context(serving(generated_job(11).image.name))
+        start = await container.parse(generated_job(11), packed(files, {}))
+        again = await container.parse(generated_job(11), packed(files, {}), start.state)
+    assert "parsed 0 nodes" in again.log
+    for answer in (start, again):
+        said = sorted(line.split("  ")[-1] for line in answer.log.splitlines() if " of " in line)
+        assert said == ["0 of first", "0 of second", "1 of first", "1 of second"]
 
 
 def test_there_are_edits_of_everything() -> None:
