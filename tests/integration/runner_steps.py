@@ -6,14 +6,17 @@ import asyncio
 import base64
 import json
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
+from app.core.models.other_projects import PublicModel
 from app.lineage.manifest import decode
 from app.lineage.nodes import build
 from app.runner.profile import stub
+from tests.engine.forks import RUNNER
 from tests.integration.runner_images import RUNNER_IMAGE
 
 DRIVER = """
@@ -110,11 +113,13 @@ class Steps:
         state: bytes | None = None,
         environment: Mapping[str, str] | None = None,
         workers: Literal["help", "die", "hang", "stop halfway"] = "help",
+        external: Sequence[PublicModel] = (),
     ) -> Parsed:
-        """Parse a project, with a state if there is one; `workers` that may help do what the word says."""
+        """Parse a project, with a state if there is one; `workers` that may help do what the word says. `external`: of other projects."""
         assert self._process.stdout is not None
         job = {"command": "parse", "project_dir": "", "profile": "shop", "target": "dev", "keep_state": True}
-        facts = {"profiles": stub("shop", "dev", "duckdb"), "variables": {}, "environment": environment or {}}
+        facts: dict[str, Any] = {"profiles": stub("shop", "dev", "duckdb"), "variables": {}, "environment": environment or {}}
+        facts["external_nodes"] = [asdict(model) for model in external]
         encoded = None if state is None else base64.b64encode(state).decode()
         await self.say({"files": files, "job": {**job, **facts}, "state": encoded, "workers": workers})
         header = json.loads(await self._process.stdout.readline())
@@ -135,9 +140,10 @@ class Steps:
 
 
 @asynccontextmanager
-async def steps(image: str = RUNNER_IMAGE, cpus: int = 2) -> AsyncIterator[Steps]:
-    """Yield a warm container, isolated like those of the service."""
+async def steps(image: str = RUNNER_IMAGE, cpus: int = 2, program: Path | None = None) -> AsyncIterator[Steps]:
+    """Yield a warm container, isolated like those of the service; `program` takes the place of the image's."""
     walls = [f"--cpus={cpus}", "--network=none", "--read-only", "--cap-drop=ALL", "--tmpfs=/work:mode=1777", "--tmpfs=/tmp:mode=1777"]
+    walls += [] if program is None else [f"--volume={program.resolve()}:{RUNNER}:ro"]
     command = ["docker", "run", "--rm", "--interactive", *walls, "--entrypoint=/opt/dbt/bin/python", image, "-s", "-c", DRIVER]
     process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, limit=1 << 24)
     try:

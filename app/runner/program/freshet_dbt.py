@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 import freshet_current_file
+import freshet_external_nodes
 import freshet_flags
 import freshet_install_path
 import freshet_node_files
@@ -44,6 +45,7 @@ MAX_TEXT = 100_000
 freshet_shortcuts.install()
 freshet_templates.install()
 freshet_flags.install()
+freshet_external_nodes.install()
 if freshet_node_parsing.install():
     freshet_node_files.install()
     freshet_node_stages.install()
@@ -127,6 +129,7 @@ def _enter(job: dict, *, network: bool) -> None:
     os.environ.update(freshet_flags.environment(job.get("environment") or {}))
     _write_profiles(job["profiles"])
     freshet_flags.begin(any_version=bool(job.get("any_version")))
+    freshet_external_nodes.begin(job.get("external_nodes") or [])
     if job.get("install_dir"):
         freshet_install_path.look_in(freshet_tree.project(job["install_dir"]))
     os.chdir(freshet_tree.project(job["project_dir"]))
