@@ -7,7 +7,7 @@ LOCK_FLAGS := --universal --python-version 3.11 --generate-hashes --no-emit-inde
 DBT_LOCK_FLAGS := --python-platform linux --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup python image images browser promtool test quick coverage adapters test-kubernetes fuzz unit lint demo demo-serve pictures bench accuracy compat series chaos load audit sbom test-deploy lock lock-dbt clean
+.PHONY: help setup python image images browser promtool test quick coverage adapters test-kubernetes fuzz unit lint demo demo-serve pictures bench accuracy catalogs compat series chaos load audit sbom test-deploy lock lock-dbt clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ bench: setup ## Compare the time of extractions with a simple script (half an ho
 
 accuracy: python ## Measure column lineage and impact, and write docs/accuracy.md (a few minutes; whole projects need the runner image)
 	$(PYTHON_IN_VENV) -m tests.accuracy $(ACCURACY)
+
+catalogs: python ## Give OpenMetadata's own reader the OpenLineage events of a project (some minutes: it installs the reader)
+	$(PYTHON_IN_VENV) -m tests.catalogs
 
 compat: setup images ## Extract public dbt projects and write docs/compatibility.md
 	$(PYTHON_IN_VENV) -m tests.compat --write
