@@ -1,4 +1,4 @@
-"""The badge of a connection, as SVG (https://www.w3.org/TR/SVG2/) without external resources."""
+"""The badges of a connection, as SVG (https://www.w3.org/TR/SVG2/) without external resources."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from html import escape
 
 from app.core.models.connections import Connection
 
-LABEL = "dbt lineage"
+LABEL, QUALITY_LABEL = "dbt lineage", "dbt quality"
 GREEN, BLUE, AMBER, RED, GREY = "#2a7d3f", "#1f5fa8", "#8f5a00", "#b3261e", "#5c636a"
 """White text on each of them has a contrast of at least 4.5: https://www.w3.org/TR/WCAG22/#contrast-minimum."""
 LABEL_COLOR = "#3d444d"
 HEIGHT = 20
 BASELINE = 14
+GOOD, FAIR = 75, 40
+"""Scores from which a badge is green, and amber."""
 FONT_SIZE = 11
 PADDING = 6
 NARROW, WIDE, USUAL = 3.6, 9.2, 6.6
@@ -27,6 +29,7 @@ class Badge:
     color: str
     title: str
     """The whole badge in one phrase, for screen readers."""
+    label: str = LABEL
 
 
 def badge(connection: Connection) -> Badge:
@@ -45,9 +48,17 @@ def badge(connection: Connection) -> Badge:
     return Badge(f"fresh {at}", GREEN, f"{LABEL}: fresh at {at}")
 
 
+def quality_badge(connection: Connection, score: float | None) -> Badge:
+    """The score of the connection's lineage, or `no score`."""
+    if score is None or connection.lineage_sha is None:
+        return Badge("no score", GREY, f"{QUALITY_LABEL}: no score yet", QUALITY_LABEL)
+    color = GREEN if score >= GOOD else AMBER if score >= FAIR else RED
+    return Badge(f"{score:.0f}", color, f"{QUALITY_LABEL}: {score:.0f} of 100 at {connection.lineage_sha[:7]}", QUALITY_LABEL)
+
+
 def svg(badge: Badge) -> str:
     """The badge as an SVG document."""
-    left, right = width(LABEL), width(badge.text)
+    left, right = width(badge.label), width(badge.text)
     whole, title = left + right, escape(badge.title)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{whole}" height="{HEIGHT}" viewBox="0 0 {whole} {HEIGHT}" role="img" '
@@ -56,7 +67,7 @@ def svg(badge: Badge) -> str:
         f'<g clip-path="url(#r)"><rect width="{left}" height="{HEIGHT}" fill="{LABEL_COLOR}"/>'
         f'<rect x="{left}" width="{right}" height="{HEIGHT}" fill="{badge.color}"/></g>'
         f'<g fill="#fff" font-family="Verdana,DejaVu Sans,Geneva,sans-serif" font-size="{FONT_SIZE}" text-rendering="geometricPrecision" '
-        f'aria-hidden="true">{_text(LABEL, 0, left)}{_text(badge.text, left, right)}</g></svg>\n'
+        f'aria-hidden="true">{_text(badge.label, 0, left)}{_text(badge.text, left, right)}</g></svg>\n'
     )
 
 

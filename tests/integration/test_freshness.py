@@ -297,6 +297,19 @@ async def test_the_badge_of_a_private_repository_needs_a_signed_url(api: World) 
     assert len(refusals) == 1, "all refusals look the same"
 
 
+async def test_the_badge_of_the_quality_has_an_address_of_its_own(api: World, db: Database) -> None:
+    _, path = await followed(api)
+    await db.execute("""UPDATE lineages SET quality = '{"tests": [1, 4]}'""")
+    said = await api.ask("GET", f"{path}/badge?kind=quality", token="read")
+    assert said["markdown"] == f"![dbt quality]({said['url']})"
+    _, svg = await picture(api, said["url"])
+    assert "dbt quality: 25 of 100" in svg
+    fresh = (await api.ask("GET", f"{path}/badge", token="read"))["url"]
+    await picture(api, f"{path}/badge.svg?{said['url'].partition('?')[2].replace('quality', 'freshness')}", 404)
+    await picture(api, f"{fresh}&kind=quality", 404)
+    await api.ask("GET", f"{path}/badge?kind=beauty", status=400, token="read")
+
+
 async def test_a_signature_is_valid_for_one_connection_until_it_is_removed(api: World, db: Database) -> None:
     hosted, path = await followed(api)
     url = (await api.ask("GET", f"{path}/badge"))["url"]

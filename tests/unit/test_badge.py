@@ -8,7 +8,7 @@ import pytest
 
 from app.core.models.connections import Connection
 from app.core.models.github import Repository
-from app.reports.badge import AMBER, BLUE, GREEN, GREY, LABEL_COLOR, RED, Badge, badge, svg, width
+from app.reports.badge import AMBER, BLUE, GREEN, GREY, LABEL_COLOR, RED, Badge, badge, quality_badge, svg, width
 
 FRESH = Connection(
     "c",
@@ -52,6 +52,17 @@ def test_the_svg_is_complete_and_accessible() -> None:
     assert [text.text for text in picture.iter(f"{SVG}text")] == ["dbt lineage", "fresh aaaaaaa"]
     assert picture.get("width") == str(width("dbt lineage") + width("fresh aaaaaaa"))
     assert "style=" not in svg(shown), "a strict Content-Security-Policy takes no styles"
+
+
+@pytest.mark.parametrize(
+    ("score", "text", "color"), [(75, "75", GREEN), (74.4, "74", AMBER), (40, "40", AMBER), (0, "0", RED), (None, "no score", GREY)]
+)
+def test_a_badge_shows_a_score(score: float | None, text: str, color: str) -> None:
+    shown = quality_badge(FRESH, score)
+    assert (shown.text, shown.color) == (text, color)
+    picture = ET.fromstring(svg(shown))  # noqa: S314 - our own
+    assert [found.text for found in picture.iter(f"{SVG}text")] == ["dbt quality", text]
+    assert picture.get("width") == str(width("dbt quality") + width(text))
 
 
 def test_text_is_escaped() -> None:

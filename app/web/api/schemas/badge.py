@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -11,8 +11,17 @@ from app.web.api.schemas.common import Model, Query, Text, example
 URL = "https://freshet.example.com/connections/0b6f1c1e-4f0e-4a8e-9d7b-2f1f0f6f5a11/badge.svg?signature=3q2-7wAAAAAAAAAAAAAAAA"
 
 
-class BadgeQuery(Query):
-    """The signature, which the badge of a private repository needs."""
+BadgeKind = Literal["freshness", "quality"]
+
+
+class BadgeKindQuery(Query):
+    """Which badge."""
+
+    kind: Annotated[BadgeKind, Field(description="`freshness`: how fresh the lineage is; `quality`: its score")] = "freshness"
+
+
+class BadgeQuery(BadgeKindQuery):
+    """Which badge, and the signature, which that of a private repository needs."""
 
     signature: Annotated[Text | None, Field(description="From the `url` that `…/badge` returned; not needed for a public repository")] = (
         None
