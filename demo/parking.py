@@ -1,4 +1,4 @@
-"""The second repository of `make demo-serve`: a small project, whose newest commit dbt cannot parse."""
+"""The second repository of `make demo-serve`: a small project, not built as it should be, whose newest commit dbt cannot parse."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ README = "Where the bicycles stand.\n"
 MESSAGE = "Count free spaces"
 FILES = {
     "dbt_project.yml": "name: parking\nversion: '1.0'\nprofile: parking\n",
-    "models/spaces.sql": "select 1 as space_id, 'A' as deck",
-    "models/free_spaces.sql": "select space_id from {{ ref('spaces') }} where deck = 'A'",
+    "models/staging/spaces.sql": "select 1 as space_id, 'A' as deck",
+    "models/staging/int_decks.sql": "select distinct deck from {{ ref('spaces') }}",
+    "models/marts/free_spaces.sql": "select space_id from {{ ref('spaces') }} where deck = 'A'",
 }
 BROKEN_MESSAGE = "Call them places"
-BROKEN = {"models/free_spaces.sql": "select space_id from {{ ref('places') }} where deck = 'A'"}
+BROKEN = {"models/marts/free_spaces.sql": "select space_id from {{ ref('places') }} where deck = 'A'"}

@@ -11,16 +11,12 @@ from aiohttp import web
 
 from app.core.ages import lasted
 from app.core.models.extractions import Extraction
-from app.core.models.quality import DIMENSIONS
-from app.lineage.quality.counts import score
 from app.pipeline import triggers
 from app.reports import check_run
-from app.store.lineages import LineageHead
-from app.store.quality import CommitQuality
 from app.web.api.schemas.common import Commit, Query, Text
 from app.web.http import addresses, requests
 from app.web.keys import GITHUB, SETUP, STORE
-from app.web.pages import frame, visitor
+from app.web.pages import connection_quality, frame, visitor
 
 ROWS = 30
 MONTHS, MODELS = 6, 10
@@ -59,13 +55,12 @@ async def show(request: web.Request) -> web.Response:
     )
     charted = await store.extractions.search(connection.id, statuses=None, branch=None, sha=None, before=None, limit=CHARTED)
     head = await store.lineages.head(connection.id)
-    trend = [] if head is None else await store.quality.trend(connection.id, head.branch, CHARTED)
     context = {
         "connection": connection,
         "state": connection.state(),
         "head": head,
         "counts": (await store.connections.counts([connection.id])).get(connection.id, {}),
-        "quality": _quality(head, trend),
+        "quality": await connection_quality.section(store, connection, head),
         "months": await store.costs.of_connection(connection.id, MONTHS),
         "models": await store.costs.models(connection.id, MODELS),
         "lasted": lasted,
@@ -88,20 +83,6 @@ async def extract(request: web.Request) -> web.StreamResponse:
     connection = await visitor.connection(request, "push")
     queued = await triggers.extract_now(request.app[STORE], request.app[GITHUB], connection, None, "api")
     raise web.HTTPSeeOther(frame.url_for(request, f"/extractions/{queued.id}"))
-
-
-def _quality(head: LineageHead | None, trend: Sequence[CommitQuality]) -> dict[str, Any] | None:
-    """What was counted of the lineage, and the scores of its branch from the oldest to the newest; None if nothing was."""
-    counts = next((one.counts for one in trend if head is not None and one.sha == head.sha), {})
-    if (found := score(counts)) is None:
-        return None
-    scores = [(one, points) for one in reversed(trend) if (points := score(one.counts)) is not None]
-    bars = [
-        {"sha": one.sha, "x": place * BAR, "height": max(LEAST, points), "label": f"{one.sha[:7]}: {points:.1f}"}
-        for place, (one, points) in enumerate(scores)
-    ]
-    rows = [(DIMENSIONS[name].says, one, DIMENSIONS[name].weight) for name, one in counts.items()]
-    return {"score": found, "rows": rows, "bars": bars, "width": max(len(bars), CHART_LEAST) * BAR}
 
 
 def _older(query: HistoryQuery, cursor: str) -> str:
