@@ -43,8 +43,9 @@ def _difference(score: float, before: float | None) -> str:
 
 def _parts(found: Mapping[str, Any]) -> Iterator[str]:
     """What is worse, then what is better: first what most exposures depend on."""
-    dimensions = [(name, one) for name, one in (found.get("dimensions") or {}).items() if name in DIMENSIONS]
-    rules = [(RULES[name], number) for name, number in (found.get("findings") or {}).items() if name in RULES]
+    changed, looked = found.get("dimensions") or {}, found.get("findings") or {}
+    dimensions = [(name, changed[name]) for name in DIMENSIONS if name in changed]
+    rules = [(row, looked[name]) for name, row in RULES.items() if name in looked]
     for name, one in sorted(dimensions, key=lambda pair: -pair[1]["exposures"]):
         if number := one["more"]:
             yield f"{number:,} more {_of(DIMENSIONS[name].lacks, number)}{_exposures(one['exposures'])}"

@@ -12,8 +12,9 @@ import pytest
 import pytest_asyncio
 
 from app.core.models.comparisons import Base
-from app.core.models.quality import USUAL, QualitySettings
+from app.core.models.quality import RULES, USUAL, QualitySettings
 from app.lineage.nodes import Lineage
+from app.lineage.quality.findings import NEEDS_COLUMNS
 from app.pipeline.quality import measure, save
 from app.store import Store, lineage_cache
 from app.web.api.schemas.quality import QualityView
@@ -193,6 +194,7 @@ async def test_an_extraction_that_ends_keeps_what_was_found_and_what_it_changed(
     kept = await reader.store.quality.get(after.head)
     assert kept is not None
     assert kept.findings == after.findings
+    assert [*(await quality(reader))["findings"]] == [name for name in RULES if name not in NEEDS_COLUMNS], "in their order"
 
 
 async def test_a_commit_that_is_carried_forward_keeps_its_score(reader: Reader) -> None:

@@ -56,6 +56,6 @@ async def section(store: Store, connection: Connection, head: LineageHead | None
 def _found(findings: Findings) -> list[FindingSection]:
     return [
         FindingSection(one.count, RULES[name][one.count != 1], one.items, one.count - len(one.items), name in OF_NODES)
-        for name, one in findings.rules.items()
-        if one.count
+        for name in RULES
+        if (one := findings.rules.get(name)) and one.count
     ]

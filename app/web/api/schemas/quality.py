@@ -45,7 +45,9 @@ class GroupQuality(Model):
     @classmethod
     def of(cls, group: GroupTally, settings: QualitySettings) -> Self:
         """Give it a score."""
-        pairs: dict[Dimension, tuple[int, int]] = {name: (one.satisfied, one.total) for name, one in group.counts.items()}
+        pairs: dict[Dimension, tuple[int, int]] = {
+            name: (one.satisfied, one.total) for name in DIMENSIONS if (one := group.counts.get(name))
+        }
         return cls(name=group.name, nodes=group.nodes, score=score(group.counts, settings), counts=pairs)
 
 
@@ -169,5 +171,6 @@ def findings_view(findings: Findings) -> dict[Rule, FindingView]:
             count=one.count,
             items=[FindingItemView(subject=item.subject, nodes=[*item.nodes], more=item.more) for item in one.items],
         )
-        for name, one in findings.rules.items()
+        for name in RULES
+        if (one := findings.rules.get(name))
     }
