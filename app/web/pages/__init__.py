@@ -5,6 +5,7 @@ visitor          who looks, and what they may see
 assets           stylesheets, scripts and pictures
 repositories     the start page: all connections
 connection       the page of a connection
+connection_quality  … what was counted and found of its quality
 explorer         the lineage: drawn by its script, and in words
 node             the page of a node
 node_facts       … what its type has, in words and as JSON
