@@ -43,6 +43,7 @@ from tests.series.running import reason
 from tests.service import TOKEN, Service, serving
 
 EVERY = 5
+KEPT_S = 10
 SETTINGS = ".github/freshet.yml"
 """Says that Freshet has one project to look at, where a repository has several."""
 PARSES = re.compile(r'^freshet_parses_total\{kind="partial"\} (\S+)$', re.MULTILINE)
@@ -126,6 +127,15 @@ class Replay:
             found = PARSES.search(await response.text())
         return float(found[1]) if found else 0.0
 
+    async def _manifest(self, path: str, sha: str) -> bytes | None:
+        """A manifest, which is stored soon after the check run; None if it is not."""
+        for _ in range(KEPT_S):
+            kept = await self._raw(path, sha=sha)
+            if "metadata" in json.loads(kept):
+                return kept.encode()
+            await asyncio.sleep(1.0)
+        return None
+
     async def _raw(self, path: str, **params: str) -> str:
         headers = {"Authorization": f"Bearer {TOKEN}"}
         async with self.service.session.get(f"{self.service.url}/api/metadata{path}", headers=headers, params=params) as response:
@@ -134,14 +144,17 @@ class Replay:
     async def _is_wrong(self, project: PublicProject, repository: Repository, sha: str, ours: str) -> bool:
         """Whether the service's manifest of a commit is not that of a full parse; prints how."""
         connection = await self.service.connection(repository.full_name)
-        kept = await self._raw(f"/connections/{connection['id']}/manifest.json", sha=ours)
+        kept = await self._manifest(f"/connections/{connection['id']}/manifest.json", ours)
+        if kept is None:
+            print(f"  {sha[:8]} is not compared: its manifest is not kept")
+            return False
         prepared = await project.prepare(sha)
         if not isinstance(prepared, Parsing):
             print(f"  {sha[:8]} is not compared: {prepared}")
             return False
         container = await self.containers.of(prepared)
         full = await container.parse(prepared.job, prepared.tree)
-        found = differing_manifests(full.manifest, kept.encode()) if full.ok else ["a full parse fails"]
+        found = differing_manifests(full.manifest, kept) if full.ok else ["a full parse fails"]
         if found:
             print(f"WRONG: {project.full_name} at {sha}\n{shown(found)}", flush=True)
         return bool(found)
