@@ -301,7 +301,7 @@ async def test_the_page_of_a_node_shows_results(reader: Reader) -> None:
     await send(reader, artifact(model, result(TEST, "fail", failures=3, message="Got 3 results"), at=now))
     await send(reader, artifact({"unique_id": RAW, "status": "error", "max_loaded_at": at(1)}, schema=SOURCES, invocation="f", at=now))
     shown = (await page(reader, ORDERS)).text
-    for part in ("Last result passed", "dbt says success , took 4.0 s, 2.50 GB and 2.00 slot hours in the last 2 runs", "SELECT <10>"):
+    for part in ("Last result passed", "· dbt says success , took 4.0 s, 2.50 GB and 2.00 slot hours in the last 2 runs", "SELECT <10>"):
         assert part in shown, (part, shown)
     assert "2026-11-02 01:00: success in 2.0 s" in shown, "the chart"
     assert "not_null test failed" in shown, "its tests"

@@ -10,7 +10,7 @@ from app.core.ages import ago, lasted
 from app.core.plurals import count
 from app.lineage.run_results import Verdict, verdict
 from app.reports.result_words import word
-from app.store.node_results import PastResult, StoredResult
+from app.store.node_results import HISTORY, PastResult, StoredResult
 
 CLASSES: Mapping[Verdict, str] = {"passed": "success", "failed": "failure", "warned": "running", "skipped": "skipped"}
 """Of `page.css`."""
@@ -69,4 +69,4 @@ def _chart(newest_first: Sequence[PastResult]) -> dict[str, Any]:
         }
         for place, (one, seconds) in enumerate(timed)
     ]
-    return {"bars": bars if len(bars) > 1 else [], "longest": lasted(longest), "height": HEIGHT, "width": len(bars) * BAR, "bar": BAR}
+    return {"bars": bars if len(bars) > 1 else [], "longest": lasted(longest), "height": HEIGHT, "width": HISTORY * BAR, "bar": BAR}
