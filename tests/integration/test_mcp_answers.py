@@ -10,11 +10,12 @@ import pytest_asyncio
 
 from app.store import Store, pool
 from app.web.mcp import budget
-from tests.integration.access_world import World
+from tests.integration.access_world import CONNECTIONS, SERVICE, World
 from tests.integration.columns_world import storable
 from tests.integration.mcp_world import BOARD, NEW, OLD, ORDERS, SOURCE, STAGED, agents, call, save_shop
 from tests.integration.search_world import SHAS, catch_up, save
 from tests.unit.test_nodes import build, resource
+from tests.unit.test_run_results import artifact, result
 
 SHOP = {"connection": "octo/shop"}
 
@@ -128,6 +129,17 @@ async def test_what_a_change_does(world: World) -> None:
     assert said["breaks"][0]["unique_id"] == ORDERS
     assert BOARD in {one["unique_id"] for one in said["reached"]}
     assert (await call(world, "get_impact", **SHOP))["field"] == "base"
+
+
+async def test_a_node_comes_with_its_last_result(store: Store) -> None:
+    async with agents(store) as world:
+        path = f"{CONNECTIONS}/{world.connections['octo/shop']}/results"
+        headers = {"Authorization": f"Bearer {SERVICE}", "Content-Type": "application/json"}
+        async with world.client.post(path, data=artifact(result(ORDERS)), headers=headers) as response:
+            assert response.status == 200, await response.text()
+        said = await call(world, "get_node", node="orders", **SHOP)
+        assert said["last_result"]["status"] == "success"
+        assert "last_result" not in {name for one in said["config"] for name in one}
 
 
 async def test_what_differs_between_two_commits(world: World) -> None:
