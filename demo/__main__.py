@@ -72,7 +72,8 @@ async def _demo(port: int | None) -> int:
             console.print(f"   Freshet: {service.url}, the stand-in for GitHub: {github.server_url}")
             works = await _walk(github, service)
             if port is not None and works:
-                works = await serving_demo.second_repository(github, console, _follow)
+                first = next(one for one in github.state.repositories.values() if one.full_name == REPOSITORY)
+                works = await serving_demo.second_repository(github, first, service, console, _follow)
                 await _stay(github, service)
     console.print(
         f"\nDone in {time.monotonic() - began:.0f} s. Everything that the demo started is stopped." if works else "\nThe demo failed."

@@ -1,4 +1,4 @@
-"""`make demo-serve`: a second repository with a failing push, and links to everything that there is to see."""
+"""`make demo-serve`: a second repository that reads a table of the first one, a failing push, and links to all that there is to see."""
 
 from __future__ import annotations
 
@@ -30,16 +30,30 @@ def require_port(port: int) -> None:
             raise RuntimeError(f"{reason}. Stop that one, or choose a port: make demo-serve PORT={port + 1}") from error
 
 
-async def second_repository(github: GitHubDouble, console: Console, follow: Follow) -> bool:
-    """Add the App to a second repository, push there, and push what dbt cannot parse."""
+async def second_repository(github: GitHubDouble, first: Repository, service: Service, console: Console, follow: Follow) -> bool:
+    """Add the App to a second repository, push there, read a table of the first one, and push what dbt cannot parse."""
     repository = await github.create_repository(parking.REPOSITORY, {"README.md": parking.README})
-    first = await github.push(repository, parking.FILES, message=parking.MESSAGE, deliver=False)
+    added = await github.push(repository, parking.FILES, message=parking.MESSAGE, deliver=False)
     [installation] = github.state.installations.values()
     await github.add_repositories(installation, [repository])
-    console.print(f"\n[bold]6. Adding {parking.REPOSITORY} to the installation, and pushing what dbt cannot parse[/bold]")
-    works = (await follow(github, repository, first)).conclusion == "success"
+    console.print(f"\n[bold]6. Adding {parking.REPOSITORY} to the installation: it reads a table of {first.full_name}[/bold]")
+    works = (await follow(github, repository, added)).conclusion == "success"
+    for hosted, files, message in (
+        (first, parking.NAMES, parking.NAMES_MESSAGE),
+        (repository, parking.STATIONS, parking.STATIONS_MESSAGE),
+    ):
+        works &= (await follow(github, hosted, await github.push(hosted, files, message=message))).conclusion == "success"
+    await _show_joins(service, first.full_name.partition("/")[0], console)
+    console.print(f"\n[bold]7. Pushing to {parking.REPOSITORY} what dbt cannot parse[/bold]")
     broken = await github.push(repository, parking.BROKEN, message=parking.BROKEN_MESSAGE)
     return works and (await follow(github, repository, broken)).conclusion == "failure"
+
+
+async def _show_joins(service: Service, owner: str, console: Console) -> None:
+    console.print(f"\n   How the projects of {owner} are joined: GET /api/metadata/graph?owner={owner}")
+    for join in (await service.get("/graph", owner=owner))["joins"]:
+        certainty = "certain" if join["certain"] else "perhaps"
+        console.print(f"   {join['upstream']} → {join['downstream']} ({certainty}: {join['detail']})", markup=False)
 
 
 async def links(github: GitHubDouble, service: Service, repository: str, node: str, column: str) -> list[tuple[str, str]]:
@@ -67,7 +81,7 @@ async def links(github: GitHubDouble, service: Service, repository: str, node: s
 def show_links(console: Console, found: list[tuple[str, str]], api: str, paths: list[tuple[str, str]]) -> None:
     """Print the links, and requests for the terminal."""
     width = max(len(name) for name, _ in found)
-    console.print(f"\n[bold]7. Running until Ctrl-C: open {found[0][1]}[/bold]")
+    console.print(f"\n[bold]8. Running until Ctrl-C: open {found[0][1]}[/bold]")
     console.print(f"   Each link leads through sign-in: you are “{PERSON}” on the stand-in for GitHub, which sends you back at once.\n")
     for name, address in found:
         console.print(f"   {name:{width}}  {address}", markup=False)
