@@ -98,6 +98,11 @@ class Organisations:
         """Return the first projects of an owner by name, at most `most`, with their sizes; and the number of all."""
         return await self._page(f"{owner}/", f"{owner}0", listed, most)
 
+    async def installation(self, owner: str, listed: Sequence[int] | None) -> int | None:
+        """Return the id of an owner's installation; None if they have no project."""
+        found: int | None = await self._db.value(SQL["installation"], listed, f"{owner}/", f"{owner}0")
+        return found
+
     async def of_repository(self, full_name: str, listed: Sequence[int] | None, most: int) -> list[ProjectHead]:
         """Return projects of a repository, at most `most`."""
         return (await self._page(full_name, f"{full_name} ", listed, most))[0]

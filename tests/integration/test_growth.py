@@ -95,6 +95,7 @@ QUESTIONS: dict[tuple[str, str], tuple[tuple[object, ...], int]] = {
     ("readers", "connections"): ((BUSIEST, 1, [search_key("db.prod.t1")], 1, 20, True), PAGE),
     ("foreign_reads", "sources"): ((BUSIEST, [search_key("db.prod.t1")], 20, 1000), 10),
     ("organisations", "page"): ((None, "owner1/", "owner10", 20), 3 * 300),
+    ("organisations", "installation"): ((None, "owner1/", "owner10"), 10),
     ("organisations", "some"): ((None, [BUSIEST]), 10),
     ("organisations", "made"): ((None, 1, [search_key("db.prod.t1")], PAGE), 3 * PAGE),
     ("organisations", "read"): ((None, 1, [search_key("db.prod.t1")], PAGE), 3 * PAGE),

@@ -185,6 +185,9 @@ async def test_a_focus_reads_only_the_projects_that_it_reaches(octo: Octo, monke
     monkeypatch.setattr(organisation_reading, "MAX_PROJECTS", 2)
     body = await octo.ask(f"&focus={SHOP}")
     assert (len(body["connections"]), body["left_out"]["connections"]) == (2, 1)
+    monkeypatch.setattr(organisation_reading, "MAX_BYTES", 1)
+    body = await octo.ask(f"&focus={SHOP}")
+    assert (len(body["connections"]), body["left_out"]["connections"]) == (1, 1)
 
 
 async def test_a_large_owner_is_cut_and_says_so(octo: Octo, monkeypatch: pytest.MonkeyPatch) -> None:

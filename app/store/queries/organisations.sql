@@ -23,6 +23,17 @@ FROM (
 ) one JOIN lineages l ON l.id = one.lineage_id
 ORDER BY one.listed_as, one.id;
 
+-- name: installation
+-- The installation of repositories from $2 up to, but without $3.
+SELECT r.installation_id
+FROM connections c
+JOIN repositories r ON r.id = c.repository_id AND r.removed_at IS NULL
+JOIN installations i ON i.id = r.installation_id AND i.deleted_at IS NULL
+WHERE c.listed_as >= lower($2::text COLLATE "C") AND c.listed_as < lower($3::text COLLATE "C")
+  AND c.hidden_at IS NULL AND c.lineage_id IS NOT NULL
+  AND CASE WHEN $1::bigint[] IS NULL THEN true ELSE NOT r.private OR r.id = ANY($1) END
+ORDER BY c.listed_as, c.id LIMIT 1;
+
 -- name: some
 -- The projects for which one of the connections $2 counts.
 SELECT c.id, c.project_dir, r.id AS repository_id, r.full_name, r.installation_id, r.default_branch, r.private,

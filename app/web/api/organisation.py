@@ -78,6 +78,8 @@ class GraphHandler:
         if is_known(call.request, headers["ETag"]):
             return web.Response(status=304, headers=headers)
         await reader.load_all(heads)
+        if reader.read.missing and not is_cut:
+            others = await reader.others()
         cache = call.store.lineage_cache
         graph = await cache.composed((repr(of), repr(others)), partial(_composed, reader.read, others))
         selection = await cache.compute(partial(graph.select, selected))

@@ -76,10 +76,10 @@ class FocusFinder:
     async def _by_unique_id(self, name: str) -> list[_Candidate]:
         if name.partition(".")[0] not in node_selectors.REFERENCED:
             return []
-        heads, _ = await self._call.store.organisations.of_owner(self._call.query.owner, self._listed, 1)
-        if not heads:
+        installation = await self._call.store.organisations.installation(self._call.query.owner, self._listed)
+        if installation is None:
             return []
-        nodes = await self._call.store.organisations.same(heads[0].repository.installation_id, [name], self._listed)
+        nodes = await self._call.store.organisations.same(installation, [name], self._listed)
         found = [one for one in nodes.found if one.is_own] or list(nodes.found)
         allowed = {one.connection_id for one in await self._reader.readable(one.project for one in found)}
         return [_Candidate(one.project, one.unique_id, one.name) for one in found if one.project.connection_id in allowed]

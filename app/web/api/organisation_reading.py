@@ -24,6 +24,8 @@ from app.web.auth.visits import EVERYBODY
 MAX_PROJECTS = 300
 MAX_NODES = 20_000
 """Of one graph, without those of the last project."""
+MAX_BYTES = 64 << 20
+"""Of all lineages that one request holds, a part of what all readers together may (`shared_loads`). The first one may be larger."""
 MAX_NAMES = 5_000
 """Tables that are looked for at once."""
 
@@ -79,6 +81,7 @@ class OrganisationReader:
     def __init__(self, call: Call[Any, None], listed: Sequence[int] | None) -> None:
         self._call, self._listed = call, listed
         self._readable: dict[int, bool] = {}
+        self._held = 0
         self.read = ReadProjects()
 
     async def heads(self, owner: str) -> list[ProjectHead]:
@@ -109,7 +112,7 @@ class OrganisationReader:
         known = self.read.graphs.get(project.connection_id)
         if known is not None:
             return known
-        if len(self.read.graphs) >= MAX_PROJECTS:
+        if len(self.read.graphs) >= MAX_PROJECTS or self._held >= MAX_BYTES:
             self.read.missing.add(project.connection_id)
             return None
         graph = await self._call.store.lineage_cache.get(project.head)
@@ -117,6 +120,7 @@ class OrganisationReader:
             raise LineageReplacedError
         self.read.heads[project.connection_id] = project
         self.read.graphs[project.connection_id] = graph
+        self._held += graph.nbytes
         return graph
 
     async def load_all(self, found: Iterable[ProjectHead]) -> None:
