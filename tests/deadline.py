@@ -8,8 +8,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-LONGEST_S = 240.0
-"""Of a test with its fixtures; the slowest takes a minute on a busy machine."""
+from tests.patience import HANGS_S
+
+LONGEST_S = HANGS_S + 60.0
+"""Of one phase of a test: after what tests wait for by themselves, which say more."""
 AGAIN_S = 5.0
 """Some code under test goes on after any error."""
 

@@ -29,8 +29,8 @@ _WITHOUT_LINEAGE = {
     "not_asked": "dbt-core does not resolve references to other projects such as {0}. Freshet's GitHub App does, from the lineage of that "
     "project; the command line has no other lineages.",
     "unknown": "dbt-core does not resolve references to other projects such as {0}. Freshet does, from their newest lineages, but has no "
-    "lineage of {0} that this repository may use. Install the GitHub App on the repository of {0}, in the same account, and re-run this "
-    "check when its lineage is there. If that repository is private, the operator decides by `FRESHET_PRIVATE_PACKAGES` who may use it.",
+    "lineage of {0} that this repository may use. Install the GitHub App on the repository of {0}, in the same account; if that "
+    "repository is private, `FRESHET_PRIVATE_PACKAGES` decides who may use it. Wait for its lineage. Then re-run this check.",
 }
 """By the state of the project, whose name goes into the text."""
 
@@ -111,7 +111,7 @@ def _about_other(project: OtherProject, name: str, version: str | None) -> str:
     if project.state == "available":
         return (
             f"The newest lineage of {named} has no public model {model}. Correct the names in `ref()`; or set `access: public` for the "
-            f"model in {named}, and re-run this check when that commit has its lineage."
+            f"model in {named}, and wait for the lineage of that commit. Then re-run this check."
         )
     if project.state == "ambiguous":
         return f"Several projects that this repository may use have the name {named}: give each a name of its own. {_OTHERWISE}"

@@ -8,7 +8,7 @@ import os
 import struct
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from app.runner.docker.isolation import USER
@@ -63,10 +63,12 @@ class Forks:
         assert (await self._frame())[0] == b"R"
 
     async def _feed(self, stdin: asyncio.StreamReader) -> None:
-        while data := await stdin.read(1 << 18):
-            self._send(b"I", data)
-            assert self._process.stdin is not None
-            await self._process.stdin.drain()
+        # A client that was killed with something unread resets the connection.
+        with suppress(ConnectionError):
+            while data := await stdin.read(1 << 18):
+                self._send(b"I", data)
+                assert self._process.stdin is not None
+                await self._process.stdin.drain()
         self._send(b"C")
 
     def _send(self, kind: bytes, data: bytes = b"") -> None:

@@ -73,7 +73,9 @@ def route(operation: Operation) -> web.RouteDef:
         result = await operation.handler(Call(request, caller, query, body))
         return json_response(result, operation.status) if isinstance(result, BaseModel) else result
 
-    return web.route(operation.method, operation.path, handle, **({"allow_head": True} if operation.method == "GET" else {}))
+    # dbt's ids may have any character in them.
+    path = operation.path.replace("{unique_id}", "{unique_id:(?s:.+)}")
+    return web.route(operation.method, path, handle, **({"allow_head": True} if operation.method == "GET" else {}))
 
 
 def plain(handler: PlainHandler) -> Handler:
