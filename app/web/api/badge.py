@@ -55,7 +55,7 @@ async def show_badge(call: Call[BadgeQuery, None]) -> web.Response:
 async def sign(store: Store, connection: Connection, kind: BadgeKind = "freshness") -> str:
     """Return the signature of a badge's address. It is valid until the connection is removed or the signing key `badge` is deleted.
 
-    Each kind has its own: whoever may see one has not been shown the other.
+    Each kind has its own: a link to one does not show the other.
     """
     text = f"{connection.id} {connection.signed_series}{'' if kind == 'freshness' else f' {kind}'}"
     digest = hmac.digest(await store.signing_keys.get(KEY), text.encode(), "sha256")[:SIGNATURE_BYTES]
