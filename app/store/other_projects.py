@@ -51,7 +51,7 @@ class OtherProjects:
         self._db = db
 
     async def named(self, names: Sequence[str], asking: Repository) -> list[FoundProject]:
-        """Find connections of the repository's installation by the names of their projects, its own first, regardless of who may see them."""
+        """Find connections of the repository's installation by the names of their projects, its own first; rights are not asked."""
         found = await self._db.rows(SQL["connections"], asking.installation_id, list(names), asking.id, MAX_CONNECTIONS)
         return [
             FoundProject(row["project_name"], rows.repository(row), row["project_dir"], row["lineage_id"], row["extracted_at"])

@@ -124,7 +124,12 @@ class Database:
 
     @contextmanager
     def _away(self, doing: str) -> Iterator[None]:
-        """Turn errors of an unavailable database into ours. Outages are logged here, once for all who need the database."""
+        """Turn errors of an unavailable database into ours. Outages are logged here, once for all who need the database.
+
+        If the driver fails while it cleans up after a cancellation, this is the cancellation, so that who was cancelled does not go on.
+        """
+        task = asyncio.current_task()
+        cancelled = task.cancelling() if task is not None else 0
         try:
             yield
         except IN_THE_WAY as error:  # no outage
@@ -132,6 +137,8 @@ class Database:
         except AWAY as error:
             if isinstance(error, ValueError):  # asyncpg raises it for an argument of the wrong type: a bug of ours
                 raise
+            if task is not None and task.cancelling() > cancelled:
+                raise asyncio.CancelledError from error
             self._outage.goes_on(_message(error))
             raise DatabaseUnavailableError(doing, _message(error), "Freshet retries automatically.") from error
         self._outage.is_over()

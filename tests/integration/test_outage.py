@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self, cast
 from urllib.parse import unquote
 
+import asyncpg
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -210,3 +211,35 @@ async def test_an_installation_that_came_during_a_list_stays_though_the_clock_is
         await store.installations.install(7, "octo", "Organization", "all")
         await listing
     assert await db.value("SELECT deleted_at FROM installations WHERE id = 7") is None
+
+
+class Broken:
+    """A pool that loses its server while a query waits: giving back the connection fails, as the driver does it then."""
+
+    def __init__(self) -> None:
+        self.waits = asyncio.Event()
+
+    def acquire(self, **_: object) -> Self:
+        return self
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        raise asyncpg.InterfaceError("PoolConnectionHolder.release() called on a free connection holder")
+
+    async def fetch(self, *_: object) -> None:
+        self.waits.set()
+        await asyncio.Event().wait()
+
+
+async def test_a_cancellation_is_no_outage_when_the_driver_hides_it() -> None:
+    broken = Broken()
+    asking = asyncio.create_task(pool.Database(cast("Any", broken)).rows("SELECT 1"))
+    await broken.waits.wait()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await pool.Database(cast("Any", broken)).rows("SELECT 1")
